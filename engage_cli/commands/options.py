@@ -1,0 +1,99 @@
+"""Every option that more than one command has, declared once as a type; help comes from the config's fields."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engage_cli.core.config import EncoderConfig, TrainConfig, help_of
+from engage_cli.core.fusion import FUSIONS
+from engage_cli.core.objectives import CLASS_OBJECTIVES, VALUE_OBJECTIVES
+
+DEFAULT_DATA = Path("data")
+DEFAULT_RUNS = Path("runs")
+# The names of the tables stand here a second time, for core.targets is heavy; a test holds them equal.
+TARGET_NAMES = ("popularity", "engagement", "views")
+SPLIT_NAMES = ("random", "time")
+
+
+def _help(config: type, field: str, names: tuple[str, ...] = ()) -> str:
+    return help_of(config, field) + (f" One of: {', '.join(names)}." if names else "")
+
+
+DataOpt = Annotated[Path, typer.Option("--data", envvar="ENGAGE_DATA", help="The data folder.")]
+RunsOpt = Annotated[Path, typer.Option("--runs", envvar="ENGAGE_RUNS", help="Where unnamed runs are made and looked for.")]
+RunOpt = Annotated[Path | None, typer.Option("--run", help="The run's folder. Without it: a new one under --runs.")]
+JsonOpt = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout, and nothing else there.")]
+VisionOpt = Annotated[str, typer.Option("--vision", help=_help(EncoderConfig, "vision"))]
+TextOpt = Annotated[str, typer.Option("--text", help=_help(EncoderConfig, "text"))]
+EncoderPrecisionOpt = Annotated[
+    str, typer.Option("--encoder-precision", help=_help(EncoderConfig, "precision"), rich_help_panel="Encoders")
+]
+TargetOpt = Annotated[str, typer.Option("--target", help=_help(TrainConfig, "target", TARGET_NAMES))]
+SeedOpt = Annotated[int, typer.Option("--seed", min=0, help=_help(TrainConfig, "seed"))]
+
+_MODEL, _LOOP = "Model", "Training loop"
+BlocksOpt = Annotated[
+    str,
+    typer.Option(
+        "--blocks", help=_help(TrainConfig, "blocks", ("image", "title", "context", "text")), rich_help_panel=_MODEL
+    ),
+]
+TuneOpt = Annotated[str, typer.Option("--tune", help=_help(TrainConfig, "tune", ("none",)), rich_help_panel=_MODEL)]
+WidthOpt = Annotated[int, typer.Option("--width", min=1, help=_help(TrainConfig, "width"), rich_help_panel=_MODEL)]
+DropoutOpt = Annotated[
+    float, typer.Option("--dropout", min=0, max=0.95, help=_help(TrainConfig, "dropout"), rich_help_panel=_MODEL)
+]
+EpochsOpt = Annotated[int, typer.Option("--epochs", min=1, help=_help(TrainConfig, "epochs"), rich_help_panel=_LOOP)]
+BatchSizeOpt = Annotated[
+    int, typer.Option("--batch-size", min=1, help=_help(TrainConfig, "batch_size"), rich_help_panel=_LOOP)
+]
+AccumulateOpt = Annotated[
+    int, typer.Option("--accumulate", min=1, help=_help(TrainConfig, "accumulate"), rich_help_panel=_LOOP)
+]
+LearningRateOpt = Annotated[
+    float,
+    typer.Option("--learning-rate", "--lr", min=0, help=_help(TrainConfig, "learning_rate"), rich_help_panel=_LOOP),
+]
+WeightDecayOpt = Annotated[
+    float, typer.Option("--weight-decay", min=0, help=_help(TrainConfig, "weight_decay"), rich_help_panel=_LOOP)
+]
+WarmupOpt = Annotated[
+    float, typer.Option("--warmup", min=0, max=1, help=_help(TrainConfig, "warmup"), rich_help_panel=_LOOP)
+]
+ClipNormOpt = Annotated[
+    float, typer.Option("--clip-norm", min=1e-6, help=_help(TrainConfig, "clip_norm"), rich_help_panel=_LOOP)
+]
+PatienceOpt = Annotated[int, typer.Option("--patience", min=0, help=_help(TrainConfig, "patience"), rich_help_panel=_LOOP)]
+PrecisionOpt = Annotated[
+    str,
+    typer.Option("--precision", help=_help(TrainConfig, "precision", ("fp32", "bf16", "fp16")), rich_help_panel=_LOOP),
+]
+
+
+FusionOpt = Annotated[
+    str,
+    typer.Option(
+        "--fusion", callback=FUSIONS.check, help=_help(TrainConfig, "fusion", tuple(FUSIONS)), rich_help_panel=_MODEL
+    ),
+]
+ValueObjectiveOpt = Annotated[
+    str,
+    typer.Option(
+        "--objective",
+        callback=VALUE_OBJECTIVES.check,
+        help=_help(TrainConfig, "objective", tuple(VALUE_OBJECTIVES)),
+        rich_help_panel=_MODEL,
+    ),
+]
+ClassObjectiveOpt = Annotated[
+    str,
+    typer.Option(
+        "--objective",
+        callback=CLASS_OBJECTIVES.check,
+        help=_help(TrainConfig, "objective", tuple(CLASS_OBJECTIVES)),
+        rich_help_panel=_MODEL,
+    ),
+]

@@ -1,0 +1,70 @@
+"""engage predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from engage_cli.commands.options import DEFAULT_RUNS, JsonOpt, RunsOpt
+from engage_cli.commands.output import print_json, print_line
+
+if TYPE_CHECKING:
+    from engage_cli.steps.predict import PostPrediction
+
+
+def predict(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The cover: JPEG, PNG, WebP or GIF.", show_default=False)],
+    title: Annotated[str, typer.Option("--title", help="The title.")] = "",
+    tags: Annotated[str, typer.Option("--tags", help="Tags or category, as the training posts write them.")] = "",
+    description: Annotated[str, typer.Option("--description", help="The description.")] = "",
+    run: Annotated[Path | None, typer.Option("--run", help="The run to ask. Without: the newest finished one.")] = None,
+    runs: RunsOpt = DEFAULT_RUNS,
+    json: JsonOpt = False,
+) -> None:
+    """Say how much engagement a post will get, before it is published.
+
+    engage predict cover.jpg --title "I built a house in a day" --tags DIY
+    """
+    from engage_cli.core.progress import make_reporter
+    from engage_cli.steps.predict import predict as run_step
+
+    answer = run_step(
+        image,
+        title=title,
+        tags=tags,
+        description=description,
+        run=run,
+        runs_dir=runs,
+        reporter=make_reporter(),
+    )
+    if json:
+        print_json(answer.to_json())
+        return
+    _show(answer)
+
+
+def _show(answer: PostPrediction) -> None:
+    target = answer.run.target
+    print_line(f"{answer.image}  “{answer.title}”" if answer.title else answer.image)
+    if answer.count is not None:
+        print_line(f"  {target.name}: about {_rounded(answer.count)}  ({target.formula} = {answer.value:.2f})")
+    elif answer.value is not None:
+        print_line(f"  {target.name}: {answer.value:.4g}  ({target.formula})")
+    print_line(f"  level: {answer.class_name}")
+    if answer.probabilities is not None:
+        for name, share in answer.probabilities.items():
+            print_line(f"    {name:<10}{share:>6.1%}  {'█' * round(30 * share)}")
+    print_line(
+        f"  percentile: {answer.percentile:.0f} of 100 among the {target.num_rows:,} posts it learned the scale from"
+    )
+    if answer.run.leaky:
+        print_line("  LEAKY: this run was trained on what is known only after publication")
+    if answer.note:
+        print_line(f"  note: {answer.note}")
+
+
+def _rounded(count: float) -> str:
+    """Two significant digits: more would sound surer than any model is."""
+    return f"{float(f'{count:.2g}'):,.0f}"

@@ -1,0 +1,95 @@
+"""engage train-catboost."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from engage_cli.commands.options import (
+    DEFAULT_DATA,
+    DEFAULT_RUNS,
+    DataOpt,
+    EncoderPrecisionOpt,
+    JsonOpt,
+    RunOpt,
+    RunsOpt,
+    SeedOpt,
+    TargetOpt,
+    TextOpt,
+    VisionOpt,
+)
+from engage_cli.commands.train_output import show_training
+from engage_cli.core.config import CatBoostConfig, EncoderConfig, help_of
+
+
+def train_catboost(
+    data: DataOpt = DEFAULT_DATA,
+    target: TargetOpt = CatBoostConfig.target,
+    kind: Annotated[str, typer.Option("--as", help=help_of(CatBoostConfig, "kind") + " One of: classes, value.")] = (
+        CatBoostConfig.kind
+    ),
+    vision: VisionOpt = CatBoostConfig.vision,
+    text: TextOpt = CatBoostConfig.text,
+    iterations: Annotated[
+        int, typer.Option("--iterations", min=1, help=help_of(CatBoostConfig, "iterations"))
+    ] = CatBoostConfig.iterations,
+    learning_rate: Annotated[
+        float, typer.Option("--learning-rate", "--lr", min=1e-6, help=help_of(CatBoostConfig, "learning_rate"))
+    ] = CatBoostConfig.learning_rate,
+    depth: Annotated[int, typer.Option("--depth", min=1, max=16, help=help_of(CatBoostConfig, "depth"))] = (
+        CatBoostConfig.depth
+    ),
+    l2: Annotated[float, typer.Option("--l2", min=0, help=help_of(CatBoostConfig, "l2"))] = CatBoostConfig.l2,
+    subsample: Annotated[
+        float, typer.Option("--subsample", min=0.01, max=1, help=help_of(CatBoostConfig, "subsample"))
+    ] = CatBoostConfig.subsample,
+    border_count: Annotated[
+        int, typer.Option("--border-count", min=1, max=254, help=help_of(CatBoostConfig, "border_count"))
+    ] = CatBoostConfig.border_count,
+    rsm: Annotated[
+        float, typer.Option("--rsm", min=0.001, max=1, help=help_of(CatBoostConfig, "rsm"))
+    ] = CatBoostConfig.rsm,
+    patience: Annotated[
+        int, typer.Option("--patience", min=1, help=help_of(CatBoostConfig, "patience"))
+    ] = CatBoostConfig.patience,
+    encoder_precision: EncoderPrecisionOpt = EncoderConfig.precision,
+    seed: SeedOpt = CatBoostConfig.seed,
+    run: RunOpt = None,
+    runs: RunsOpt = DEFAULT_RUNS,
+    json: JsonOpt = False,
+) -> None:
+    """Train CatBoost on embeddings and on counts of the text, all known before publication.
+
+    engage train-catboost
+
+    engage train-catboost --target views --as value
+    """
+    from engage_cli.core.dataset import load_dataset
+    from engage_cli.core.progress import make_reporter
+    from engage_cli.steps.train_catboost import train_catboost as run_step
+
+    config = CatBoostConfig(
+        target=target,
+        kind=kind,
+        vision=vision,
+        text=text,
+        iterations=iterations,
+        learning_rate=learning_rate,
+        depth=depth,
+        l2=l2,
+        subsample=subsample,
+        border_count=border_count,
+        rsm=rsm,
+        patience=patience,
+        seed=seed,
+    )
+    summary = run_step(
+        config,
+        dataset=load_dataset(data),
+        encoders=EncoderConfig(vision=vision, text=text, precision=encoder_precision),
+        run=run,
+        runs_dir=runs,
+        reporter=make_reporter(),
+    )
+    show_training(summary, json=json)

@@ -1,0 +1,93 @@
+"""What can be set, once: each field has its default and its help here, and the command line takes both from here."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+DEFAULT_VISION = "dinov2-small"
+DEFAULT_TEXT = "minilm"
+PARTS = ("train", "validation", "test")
+CLASS_NAMES = ("Very Low", "Low", "Medium", "High", "Very High")
+
+
+def setting(default: Any, help: str) -> Any:
+    """A dataclass field with its help; the default stays readable as `Config.field`."""
+    return dataclasses.field(default=default, metadata={"help": help})
+
+
+def help_of(config: type, field: str) -> str:
+    """Return the help text of a field made by `setting`."""
+    return next(str(f.metadata["help"]) for f in dataclasses.fields(config) if f.name == field)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareConfig:
+    """How raw posts become a data folder."""
+
+    split: str = setting("auto", "How posts are divided; auto takes time where posts have dates, random elsewhere.")
+    fractions: str = setting("80/10/10", "Shares of train/validation/test in percent.")
+    seed: int = setting(0, "Seed of the split.")
+    fit_target_on: str = setting(
+        "train", "Rows that targets are fitted on: train, or all (the study's way: sees the test rows, and is marked)."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """Which encoders turn posts into vectors, and how."""
+
+    vision: str = setting(DEFAULT_VISION, "Vision encoder: a name of the table, any hub id, or a local folder.")
+    text: str = setting(DEFAULT_TEXT, "Text encoder: a name of the table, any hub id, or a local folder.")
+    precision: str = setting("auto", "Arithmetic of the encoders: fp32, bf16, or auto for what this machine does best.")
+    batch_size: int = setting(16, "Images or texts per step of the encoder.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """A neural run on stored features. The defaults are chosen on validation rows."""
+
+    target: str = setting("popularity", "What is predicted.")
+    vision: str = EncoderConfig.vision
+    text: str = EncoderConfig.text
+    blocks: str = setting("image,title,context", "What the model sees of a post, separated by commas.")
+    fusion: str = setting("gated", "How blocks are joined.")
+    objective: str = setting("hybrid", "The loss, and how outputs become predictions.")
+    tune: str = setting("none", "Which part of the encoders is trained too; none reads stored features.")
+    epochs: int = setting(40, "Passes over the training posts.")
+    batch_size: int = setting(64, "Posts per micro-batch.")
+    accumulate: int = setting(1, "Micro-batches per optimizer step.")
+    learning_rate: float = setting(5e-4, "Peak learning rate of AdamW.")
+    weight_decay: float = setting(0.05, "Weight decay of AdamW; norms and biases have none.")
+    warmup: float = setting(0.1, "Share of the steps in which the learning rate rises; then it falls as a cosine.")
+    clip_norm: float = setting(1.0, "Largest norm of the gradient.")
+    width: int = setting(256, "Width of the fused representation.")
+    dropout: float = setting(0.4, "Dropout in fusion and head.")
+    patience: int = setting(10, "Epochs without a better validation score before training stops; 0 never stops early.")
+    precision: str = setting("fp32", "Arithmetic of training: fp32, bf16 or fp16 (mixed precision).")
+    seed: int = setting(0, "Seed of initial weights, order and dropout.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatBoostConfig:
+    """A CatBoost run: the study's hyper-parameters on features that are known before publication."""
+
+    target: str = setting("engagement", "What is predicted.")
+    kind: str = setting("classes", "Five ordered classes, or the target's value.")
+    vision: str = EncoderConfig.vision
+    text: str = EncoderConfig.text
+    iterations: int = setting(2000, "Most trees; early stopping usually ends sooner.")
+    learning_rate: float = setting(0.03, "Learning rate.")
+    depth: int = setting(6, "Depth of a tree.")
+    l2: float = setting(3.0, "L2 regularisation of leaf values.")
+    subsample: float = setting(0.8, "Share of posts per tree (Bernoulli bootstrap).")
+    border_count: int = setting(32, "Split candidates per feature; few are fast and as good on embeddings.")
+    rsm: float = setting(0.1, "Share of features tried per split (CPU only).")
+    patience: int = setting(150, "Trees without a better validation score before training stops.")
+    seed: int = setting(0, "Seed of the bootstrap.")
+
+
+# Where train-classifier's defaults differ from train-regressor's.
+CLASSIFIER_TARGET = "engagement"
+CLASSIFIER_OBJECTIVE = "cross-entropy"

@@ -1,0 +1,56 @@
+"""Encoders: the checkpoints that have a short name, and the Tower that every encoder becomes.
+
+Any hub id and any local folder of a known family works without a line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+VISION_CHECKPOINTS = {
+    "dinov2-small": "packaged",
+    "siglip": "google/siglip-so400m-patch14-384",
+    "clip": "openai/clip-vit-large-patch14",
+    "clip-base": "openai/clip-vit-base-patch32",
+    "vit": "google/vit-base-patch16-224",
+}
+TEXT_CHECKPOINTS = {
+    "minilm": "packaged",
+    "deberta": "microsoft/deberta-v3-large",
+    "bert": "bert-base-uncased",
+    "siglip": "google/siglip-so400m-patch14-384",
+    "clip": "openai/clip-vit-large-patch14",
+    "clip-base": "openai/clip-vit-base-patch32",
+}
+CHECKPOINTS = {"vision": VISION_CHECKPOINTS, "text": TEXT_CHECKPOINTS}
+
+
+class Tokens(NamedTuple):
+    """What every tower gives and every fusion takes."""
+
+    values: Tensor  # (B, T, D)
+    mask: Tensor  # (B, T) bool, True where real
+
+
+class Tower(Protocol):
+    """An encoder: used frozen by `embed`, and trained inside a model."""
+
+    name: str
+    dim: int  # width of a token
+    pooled_dim: int  # width of the pooled vector
+
+    def prepare(self, inputs: Sequence[Any]) -> dict[str, Tensor]:
+        """On the CPU: PIL images to pixels, or strings to token ids."""
+        ...
+
+    def forward(self, **prepared: Tensor) -> Tokens:
+        """On the device: (B, T, dim) and their mask."""
+        ...
+
+    def pool(self, tokens: Tokens) -> Tensor:
+        """(B, pooled_dim): the checkpoint's own pooling."""
+        ...

@@ -1,0 +1,93 @@
+"""One safe way to open an image: whatever the file is, the answer is an RGB picture or an ImageError."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+MAX_PIXELS = 64_000_000
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "MPO")
+PLACEHOLDER_GREY = (128, 128, 128)
+
+
+class ImageError(Exception):
+    """Why a file gives no picture, in a few words that are the same for equal causes."""
+
+
+def placeholder() -> Image.Image:
+    """The neutral picture that stands for a missing one (study, section 4.2)."""
+    return Image.new("RGB", (224, 224), PLACEHOLDER_GREY)
+
+
+def resolve_inside(folder: Path, relative: str) -> Path:
+    """Return folder/relative; raise ImageError where that, links resolved, lies outside the folder."""
+    if "\0" in relative:
+        raise ImageError("path with a NUL byte")
+    root = folder.resolve()
+    path = (root / relative).resolve()
+    if not path.is_relative_to(root):
+        raise ImageError("path leaves the image folder")
+    return path
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the file's bytes; raise ImageError where there is none or it is empty."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ImageError("no such file") from None
+    except OSError as error:
+        raise ImageError(f"unreadable ({error.strerror})") from None
+    if not data:
+        raise ImageError("empty file")
+    return data
+
+
+def read_size(data: bytes) -> tuple[int, int]:
+    """Return (width, height) from the header alone; raise ImageError where it is no image or far too large."""
+    with _open(data) as image:
+        return image.size
+
+
+def decode(data: bytes) -> Image.Image:
+    """Decode to RGB as a viewer shows it: EXIF rotation applied, transparency on white, first frame."""
+    with _open(data) as image:
+        try:
+            image.load()
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith(("I;16", "I", "F")):
+                upright = _to_8_bit(upright)
+            if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
+                layer = upright.convert("RGBA")
+                white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+                upright = Image.alpha_composite(white, layer)
+            return upright.convert("RGB")
+        except (OSError, SyntaxError, ValueError, EOFError) as error:
+            raise ImageError("truncated" if "truncated" in str(error) else "damaged") from None
+
+
+def _open(data: bytes) -> Image.Image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+        except UnidentifiedImageError:
+            raise ImageError("not an image") from None
+        except Image.DecompressionBombError:
+            raise ImageError("too many pixels") from None
+        except (OSError, SyntaxError, ValueError) as error:
+            raise ImageError("truncated" if "truncated" in str(error) else "damaged") from None
+    if image.size[0] * image.size[1] > MAX_PIXELS:
+        raise ImageError("too many pixels")
+    return image
+
+
+def _to_8_bit(image: Image.Image) -> Image.Image:
+    """Scale 16-bit and float greys by their own range: a plain convert would clip them to white."""
+    grey = np.asarray(image.convert("F"))
+    low, span = grey.min(), grey.max() - grey.min() or 1.0
+    return Image.fromarray(((grey - low) * (255.0 / span)).astype(np.uint8))

@@ -1,0 +1,38 @@
+"""Objectives: a loss, and how outputs become predictions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from engage_cli.core.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from engage_cli.core.predictions import Predictions
+    from engage_cli.core.targets import Target
+
+VALUE_OBJECTIVES = Registry("objective", {"hybrid": "engage_cli.core.objectives.hybrid:HybridObjective"})
+CLASS_OBJECTIVES = Registry(
+    "objective", {"cross-entropy": "engage_cli.core.objectives.cross_entropy:CrossEntropyObjective"}
+)
+OBJECTIVES = {"value": VALUE_OBJECTIVES, "classes": CLASS_OBJECTIVES}
+
+
+class Objective(Protocol):
+    """Made from the fitted target, which gives the scale."""
+
+    kind: str  # "value" or "classes"
+    out_dim: int
+
+    def __init__(self, target: Target) -> None: ...
+
+    def encode(self, scores: Tensor) -> Tensor:
+        """Target scores (n,) float64 to what `loss` compares with."""
+        ...
+
+    def loss(self, outputs: Tensor, wanted: Tensor) -> Tensor:
+        """(B, out_dim) float32 and the encoded target to the mean loss."""
+        ...
+
+    def decode(self, outputs: Tensor) -> Predictions: ...

@@ -1,0 +1,28 @@
+"""Cross-entropy over the five classes (study, section 4.1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from engage_cli.core.config import CLASS_NAMES
+from engage_cli.core.predictions import Predictions
+from engage_cli.core.targets import Target
+
+
+class CrossEntropyObjective:
+    kind = "classes"
+    out_dim = len(CLASS_NAMES)
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+
+    def encode(self, scores: Tensor) -> Tensor:
+        return torch.from_numpy(self.target.classes(scores.numpy()))
+
+    def loss(self, outputs: Tensor, wanted: Tensor) -> Tensor:
+        return F.cross_entropy(outputs, wanted)
+
+    def decode(self, outputs: Tensor) -> Predictions:
+        return Predictions(probabilities=outputs.double().softmax(dim=-1).cpu().numpy())

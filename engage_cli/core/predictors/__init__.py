@@ -1,0 +1,35 @@
+"""What a run folder becomes: something that predicts posts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from engage_cli.core.registry import Registry
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from engage_cli.core.features import BlockSource
+    from engage_cli.core.predictions import Predictions
+    from engage_cli.core.runs import Run
+
+PREDICTORS = Registry(
+    "model",
+    {
+        "neural": "engage_cli.core.predictors.neural:NeuralPredictor",
+        "catboost": "engage_cli.core.predictors.catboost:CatBoostPredictor",
+    },
+)
+
+
+class Predictor(Protocol):
+    def __init__(self, run: Run) -> None: ...
+
+    def predict(self, posts: pd.DataFrame, source: BlockSource) -> Predictions:
+        """Predict posts, given only what is known before publication."""
+        ...
+
+
+def load_predictor(run: Run) -> Predictor:
+    predictor: Predictor = PREDICTORS.load(run.meta["model"])(run)
+    return predictor

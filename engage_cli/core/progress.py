@@ -1,0 +1,105 @@
+"""How a step tells what it is doing: Rich bars on a terminal, plain lines in a log, nothing in a test."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from typing import Protocol
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Stage(Protocol):
+    """One piece of work with a known number of units."""
+
+    def advance(self, num: int = 1, note: str = "") -> None: ...
+
+
+class Reporter(Protocol):
+    """What every step is given; everything goes to stderr."""
+
+    def stage(self, title: str, total: int) -> contextlib.AbstractContextManager[Stage]: ...
+
+    def say(self, line: str) -> None: ...
+
+
+class _Silence:
+    def advance(self, num: int = 1, note: str = "") -> None:
+        return
+
+
+class SilentReporter:
+    """Says nothing: for tests and for use as a library."""
+
+    @contextlib.contextmanager
+    def stage(self, title: str, total: int) -> Iterator[Stage]:
+        yield _Silence()
+
+    def say(self, line: str) -> None:
+        return
+
+
+class _Lines:
+    def __init__(self, title: str, total: int) -> None:
+        self.title, self.total, self.done = title, total, 0
+        self.start = self.last = time.monotonic()
+
+    def advance(self, num: int = 1, note: str = "") -> None:
+        self.done += num
+        now = time.monotonic()
+        if now - self.last >= SECONDS_BETWEEN_LINES:
+            self.last = now
+            print(self.line(note), file=sys.stderr, flush=True)
+
+    def line(self, note: str = "") -> str:
+        rate = self.done / max(time.monotonic() - self.start, 1e-9)
+        return f"{self.title}: {self.done:,}/{self.total:,}, {rate:,.1f}/s{'  ' + note if note else ''}"
+
+
+class LineReporter:
+    """Plain lines, at most one every ten seconds, where stderr is no terminal."""
+
+    @contextlib.contextmanager
+    def stage(self, title: str, total: int) -> Iterator[Stage]:
+        lines = _Lines(title, total)
+        yield lines
+        if lines.done:
+            print(lines.line(), file=sys.stderr, flush=True)
+
+    def say(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+
+class RichReporter:
+    """A live bar with rate and time left."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self.console = Console(stderr=True)
+
+    @contextlib.contextmanager
+    def stage(self, title: str, total: int) -> Iterator[Stage]:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, TextColumn("{task.fields[note]}"), console=self.console) as progress:
+            task = progress.add_task(title, total=total, note="")
+
+            class Bar:
+                def advance(self, num: int = 1, note: str = "") -> None:
+                    progress.update(task, advance=num)
+                    if note:
+                        progress.update(task, note=note)
+
+            yield Bar()
+
+    def say(self, line: str) -> None:
+        self.console.print(line, markup=False, highlight=False)
+
+
+def make_reporter() -> Reporter:
+    """The reporter that fits stderr."""
+    return RichReporter() if sys.stderr.isatty() else LineReporter()

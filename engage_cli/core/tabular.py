@@ -1,0 +1,46 @@
+"""The table that CatBoost reads: embeddings, their cosine, counts of the text, the category. Nothing else.
+
+features.json is its contract: the names in their order, and which block each embedding comes from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from engage_cli.core.features import BlockSource
+from engage_cli.core.handmade import CATEGORICAL, categories, count_features
+
+TABLE_BLOCKS = ("image", "text")
+COSINE = "image_text_cosine"
+
+
+def build_table(posts: pd.DataFrame, source: BlockSource, *, with_cosine: bool) -> pd.DataFrame:
+    """Return one row a post. `posts` holds only what is known before publication (core.posts.known_before)."""
+    blocks = source.blocks(posts, TABLE_BLOCKS)
+    parts = []
+    for name, block in blocks.items():
+        vectors = block.values[:, 0]  # a missing image keeps the neutral placeholder's vector (study, section 4.2)
+        columns = [f"{name}_{number}" for number in range(vectors.shape[1])]
+        parts.append(pd.DataFrame(vectors, columns=columns, index=posts.index))
+    if with_cosine:
+        image, text = (blocks[name].values[:, 0] for name in TABLE_BLOCKS)
+        known = blocks["image"].mask[:, 0] & blocks["text"].mask[:, 0]
+        parts.append(pd.DataFrame({COSINE: np.where(known, cosine(image, text), np.nan)}, index=posts.index))
+    parts.append(count_features(posts))
+    parts.append(pd.DataFrame({CATEGORICAL: categories(posts)}, index=posts.index))
+    return pd.concat(parts, axis=1)
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return (n,) cosines of the rows of two (n, D) arrays; 0 for a zero vector."""
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return (a * b).sum(axis=1) / np.maximum(norms, 1e-12)
+
+
+def check_columns(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Return the table with the contract's columns in its order; our own mistake where they differ."""
+    assert list(table.columns) == list(names), "the table differs from features.json"
+    return table

@@ -1,0 +1,64 @@
+"""The app: one registration line a command, and the one place where errors become sentences."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from engage_cli import __version__, commands
+from engage_cli.core.errors import EngageError
+
+
+class SentenceGroup(TyperGroup):
+    """Turns an EngageError into one sentence on stderr and its exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EngageError as error:
+            print(f"engage: {error}", file=sys.stderr)
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            print("engage: stopped; the same command goes on from here", file=sys.stderr)
+            raise typer.Exit(130) from None
+        except OSError as error:
+            # A full disk, a folder without permission: the user's to mend, and the message names the file.
+            print(f"engage: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    cls=SentenceGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="How much engagement a post will get, before it is published: from its cover, title, tags and description.",
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"engage {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None: ...
+
+
+app.command("sample")(commands.sample)
+app.command("prepare")(commands.prepare)
+app.command("embed")(commands.embed)
+app.command("train-regressor")(commands.train_regressor)
+app.command("train-classifier")(commands.train_classifier)
+app.command("train-catboost")(commands.train_catboost)
+app.command("evaluate")(commands.evaluate)
+app.command("predict")(commands.predict)
+
+if __name__ == "__main__":
+    app()

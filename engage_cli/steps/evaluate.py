@@ -1,0 +1,159 @@
+"""Runs and baselines on the same rows of one split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engage_cli.core.baselines import BASELINES
+from engage_cli.core.config import EncoderConfig
+from engage_cli.core.dataset import Dataset
+from engage_cli.core.errors import EngageError, WrongCallError
+from engage_cli.core.metrics import bootstrap_metrics, true_of
+from engage_cli.core.predictions import Predictions
+from engage_cli.core.predictors import load_predictor
+from engage_cli.core.progress import Reporter, SilentReporter
+from engage_cli.core.runs import Run, load_run, newest_run
+from engage_cli.core.tabular import TABLE_BLOCKS
+from engage_cli.core.targets import Target
+from engage_cli.steps.embed import stored_blocks
+
+SPLITS = ("test", "validation")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One row of the table: a run or a baseline."""
+
+    name: str
+    kind: str
+    target: str
+    rows: int
+    metrics: dict[str, dict[str, float]]  # name -> value, low, high
+    leaky: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "run": self.name,
+            "kind": self.kind,
+            "target": self.target,
+            "rows": self.rows,
+            "leaky": self.leaky,
+            "metrics": self.metrics,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    split: str
+    runs: list[Score]
+    baselines: list[Score]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "split": self.split,
+            "runs": [score.to_json() for score in self.runs],
+            "baselines": [score.to_json() for score in self.baselines],
+        }
+
+
+def evaluate(
+    folders: Sequence[Path],
+    *,
+    dataset: Dataset,
+    runs_dir: Path = Path("runs"),
+    split: str = "test",
+    num_resamples: int = 500,
+    reporter: Reporter | None = None,
+) -> Evaluation:
+    """Score runs (the newest one where none is named), and the baselines of each target and kind among them."""
+    reporter = reporter or SilentReporter()
+    if split not in SPLITS:
+        raise WrongCallError(f"unknown split '{split}'; there are: {', '.join(SPLITS)}")
+    runs = [load_run(folder) for folder in folders] or [newest_run(runs_dir)]
+    for run in runs:
+        _must_fit(run, dataset)
+    tasks: dict[tuple[str, str], Target] = {}
+    for run in runs:
+        tasks.setdefault((run.target.name, run.kind), run.target)
+    num_baselines = sum(len(BASELINES[kind]) for _, kind in tasks)
+    scores, baselines = [], []
+    with reporter.stage("evaluating", len(runs) + num_baselines) as stage:
+        for run in runs:
+            posts = dataset.posts.iloc[dataset.rows(split, run.target)]
+            predictions = load_predictor(run).predict(posts, _source(run, dataset, reporter))
+            name = str(run.folder)
+            scores.append(_score(name, run.kind, run.target, dataset, split, predictions, num_resamples, run.leaky))
+            stage.advance(note=name)
+        for (target_name, kind), target in tasks.items():
+            parts = {}
+            for part in ("train", "validation"):
+                some = dataset.posts.iloc[dataset.rows(part, target)]
+                values = target.score(some)
+                parts[part] = (some, true_of(kind, values, target.classes(values)))
+            posts = dataset.posts.iloc[dataset.rows(split, target)]
+            for name in BASELINES[kind]:
+                predictions = BASELINES[kind].load(name)(parts["train"], parts["validation"], posts)
+                baselines.append(_score(name, kind, target, dataset, split, predictions, num_resamples, False))
+                stage.advance(note=f"{name} ({target_name})")
+    return Evaluation(split=split, runs=scores, baselines=baselines)
+
+
+def encoder_config(run: Run) -> EncoderConfig:
+    """Return the encoders that a run was trained on."""
+    encoders = run.meta["encoders"]
+    names = {side: encoders[side]["name"] for side in encoders}
+    precisions = {encoders[side]["precision"] for side in encoders}
+    return EncoderConfig(**names, precision=precisions.pop())
+
+
+def blocks_of(run: Run) -> list[str]:
+    return list(run.meta["dims"]) if "dims" in run.meta else list(TABLE_BLOCKS)
+
+
+def _source(run: Run, dataset: Dataset, reporter: Reporter) -> Any:
+    source = stored_blocks(dataset, encoder_config(run), blocks_of(run), reporter)
+    for side, store in source.stores.items():
+        must_be_same_encoder(run, side, store.encoder.record)
+    return source
+
+
+def must_be_same_encoder(run: Run, side: str, record: dict[str, Any]) -> None:
+    saved = {key: value for key, value in run.meta["encoders"][side].items() if key != "name"}
+    if saved != record:
+        changed = ", ".join(key for key in record if saved.get(key) != record[key])
+        raise EngageError(
+            f"the encoder '{run.meta['encoders'][side]['name']}' on this machine is not the one that {run.folder} was "
+            f"trained on (differs in: {changed}); train again, or bring back that checkpoint"
+        )
+
+
+def _must_fit(run: Run, dataset: Dataset) -> None:
+    if run.meta["data"]["fingerprint"] != dataset.fingerprint:
+        raise EngageError(
+            f"{run.folder} was trained on other data than {dataset.folder} holds, so its test rows may have been trained "
+            "on; name its data folder with --data"
+        )
+
+
+def _score(
+    name: str,
+    kind: str,
+    target: Target,
+    dataset: Dataset,
+    split: str,
+    predictions: Predictions,
+    num_resamples: int,
+    leaky: bool,
+) -> Score:
+    scores = target.score(dataset.posts.iloc[dataset.rows(split, target)])
+    true = true_of(kind, scores, target.classes(scores))
+    predicted = predictions.value if predictions.value is not None else predictions.probabilities
+    assert predicted is not None
+    assert np.isfinite(predicted).all()
+    metrics = bootstrap_metrics(kind, true, predicted, num_resamples=num_resamples)
+    return Score(name=name, kind=kind, target=target.name, rows=len(true), metrics=metrics, leaky=leaky)

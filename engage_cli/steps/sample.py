@@ -1,0 +1,92 @@
+"""Write a synthetic folder in PixelRec's on-disk format, with its quirks."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from engage_cli.core.atomic import read_json, replacing, write_json
+from engage_cli.core.drawing import draw_cover
+from engage_cli.core.errors import EngageError
+from engage_cli.core.progress import Reporter, SilentReporter
+from engage_cli.core.synthetic import SyntheticPosts, make_posts
+
+MARKER = ".engage-sample.json"  # written first: what lies beside it is ours
+TABLE = Path("pixelrec_iteminfo") / "sample_item_info.csv"
+COVERS = "cover"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleSummary:
+    """What was written, and which quirks it has."""
+
+    folder: Path
+    rows: int
+    covers: int
+    missing_covers: int
+    truncated_covers: int
+    null_counters: int
+    missing_titles: int
+    missing_descriptions: int
+
+
+def write_sample(
+    folder: Path,
+    *,
+    rows: int = 2000,
+    seed: int = 0,
+    with_images: bool = True,
+    overwrite: bool = False,
+    reporter: Reporter | None = None,
+) -> SampleSummary:
+    """Write covers, then the table: a killed call goes on where it was when it is given again."""
+    reporter = reporter or SilentReporter()
+    settings = {"rows": rows, "seed": seed, "images": with_images}
+    _make_room(folder, settings, overwrite=overwrite)
+    write_json(folder / MARKER, settings)
+    posts = make_posts(rows, seed)
+    if with_images:
+        _write_covers(folder / COVERS, posts, seed, reporter)
+    with replacing(folder / TABLE) as beside:
+        posts.table.to_csv(beside, index=False, quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
+    table = posts.table
+    return SampleSummary(
+        folder=folder,
+        rows=rows,
+        covers=rows - len(posts.missing_covers) if with_images else 0,
+        missing_covers=len(posts.missing_covers),
+        truncated_covers=len(posts.truncated_covers),
+        null_counters=int((table["view_number"] == "").sum()),
+        missing_titles=int((table["title"] == "").sum()),
+        missing_descriptions=int((table["description"] == "").sum()),
+    )
+
+
+def _make_room(folder: Path, settings: dict[str, int], *, overwrite: bool) -> None:
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not (folder / MARKER).is_file():
+        raise EngageError(f"{folder} holds other files; name an empty or new folder")
+    is_same = read_json(folder / MARKER) == settings
+    if (folder / TABLE).exists() and not overwrite:
+        raise EngageError(f"{folder} is a finished sample; give --overwrite to replace it, or name another folder")
+    if is_same and not overwrite:
+        return
+    if not overwrite:
+        raise EngageError(f"{folder} is an unfinished sample with other settings; give --overwrite to replace it")
+    (folder / TABLE).unlink(missing_ok=True)
+    shutil.rmtree(folder / COVERS, ignore_errors=True)
+
+
+def _write_covers(folder: Path, posts: SyntheticPosts, seed: int, reporter: Reporter) -> None:
+    factors = posts.factors[["drawn", "style"]].to_numpy()
+    with reporter.stage("drawing covers", len(factors)) as stage:
+        for number, (drawn, style) in enumerate(factors):
+            path = folder / f"i{number}.jpg"
+            if number not in posts.missing_covers and not path.exists():
+                data = draw_cover(int(drawn), int(style), (seed, number))
+                with replacing(path) as beside:
+                    beside.write_bytes(data[: len(data) // 2] if number in posts.truncated_covers else data)
+            stage.advance()
