@@ -50,27 +50,45 @@ def evaluate(
     _show(evaluation, with_intervals=resamples > 0)
 
 
+# How a metric is called where a column is narrow.
+HEADERS = {
+    "pairwise_accuracy": "pairs",
+    "precision_at_10pct": "top 10 %",
+    "majority_lift": "lift",
+    "macro_f1": "macro f1",
+    "ordinal_mae": "class mae",
+}
+# What fits 80 columns, the primary metric first; --json has every one.
+SHOWN = {
+    "value": ("r2", "spearman", "pairwise_accuracy", "precision_at_10pct", "mae"),
+    "classes": ("kappa", "accuracy", "majority_lift", "macro_f1", "ordinal_mae", "ece"),
+}
+RECALL = "recall_"
+
+
 def _show(evaluation: Evaluation, *, with_intervals: bool) -> None:
-    tasks = dict.fromkeys((score.target, score.kind) for score in evaluation.runs)
-    for target, kind in tasks:
-        baselines = [s for s in evaluation.baselines if (s.target, s.kind) == (target, kind)]
-        runs = [s for s in evaluation.runs if (s.target, s.kind) == (target, kind)]
-        columns = [*baselines, *runs]
-        # Metrics down, runs across: eleven columns of numbers fit no terminal.
-        rows = [(metric, *(_cell(score, metric, with_intervals) for score in columns)) for metric in columns[0].metrics]
-        title = f"{target} as {kind}: {columns[0].rows:,} {evaluation.split} posts"
-        print_table(title, ("", *(_name(score) for score in columns)), rows)
-        print_line("")
-    note = "Brackets: 95 % bootstrap interval. " if with_intervals else ""
-    print_line(f"{note}Baselines were fitted on the same training posts. Next: engage predict IMAGE --title ...")
+    for target, kind in dict.fromkeys((score.target, score.kind) for score in evaluation.runs):
+        scores = [s for s in (*evaluation.baselines, *evaluation.runs) if (s.target, s.kind) == (target, kind)]
+        metrics = list(SHOWN[kind])
+        title = f"{target} as {kind}: {scores[0].rows:,} {evaluation.split} posts"
+        columns = ["", *(HEADERS.get(name, name) for name in metrics)]
+        if with_intervals:
+            columns.insert(2, "95 %")
+        print_table(title, columns, [_row(score, metrics, with_intervals) for score in scores])
+        recalls = [name for name in scores[0].metrics if name.startswith(RECALL)]
+        if recalls:
+            columns = ["", *(name.removeprefix(RECALL).replace("_", " ") for name in recalls)]
+            print_table("Recall of each class", columns, [_row(score, recalls, False) for score in scores])
+    if with_intervals:
+        print_line("95 %: bootstrap interval of the first metric; --json has every metric and interval.")
+    print_line("Baselines were fitted on the same training posts.\n\nNext: engage predict IMAGE --title ...")
 
 
-def _name(score: Score) -> str:
-    return score.name.removeprefix(f"{DEFAULT_RUNS}/") + (" LEAKY" if score.leaky else "")
-
-
-def _cell(score: Score, metric: str, with_intervals: bool) -> str:
-    found = score.metrics[metric]
-    if not with_intervals:
-        return f"{found['value']:.3f}"
-    return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+def _row(score: Score, metrics: list[str], with_intervals: bool) -> list[str]:
+    cells = [score.name.removeprefix(f"{DEFAULT_RUNS}/") + (" LEAKY" if score.leaky else "")]
+    for name in metrics:
+        cells.append(f"{score.metrics[name]['value']:.3f}")
+    if with_intervals:
+        first = score.metrics[metrics[0]]
+        cells.insert(2, f"{first['low']:.2f} to {first['high']:.2f}")
+    return cells

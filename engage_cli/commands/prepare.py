@@ -102,7 +102,7 @@ def _show(dataset: Dataset) -> None:
     parts = [(part, f"{num:,}") for part, num in split["rows"].items()]
     if split["unused"]:
         parts.append(("unused (later copies, no date)", f"{split['unused']:,}"))
-    print_table(f"\nSplit: {split['method']}", ("", "posts"), parts)
+    print_table(f"Split: {split['method']}", ("", "posts"), parts)
     if split["groups_of_duplicates"]:
         print_line(
             f"{split['rows_in_groups']:,} posts share an image or a title with another "
@@ -112,7 +112,7 @@ def _show(dataset: Dataset) -> None:
         (name, *(f"{share:.1%}" for share in target["class_shares"]), f"{target['num_rows']:,}")
         for name, target in meta["targets"].items()
     ]
-    print_table("\nTargets and the shares of their classes", ("", *CLASS_NAMES, "fitted on"), shares)
+    print_table("Targets and the shares of their classes", ("", *CLASS_NAMES, "fitted on"), shares)
     for name, target in meta["targets"].items():
         print_line(f"{name} = {target['formula_text']}")
     for name, reason in meta["targets_unavailable"].items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -34,4 +35,4 @@ def sample(
     counts = [(name.replace("_", " "), f"{num:,}") for name, num in dataclasses.asdict(summary).items() if name != "folder"]
     print_table(f"Synthetic posts in {folder}", ("", "posts"), counts)
     print_line("They follow a made-up law: good for trying engage, not for learning about audiences.")
-    print_line(f"\nNext: engage prepare --pixelrec-dir {folder}{'' if images else ' --no-images'}")
+    print_line(f"\nNext: engage prepare --pixelrec-dir {shlex.quote(str(folder))}{'' if images else ' --no-images'}")

@@ -122,9 +122,13 @@ def ndcg_at_100(true: np.ndarray, predicted: np.ndarray) -> float:
 
 
 def precision_at_10pct(true: np.ndarray, predicted: np.ndarray) -> float:
-    """Share of the tenth predicted highest that is in the true highest tenth; ties at the edge count in part."""
+    """Share of the tenth predicted highest whose truth is at least that of the true highest tenth.
+
+    Where predictions tie at the edge each counts in part, so that a constant is right by chance only.
+    """
     num = max(1, round(len(true) / 10))
-    return float((_membership_of_top(true, num) * _membership_of_top(predicted, num)).sum() / num)
+    edge = np.partition(true, -num)[-num]
+    return float(_membership_of_top(predicted, num)[true >= edge].sum() / num)
 
 
 def accuracy(true: np.ndarray, predicted: np.ndarray) -> float:

@@ -53,7 +53,7 @@ class Formula:
         return np.log1p(total) if self.transform == "log1p" else total
 
     def __str__(self) -> str:
-        terms = " + ".join(f"{weight:.4g}·{counter}" for counter, weight in self.weights.items())
+        terms = " + ".join(f"{weight:.4g}·{counter}".removeprefix("1·") for counter, weight in self.weights.items())
         inner = f"({terms}) / max(views, 1)" if self.per_view else terms
         return f"log1p({inner})" if self.transform == "log1p" else inner
 
@@ -170,6 +170,13 @@ def fit_cuts(scores: np.ndarray, quantiles: Sequence[float] = CLASS_QUANTILES) -
     values, counts = np.unique(scores, return_counts=True)
     shares = np.cumsum(counts) / scores.size
     return tuple(float(values[np.abs(shares - quantile).argmin()]) for quantile in quantiles)
+
+
+def require_variety(truth: np.ndarray, kind: str, name: str) -> None:
+    """Raise EngageError where all training posts have one and the same value or class."""
+    if len(np.unique(truth)) < 2:
+        what = "class" if kind == "classes" else "value"
+        raise EngageError(f"every training post has the same {what} of target '{name}': there is nothing to learn")
 
 
 def _need(posts: pd.DataFrame, counters: Sequence[str]) -> None:

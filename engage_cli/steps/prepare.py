@@ -44,6 +44,7 @@ def prepare(
         raise WrongCallError(f"--fit-target-on {config.fit_target_on}: there are: train, all")
     if config.split != "auto":
         SPLITS.check(config.split)
+    _check_source(pixelrec_dir, table, images_dir, mapping)
     if (folder / MARKER).exists() and not overwrite:
         raise EngageError(f"{folder} is a finished data folder; give --overwrite to replace it, or another --data")
     if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).exists() and not _is_unfinished(folder):
@@ -110,14 +111,19 @@ def _is_unfinished(folder: Path) -> bool:
     return all(entry.name in ours or entry.name.endswith(".tmp") for entry in folder.iterdir())
 
 
+def _check_source(
+    pixelrec_dir: Path | None, table: Path | None, images_dir: Path | None, mapping: Mapping[str, str] | None
+) -> None:
+    if (pixelrec_dir is None) == (table is None):
+        raise WrongCallError("name one source: --pixelrec-dir DIR, or --table FILE --images-dir DIR")
+    if pixelrec_dir is not None and (mapping or images_dir):
+        raise WrongCallError("--map and --images-dir belong to --table; PixelRec's columns and covers are known")
+
+
 def _import(
     pixelrec_dir: Path | None, table: Path | None, images_dir: Path | None, mapping: Mapping[str, str] | None
 ) -> Import:
-    if (pixelrec_dir is None) == (table is None):
-        raise WrongCallError("name one source: --pixelrec-dir DIR, or --table FILE --images-dir DIR")
     if pixelrec_dir is not None:
-        if mapping or images_dir:
-            raise WrongCallError("--map and --images-dir belong to --table; PixelRec's columns and covers are known")
         return IMPORTERS.load("pixelrec")(pixelrec_dir)
     return IMPORTERS.load("table")(table, images_dir=images_dir, mapping=mapping)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-import shutil
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from engage_cli.core.atomic import read_json, replacing, write_json
+from engage_cli.core.atomic import replacing, write_json
 from engage_cli.core.drawing import draw_cover
 from engage_cli.core.errors import EngageError
 from engage_cli.core.progress import Reporter, SilentReporter
@@ -26,7 +27,7 @@ class SampleSummary:
     rows: int
     covers: int
     missing_covers: int
-    truncated_covers: int
+    truncated_covers: int  # among the covers
     null_counters: int
     missing_titles: int
     missing_descriptions: int
@@ -56,8 +57,8 @@ def write_sample(
         folder=folder,
         rows=rows,
         covers=rows - len(posts.missing_covers) if with_images else 0,
-        missing_covers=len(posts.missing_covers),
-        truncated_covers=len(posts.truncated_covers),
+        missing_covers=len(posts.missing_covers) if with_images else 0,
+        truncated_covers=len(posts.truncated_covers) if with_images else 0,
         null_counters=int((table["view_number"] == "").sum()),
         missing_titles=int((table["title"] == "").sum()),
         missing_descriptions=int((table["description"] == "").sum()),
@@ -65,19 +66,43 @@ def write_sample(
 
 
 def _make_room(folder: Path, settings: dict[str, int], *, overwrite: bool) -> None:
+    """Leave alone what this call goes on with, remove an older sample, and refuse everything else."""
+    if folder.exists() and not folder.is_dir():
+        raise EngageError(f"{folder} is a file; name an empty or new folder")
     if not folder.exists() or not any(folder.iterdir()):
         return
-    if not (folder / MARKER).is_file():
-        raise EngageError(f"{folder} holds other files; name an empty or new folder")
-    is_same = read_json(folder / MARKER) == settings
-    if (folder / TABLE).exists() and not overwrite:
+    before = _read_marker(folder)
+    if not overwrite and (folder / TABLE).exists():
         raise EngageError(f"{folder} is a finished sample; give --overwrite to replace it, or name another folder")
-    if is_same and not overwrite:
-        return
-    if not overwrite:
+    if not overwrite and before != settings:
         raise EngageError(f"{folder} is an unfinished sample with other settings; give --overwrite to replace it")
+    for stray in (*folder.glob(f"{COVERS}/.i*.jpg.*.tmp"), *folder.glob(f"{TABLE.parent}/.{TABLE.name}.*.tmp")):
+        stray.unlink()  # half a file from a call that was killed
+    if overwrite:
+        _remove(folder, before)
+
+
+def _read_marker(folder: Path) -> dict[str, Any]:
+    if not (folder / MARKER).is_file():
+        raise EngageError(f"{folder} holds files that are no sample of ours; name an empty or new folder")
+    try:
+        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+    except ValueError:
+        marker = None
+    if not isinstance(marker, dict) or not isinstance(marker.get("rows"), int):
+        raise EngageError(f"{folder / MARKER} is damaged, so what is ours there is unknown; name an empty or new folder")
+    return marker
+
+
+def _remove(folder: Path, settings: dict[str, Any]) -> None:
+    """Remove the files that a call with these settings writes, and no other; the marker stays until the new one."""
     (folder / TABLE).unlink(missing_ok=True)
-    shutil.rmtree(folder / COVERS, ignore_errors=True)
+    if not (folder / COVERS).is_dir():
+        return
+    for number in range(settings["rows"]):
+        (folder / COVERS / f"i{number}.jpg").unlink(missing_ok=True)
+    if not any((folder / COVERS).iterdir()):
+        (folder / COVERS).rmdir()
 
 
 def _write_covers(folder: Path, posts: SyntheticPosts, seed: int, reporter: Reporter) -> None:

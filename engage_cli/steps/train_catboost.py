@@ -13,7 +13,7 @@ import numpy as np
 from engage_cli.core.atomic import replacing, write_json, write_text
 from engage_cli.core.config import CLASS_NAMES, CatBoostConfig, EncoderConfig
 from engage_cli.core.dataset import Dataset
-from engage_cli.core.errors import EngageError, WrongCallError
+from engage_cli.core.errors import WrongCallError
 from engage_cli.core.handmade import CATEGORICAL
 from engage_cli.core.metrics import compute_metrics, true_of
 from engage_cli.core.posts import known_before
@@ -21,6 +21,7 @@ from engage_cli.core.predictors.catboost import CONTRACT_FILE, MODEL_FILE, predi
 from engage_cli.core.progress import Reporter, SilentReporter, Stage
 from engage_cli.core.runs import clear_stage, finish_run, open_run
 from engage_cli.core.tabular import TABLE_BLOCKS, build_table
+from engage_cli.core.targets import require_variety
 from engage_cli.steps.embed import stored_blocks
 from engage_cli.steps.train_neural import TrainSummary
 
@@ -67,7 +68,7 @@ def train_catboost(
         tables[part] = build_table(known_before(some), source, with_cosine=with_cosine)
         scores = target.score(some)
         truths[part] = true_of(config.kind, scores, target.classes(scores))
-    _must_differ(truths["train"], config.kind, target.name)
+    require_variety(truths["train"], config.kind, target.name)
     with open_run(run, runs_dir, command="train-catboost", meta=meta, target=target) as (folder, goes_on):
         clear_stage(folder)
         reporter.say(f"{'starting anew in' if goes_on else 'training'} {folder} ({tables['train'].shape[1]:,} features)")
@@ -155,9 +156,3 @@ def _history(evals: dict[str, dict[str, list[float]]]) -> str:
         json.dumps({"iteration": number, **dict(zip(columns, values, strict=True))}) + "\n"
         for number, values in enumerate(lines, start=1)
     )
-
-
-def _must_differ(truth: np.ndarray, kind: str, name: str) -> None:
-    if len(np.unique(truth)) < 2:
-        what = "class" if kind == "classes" else "value"
-        raise EngageError(f"every training post has the same {what} of target '{name}': there is nothing to learn")

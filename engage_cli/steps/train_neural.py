@@ -21,6 +21,7 @@ from engage_cli.core.objectives import OBJECTIVES, Objective
 from engage_cli.core.posts import known_before, parse_blocks
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import Run, clear_stage, finish_run, open_run
+from engage_cli.core.targets import require_variety
 from engage_cli.core.training import StoredBatches, fit
 from engage_cli.steps.embed import stored_blocks
 
@@ -71,6 +72,8 @@ def train_neural(
     for part, numbers in rows.items():
         some = posts.iloc[numbers]
         parts[part] = (source.blocks(known_before(some), blocks), target.score(some))
+    scores = parts["train"][1]
+    require_variety(true_of(kind, scores, target.classes(scores)), kind, target.name)
     dims = {name: int(block.values.shape[-1]) for name, block in parts["train"][0].items()}
     meta["dims"] = dims
     batches = {

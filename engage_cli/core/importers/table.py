@@ -56,6 +56,8 @@ def read_table(path: Path, *, images_dir: Path | None = None, mapping: Mapping[s
     posts, warnings = to_posts(raw, found, path)
     if images_dir is not None:
         posts["image"] = find_images(posts, images_dir)
+    elif "image" not in posts:
+        posts["image"] = ""
     return Import(posts=posts, source=f"table:{path.name}", images_dir=images_dir, found=found, warnings=tuple(warnings))
 
 

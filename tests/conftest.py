@@ -1,0 +1,46 @@
+"""One tiny world for the whole suite: checkpoints, a sample, and a data folder made from it."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from engage_cli.core.config import EncoderConfig, PrepareConfig
+from engage_cli.core.dataset import Dataset
+from engage_cli.steps.prepare import prepare
+from engage_cli.steps.sample import write_sample
+from tests.tiny import make_checkpoint
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Family -> folder of a tiny checkpoint of its real class."""
+    root = tmp_path_factory.mktemp("checkpoints")
+    families = ("clip", "siglip", "vit", "dinov2", "bert", "deberta")
+    return {family: str(make_checkpoint(family, root / family)) for family in families}
+
+
+@pytest.fixture(scope="session")
+def pixelrec(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sample") / "pixelrec"
+    write_sample(folder, rows=150, seed=3)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dataset(pixelrec: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """150 synthetic posts, prepared; tests that embed share its store."""
+    return prepare(PrepareConfig(), folder=tmp_path_factory.mktemp("prepared") / "data", pixelrec_dir=pixelrec)
+
+
+@pytest.fixture(scope="session")
+def encoders(checkpoints: dict[str, str]) -> EncoderConfig:
+    return EncoderConfig(vision=checkpoints["vit"], text=checkpoints["bert"])

@@ -1,0 +1,113 @@
+"""The house stands: layers, light commands, tables whose every entry loads."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from engage_cli.core import baselines, fusion, importers, metrics, objectives, predictors, splits, targets
+from engage_cli.core.registry import Registry
+
+ROOT = Path(__file__).parent.parent / "engage_cli"
+LAYERS = ("core", "steps", "commands", "main")
+HEAVY = {
+    "torch", "transformers", "tokenizers", "safetensors", "catboost", "sklearn", "scipy", "pandas", "numpy", "PIL",
+    "pyarrow", "joblib", "onnx", "huggingface_hub", "filelock", "matplotlib",
+}  # fmt: skip
+# Inside core a module imports only what stands before it.
+CORE_ORDER = (
+    "errors", "registry", "config", "atomic", "posts", "images", "importers", "targets", "splits", "dataset", "metrics",
+    "devices", "encoders", "features", "handmade", "tabular", "fusion", "predictions", "objectives", "model", "checkpoints",
+    "progress", "training", "runs", "predictors", "baselines", "synthetic", "drawing",
+)  # fmt: skip
+TABLES = [
+    importers.IMPORTERS,
+    targets.TARGETS,
+    splits.SPLITS,
+    fusion.FUSIONS,
+    predictors.PREDICTORS,
+    *objectives.OBJECTIVES.values(),
+    *metrics.METRICS.values(),
+    *baselines.BASELINES.values(),
+]
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return {name for name in found if name.startswith("engage_cli.")}
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_down(path: Path) -> None:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    if parts[0] not in LAYERS:
+        return
+    for name in imports_of(path):
+        other = name.split(".")[1:]
+        if other[0] in LAYERS:
+            assert LAYERS.index(other[0]) <= LAYERS.index(parts[0]), f"{path} imports {name}"
+        if parts[0] == other[0] == "core" and len(parts) > 1 and len(other) > 1 and parts[1] != "__init__":
+            assert CORE_ORDER.index(other[1]) <= CORE_ORDER.index(parts[1]), f"{path} imports {name}"
+
+
+def test_core_order_names_every_module() -> None:
+    there = {entry.stem for entry in (ROOT / "core").iterdir() if entry.stem not in ("__init__", "__pycache__")}
+    assert there == set(CORE_ORDER)
+
+
+def test_no_file_is_long_or_called_utils() -> None:
+    for path in ROOT.rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 300, path
+        assert path.stem not in ("utils", "helpers", "common", "base"), path
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: f"{table.kind}:{next(iter(table))}")
+def test_every_entry_loads(table: Registry) -> None:
+    for name in table:
+        assert callable(table.load(name))
+
+
+def test_names_for_help_equal_the_tables() -> None:
+    from engage_cli.commands import options
+
+    assert tuple(targets.TARGETS) == options.TARGET_NAMES
+    assert tuple(splits.SPLITS) == options.SPLIT_NAMES
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train-classifier", "--help"], ["prepare", "--help"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys; from typer.testing import CliRunner; from engage_cli.main import app\n"
+        f"result = CliRunner().invoke(app, {arguments}); assert result.exit_code == 0\n"
+        "print(' '.join(sorted({name.partition('.')[0] for name in sys.modules})))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not HEAVY & set(loaded)
+
+
+def test_help_is_fast() -> None:
+    def seconds() -> float:
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "engage_cli", "--help"], capture_output=True, check=True)
+        return time.perf_counter() - start
+
+    # The promise is 0.3 s on an idle machine; a busy one gets room, and an eager import of torch still fails.
+    assert min(seconds() for _ in range(5)) < 1.0
+
+
+def test_nothing_is_unpickled_and_no_remote_code_is_trusted() -> None:
+    for path in ROOT.rglob("*.py"):
+        text = path.read_text()
+        for word in ("import pickle", "joblib.load", "torch.load(", "trust_remote_code=True"):
+            assert word not in text, f"{path}: {word}"

@@ -1,0 +1,319 @@
+"""The seven commands as a user gives them: what they write, print, and refuse."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner, Result
+
+from engage_cli.core.config import EncoderConfig
+from engage_cli.core.dataset import Dataset
+from engage_cli.core.metrics import CLASS_METRICS, VALUE_METRICS
+from engage_cli.main import app
+
+NEURAL_FILES = {"run.json", "target.json", "history.jsonl", "model.safetensors", "metrics.json"}
+CATBOOST_FILES = {"run.json", "target.json", "history.jsonl", "model.cbm", "features.json", "metrics.json"}
+
+
+def engage(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def answer(*arguments: object) -> dict:
+    result = engage(*arguments, "--json")
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.fixture(scope="module")
+def world(pixelrec: Path, encoders: EncoderConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which all commands ran: data, and one run of each trainer."""
+    root = tmp_path_factory.mktemp("world")
+    common = ["--data", root / "data", "--vision", encoders.vision, "--text", encoders.text]
+    answer("prepare", "--pixelrec-dir", pixelrec, "--data", root / "data")
+    answer("embed", *common)
+    trainings = [
+        ("train-regressor", root / "runs" / "regressor", ["--epochs", 6]),
+        ("train-classifier", root / "runs" / "classifier", ["--epochs", 6]),
+        ("train-catboost", root / "runs" / "catboost", ["--iterations", 30]),
+        ("train-catboost", root / "runs" / "catboost-value", ["--iterations", 30, "--as", "value", "--target", "views"]),
+    ]
+    for command, run, more in trainings:
+        found = answer(command, *common, "--run", run, *more)
+        assert found["run"] == str(run)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("run", "files"),
+    [
+        ("regressor", NEURAL_FILES),
+        ("classifier", NEURAL_FILES),
+        ("catboost", CATBOOST_FILES),
+        ("catboost-value", CATBOOST_FILES),
+    ],
+)
+def test_run_folders_hold_exactly_these_files(world: Path, run: str, files: set[str]) -> None:
+    assert {path.name for path in (world / "runs" / run).iterdir()} == files
+    metrics = json.loads((world / "runs" / run / "metrics.json").read_text())
+    assert metrics["split"] == "validation"
+    assert "optimistic" in metrics["note"]
+    assert metrics["leaky"] is False
+
+
+def test_evaluate_json(world: Path) -> None:
+    runs = sorted((world / "runs").glob("[!.]*"))
+    found = answer("evaluate", *runs, "--data", world / "data", "--resamples", 20)
+    assert found["split"] == "test"
+    assert [score["run"] for score in found["runs"]] == [str(run) for run in runs]
+    assert {score["run"] for score in found["baselines"]} == {"constant", "tf-idf + ridge", "tf-idf + logistic regression"}
+    for score in (*found["runs"], *found["baselines"]):
+        assert set(score["metrics"]) == set(VALUE_METRICS if score["kind"] == "value" else CLASS_METRICS)
+        for metric in score["metrics"].values():
+            assert set(metric) == {"value", "low", "high"}
+        assert score["rows"] > 0
+
+
+def test_evaluate_table_names_runs_and_baselines(world: Path) -> None:
+    result = engage("evaluate", world / "runs" / "catboost-value", "--data", world / "data", "--resamples", 20)
+    assert result.exit_code == 0
+    for word in ("views as value", "constant", "tf-idf", "r2", "Baselines were fitted on the same training posts"):
+        assert word in result.stdout
+    assert "evaluating" in result.stderr
+
+
+@pytest.mark.parametrize("run", ["regressor", "classifier", "catboost", "catboost-value"])
+def test_predict_json(world: Path, pixelrec: Path, run: str) -> None:
+    image = pixelrec / "cover" / "i5.jpg"
+    found = answer("predict", image, "--title", "the best pizza", "--run", world / "runs" / run)
+    (post,) = found["posts"]
+    assert post["image"] == str(image)
+    assert 0 <= post["percentile"] <= 100
+    assert post["class"] in ("Very Low", "Low", "Medium", "High", "Very High")
+    assert post["leaky"] is False
+    if found["kind"] == "classes":
+        assert sum(post["probabilities"].values()) == pytest.approx(1.0)
+    else:
+        assert post["count"] == pytest.approx(max(0.0, np.expm1(post["value"])))
+
+
+@pytest.mark.parametrize("run", ["regressor", "classifier", "catboost"])
+def test_predict_equals_evaluate_on_the_same_post(world: Path, run: str) -> None:
+    """One post through the live encoders gives what the store gave."""
+    from engage_cli.core.config import EncoderConfig
+    from engage_cli.core.dataset import load_dataset
+    from engage_cli.core.predictors import load_predictor
+    from engage_cli.core.runs import load_run
+    from engage_cli.steps.embed import stored_blocks
+    from engage_cli.steps.evaluate import blocks_of, encoder_config
+    from engage_cli.steps.predict import predict
+
+    data, opened = load_dataset(world / "data"), load_run(world / "runs" / run)
+    assert isinstance(encoder_config(opened), EncoderConfig)
+    row = data.posts[(data.posts["image_problem"] == "") & (data.posts["title"] != "")].iloc[[4]]
+    stored = load_predictor(opened).predict(row, stored_blocks(data, encoder_config(opened), blocks_of(opened)))
+    post = row.iloc[0]
+    live = predict(
+        data.images_dir / post["image"],
+        title=post["title"],
+        tags=post["tags"],
+        description=post["description"],
+        run=opened.folder,
+    )
+    if opened.kind == "value":
+        assert live.value == pytest.approx(stored.value[0], abs=1e-4)
+    else:
+        assert list(live.probabilities.values()) == pytest.approx(stored.probabilities[0].tolist(), abs=1e-4)
+
+
+def test_no_counter_can_change_a_prediction(world: Path) -> None:
+    """The promise: what is known only after publication reaches no model."""
+    from engage_cli.core.dataset import load_dataset
+    from engage_cli.core.posts import COUNTERS, EXTRA_COUNTERS
+    from engage_cli.core.predictors import load_predictor
+    from engage_cli.core.runs import load_run
+    from engage_cli.steps.embed import stored_blocks
+    from engage_cli.steps.evaluate import blocks_of, encoder_config
+
+    data = load_dataset(world / "data")
+    counters = [column for column in (*COUNTERS, *EXTRA_COUNTERS) if column in data.posts]
+    shuffled = data.posts.assign(**{c: data.posts[c].sample(frac=1, random_state=1).to_numpy() for c in counters})
+    for run in ("regressor", "classifier", "catboost"):
+        opened = load_run(world / "runs" / run)
+        source = stored_blocks(data, encoder_config(opened), blocks_of(opened))
+        before, after = (load_predictor(opened).predict(posts, source) for posts in (data.posts, shuffled))
+        for field in ("value", "probabilities"):
+            np.testing.assert_array_equal(getattr(before, field), getattr(after, field))
+
+
+def test_predict_words(world: Path, pixelrec: Path) -> None:
+    result = engage("predict", pixelrec / "cover" / "i5.jpg", "--title", "a cat", "--runs", world / "runs")
+    assert result.exit_code == 0
+    assert "run: " in result.stderr
+    assert "percentile:" in result.stdout
+    assert "level:" in result.stdout
+
+
+def test_missing_features_are_made_on_the_way_and_said(world: Path, checkpoints: dict[str, str]) -> None:
+    arguments = ["--data", world / "data", "--vision", checkpoints["clip"], "--text", checkpoints["clip"]]
+    result = engage("train-catboost", *arguments, "--iterations", 3, "--run", world / "clip")
+    assert result.exit_code == 0, result.stderr
+    assert "embedding first" in result.stderr
+    names = json.loads((world / "clip" / "features.json").read_text())["names"]
+    assert "image_text_cosine" in names  # the two sides share a space
+    assert not {"views", "likes", "comments", "shares", "favorites"} & set(names)
+
+
+def test_table_source_with_map(tmp_path: Path, pixelrec: Path, encoders: EncoderConfig) -> None:
+    rows = [f"i{n},{1000 + 37 * n},title number {n},2021-01-{n % 28 + 1:02d}" for n in range(60)]
+    (tmp_path / "posts.csv").write_text("key,plays,title,day\n" + "\n".join(rows) + "\n")
+    source = [
+        "--table",
+        tmp_path / "posts.csv",
+        "--images-dir",
+        pixelrec / "cover",
+        "--map",
+        "id=key,views=plays,posted_at=day",
+    ]
+    found = answer("prepare", *source, "--data", tmp_path / "data")
+    assert found["split"]["method"] == "time"
+    assert found["columns"] == {"id": "key", "title": "title", "posted_at": "day", "views": "plays"}
+    assert list(found["targets"]) == ["views"]
+    common = [
+        "--data",
+        tmp_path / "data",
+        "--vision",
+        encoders.vision,
+        "--text",
+        encoders.text,
+        "--runs",
+        tmp_path / "runs",
+    ]
+    answer("train-regressor", *common, "--target", "views", "--epochs", 2)
+    result = engage("train-regressor", *common, "--target", "engagement")
+    assert result.exit_code == 1
+    assert "has no target 'engagement': engagement needs likes" in result.stderr
+
+
+def test_targets_fitted_on_all_rows_are_marked(tmp_path: Path, pixelrec: Path) -> None:
+    ours = answer("prepare", "--pixelrec-dir", pixelrec, "--data", tmp_path / "ours")
+    study = answer("prepare", "--pixelrec-dir", pixelrec, "--data", tmp_path / "study", "--fit-target-on", "all")
+    assert ours["targets"]["views"]["num_rows"] == ours["split"]["rows"]["train"]
+    assert study["targets"]["views"]["num_rows"] == ours["rows"]["kept"]
+    assert any("fitted on all rows" in warning for warning in study["warnings"])
+
+
+WRONG = [
+    (["prepare"], 2, "name one source"),
+    (["prepare", "--pixelrec-dir", "nowhere"], 1, "no such folder: nowhere"),
+    (["prepare", "--table", "nowhere.csv"], 1, "no such table: nowhere.csv"),
+    (["prepare", "--table", "nowhere.csv", "--map", "views"], 2, "write OURS=THEIRS"),
+    (["prepare", "--pixelrec-dir", "x", "--split", "fair"], 2, "unknown split 'fair'; there are: random, time"),
+    (["prepare", "--pixelrec-dir", "x", "--fractions", "1/2"], 2, "sum to 100"),
+    (["embed"], 1, "make it with `engage prepare`"),
+    (["train-regressor"], 1, "make it with `engage prepare`"),
+    (["train-regressor", "--fusion", "soup"], 2, "unknown fusion 'soup'; there are: concat, gated"),
+    (["train-classifier", "--objective", "hybrid"], 2, "unknown objective 'hybrid'; there are: cross-entropy"),
+    (["evaluate", "nowhere"], 1, "make it with `engage prepare`"),
+    (["predict", "nowhere.jpg"], 1, "nowhere.jpg: no such file"),
+    (["predict", "text.jpg"], 1, "text.jpg: not an image"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "sentence"), WRONG, ids=lambda value: str(value)[:40])
+def test_wrong_calls(
+    arguments: list[str], code: int, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.jpg").write_text("no picture")
+    result = engage(*arguments)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert sentence in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"text.jpg"}
+
+
+def test_names_that_do_not_exist(world: Path, encoders: EncoderConfig) -> None:
+    data = ["--data", world / "data"]
+    for arguments, sentence in (
+        (["train-regressor", *data, "--target", "fame"], "unknown target 'fame'; there are: popularity"),
+        (["embed", *data, "--vision", "eye"], "unknown vision encoder 'eye'; there are: dinov2-small"),
+        (["embed", *data, "--vision", "google/vit-base-patch16-224"], "the hub cannot be reached"),
+        (["train-regressor", *data, "--blocks", "image,sound"], "each once: image, title, context, text"),
+        (["train-regressor", *data, "--tune", "full"], "unknown --tune 'full'; there is: none"),
+        (["prepare", *data, "--pixelrec-dir", "x"], "is a finished data folder; give --overwrite"),
+        (["evaluate", *data, world / "runs"], "is no run folder"),
+    ):
+        result = engage(*arguments)
+        assert result.exit_code in (1, 2), result.stdout
+        assert sentence in result.stderr
+
+
+def test_a_run_on_other_data_is_refused(world: Path, pixelrec: Path, tmp_path: Path) -> None:
+    answer("prepare", "--pixelrec-dir", pixelrec, "--data", tmp_path / "other", "--seed", 9)
+    result = engage("evaluate", world / "runs" / "regressor", "--data", tmp_path / "other")
+    assert result.exit_code == 1
+    assert "was trained on other data" in result.stderr
+
+
+def test_prepare_counts_what_it_leaves_out(tmp_path: Path) -> None:
+    rows = "".join(f"p{n},{n + 1},t{n}\n" for n in range(40))
+    table = tmp_path / "posts.csv"
+    table.write_text(f"id,views,title\n{rows}p3,4,t3\nlost,n/a,t\nmute,5,\n")
+    found = answer("prepare", "--table", table, "--no-images", "--data", tmp_path / "data")
+    assert found["rows"] == {
+        "read": 43,
+        "kept": 40,
+        "left_out": {"the same row again": 1, "every counter missing": 1, "no image and no text": 1},
+    }
+    table.write_text(f"id,views,title\n{rows}p3,999,t3\n")
+    result = engage("prepare", "--table", table, "--no-images", "--data", tmp_path / "data2")
+    assert "'p3' (row 41)" in result.stderr
+    assert not (tmp_path / "data2").exists()
+
+
+def test_kill_minus_9_in_training_and_the_same_command_again(
+    dataset: Dataset, encoders: EncoderConfig, tmp_path: Path
+) -> None:
+    common = ["--data", dataset.folder, "--vision", encoders.vision, "--text", encoders.text, "--patience", "0"]
+    arguments = [str(a) for a in ("train-regressor", *common, "--epochs", 120, "--width", 256, "--json")]
+    whole = answer(*arguments[:-1], "--run", tmp_path / "whole")
+    command = [sys.executable, "-m", "engage_cli", *arguments, "--runs", str(tmp_path / "runs")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 90
+    while not list(tmp_path.glob("runs/*/resume.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert process.returncode == -signal.SIGKILL
+    (killed,) = tmp_path.glob("runs/*/run.json")
+    assert not (killed.parent / "metrics.json").exists()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "going on" in done.stderr
+    again = json.loads(done.stdout)
+    assert again["run"] == str(killed.parent)
+    assert again["metrics"] == whole["metrics"]
+    assert {path.name for path in killed.parent.iterdir()} == NEURAL_FILES
+    for name in ("model.safetensors", "history.jsonl"):
+        assert (killed.parent / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_labels_that_never_differ_are_refused(tmp_path: Path, encoders: EncoderConfig) -> None:
+    pd.DataFrame({"id": range(30), "views": 7, "title": [f"cat {n}" for n in range(30)]}).to_csv(tmp_path / "p.csv")
+    answer("prepare", "--table", tmp_path / "p.csv", "--no-images", "--data", tmp_path / "data")
+    common = ["--data", tmp_path / "data", "--vision", encoders.vision, "--text", encoders.text]
+    for command in ("train-catboost", "train-regressor", "train-classifier"):
+        result = engage(command, *common, "--target", "views", "--runs", tmp_path / "runs")
+        assert result.exit_code == 1
+        assert "there is nothing to learn" in result.stderr
+    assert not list((tmp_path / "runs").glob("*/metrics.json"))

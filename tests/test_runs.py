@@ -1,0 +1,73 @@
+"""A run is finished when its last file lies there, and equal commands find their own unfinished run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from engage_cli.core.errors import EngageError
+from engage_cli.core.runs import finish_run, load_run, newest_run, open_run
+from engage_cli.core.targets import fit_target
+
+TARGET = fit_target("views", pd.DataFrame({"views": [1.0, 2.0, 3.0]}), fit_on="train")
+META = {"kind": "value", "leaky": False, "config": {"seed": 0}, "data": {"fingerprint": "f"}}
+
+
+def start(runs: Path, folder: Path | None = None, **changes: object) -> tuple[Path, bool]:
+    with open_run(folder, runs, command="train-x", meta={**META, **changes}, target=TARGET) as (path, goes_on):
+        return path, goes_on
+
+
+def test_equal_commands_go_on_and_others_do_not(tmp_path: Path) -> None:
+    first, goes_on = start(tmp_path)
+    assert not goes_on
+    assert start(tmp_path) == (first, True)
+    other, goes_on = start(tmp_path, config={"seed": 1})
+    assert (other != first, goes_on) == (True, False)
+    finish_run(first, {"metrics": {}})
+    assert start(tmp_path)[0] not in (first, other)
+
+
+def test_unfinished_is_not_loaded_and_not_the_newest(tmp_path: Path) -> None:
+    first, _ = start(tmp_path)
+    with pytest.raises(EngageError, match="did not finish; give its `engage train-x` command again"):
+        load_run(first)
+    with pytest.raises(EngageError, match=r"no finished run under .* \(1 unfinished\)"):
+        newest_run(tmp_path)
+    run = finish_run(first, {"metrics": {"r2": 0.1}})
+    start(tmp_path, config={"seed": 1})
+    assert newest_run(tmp_path).folder == first
+    assert run.target == TARGET
+
+
+def test_named_folders_are_never_overwritten(tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "notes.txt").write_text("mine")
+    with pytest.raises(EngageError, match="holds other files"):
+        start(tmp_path, foreign)
+    named, _ = start(tmp_path, tmp_path / "named")
+    assert start(tmp_path, named) == (named, True)
+    with pytest.raises(EngageError, match="other settings or data"):
+        start(tmp_path, named, config={"seed": 1})
+    finish_run(named, {})
+    with pytest.raises(EngageError, match="is a finished run"):
+        start(tmp_path, named)
+
+
+def test_a_run_that_is_held_is_left_alone(tmp_path: Path) -> None:
+    with open_run(None, tmp_path, command="train-x", meta=META, target=TARGET) as (held, _):
+        assert start(tmp_path)[0] != held
+        with pytest.raises(EngageError, match="another process is training"):
+            start(tmp_path, held)
+
+
+def test_run_json_is_written_first(tmp_path: Path) -> None:
+    folder, _ = start(tmp_path)
+    saved = json.loads((folder / "run.json").read_text())
+    assert saved["command"] == "train-x"
+    assert saved["config"] == {"seed": 0}
+    assert {"python", "torch", "numpy"} <= set(saved["versions"])
