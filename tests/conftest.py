@@ -15,6 +15,7 @@ from engage_cli.core.config import EncoderConfig, PrepareConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.steps.prepare import prepare
 from engage_cli.steps.sample import write_sample
+from tests.calls import answer
 from tests.tiny import make_checkpoint
 
 torch.set_num_threads(1)
@@ -44,3 +45,22 @@ def dataset(pixelrec: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset
 @pytest.fixture(scope="session")
 def encoders(checkpoints: dict[str, str]) -> EncoderConfig:
     return EncoderConfig(vision=checkpoints["vit"], text=checkpoints["bert"])
+
+
+@pytest.fixture(scope="session")
+def world(pixelrec: Path, encoders: EncoderConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which all commands ran: data, and one run of each trainer."""
+    root = tmp_path_factory.mktemp("world")
+    common = ["--data", root / "data", "--vision", encoders.vision, "--text", encoders.text]
+    answer("prepare", "--pixelrec-dir", pixelrec, "--data", root / "data")
+    answer("embed", *common)
+    trainings = [
+        ("train-regressor", root / "runs" / "regressor", ["--epochs", 6]),
+        ("train-classifier", root / "runs" / "classifier", ["--epochs", 6]),
+        ("train-catboost", root / "runs" / "catboost", ["--iterations", 30]),
+        ("train-catboost", root / "runs" / "catboost-value", ["--iterations", 30, "--as", "value", "--target", "views"]),
+    ]
+    for command, run, more in trainings:
+        found = answer(command, *common, "--run", run, *more)
+        assert found["run"] == str(run)
+    return root

@@ -11,46 +11,15 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-from typer.testing import CliRunner, Result
 
 from engage_cli.core.config import EncoderConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.metrics import CLASS_METRICS, VALUE_METRICS
-from engage_cli.main import app
+from tests.calls import answer, engage
 
 NEURAL_FILES = {"run.json", "target.json", "history.jsonl", "model.safetensors", "metrics.json"}
 CATBOOST_FILES = {"run.json", "target.json", "history.jsonl", "model.cbm", "features.json", "metrics.json"}
-
-
-def engage(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def answer(*arguments: object) -> dict:
-    result = engage(*arguments, "--json")
-    assert result.exit_code == 0, result.stderr
-    return json.loads(result.stdout)
-
-
-@pytest.fixture(scope="module")
-def world(pixelrec: Path, encoders: EncoderConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which all commands ran: data, and one run of each trainer."""
-    root = tmp_path_factory.mktemp("world")
-    common = ["--data", root / "data", "--vision", encoders.vision, "--text", encoders.text]
-    answer("prepare", "--pixelrec-dir", pixelrec, "--data", root / "data")
-    answer("embed", *common)
-    trainings = [
-        ("train-regressor", root / "runs" / "regressor", ["--epochs", 6]),
-        ("train-classifier", root / "runs" / "classifier", ["--epochs", 6]),
-        ("train-catboost", root / "runs" / "catboost", ["--iterations", 30]),
-        ("train-catboost", root / "runs" / "catboost-value", ["--iterations", 30, "--as", "value", "--target", "views"]),
-    ]
-    for command, run, more in trainings:
-        found = answer(command, *common, "--run", run, *more)
-        assert found["run"] == str(run)
-    return root
 
 
 @pytest.mark.parametrize(
@@ -212,52 +181,6 @@ def test_targets_fitted_on_all_rows_are_marked(tmp_path: Path, pixelrec: Path) -
     assert any("fitted on all rows" in warning for warning in study["warnings"])
 
 
-WRONG = [
-    (["prepare"], 2, "name one source"),
-    (["prepare", "--pixelrec-dir", "nowhere"], 1, "no such folder: nowhere"),
-    (["prepare", "--table", "nowhere.csv"], 1, "no such table: nowhere.csv"),
-    (["prepare", "--table", "nowhere.csv", "--map", "views"], 2, "write OURS=THEIRS"),
-    (["prepare", "--pixelrec-dir", "x", "--split", "fair"], 2, "unknown split 'fair'; there are: random, time"),
-    (["prepare", "--pixelrec-dir", "x", "--fractions", "1/2"], 2, "sum to 100"),
-    (["embed"], 1, "make it with `engage prepare`"),
-    (["train-regressor"], 1, "make it with `engage prepare`"),
-    (["train-regressor", "--fusion", "soup"], 2, "unknown fusion 'soup'; there are: concat, gated"),
-    (["train-classifier", "--objective", "hybrid"], 2, "unknown objective 'hybrid'; there are: cross-entropy"),
-    (["evaluate", "nowhere"], 1, "make it with `engage prepare`"),
-    (["predict", "nowhere.jpg"], 1, "nowhere.jpg: no such file"),
-    (["predict", "text.jpg"], 1, "text.jpg: not an image"),
-]
-
-
-@pytest.mark.parametrize(("arguments", "code", "sentence"), WRONG, ids=lambda value: str(value)[:40])
-def test_wrong_calls(
-    arguments: list[str], code: int, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "text.jpg").write_text("no picture")
-    result = engage(*arguments)
-    assert (result.exit_code, result.stdout) == (code, "")
-    assert sentence in result.stderr
-    assert len(result.stderr.strip().splitlines()) == 1
-    assert {path.name for path in tmp_path.iterdir()} == {"text.jpg"}
-
-
-def test_names_that_do_not_exist(world: Path, encoders: EncoderConfig) -> None:
-    data = ["--data", world / "data"]
-    for arguments, sentence in (
-        (["train-regressor", *data, "--target", "fame"], "unknown target 'fame'; there are: popularity"),
-        (["embed", *data, "--vision", "eye"], "unknown vision encoder 'eye'; there are: dinov2-small"),
-        (["embed", *data, "--vision", "google/vit-base-patch16-224"], "the hub cannot be reached"),
-        (["train-regressor", *data, "--blocks", "image,sound"], "each once: image, title, context, text"),
-        (["train-regressor", *data, "--tune", "full"], "unknown --tune 'full'; there is: none"),
-        (["prepare", *data, "--pixelrec-dir", "x"], "is a finished data folder; give --overwrite"),
-        (["evaluate", *data, world / "runs"], "is no run folder"),
-    ):
-        result = engage(*arguments)
-        assert result.exit_code in (1, 2), result.stdout
-        assert sentence in result.stderr
-
-
 def test_a_run_on_other_data_is_refused(world: Path, pixelrec: Path, tmp_path: Path) -> None:
     answer("prepare", "--pixelrec-dir", pixelrec, "--data", tmp_path / "other", "--seed", 9)
     result = engage("evaluate", world / "runs" / "regressor", "--data", tmp_path / "other")
@@ -306,14 +229,3 @@ def test_kill_minus_9_in_training_and_the_same_command_again(
     assert {path.name for path in killed.parent.iterdir()} == NEURAL_FILES
     for name in ("model.safetensors", "history.jsonl"):
         assert (killed.parent / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-
-
-def test_labels_that_never_differ_are_refused(tmp_path: Path, encoders: EncoderConfig) -> None:
-    pd.DataFrame({"id": range(30), "views": 7, "title": [f"cat {n}" for n in range(30)]}).to_csv(tmp_path / "p.csv")
-    answer("prepare", "--table", tmp_path / "p.csv", "--no-images", "--data", tmp_path / "data")
-    common = ["--data", tmp_path / "data", "--vision", encoders.vision, "--text", encoders.text]
-    for command in ("train-catboost", "train-regressor", "train-classifier"):
-        result = engage(command, *common, "--target", "views", "--runs", tmp_path / "runs")
-        assert result.exit_code == 1
-        assert "there is nothing to learn" in result.stderr
-    assert not list((tmp_path / "runs").glob("*/metrics.json"))

@@ -152,7 +152,7 @@ def fit(
             primary = PRIMARY[objective.kind]
             stage.advance(0, note=f"{primary} {scores[primary]:.3f}, best {state.best:.3f} in epoch {state.best_epoch}")
             state.seconds = time.monotonic() - started
-            if state.seconds < SECONDS_BETWEEN_CHECKPOINTS or time.monotonic() - last_saved > 1.0:
+            if time.monotonic() - last_saved > SECONDS_BETWEEN_CHECKPOINTS / 5:  # an epoch's end is a good place
                 checkpoints.save(model, optimizer, scaler, vars(state))
                 last_saved = time.monotonic()
     state.seconds = time.monotonic() - started

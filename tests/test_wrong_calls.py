@@ -1,0 +1,67 @@
+"""Calls that are wrong: one sentence, the right exit code, and nothing left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from engage_cli.core.config import EncoderConfig
+from tests.calls import answer, engage
+
+WRONG = [
+    (["prepare"], 2, "name one source"),
+    (["prepare", "--pixelrec-dir", "nowhere"], 1, "no such folder: nowhere"),
+    (["prepare", "--table", "nowhere.csv"], 1, "no such table: nowhere.csv"),
+    (["prepare", "--table", "nowhere.csv", "--map", "views"], 2, "write OURS=THEIRS"),
+    (["prepare", "--pixelrec-dir", "x", "--split", "fair"], 2, "unknown split 'fair'; there are: random, time"),
+    (["prepare", "--pixelrec-dir", "x", "--fractions", "1/2"], 2, "sum to 100"),
+    (["embed"], 1, "make it with `engage prepare`"),
+    (["train-regressor"], 1, "make it with `engage prepare`"),
+    (["train-regressor", "--fusion", "soup"], 2, "unknown fusion 'soup'; there are: concat, gated"),
+    (["train-classifier", "--objective", "hybrid"], 2, "unknown objective 'hybrid'; there are: cross-entropy"),
+    (["evaluate", "nowhere"], 1, "make it with `engage prepare`"),
+    (["predict", "nowhere.jpg"], 1, "nowhere.jpg: no such file"),
+    (["predict", "text.jpg"], 1, "text.jpg: not an image"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "sentence"), WRONG, ids=lambda value: str(value)[:40])
+def test_wrong_calls(
+    arguments: list[str], code: int, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.jpg").write_text("no picture")
+    result = engage(*arguments)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert sentence in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"text.jpg"}
+
+
+def test_names_that_do_not_exist(world: Path, encoders: EncoderConfig) -> None:
+    data = ["--data", world / "data"]
+    for arguments, sentence in (
+        (["train-regressor", *data, "--target", "fame"], "unknown target 'fame'; there are: popularity"),
+        (["embed", *data, "--vision", "eye"], "unknown vision encoder 'eye'; there are: dinov2-small"),
+        (["embed", *data, "--vision", "google/vit-base-patch16-224"], "the hub cannot be reached"),
+        (["train-regressor", *data, "--blocks", "image,sound"], "each once: image, title, context, text"),
+        (["train-regressor", *data, "--tune", "full"], "unknown --tune 'full'; there is: none"),
+        (["prepare", *data, "--pixelrec-dir", "x"], "is a finished data folder; give --overwrite"),
+        (["evaluate", *data, world / "runs"], "is no run folder"),
+    ):
+        result = engage(*arguments)
+        assert result.exit_code in (1, 2), result.stdout
+        assert sentence in result.stderr
+
+
+def test_labels_that_never_differ_are_refused(tmp_path: Path, encoders: EncoderConfig) -> None:
+    pd.DataFrame({"id": range(30), "views": 7, "title": [f"cat {n}" for n in range(30)]}).to_csv(tmp_path / "p.csv")
+    answer("prepare", "--table", tmp_path / "p.csv", "--no-images", "--data", tmp_path / "data")
+    common = ["--data", tmp_path / "data", "--vision", encoders.vision, "--text", encoders.text]
+    for command in ("train-catboost", "train-regressor", "train-classifier"):
+        result = engage(command, *common, "--target", "views", "--runs", tmp_path / "runs")
+        assert result.exit_code == 1
+        assert "there is nothing to learn" in result.stderr
+    assert not list((tmp_path / "runs").glob("*/metrics.json"))
