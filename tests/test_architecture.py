@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent / "engage_cli"
 LAYERS = ("core", "steps", "commands", "main")
 HEAVY = {
     "torch", "transformers", "tokenizers", "safetensors", "catboost", "sklearn", "scipy", "pandas", "numpy", "PIL",
-    "pyarrow", "joblib", "onnx", "huggingface_hub", "filelock", "matplotlib",
+    "pyarrow", "joblib", "onnx", "huggingface_hub", "filelock", "matplotlib", "pydantic",
 }  # fmt: skip
 # Inside core a module imports only what stands before it.
 CORE_ORDER = (

@@ -46,10 +46,10 @@ def embed(
         print_json({"stores": [{**dataclasses.asdict(s), "folder": str(s.folder)} for s in summaries]})
         return
     rows = [
-        (s.side, s.encoder, s.precision, f"{s.added:,}", f"{s.vectors:,}", f"{s.cut_texts:,}", f"{s.image_problems:,}")
+        (f"{s.side}: {s.encoder}", s.precision, *(f"{n:,}" for n in (s.added, s.vectors, s.cut_texts, s.image_problems)))
         for s in summaries
     ]
-    columns = ("", "encoder", "precision", "embedded now", "vectors", "texts cut", "image problems")
+    columns = ("", "precision", "new", "vectors", "texts cut", "no image")
     print_table("Features", columns, rows)
     for summary in summaries:
         print_line(f"{summary.side}: {summary.folder}")
