@@ -13,6 +13,7 @@ import numpy as np
 from engage_cli.core.atomic import replacing, write_json, write_text
 from engage_cli.core.config import CLASS_NAMES, CatBoostConfig, EncoderConfig
 from engage_cli.core.dataset import Dataset
+from engage_cli.core.devices import find_device
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.handmade import CATEGORICAL
 from engage_cli.core.metrics import compute_metrics, true_of
@@ -105,7 +106,6 @@ def train_catboost(
 
 def _fit(config: CatBoostConfig, tables: dict[str, Any], truths: dict[str, np.ndarray], stage: Stage) -> Any:
     from catboost import CatBoost, Pool
-    from catboost.utils import get_gpu_device_count
 
     pools = {part: Pool(tables[part], truths[part], cat_features=[CATEGORICAL]) for part in tables}
     # Integer classes and a fixed count: a part that lacks a class must not have narrower probabilities.
@@ -113,7 +113,7 @@ def _fit(config: CatBoostConfig, tables: dict[str, Any], truths: dict[str, np.nd
     if config.kind == "classes":
         loss = {"loss_function": "MultiClass", "classes_count": len(CLASS_NAMES)}
     # rsm is not to be had on the GPU for these losses.
-    device: dict[str, Any] = {"task_type": "GPU"} if get_gpu_device_count() else {"rsm": config.rsm}
+    device: dict[str, Any] = {"task_type": "GPU"} if find_device().type == "cuda" else {"rsm": config.rsm}
     model = CatBoost(
         {
             **loss,
