@@ -28,7 +28,6 @@ def count_features(posts: pd.DataFrame) -> pd.DataFrame:
         "title_hashtags": [text.count("#") for text in title],
         "description_characters": [len(text) for text in description],
         "description_words": [len(_WORD.findall(text)) for text in description],
-        "has_image": (posts["image_problem"].fillna("") == "").to_numpy(),
     }
     return pd.DataFrame({name: np.asarray(values, np.float32) for name, values in columns.items()}, index=posts.index)
 

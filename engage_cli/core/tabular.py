@@ -15,6 +15,7 @@ from engage_cli.core.handmade import CATEGORICAL, categories, count_features
 
 TABLE_BLOCKS = ("image", "text")
 COSINE = "image_text_cosine"
+HAS_IMAGE = "has_image"
 
 
 def build_table(posts: pd.DataFrame, source: BlockSource, *, with_cosine: bool) -> pd.DataFrame:
@@ -29,6 +30,7 @@ def build_table(posts: pd.DataFrame, source: BlockSource, *, with_cosine: bool) 
         image, text = (blocks[name].values[:, 0] for name in TABLE_BLOCKS)
         known = blocks["image"].mask[:, 0] & blocks["text"].mask[:, 0]
         parts.append(pd.DataFrame({COSINE: np.where(known, cosine(image, text), np.nan)}, index=posts.index))
+    parts.append(pd.DataFrame({HAS_IMAGE: blocks["image"].mask[:, 0].astype(np.float32)}, index=posts.index))
     parts.append(count_features(posts))
     parts.append(pd.DataFrame({CATEGORICAL: categories(posts)}, index=posts.index))
     return pd.concat(parts, axis=1)

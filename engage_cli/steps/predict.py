@@ -74,7 +74,6 @@ def predict(
     )
     for column in ("title", "tags", "description"):
         posts[column] = clean_text(posts[column])
-    posts["image_problem"] = ""
     if not posts["title"].iloc[0]:
         reporter.say("no --title: the model predicts from the image (and tags, description) alone")
     config = encoder_config(opened)

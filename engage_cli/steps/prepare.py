@@ -179,6 +179,8 @@ def _check_images(
 
 def check_image(root: Path, name: str) -> tuple[str, str]:
     """Return (hash of the bytes, "") for an image whose header reads, else ("", why not)."""
+    if not name:
+        return "", "no image named"
     try:
         data = read_bytes(resolve_inside(root, name))
         read_size(data)

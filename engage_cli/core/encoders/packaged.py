@@ -110,7 +110,7 @@ def rebuild_dinov2(source: Path, folder: Path) -> None:
         import onnx
         from onnx import numpy_helper
     except ImportError:
-        raise EngageError("rebuilding dinov2-small needs the package onnx: pip install 'engage-cli[packaged]'") from None
+        raise EngageError("rebuilding dinov2-small needs the package onnx: pip install onnx") from None
     import numpy as np
     from safetensors.numpy import save_file
 
