@@ -99,6 +99,10 @@ def test_map_wins_and_names_what_exists(tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         ("", "is empty"),
+        ("id;views;title\na;1;x\n", "has one column only, 'id;views;title': a .csv is divided by commas"),
+        ("id,views\na,1,more\nb,2,more\n", "cannot be read as csv: Length of header"),
+        ("id,views\na,1\nb,2,more\n", "cannot be read as csv: .*line 3"),
+        ('id,views,title\na,1,"never closed\nb,2,c\n', "cannot be read as csv: .*EOF inside string"),
         ("id,views\n", "has a header but no rows"),
         ("id,title\na,b\n", "has no counter .* it has the columns: id, title"),
         ("id,views\n,3\n", "row 1: the id .* is empty"),

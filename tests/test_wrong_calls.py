@@ -47,6 +47,7 @@ def test_names_that_do_not_exist(world: Path, encoders: EncoderConfig) -> None:
         (["embed", *data, "--vision", "eye"], "unknown vision encoder 'eye'; there are: dinov2-small"),
         (["embed", *data, "--vision", "google/vit-base-patch16-224"], "the hub cannot be reached"),
         (["train-regressor", *data, "--blocks", "image,sound"], "each once: image, title, context, text"),
+        (["train-regressor", *data, "--precision", "fp8"], "unknown precision 'fp8'; there are: fp32, bf16, fp16"),
         (["train-regressor", *data, "--tune", "full"], "unknown --tune 'full'; there is: none"),
         (["prepare", *data, "--pixelrec-dir", "x"], "is a finished data folder; give --overwrite"),
         (["evaluate", *data, world / "runs"], "is no run folder"),
@@ -65,3 +66,17 @@ def test_labels_that_never_differ_are_refused(tmp_path: Path, encoders: EncoderC
         assert result.exit_code == 1
         assert "there is nothing to learn" in result.stderr
     assert not list((tmp_path / "runs").glob("*/metrics.json"))
+
+
+def test_blocks_that_no_post_has(tmp_path: Path, encoders: EncoderConfig) -> None:
+    rows = "".join(f"p{n},{n},title {n}\n" for n in range(40))
+    (tmp_path / "posts.csv").write_text(f"id,views,title\n{rows}")
+    answer("prepare", "--table", tmp_path / "posts.csv", "--no-images", "--data", tmp_path / "data")
+    common = ["--data", tmp_path / "data", "--vision", encoders.vision, "--text", encoders.text, "--target", "views"]
+    result = engage("train-regressor", *common, "--blocks", "image,context", "--runs", tmp_path / "runs")
+    assert result.exit_code == 1
+    assert "no training post has image or context" in result.stderr
+    assert not (tmp_path / "runs").exists()
+    result = engage("train-regressor", *common, "--epochs", 2, "--runs", tmp_path / "runs")
+    assert result.exit_code == 0
+    assert "no training post has image or context: the model learns without" in result.stderr

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from engage_cli.core.checkpoints import Checkpoints
 from engage_cli.core.config import TrainConfig
 from engage_cli.core.encoders import Tokens
-from engage_cli.core.errors import EngageError, WrongCallError
+from engage_cli.core.errors import EngageError
 from engage_cli.core.features import Block
 from engage_cli.core.metrics import PRIMARY, better, compute_metrics
 from engage_cli.core.model import BlockInput, parameter_groups
@@ -105,8 +105,6 @@ def fit(
     reporter: Reporter,
 ) -> Progress:
     """Train until the epochs or the patience end; the best weights lie in `checkpoints`. `true` is for validation."""
-    if config.precision not in AMP_DTYPES:
-        raise WrongCallError(f"unknown precision '{config.precision}'; there are: {', '.join(AMP_DTYPES)}")
     optimizer = torch.optim.AdamW(
         parameter_groups(model, config.weight_decay), lr=config.learning_rate, fused=device.type == "cuda"
     )

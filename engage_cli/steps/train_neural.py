@@ -13,7 +13,7 @@ from engage_cli.core.checkpoints import Checkpoints
 from engage_cli.core.config import EncoderConfig, TrainConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.devices import find_device
-from engage_cli.core.errors import WrongCallError
+from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.fusion import FUSIONS
 from engage_cli.core.metrics import true_of
 from engage_cli.core.model import EngagementModel, num_parameters, seed_everything
@@ -22,7 +22,7 @@ from engage_cli.core.posts import known_before, parse_blocks
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import Run, clear_stage, finish_run, open_run
 from engage_cli.core.targets import require_variety
-from engage_cli.core.training import StoredBatches, fit
+from engage_cli.core.training import AMP_DTYPES, StoredBatches, fit
 from engage_cli.steps.embed import stored_blocks
 
 
@@ -72,7 +72,14 @@ def train_neural(
     for part, numbers in rows.items():
         some = posts.iloc[numbers]
         parts[part] = (source.blocks(known_before(some), blocks), target.score(some))
-    scores = parts["train"][1]
+    stored, scores = parts["train"]
+    absent = [name for name, block in stored.items() if not block.mask.any()]
+    if len(absent) == len(blocks):
+        raise EngageError(
+            f"no training post has {' or '.join(absent)}: there is nothing to learn from; name other --blocks"
+        )
+    if absent:
+        reporter.say(f"no training post has {' or '.join(absent)}: the model learns without")
     require_variety(true_of(kind, scores, target.classes(scores)), kind, target.name)
     dims = {name: int(block.values.shape[-1]) for name, block in parts["train"][0].items()}
     meta["dims"] = dims
@@ -128,6 +135,8 @@ def train_neural(
 def _check(config: TrainConfig, kind: str) -> None:
     FUSIONS.check(config.fusion)
     OBJECTIVES[kind].check(config.objective)
+    if config.precision not in AMP_DTYPES:
+        raise WrongCallError(f"unknown precision '{config.precision}'; there are: {', '.join(AMP_DTYPES)}")
     if config.tune != "none":
         raise WrongCallError(f"unknown --tune '{config.tune}'; there is: none (train on stored features)")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,12 +54,12 @@ def read_table(path: Path, *, images_dir: Path | None = None, mapping: Mapping[s
         raise EngageError(f"no such image folder: {images_dir}")
     raw = read_frame(path)
     found = match_columns(list(raw.columns), mapping or {}, path)
-    posts, warnings = to_posts(raw, found, path)
+    posts, notes = to_posts(raw, found, path)
     if images_dir is not None:
         posts["image"] = find_images(posts, images_dir)
     elif "image" not in posts:
         posts["image"] = ""
-    return Import(posts=posts, source=f"table:{path.name}", images_dir=images_dir, found=found, warnings=tuple(warnings))
+    return Import(posts=posts, source=f"table:{path.name}", images_dir=images_dir, found=found, warnings=tuple(notes))
 
 
 def read_frame(path: Path) -> pd.DataFrame:
@@ -66,14 +67,7 @@ def read_frame(path: Path) -> pd.DataFrame:
     suffix = path.suffix.lower()
     try:
         if suffix in (".csv", ".tsv"):
-            raw = pd.read_csv(
-                path,
-                sep="\t" if suffix == ".tsv" else ",",
-                dtype=str,
-                keep_default_na=False,
-                encoding="utf-8-sig",
-                low_memory=False,
-            )
+            raw = _read_delimited(path, "\t" if suffix == ".tsv" else ",")
         elif suffix == ".jsonl":
             raw = _read_jsonl(path)
         elif suffix == ".parquet":
@@ -84,7 +78,7 @@ def read_frame(path: Path) -> pd.DataFrame:
         raise EngageError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8 and try again") from None
     except pd.errors.EmptyDataError:
         raise EngageError(f"{path} is empty") from None
-    except (pd.errors.ParserError, OSError, ValueError) as error:
+    except (pd.errors.ParserError, pd.errors.ParserWarning, OSError, ValueError) as error:
         raise EngageError(f"{path} cannot be read as {suffix[1:]}: {str(error).splitlines()[0]}") from None
     if raw.empty:
         raise EngageError(f"{path} has a header but no rows" if len(raw.columns) else f"{path} is empty")
@@ -119,13 +113,13 @@ def match_columns(columns: list[str], mapping: Mapping[str, str], path: Path) ->
 def to_posts(raw: pd.DataFrame, found: Mapping[str, str], path: Path) -> tuple[pd.DataFrame, list[str]]:
     """Return the posts under our names and types, and a warning for each column with unusable cells."""
     posts: dict[str, Any] = {}
-    warnings = []
+    notes = []
     for ours, theirs in found.items():
         if ours in (*COUNTERS, *EXTRA_COUNTERS):
             posts[ours], unusable = parse_counters(raw[theirs])
             if unusable.any():
                 row = int(np.flatnonzero(unusable)[0])
-                warnings.append(
+                notes.append(
                     f"column '{theirs}': {int(unusable.sum()):,} cells are no counter and count as missing "
                     f"(first in row {row + 1}: '{str(raw[theirs].iloc[row])[:40]}')"
                 )
@@ -139,11 +133,11 @@ def to_posts(raw: pd.DataFrame, found: Mapping[str, str], path: Path) -> tuple[p
             frame[column] = ""
     if "id" not in frame:
         frame.insert(0, "id", [f"row{number + 1}" for number in range(len(frame))])
-        warnings.append(f"{path} has no id column; posts are called row1, row2, ...")
+        notes.append(f"{path} has no id column; posts are called row1, row2, ...")
     elif (frame["id"] == "").any():
         row = int(np.flatnonzero((frame["id"] == "").to_numpy())[0])
         raise EngageError(f"{path}, row {row + 1}: the id (column '{found['id']}') is empty; every post needs one")
-    return frame, warnings
+    return frame, notes
 
 
 def find_images(posts: pd.DataFrame, images_dir: Path) -> list[str]:
@@ -152,6 +146,27 @@ def find_images(posts: pd.DataFrame, images_dir: Path) -> list[str]:
         return [str(name) for name in posts["image"]]
     names = {entry.name for entry in images_dir.iterdir()}
     return [next((id + suffix for suffix in SUFFIXES if id + suffix in names), id + ".jpg") for id in posts["id"]]
+
+
+def _read_delimited(path: Path, delimiter: str) -> pd.DataFrame:
+    with warnings.catch_warnings():
+        # Without index_col=False a row longer than the header would silently shift every column by one;
+        # with it pandas only warns that it drops cells.
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        raw = pd.read_csv(
+            path,
+            sep=delimiter,
+            dtype=str,
+            keep_default_na=False,
+            encoding="utf-8-sig",
+            low_memory=False,
+            index_col=False,
+        )
+    if len(raw.columns) == 1 and re.search(r"[;\t|,]", str(raw.columns[0])):
+        raise EngageError(
+            f"{path} has one column only, '{raw.columns[0]}': a .csv is divided by commas, a .tsv by tabs; save it so"
+        )
+    return raw
 
 
 def _plain(name: str) -> str:
