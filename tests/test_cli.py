@@ -208,9 +208,13 @@ def test_kill_minus_9_in_training_and_the_same_command_again(
     dataset: Dataset, encoders: EncoderConfig, tmp_path: Path
 ) -> None:
     common = ["--data", dataset.folder, "--vision", encoders.vision, "--text", encoders.text, "--patience", "0"]
-    arguments = [str(a) for a in ("train-regressor", *common, "--epochs", 120, "--width", 256, "--json")]
+    arguments = [str(a) for a in ("train-regressor", *common, "--epochs", 40, "--width", 256, "--json")]
     whole = answer(*arguments[:-1], "--run", tmp_path / "whole")
-    command = [sys.executable, "-m", "engage_cli", *arguments, "--runs", str(tmp_path / "runs")]
+    # A checkpoint after every step, so that the kill falls between two on any machine.
+    often = (
+        "import engage_cli.core.training as t; t.SECONDS_BETWEEN_CHECKPOINTS = 0; from engage_cli.main import app; app()"
+    )
+    command = [sys.executable, "-c", often, *arguments, "--runs", str(tmp_path / "runs")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 90
