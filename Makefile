@@ -45,4 +45,4 @@ demo: install  ## sample -> all seven commands -> a prediction, every command sh
 	cd demo && $(ENGAGE) predict pixelrec/cover/i7.jpg --title "Unbelievable pizza you must try" --tags food
 
 clean:  ## remove the virtual environment, the demo and caches
-	rm -rf .venv demo .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf .venv demo .hypothesis .pytest_cache .mypy_cache .ruff_cache *.egg-info
