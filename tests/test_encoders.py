@@ -90,6 +90,12 @@ def test_shared_space_is_that_of_one_two_tower_checkpoint(checkpoints: dict[str,
     assert Encoder("vision", checkpoints["vit"]).shared_space is None
 
 
+def test_float32_is_float32_on_every_processor(checkpoints: dict[str, str]) -> None:
+    Encoder("vision", checkpoints["vit"], precision="fp32").encode_images([None])  # loading sets torch's precision
+    a, b = torch.randn(256, 384, generator=torch.Generator().manual_seed(0)), torch.ones(384, 256)
+    assert ((a @ b).double() - a.double() @ b.double()).abs().max() < 1e-3
+
+
 def test_half_precision_stays_near(checkpoints: dict[str, str]) -> None:
     exact = Encoder("vision", checkpoints["vit"], precision="fp32").encode_images([encoded(i) for i in IMAGES]).vectors
     half = Encoder("vision", checkpoints["vit"], precision="bf16").encode_images([encoded(i) for i in IMAGES]).vectors

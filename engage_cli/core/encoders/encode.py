@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from engage_cli.core.devices import PRECISIONS, choose_precision, find_device
+from engage_cli.core.devices import PRECISIONS, choose_precision, find_device, matmul_precision
 from engage_cli.core.encoders.checkpoints import find_checkpoint
 from engage_cli.core.encoders.text import MAX_TOKENS, TextTower
 from engage_cli.core.encoders.vision import VisionTower
@@ -54,8 +54,7 @@ class Encoder:
     @property
     def tower(self) -> VisionTower | TextTower:
         if self._tower is None:
-            # On the CPU this lets oneDNN choose its fast kernels; errors stay at float32 level.
-            torch.set_float32_matmul_precision("medium" if self.device.type == "cpu" else "highest")
+            torch.set_float32_matmul_precision(matmul_precision(self.device))
             make = VisionTower if self.side == "vision" else TextTower
             self._tower = make(self.checkpoint, PRECISIONS[self.precision]).to(self.device)
         return self._tower
