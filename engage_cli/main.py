@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, Any
 
@@ -33,7 +34,8 @@ class SentenceGroup(TyperGroup):
             raise typer.Exit(130) from None
         except OSError as error:
             # A full disk, a folder without permission: the user's to mend, and the message names the file.
-            print(f"engage: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
+            what = os.strerror(error.errno) if error.errno else str(error)
+            print(f"engage: {what}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
             raise typer.Exit(1) from None
 
 

@@ -13,6 +13,7 @@ import torch
 
 from engage_cli.core.config import EncoderConfig, PrepareConfig
 from engage_cli.core.dataset import Dataset
+from engage_cli.steps.import_posts import Source
 from engage_cli.steps.prepare import prepare
 from engage_cli.steps.sample import write_sample
 from tests.calls import answer
@@ -39,7 +40,8 @@ def pixelrec(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def dataset(pixelrec: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """150 synthetic posts, prepared; tests that embed share its store."""
-    return prepare(PrepareConfig(), folder=tmp_path_factory.mktemp("prepared") / "data", pixelrec_dir=pixelrec)
+    folder = tmp_path_factory.mktemp("prepared") / "data"
+    return prepare(PrepareConfig(), folder=folder, sources=[Source(path=pixelrec, format="pixelrec")]).dataset
 
 
 @pytest.fixture(scope="session")

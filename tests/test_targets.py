@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engage_cli.core.errors import EngageError
-from engage_cli.core.targets import TARGETS, Target, fit_cuts, fit_target
+from engage_cli.core.targets import TARGETS, Target, dropped_terms, fit_cuts, fit_target
 
 POSTS = pd.DataFrame(
     {
@@ -20,6 +20,8 @@ POSTS = pd.DataFrame(
         "comments": [5.0, 3.0, 8.0, 1.0, 2.0, 0.0],
         "shares": [0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
         "favorites": [2.0, 1.0, 4.0, 3.0, 9.0, 1.0],
+        "author_median_views": [np.nan, 1.0, 2.0, 3.0, 4.0, 5.0],
+        "score": [-1.0, 2.5, 3.0, 4.0, 5.0, 6.0],
     }
 )
 
@@ -39,10 +41,57 @@ def test_engagement_and_views() -> None:
     np.testing.assert_allclose(fit_target("views", POSTS, fit_on="train").score(POSTS), np.log1p(POSTS["views"]))
 
 
+def test_composite_is_the_sum_of_normalised_counters() -> None:
+    target = fit_target("composite", POSTS, fit_on="train")
+    counters = ["views", "likes", "comments", "favorites"]  # shares never differ and add 0
+    expected = sum((POSTS[c] - POSTS[c].min()) / (POSTS[c].max() - POSTS[c].min()) for c in counters)
+    np.testing.assert_allclose(target.score(POSTS), expected, rtol=1e-12)
+    assert target.score(POSTS.assign(views=100.0))[0] > 1  # a post beyond the fitted range goes beyond 1
+
+
+def test_rate_is_the_log_of_engagement_with_a_floor() -> None:
+    engagement = fit_target("engagement", POSTS, fit_on="train").score(POSTS)
+    rate = fit_target("rate", POSTS, fit_on="train")
+    floor = np.quantile(engagement, 0.01)
+    np.testing.assert_allclose(rate.score(POSTS), np.log(np.maximum(engagement, floor)), rtol=1e-12)
+    silent = POSTS.assign(likes=0.0, comments=0.0, shares=0.0, favorites=0.0)
+    np.testing.assert_allclose(rate.score(silent), np.log(floor))
+    with pytest.raises(EngageError, match="above 0; there is none"):
+        fit_target("rate", silent, fit_on="train")
+
+
+def test_relative_and_given() -> None:
+    relative = fit_target("relative", POSTS, fit_on="train")
+    np.testing.assert_allclose(relative.score(POSTS)[1:], (np.log1p(POSTS["views"]) - POSTS["author_median_views"])[1:])
+    assert np.isnan(relative.score(POSTS)[0])  # the author's first post
+    assert relative.counts(np.array([1.0])) is None
+    np.testing.assert_array_equal(fit_target("given", POSTS, fit_on="train").score(POSTS), POSTS["score"])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("views", "log1p(views)"),
+        ("engagement", "(likes + 2·comments + 3·shares + 3·favorites) / max(views, 1)"),
+        ("relative", "log1p(views) - author_median_views"),
+        ("given", "score"),
+    ],
+)
+def test_formulas_in_words(name: str, text: str) -> None:
+    assert str(fit_target(name, POSTS, fit_on="train").formula) == text
+
+
+def test_equal_counters_are_named() -> None:
+    warnings = fit_target("views", pd.DataFrame({"views": [7.0] * 30}), fit_on="train").warnings
+    assert warnings == ("target views: every post has the same score, so there is nothing to learn",)
+
+
 def test_a_missing_column_drops_its_term_and_says_so() -> None:
     target = fit_target("engagement", POSTS.drop(columns=["shares", "favorites"]), fit_on="train")
     assert target.formula.weights == {"likes": 1.0, "comments": 2.0}
-    assert any("no column shares, favorites" in warning for warning in target.warnings)
+    assert dropped_terms(TARGETS, POSTS.drop(columns=["shares", "favorites"])) == {
+        "shares, favorites": ["popularity", "engagement", "composite", "rate"]
+    }
     with pytest.raises(EngageError, match="no column 'views'"):
         fit_target("views", POSTS[["likes"]], fit_on="train")
 

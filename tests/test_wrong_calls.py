@@ -11,11 +11,19 @@ from engage_cli.core.config import EncoderConfig
 from tests.calls import answer, engage
 
 WRONG = [
-    (["prepare"], 2, "name one source"),
+    (["prepare"], 2, "name a source"),
     (["prepare", "--pixelrec-dir", "nowhere"], 1, "no such folder: nowhere"),
     (["prepare", "--table", "nowhere.csv"], 1, "no such table: nowhere.csv"),
-    (["prepare", "--table", "nowhere.csv", "--map", "views"], 2, "write OURS=THEIRS"),
-    (["prepare", "--pixelrec-dir", "x", "--split", "fair"], 2, "unknown split 'fair'; there are: random, time"),
+    (
+        ["prepare", "--table", "nowhere.csv", "--map", "views"],
+        2,
+        "'views' is no NAME=VALUE; write it as in --map views=view_count",
+    ),
+    (
+        ["prepare", "--pixelrec-dir", "x", "--split", "fair"],
+        2,
+        "unknown split 'fair'; there are: random, time, author, file",
+    ),
     (["prepare", "--pixelrec-dir", "x", "--fractions", "1/2"], 2, "sum to 100"),
     (["embed"], 1, "make it with `engage prepare`"),
     (["train-regressor"], 1, "make it with `engage prepare`"),

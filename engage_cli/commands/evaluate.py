@@ -79,6 +79,8 @@ def _show(evaluation: Evaluation, *, with_intervals: bool) -> None:
         if recalls:
             columns = ["", *(name.removeprefix(RECALL).replace("_", " ") for name in recalls)]
             print_table("Recall of each class", columns, [_row(score, recalls, False) for score in scores])
+    for mark in evaluation.marks:
+        print_line(f"mark: {mark}")
     if with_intervals:
         print_line("95 %: bootstrap interval of the first metric; --json has every metric and interval.")
     print_line("Baselines were fitted on the same training posts.\n\nNext: engage predict IMAGE --title ...")

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from engage_cli.core.config import EncoderConfig, TrainConfig, help_of
+from engage_cli.core.errors import WrongCallError
 from engage_cli.core.fusion import FUSIONS
 from engage_cli.core.objectives import CLASS_OBJECTIVES, VALUE_OBJECTIVES
 
 DEFAULT_DATA = Path("data")
 DEFAULT_RUNS = Path("runs")
 # The names of the tables stand here a second time, for core.targets is heavy; a test holds them equal.
-TARGET_NAMES = ("popularity", "engagement", "views")
-SPLIT_NAMES = ("random", "time")
+TARGET_NAMES = ("popularity", "engagement", "composite", "views", "rate", "relative", "given")
+SPLIT_NAMES = ("random", "time", "author", "file")
 
 
 def _help(config: type, field: str, names: tuple[str, ...] = ()) -> str:
     return help_of(config, field) + (f" One of: {', '.join(names)}." if names else "")
+
+
+def parse_pairs(pairs: Iterable[str], example: str) -> dict[str, str]:
+    """Parse NAME=VALUE pairs; raise WrongCallError, with an example, for anything else."""
+    found = {}
+    for pair in pairs:
+        name, sign, value = (part.strip() for part in pair.partition("="))
+        if not (name and sign and value):
+            raise WrongCallError(f"'{pair}' is no NAME=VALUE; write it as in {example}")
+        found[name] = value
+    return found
 
 
 DataOpt = Annotated[Path, typer.Option("--data", envvar="ENGAGE_DATA", help="The data folder.")]

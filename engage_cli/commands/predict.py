@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engage_cli.commands.options import DEFAULT_RUNS, JsonOpt, RunsOpt
+from engage_cli.commands.options import DEFAULT_RUNS, JsonOpt, RunsOpt, parse_pairs
 from engage_cli.commands.output import print_json, print_line
 
 if TYPE_CHECKING:
@@ -19,6 +19,12 @@ def predict(
     title: Annotated[str, typer.Option("--title", help="The title.")] = "",
     tags: Annotated[str, typer.Option("--tags", help="Tags or category, as the training posts write them.")] = "",
     description: Annotated[str, typer.Option("--description", help="The description.")] = "",
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with", metavar="NAME=VALUE", help="A further column that the run was trained on; give it several times."
+        ),
+    ] = None,
     run: Annotated[Path | None, typer.Option("--run", help="The run to ask. Without: the newest finished one.")] = None,
     runs: RunsOpt = DEFAULT_RUNS,
     json: JsonOpt = False,
@@ -35,6 +41,7 @@ def predict(
         title=title,
         tags=tags,
         description=description,
+        columns=parse_pairs(columns or [], "--with duration=30"),
         run=run,
         runs_dir=runs,
         reporter=make_reporter(),
@@ -61,8 +68,8 @@ def _show(answer: PostPrediction) -> None:
     )
     if answer.run.leaky:
         print_line("  LEAKY: this run was trained on what is known only after publication")
-    if answer.note:
-        print_line(f"  note: {answer.note}")
+    for mark in answer.run.marks:
+        print_line(f"  mark: {mark}")
 
 
 def _rounded(count: float) -> str:

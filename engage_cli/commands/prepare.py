@@ -7,50 +7,96 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engage_cli.commands.options import DEFAULT_DATA, SPLIT_NAMES, DataOpt, JsonOpt
-from engage_cli.commands.output import print_json, print_line, print_table
-from engage_cli.core.config import CLASS_NAMES, PrepareConfig, help_of
+from engage_cli.commands.options import DEFAULT_DATA, SPLIT_NAMES, DataOpt, JsonOpt, parse_pairs
+from engage_cli.commands.output import print_json
+from engage_cli.commands.prepare_output import show_prepared
+from engage_cli.core.config import PrepareConfig, help_of
 from engage_cli.core.errors import WrongCallError
+from engage_cli.core.importers import IMPORTERS
 
 if TYPE_CHECKING:
-    from engage_cli.core.dataset import Dataset
+    from engage_cli.steps.import_posts import Source
 
-_SOURCE = "Source (one)"
+_SOURCE, _SPLIT = "Sources (one or several)", "Split and targets"
+Folders = list[Path] | None
 
 
 def prepare(
+    sources: Annotated[
+        Folders, typer.Argument(metavar="[SOURCE]...", help="Folders or tables; --format says how they are read.")
+    ] = None,
     pixelrec_dir: Annotated[
-        Path | None,
+        Folders,
         typer.Option("--pixelrec-dir", help="A folder with PixelRec's item_info CSV and covers.", rich_help_panel=_SOURCE),
     ] = None,
+    microlens_dir: Annotated[
+        Folders,
+        typer.Option(
+            "--microlens-dir", help="A folder with MicroLens' titles, likes and views, covers.", rich_help_panel=_SOURCE
+        ),
+    ] = None,
+    smpd_dir: Annotated[
+        Folders, typer.Option("--smpd-dir", help="A folder with SMPD's row-aligned train files.", rich_help_panel=_SOURCE)
+    ] = None,
     table: Annotated[
-        Path | None,
-        typer.Option("--table", help="Any .csv, .tsv, .jsonl or .parquet of posts.", rich_help_panel=_SOURCE),
+        Folders, typer.Option("--table", help="Any .csv, .tsv, .jsonl or .parquet of posts.", rich_help_panel=_SOURCE)
     ] = None,
     images_dir: Annotated[
-        Path | None, typer.Option("--images-dir", help="Where the table's images lie.", rich_help_panel=_SOURCE)
+        Folders,
+        typer.Option(
+            "--images-dir", help="Where a table's images lie: a folder, a .tar.gz or a .zip.", rich_help_panel=_SOURCE
+        ),
     ] = None,
     mapping: Annotated[
         str,
         typer.Option(
-            "--map",
-            help="Columns that names do not give away: views=view_count,likes=likeCount.",
+            "--map", help="Columns that names do not give away: views=view_count,likes=likeCount.", rich_help_panel=_SOURCE
+        ),
+    ] = "",
+    keep: Annotated[
+        str,
+        typer.Option(
+            "--keep",
+            help="Further columns of a table, known before publication (followers,age), for train-catboost --features.",
             rich_help_panel=_SOURCE,
         ),
     ] = "",
+    format: Annotated[
+        str,
+        typer.Option("--format", help=f"Format of SOURCE: auto, {', '.join(IMPORTERS)}.", rich_help_panel=_SOURCE),
+    ] = "auto",
     images: Annotated[bool, typer.Option("--images/--no-images", help="Look for images; without them: text alone.")] = True,
+    verify_images: Annotated[
+        bool, typer.Option("--verify-images", help=help_of(PrepareConfig, "verify_images"))
+    ] = PrepareConfig.verify_images,
     data: DataOpt = DEFAULT_DATA,
     split: Annotated[
-        str, typer.Option("--split", help=f"{help_of(PrepareConfig, 'split')} One of: auto, {', '.join(SPLIT_NAMES)}.")
+        str,
+        typer.Option(
+            "--split",
+            help=f"{help_of(PrepareConfig, 'split')} One of: auto, {', '.join(SPLIT_NAMES)}.",
+            rich_help_panel=_SPLIT,
+        ),
     ] = PrepareConfig.split,
+    split_from: Annotated[
+        str, typer.Option("--split-from", help=help_of(PrepareConfig, "split_from"), rich_help_panel=_SPLIT)
+    ] = PrepareConfig.split_from,
+    dedupe: Annotated[
+        bool, typer.Option("--dedupe/--no-dedupe", help=help_of(PrepareConfig, "dedupe"), rich_help_panel=_SPLIT)
+    ] = PrepareConfig.dedupe,
     fractions: Annotated[
-        str, typer.Option("--fractions", help=help_of(PrepareConfig, "fractions"))
+        str, typer.Option("--fractions", help=help_of(PrepareConfig, "fractions"), rich_help_panel=_SPLIT)
     ] = PrepareConfig.fractions,
-    seed: Annotated[int, typer.Option("--seed", min=0, help=help_of(PrepareConfig, "seed"))] = PrepareConfig.seed,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help=help_of(PrepareConfig, "seed"), rich_help_panel=_SPLIT)
+    ] = PrepareConfig.seed,
     fit_target_on: Annotated[
-        str, typer.Option("--fit-target-on", help=help_of(PrepareConfig, "fit_target_on"))
+        str, typer.Option("--fit-target-on", help=help_of(PrepareConfig, "fit_target_on"), rich_help_panel=_SPLIT)
     ] = PrepareConfig.fit_target_on,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished data folder.")] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace a finished data folder: what prepare wrote there, and no other file."),
+    ] = False,
     json: JsonOpt = False,
 ) -> None:
     """Read posts, check them, split them, and fit the targets on the training rows.
@@ -59,63 +105,52 @@ def prepare(
 
     engage prepare --table posts.csv --images-dir thumbnails --map views=plays
     """
+    tables = _pair(table or [], images_dir or [])
+    named = {"pixelrec": pixelrec_dir, "microlens": microlens_dir, "smpd": smpd_dir}
     from engage_cli.core.progress import make_reporter
+    from engage_cli.steps.import_posts import Source
     from engage_cli.steps.prepare import prepare as run_step
 
-    dataset = run_step(
-        PrepareConfig(split=split, fractions=fractions, seed=seed, fit_target_on=fit_target_on),
+    all_sources = [Source(path=path, format=format) for path in sources or []]
+    all_sources += [Source(path=path, format=name) for name, paths in named.items() for path in paths or []]
+    all_sources += [Source(path=path, format="table", images=images) for path, images in tables]
+    if images_dir and not tables:
+        all_sources = _give_images(all_sources, images_dir)
+    prepared = run_step(
+        PrepareConfig(
+            split=split,
+            fractions=fractions,
+            seed=seed,
+            split_from=split_from,
+            dedupe=dedupe,
+            verify_images=verify_images,
+            fit_target_on=fit_target_on,
+        ),
         folder=data,
-        pixelrec_dir=pixelrec_dir,
-        table=table,
-        images_dir=images_dir,
-        mapping=_parse_mapping(mapping),
+        sources=all_sources,
+        mapping=parse_pairs(filter(None, mapping.split(",")), "--map views=view_count,likes=likeCount"),
+        keep=[name.strip() for name in keep.split(",") if name.strip()],
         with_images=images,
         overwrite=overwrite,
         reporter=make_reporter(),
     )
     if json:
-        print_json({"data": str(data), **dataset.meta})
+        print_json({"data": str(data), **prepared.dataset.meta})
         return
-    _show(dataset)
-    option = "" if data == DEFAULT_DATA else f" --data {data}"
-    print_line(f"\nNext: engage embed{option}")
+    show_prepared(prepared, data)
 
 
-def _parse_mapping(text: str) -> dict[str, str]:
-    pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
-    for ours, sign, theirs in pairs:
-        if not (ours.strip() and sign and theirs.strip()):
-            raise WrongCallError(f"--map {text}: write OURS=THEIRS, separated by commas, as in views=view_count")
-    return {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
+def _pair(tables: list[Path], folders: list[Path]) -> list[tuple[Path, Path | None]]:
+    """Give each table its images: one folder serves all, several go with the tables in their order."""
+    if tables and len(folders) not in (0, 1, len(tables)):
+        raise WrongCallError(f"{len(tables)} --table and {len(folders)} --images-dir: give one for all, or one for each")
+    each: list[Path | None] = [*folders] if len(folders) == len(tables) else [*folders, None][:1] * len(tables)
+    return list(zip(tables, each, strict=True))
 
 
-def _show(dataset: Dataset) -> None:
-    meta = dataset.meta
-    rows, split = meta["rows"], meta["split"]
-    posts = [("read", f"{rows['read']:,}")]
-    posts += [(f"left out: {reason}", f"{num:,}") for reason, num in rows["left_out"].items()]
-    posts += [("kept", f"{rows['kept']:,}")]
-    posts += [(f"without {column}", f"{num:,}") for column, num in meta["missing"].items() if num]
-    posts += [(f"image: {reason}", f"{num:,}") for reason, num in meta["image_problems"].items()]
-    print_table(f"Posts of {meta['source']}", ("", "posts"), posts)
-    print_line("columns: " + ", ".join(f"{ours} ← {theirs}" for ours, theirs in meta["columns"].items()))
-    parts = [(part, f"{num:,}") for part, num in split["rows"].items()]
-    if split["unused"]:
-        parts.append(("unused (later copies, no date)", f"{split['unused']:,}"))
-    print_table(f"Split: {split['method']}", ("", "posts"), parts)
-    if split["groups_of_duplicates"]:
-        print_line(
-            f"{split['rows_in_groups']:,} posts share an image or a title with another "
-            f"({split['groups_of_duplicates']:,} groups); no group stands in two parts"
-        )
-    shares = [
-        (name, *(f"{share:.1%}" for share in target["class_shares"]), f"{target['num_rows']:,}")
-        for name, target in meta["targets"].items()
-    ]
-    print_table("Targets and the shares of their classes", ("", *CLASS_NAMES, "fitted on"), shares)
-    for name, target in meta["targets"].items():
-        print_line(f"{name} = {target['formula_text']}")
-    for name, reason in meta["targets_unavailable"].items():
-        print_line(f"no target {name}: {reason}")
-    for warning in meta["warnings"]:
-        print_line(f"warning: {warning}")
+def _give_images(sources: list[Source], folders: list[Path]) -> list[Source]:
+    import dataclasses
+
+    if len(sources) != len(folders):
+        raise WrongCallError(f"{len(sources)} sources and {len(folders)} --images-dir: give one for each")
+    return [dataclasses.replace(source, images=images) for source, images in zip(sources, folders, strict=True)]

@@ -31,6 +31,9 @@ def train_catboost(
     ),
     vision: VisionOpt = CatBoostConfig.vision,
     text: TextOpt = CatBoostConfig.text,
+    features: Annotated[str, typer.Option("--features", help=help_of(CatBoostConfig, "features"))] = (
+        CatBoostConfig.features
+    ),
     iterations: Annotated[
         int, typer.Option("--iterations", min=1, help=help_of(CatBoostConfig, "iterations"))
     ] = CatBoostConfig.iterations,
@@ -74,6 +77,7 @@ def train_catboost(
         kind=kind,
         vision=vision,
         text=text,
+        features=features,
         iterations=iterations,
         learning_rate=learning_rate,
         depth=depth,

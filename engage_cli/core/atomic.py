@@ -22,6 +22,9 @@ def replacing(path: Path) -> Iterator[Path]:
         yield beside
         beside.chmod(mode)  # some writers make their file readable by its owner alone
         os.replace(beside, path)
+    except OSError as error:
+        error.filename = str(path)  # some writers do not say which file did not fit
+        raise
     finally:
         beside.unlink(missing_ok=True)
 

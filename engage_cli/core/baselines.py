@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from engage_cli.core.config import CLASS_NAMES
+from engage_cli.core.leakage import known_before
 from engage_cli.core.metrics import PRIMARY, compute_metrics
-from engage_cli.core.posts import known_before, texts_of
+from engage_cli.core.posts import texts_of
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.registry import Registry
 

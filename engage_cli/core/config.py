@@ -29,6 +29,11 @@ class PrepareConfig:
     split: str = setting("auto", "How posts are divided; auto takes time where posts have dates, random elsewhere.")
     fractions: str = setting("80/10/10", "Shares of train/validation/test in percent.")
     seed: int = setting(0, "Seed of the split.")
+    split_from: str = setting("", "For --split file: a table with columns id and split, or a column of the source.")
+    dedupe: bool = setting(
+        True, "Keep near-duplicates (nearly the same image, the same title) in one part; without, results are marked."
+    )
+    verify_images: bool = setting(False, "Decode every image whole, not only as far as its perceptual hash needs.")
     fit_target_on: str = setting(
         "train", "Rows that targets are fitted on: train, or all (the study's way: sees the test rows, and is marked)."
     )
@@ -77,6 +82,11 @@ class CatBoostConfig:
     kind: str = setting("classes", "Five ordered classes, or the target's value.")
     vision: str = EncoderConfig.vision
     text: str = EncoderConfig.text
+    features: str = setting(
+        "honest",
+        "What a post is described by: honest is embeddings, counts of the text and the category; further columns that are "
+        "known before publication are added by name, as in honest,hour,duration.",
+    )
     iterations: int = setting(2000, "Most trees; early stopping usually ends sooner.")
     learning_rate: float = setting(0.03, "Learning rate.")
     depth: int = setting(6, "Depth of a tree.")

@@ -1,4 +1,4 @@
-"""The data folder: posts.parquet, and dataset.json written last."""
+"""The data folder: posts.parquet, quality.html, problems.csv, and dataset.json written last."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from engage_cli.core.atomic import file_fingerprint, fingerprint, read_json, rep
 from engage_cli.core.errors import EngageError
 from engage_cli.core.targets import TARGETS, Target
 
-POSTS_FILE, MARKER = "posts.parquet", "dataset.json"
+POSTS_FILE, PROBLEMS_FILE, REPORT_FILE, MARKER = "posts.parquet", "problems.csv", "quality.html", "dataset.json"
+IMAGES_FILE = "images.parquet"  # what was found out about each image, so that no file is opened twice
+COVERS = "covers"  # images that were unpacked
+FEATURES = "features"
+LOCK = ".lock"
+OURS = (POSTS_FILE, PROBLEMS_FILE, REPORT_FILE, MARKER, IMAGES_FILE, COVERS, FEATURES, LOCK)
 
 
 @dataclass(frozen=True)
@@ -28,10 +33,15 @@ class Dataset:
     def posts(self) -> pd.DataFrame:
         return pd.read_parquet(self.folder / POSTS_FILE)
 
-    @property
-    def images_dir(self) -> Path | None:
-        path = self.meta["images_dir"]
+    def images_of(self, source: str) -> Path | None:
+        """Return the folder that the images of a source's posts are relative to; None where it was left out."""
+        path = self.meta["sources"][source]["images"]
         return Path(path) if path else None
+
+    @property
+    def source_names(self) -> dict[str, str]:
+        """Our column -> what a source calls it."""
+        return {ours: theirs for source in self.meta["sources"].values() for ours, theirs in source["columns"].items()}
 
     @property
     def fingerprint(self) -> str:
@@ -39,8 +49,13 @@ class Dataset:
         return str(self.meta["fingerprint"])
 
     @property
+    def marks(self) -> tuple[str, ...]:
+        """What makes figures on this data incomparable with honest ones; every run and result carries it."""
+        return tuple(self.meta["marks"])
+
+    @property
     def features_dir(self) -> Path:
-        return self.folder / "features"
+        return self.folder / FEATURES
 
     def target(self, name: str) -> Target:
         """Return the fitted target; raise EngageError with the reason where these posts cannot give it."""
@@ -64,14 +79,21 @@ def load_dataset(folder: Path) -> Dataset:
     if not (folder / MARKER).is_file():
         state = "is not finished" if folder.is_dir() else "does not exist"
         raise EngageError(f"the data folder {folder} {state}; make it with `engage prepare`, or name one with --data")
-    return Dataset(folder, read_json(folder / MARKER))
+    dataset = Dataset(folder, read_json(folder / MARKER))
+    if "sources" not in dataset.meta:
+        raise EngageError(f"{folder} was prepared by an older engage; make it again with `engage prepare --overwrite`")
+    return dataset
 
 
-def save_dataset(folder: Path, posts: pd.DataFrame, meta: dict[str, Any]) -> Dataset:
-    """Write the posts, then the marker."""
+def save_posts(folder: Path, posts: pd.DataFrame) -> None:
+    """Write the posts. The marker of an older dataset goes first."""
     (folder / MARKER).unlink(missing_ok=True)
     with replacing(folder / POSTS_FILE) as beside:
         posts.to_parquet(beside, index=False, compression="zstd")
+
+
+def finish_dataset(folder: Path, meta: dict[str, Any]) -> Dataset:
+    """Write the marker, last."""
     content = {"posts": file_fingerprint(folder / POSTS_FILE), "targets": meta["targets"]}
     write_json(folder / MARKER, {**meta, "fingerprint": fingerprint(content)})
     return load_dataset(folder)

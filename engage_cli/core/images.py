@@ -55,8 +55,23 @@ def read_size(data: bytes) -> tuple[int, int]:
 
 def decode(data: bytes) -> Image.Image:
     """Decode to RGB as a viewer shows it: EXIF rotation applied, transparency on white, first frame."""
+    return _decode(data, "RGB", None)
+
+
+def decode_grey(data: bytes, at_least: int | None = None) -> Image.Image:
+    """Decode to greys, else as `decode`.
+
+    With `at_least`, a JPEG may come smaller than it is, by a power of two, but not below that many pixels a side: its
+    decoder then skips most of the work.
+    """
+    return _decode(data, "L", at_least)
+
+
+def _decode(data: bytes, mode: str, at_least: int | None) -> Image.Image:
     with _open(data) as image:
         try:
+            if at_least is not None:
+                image.draft(mode, (at_least, at_least))
             image.load()
             upright = ImageOps.exif_transpose(image)
             if upright.mode.startswith(("I;16", "I", "F")):
@@ -65,7 +80,7 @@ def decode(data: bytes) -> Image.Image:
                 layer = upright.convert("RGBA")
                 white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
                 upright = Image.alpha_composite(white, layer)
-            return upright.convert("RGB")
+            return upright.convert(mode)
         except (OSError, SyntaxError, ValueError, EOFError) as error:
             raise ImageError("truncated" if "truncated" in str(error) else "damaged") from None
 

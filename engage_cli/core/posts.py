@@ -1,27 +1,44 @@
-"""The table of posts: its columns, what is known before publication, and the texts that a model reads."""
+"""The table of posts: its columns, when each is known, and the texts that a model reads."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable
 
-import numpy as np
 import pandas as pd
 
-from engage_cli.core.errors import EngageError, WrongCallError
+from engage_cli.core.errors import WrongCallError
 
 TEXT_COLUMNS = ("title", "tags", "description")
+CONTENT_COLUMNS = ("id", "image", *TEXT_COLUMNS, "author", "posted_at")
+# Columns of the user's own that `--keep` declares known before publication are stored under this prefix.
+OWN = "own."
+# Computed by core.history from the date and from what the author's earlier posts earned.
+HISTORY_COLUMNS = ("hour", "weekday", "author_posts", "author_median_views")
+# What prepare adds; none of it is computed from a counter.
+BOOKKEEPING_COLUMNS = ("source", "source_row", "image_hash", "image_problem", "group", "split")
+KNOWN_BEFORE = (*CONTENT_COLUMNS, *HISTORY_COLUMNS, *BOOKKEEPING_COLUMNS)
+
 COUNTERS = ("views", "likes", "comments", "shares", "favorites")
 EXTRA_COUNTERS = ("coins", "barrages", "dislikes")
-CONTENT_COLUMNS = ("id", "image", *TEXT_COLUMNS, "author", "posted_at")
-# What prepare adds; none of it is computed from a counter.
-BOOKKEEPING_COLUMNS = ("image_hash", "image_problem", "group", "split")
-KNOWN_BEFORE = (*CONTENT_COLUMNS, *BOOKKEEPING_COLUMNS)
+ALL_COUNTERS = (*COUNTERS, *EXTRA_COUNTERS)
+SCORE = "score"  # a measure of success that the source gives ready-made, without counters
+KNOWN_AFTER = (*ALL_COUNTERS, SCORE)
+
 TEXT_BLOCKS = ("title", "context", "text")
 BLOCKS = ("image", *TEXT_BLOCKS)
 
-_NOTHING = {"", "na", "n/a", "nan", "null", "none", "-"}
-_SUFFIX = {"k": 1e3, "m": 1e6, "b": 1e9}
-_NUMBER = re.compile(r"^([+-]?\d[\d,]*(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*([kKmMbB]?)$")
+
+def is_known_before(column: str) -> bool:
+    """Say whether a column of the table is known before publication. Whatever is not listed is not."""
+    return column in KNOWN_BEFORE or column.startswith(OWN)
+
+
+def table_columns(columns: Iterable[str]) -> list[str]:
+    """Return those of the columns that posts.parquet holds, in its order."""
+    present = list(columns)
+    own = [column for column in present if column.startswith(OWN)]
+    order = (*CONTENT_COLUMNS, *own, *HISTORY_COLUMNS, *BOOKKEEPING_COLUMNS, *KNOWN_AFTER)
+    return [column for column in order if column in present]
 
 
 def parse_blocks(text: str) -> tuple[str, ...]:
@@ -30,52 +47,6 @@ def parse_blocks(text: str) -> tuple[str, ...]:
     if not names or set(names) - set(BLOCKS) or len(set(names)) < len(names):
         raise WrongCallError(f"--blocks '{text}': name one or more of these, each once: {', '.join(BLOCKS)}")
     return names
-
-
-def known_before(posts: pd.DataFrame) -> pd.DataFrame:
-    """Return only the columns that are known before publication: all that a model may be given."""
-    return posts[[column for column in KNOWN_BEFORE if column in posts.columns]]
-
-
-def parse_counters(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Parse "799668.0", "1,234", "1.2K"; return (float64 with NaN where nothing usable stands, mask of unusable cells).
-
-    An empty cell, "n/a" and the like are missing; anything else that is no number >= 0 is unusable.
-    """
-    text = column.fillna("").astype(str).str.strip()
-    values = pd.to_numeric(text, errors="coerce").to_numpy(np.float64, copy=True)
-    for index in np.flatnonzero(np.isnan(values)):
-        found = _NUMBER.match(text.iloc[index])
-        if found:
-            values[index] = float(found[1].replace(",", "")) * _SUFFIX.get(found[2].lower(), 1.0)
-    values[~np.isfinite(values) | (values < 0)] = np.nan
-    missing = text.str.lower().isin(_NOTHING).to_numpy()
-    return values, np.isnan(values) & ~missing
-
-
-def parse_dates(column: pd.Series, name: str) -> pd.Series:
-    """Parse dates, or unix seconds, to UTC timestamps; raise EngageError naming the first row that is neither."""
-    text = column.fillna("").astype(str).str.strip()
-    empty = text.str.lower().isin(_NOTHING)
-    seconds = pd.to_numeric(text, errors="coerce")
-    # "20210905" is a day, not August 1970.
-    is_unix = seconds.notna() & (seconds > 1e8)
-    dates = pd.to_datetime(text.where(~empty & ~is_unix), errors="coerce", utc=True, format="mixed")
-    dates = dates.astype("datetime64[ns, UTC]")
-    if is_unix.any():
-        dates[is_unix] = pd.to_datetime(seconds[is_unix], unit="s", utc=True)
-    bad = np.flatnonzero((dates.isna() & ~empty).to_numpy())
-    if bad.size:
-        raise EngageError(
-            f"column '{name}', row {bad[0] + 1}: '{text.iloc[bad[0]][:40]}' is no date; "
-            "write YYYY-MM-DD or unix seconds, or leave the cell empty"
-        )
-    return dates
-
-
-def clean_text(column: pd.Series) -> pd.Series:
-    """Strip, drop NUL bytes, make a missing text the empty string."""
-    return column.fillna("").astype(str).str.replace("\0", "", regex=False).str.strip()
 
 
 def texts_of(posts: pd.DataFrame, block: str) -> list[str]:

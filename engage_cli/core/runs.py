@@ -37,6 +37,11 @@ class Run:
         return str(self.meta["kind"])
 
     @property
+    def marks(self) -> tuple[str, ...]:
+        """What makes its figures incomparable with honest ones."""
+        return tuple(self.meta.get("marks", ()))
+
+    @property
     def leaky(self) -> bool:
         return bool(self.meta["leaky"])
 

@@ -1,13 +1,12 @@
 """Splits into train, validation and test. Near-duplicates form a group, and no group stands in two parts.
 
-The result depends on ids and contents, not on the order of the rows.
+A split is one function and one line. The result depends on ids and contents, not on the order of the rows.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -18,9 +17,36 @@ from engage_cli.core.registry import Registry
 
 SPLITS = Registry(
     "split",
-    {"random": "engage_cli.core.splits:split_random", "time": "engage_cli.core.splits:split_time"},
+    {
+        "random": "engage_cli.core.splits:split_random",
+        "time": "engage_cli.core.splits:split_time",
+        "author": "engage_cli.core.splits:split_author",
+        "file": "engage_cli.core.splits:split_file",
+    },
 )
 UNUSED = ""  # the part of a post that is in none
+PART_NAMES = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitRequest:
+    """What a split may look at besides the posts' own columns."""
+
+    fractions: Sequence[float] = (0.8, 0.1, 0.1)
+    seed: int = 0
+    given: np.ndarray | None = None  # (n,) part names as a column or a file has them, "" where it has none
+
+
+Split = Callable[[pd.DataFrame, SplitRequest], np.ndarray]
 
 
 def parse_fractions(text: str) -> tuple[float, float, float]:
@@ -29,77 +55,84 @@ def parse_fractions(text: str) -> tuple[float, float, float]:
         percents = [float(part) for part in text.split("/")]
     except ValueError:
         percents = []
-    if len(percents) != 3 or min(percents) <= 0 or abs(sum(percents) - 100) > 1e-6:
+    if len(percents) != 3 or not min(percents) > 0 or not abs(sum(percents) - 100) <= 1e-6:
         raise WrongCallError(f"--fractions {text}: write three percentages above 0 that sum to 100, as in 80/10/10")
     return percents[0] / 100, percents[1] / 100, percents[2] / 100
 
 
-def find_groups(posts: pd.DataFrame) -> np.ndarray:
-    """Return (n,) strings, equal for posts that share the image's bytes or the normalised title, chains included.
-
-    A group is called after its smallest id.
-    """
-    ids = posts["id"].astype(str).to_numpy()
-    parent = np.arange(len(posts))
-
-    def root(node: int) -> int:
-        while parent[node] != node:
-            parent[node] = parent[parent[node]]
-            node = int(parent[node])
-        return node
-
-    for keys in ([normalise_title(title) for title in posts["title"]], posts["image_hash"].fillna("").tolist()):
-        first: dict[str, int] = {}
-        for row, key in enumerate(keys):
-            if key:
-                other = first.setdefault(key, row)
-                parent[root(row)] = root(other)
-    roots = [root(row) for row in range(len(posts))]
-    smallest: dict[int, str] = {}
-    for row, top in enumerate(roots):
-        smallest[top] = min(smallest.get(top, ids[row]), ids[row])
-    return np.array([smallest[top] for top in roots], dtype=object)
-
-
-def normalise_title(title: str) -> str:
-    """Lower case, letters and digits only: "Wow!!" and "wow" are one title; emoji alone are no title."""
-    return " ".join(re.findall(r"\w+", title.casefold()))
-
-
-def split_random(posts: pd.DataFrame, fractions: Sequence[float], seed: int) -> np.ndarray:
+def split_random(posts: pd.DataFrame, request: SplitRequest) -> np.ndarray:
     """Return each row's part: groups in the order of a seeded hash of their name, cut by number of rows."""
-    groups, sizes = np.unique(posts["group"].to_numpy().astype(str), return_counts=True)
-    order = np.argsort([_hash(f"{seed}:{group}") for group in groups], kind="stable")
-    # A group belongs to the part in which its middle row falls.
-    middles = (np.cumsum(sizes[order]) - sizes[order] / 2) / sizes.sum()
-    part_of = dict(zip(groups[order], _parts_at(middles, fractions), strict=True))
-    return _checked(np.array([part_of[group] for group in posts["group"].astype(str)], dtype=object))
+    return _checked(_split_units(posts["group"], request))
 
 
-def split_time(posts: pd.DataFrame, fractions: Sequence[float], seed: int) -> np.ndarray:
+def split_time(posts: pd.DataFrame, request: SplitRequest) -> np.ndarray:
     """Return each row's part: the oldest posts train, the youngest test; equal times share a part.
 
     A later copy of an earlier post (same group) is in no part: it would be recognised, not predicted. A post
-    without a time is in no part either. `seed` plays no role.
+    without a time is in no part either. The seed plays no role.
     """
     if "posted_at" not in posts or posts["posted_at"].notna().sum() == 0:
         raise EngageError("--split time needs dates: the data has no posted_at (map it with --map posted_at=COLUMN)")
     times = posts["posted_at"].to_numpy("datetime64[ns]")
     known = ~np.isnat(times)
-    values, counts = np.unique(times[known], return_counts=True)
+    _, inverse, counts = np.unique(times[known], return_inverse=True, return_counts=True)
     middles = (np.cumsum(counts) - counts / 2) / counts.sum()
-    part_of = dict(zip(values, _parts_at(middles, fractions), strict=True))
-    parts = np.array([part_of[time] if ok else UNUSED for time, ok in zip(times, known, strict=True)], dtype=object)
-    rank = {part: number for number, part in enumerate(PARTS)}
-    groups = posts["group"].to_numpy()
-    earliest: dict[str, int] = {}
-    for group, part in zip(groups, parts, strict=True):
-        if part != UNUSED:
-            earliest[group] = min(earliest.get(group, len(PARTS)), rank[part])
-    for row, (group, part) in enumerate(zip(groups, parts, strict=True)):
-        if part != UNUSED and rank[part] > earliest[group]:
-            parts[row] = UNUSED
-    return _checked(parts)
+    parts = np.full(len(posts), UNUSED, dtype=object)
+    parts[known] = np.array(_parts_at(middles, request.fractions), dtype=object)[inverse]
+    return _checked(_keep_one_part(posts, parts, PARTS))
+
+
+def split_author(posts: pd.DataFrame, request: SplitRequest) -> np.ndarray:
+    """Return each row's part: no author in two parts. A post without an author goes with its group.
+
+    Where near-duplicates by several authors straddle parts, those in training (then in validation) are in no part.
+    Keeping such authors together instead would chain most of them into one part.
+    """
+    if "author" not in posts or (posts["author"] == "").all():
+        raise EngageError("--split author needs authors: the data has none (map them with --map author=COLUMN)")
+    num_authors = posts.loc[posts["author"] != "", "author"].nunique()
+    if num_authors < len(PARTS):
+        raise EngageError(f"--split author needs {len(PARTS)} authors or more; the data has {num_authors}")
+    units = ("author:" + posts["author"]).where(posts["author"] != "", "group:" + posts["group"])
+    return _checked(_keep_one_part(posts, _split_units(units, request), PARTS[::-1]))
+
+
+def split_file(posts: pd.DataFrame, request: SplitRequest) -> np.ndarray:
+    """Return the parts as they are given. Where near-duplicates straddle parts, the test's stay, then the validation's.
+
+    The others of the group are in no part: a published test split stays as it is, and nothing of it is trained on.
+    """
+    if request.given is None:
+        raise WrongCallError("--split file needs --split-from FILE or COLUMN, with the part of each post")
+    names = pd.Series(request.given, dtype=object).astype(str).str.strip().str.lower()
+    unknown = ~names.isin([*PART_NAMES, UNUSED]).to_numpy()
+    if unknown.any():
+        row = int(np.flatnonzero(unknown)[0])
+        raise EngageError(
+            f"--split-from: '{names.iloc[row]}' (post '{posts['id'].iloc[row]}') is no part; there are: "
+            f"{', '.join(PART_NAMES)}, or an empty cell for a post in none"
+        )
+    parts = names.map({**PART_NAMES, UNUSED: UNUSED}).to_numpy(object)
+    return _checked(_keep_one_part(posts, parts, PARTS[::-1]))
+
+
+def _split_units(units: pd.Series, request: SplitRequest) -> np.ndarray:
+    """Return each row's part so that rows of one unit share it: the part in which the unit's middle row falls."""
+    inverse, names = pd.factorize(units)
+    sizes = np.bincount(inverse)
+    hashes = pd.util.hash_array(names.to_numpy(object), hash_key=f"{request.seed:016d}"[-16:], categorize=False)
+    order = np.argsort(hashes, kind="stable")
+    middles = (np.cumsum(sizes[order]) - sizes[order] / 2) / sizes.sum()
+    parts = np.empty(len(names), dtype=object)
+    parts[order] = _parts_at(middles, request.fractions)
+    return parts[inverse]
+
+
+def _keep_one_part(posts: pd.DataFrame, parts: np.ndarray, order: Sequence[str]) -> np.ndarray:
+    """Leave each group in the first part of `order` that it has a post in; take its other posts out of use."""
+    rank = pd.Series(parts).map({part: number for number, part in enumerate(order)}).to_numpy(np.float64)
+    first = pd.Series(rank).groupby(posts["group"].to_numpy()).transform("min").to_numpy()
+    return np.where(rank > first, UNUSED, parts).astype(object)
 
 
 def _parts_at(positions: np.ndarray, fractions: Sequence[float]) -> list[str]:
@@ -114,7 +147,3 @@ def _checked(parts: np.ndarray) -> np.ndarray:
                 f"the split leaves no post for {part} ({len(parts):,} posts); give more posts or other --fractions"
             )
     return parts
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1

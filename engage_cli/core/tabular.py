@@ -1,25 +1,33 @@
-"""The table that CatBoost reads: embeddings, their cosine, counts of the text, the category. Nothing else.
+"""The table that CatBoost reads: embeddings, their cosine, counts of the text, the category, and columns named by the user.
 
 features.json is its contract: the names in their order, and which block each embedding comes from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from engage_cli.core.features import BlockSource
-from engage_cli.core.handmade import CATEGORICAL, categories, count_features
+from engage_cli.core.handmade import CATEGORICAL, MISSING, categories, count_features
 
 TABLE_BLOCKS = ("image", "text")
 COSINE = "image_text_cosine"
 HAS_IMAGE = "has_image"
 
 
-def build_table(posts: pd.DataFrame, source: BlockSource, *, with_cosine: bool) -> pd.DataFrame:
-    """Return one row a post. `posts` holds only what is known before publication (core.posts.known_before)."""
+NUMBER, CATEGORY = "number", "category"
+
+
+def build_table(
+    posts: pd.DataFrame, source: BlockSource, *, with_cosine: bool, extra: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """Return one row a post. `posts` holds only what is known before publication (core.leakage.known_before).
+
+    `extra` are further columns of the posts, each a number or a category; a post table without one lacks its values.
+    """
     blocks = source.blocks(posts, TABLE_BLOCKS)
     parts = []
     for name, block in blocks.items():
@@ -33,7 +41,22 @@ def build_table(posts: pd.DataFrame, source: BlockSource, *, with_cosine: bool) 
     parts.append(pd.DataFrame({HAS_IMAGE: blocks["image"].mask[:, 0].astype(np.float32)}, index=posts.index))
     parts.append(count_features(posts))
     parts.append(pd.DataFrame({CATEGORICAL: categories(posts)}, index=posts.index))
+    for name, kind in (extra or {}).items():
+        parts.append(pd.DataFrame({name: _column(posts, name, kind)}, index=posts.index))
     return pd.concat(parts, axis=1)
+
+
+def kinds_of(posts: pd.DataFrame, columns: Sequence[str]) -> dict[str, str]:
+    """Return each column with what it holds: numbers or categories."""
+    return {name: NUMBER if pd.api.types.is_numeric_dtype(posts[name]) else CATEGORY for name in columns}
+
+
+def _column(posts: pd.DataFrame, name: str, kind: str) -> pd.Series:
+    if kind == NUMBER:
+        present = posts[name] if name in posts else pd.Series(np.nan, index=posts.index)
+        return present.astype(np.float32)
+    text = posts[name].fillna("").astype(str) if name in posts else pd.Series("", index=posts.index)
+    return text.where(text != "", MISSING).astype(object)
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -108,8 +108,9 @@ def _fill(dataset: Dataset, store: FeatureStore, blocks: Sequence[str], reporter
             cut += encoded.num_cut
             store.append(keys, encoded.vectors, np.array([problem == "" for problem in encoded.problems]))
     problems = _image_problems(posts, store) if side == "vision" else []
-    if side == "vision" and len(problems) == len(posts) and dataset.images_dir is not None:
-        raise EngageError(f"no image in {dataset.images_dir} can be decoded; the first is {posts['image'].iloc[0]}")
+    root = dataset.images_of(posts["source"].iloc[0])
+    if side == "vision" and len(problems) == len(posts) and root is not None:
+        raise EngageError(f"no image in {root} can be decoded; the first is {posts['image'].iloc[0]}")
     store.finish(problems, {"blocks": sorted(blocks), "data": dataset.fingerprint})
     return StoreSummary(
         side=side,
@@ -125,15 +126,16 @@ def _fill(dataset: Dataset, store: FeatureStore, blocks: Sequence[str], reporter
 
 def _image_bytes(dataset: Dataset, posts: pd.DataFrame, key: str, row: str | int) -> bytes | None:
     """Return the bytes that the key was made from; None for the placeholder."""
-    if key == PLACEHOLDER_KEY or dataset.images_dir is None:
+    root = dataset.images_of(posts["source"].iloc[int(row)])
+    if key == PLACEHOLDER_KEY or root is None:
         return None
     name = posts["image"].iloc[int(row)]
     try:
-        data = read_bytes(resolve_inside(dataset.images_dir, name))
+        data = read_bytes(resolve_inside(root, name))
     except ImageError as problem:
-        raise EngageError(f"{dataset.images_dir / name}: {problem}, but it was there at `engage prepare`") from None
+        raise EngageError(f"{root / name}: {problem}, but it was there at `engage prepare`") from None
     if hashlib.blake2b(data, digest_size=16).hexdigest() != key:
-        raise EngageError(f"{dataset.images_dir / name} changed since `engage prepare`; run prepare --overwrite again")
+        raise EngageError(f"{root / name} changed since `engage prepare`; run prepare --overwrite again")
     return data
 
 

@@ -52,12 +52,14 @@ class Evaluation:
     split: str
     runs: list[Score]
     baselines: list[Score]
+    marks: tuple[str, ...] = ()  # of the data: what makes these figures incomparable with honest ones
 
     def to_json(self) -> dict[str, Any]:
         return {
             "split": self.split,
             "runs": [score.to_json() for score in self.runs],
             "baselines": [score.to_json() for score in self.baselines],
+            "marks": list(self.marks),
         }
 
 
@@ -100,7 +102,7 @@ def evaluate(
                 predictions = BASELINES[kind].load(name)(parts["train"], parts["validation"], posts)
                 baselines.append(_score(name, kind, target, dataset, split, predictions, num_resamples, False))
                 stage.advance(note=f"{name} ({target_name})")
-    return Evaluation(split=split, runs=scores, baselines=baselines)
+    return Evaluation(split=split, runs=scores, baselines=baselines, marks=dataset.marks)
 
 
 def encoder_config(run: Run) -> EncoderConfig:

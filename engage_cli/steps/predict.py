@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from engage_cli.core.cells import clean_text, parse_scores
 from engage_cli.core.config import CLASS_NAMES
 from engage_cli.core.encoders.encode import Encoder
-from engage_cli.core.errors import EngageError
+from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.features import LiveBlocks, side_of
 from engage_cli.core.images import ImageError, decode, read_bytes
-from engage_cli.core.posts import clean_text
-from engage_cli.core.predictors import load_predictor
+from engage_cli.core.posts import OWN
+from engage_cli.core.predictors import extra_columns, load_predictor
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import Run, load_run, newest_run
+from engage_cli.core.tabular import NUMBER
 from engage_cli.steps.evaluate import blocks_of, encoder_config, must_be_same_encoder
 
 
@@ -33,7 +36,6 @@ class PostPrediction:
     percentile: float  # among the posts that the target was fitted on
     class_name: str
     probabilities: dict[str, float] | None
-    note: str = ""
 
     def to_json(self) -> dict[str, Any]:
         post = {
@@ -45,6 +47,7 @@ class PostPrediction:
             "class": self.class_name,
             "probabilities": self.probabilities,
             "leaky": self.run.leaky,
+            "marks": list(self.run.marks),
         }
         return {"run": str(self.run.folder), "target": self.run.target.name, "kind": self.run.kind, "posts": [post]}
 
@@ -55,11 +58,12 @@ def predict(
     title: str = "",
     tags: str = "",
     description: str = "",
+    columns: Mapping[str, str] | None = None,
     run: Path | None = None,
     runs_dir: Path = Path("runs"),
     reporter: Reporter | None = None,
 ) -> PostPrediction:
-    """Predict one post from what is known before publication."""
+    """Predict one post from what is known before publication. `columns` are further columns that the run was given."""
     reporter = reporter or SilentReporter()
     try:
         data = read_bytes(image)
@@ -74,6 +78,7 @@ def predict(
     )
     for column in ("title", "tags", "description"):
         posts[column] = clean_text(posts[column])
+    posts = _add_columns(posts, opened, columns or {}, reporter)
     if not posts["title"].iloc[0]:
         reporter.say("no --title: the model predicts from the image (and tags, description) alone")
     config = encoder_config(opened)
@@ -84,7 +89,6 @@ def predict(
         must_be_same_encoder(opened, side, encoders[side].record)
     predictions = load_predictor(opened).predict(posts, LiveBlocks(encoders, [data]))
     target = opened.target
-    note = "the target was fitted on all rows, test rows included" if target.fit_on == "all" else ""
     if predictions.value is not None:
         value = predictions.value[:1]
         counts = target.counts(value)
@@ -97,7 +101,6 @@ def predict(
             percentile=float(target.percentile(value)[0]),
             class_name=CLASS_NAMES[int(target.classes(value)[0])],
             probabilities=None,
-            note=note,
         )
     assert predictions.probabilities is not None
     shares = predictions.probabilities[0]
@@ -112,5 +115,25 @@ def predict(
         percentile=float(100 * (shares * middles).sum()),
         class_name=CLASS_NAMES[int(predictions.classes[0])],
         probabilities={name: float(share) for name, share in zip(CLASS_NAMES, shares, strict=True)},
-        note=note,
     )
+
+
+def _add_columns(posts: pd.DataFrame, run: Run, values: Mapping[str, str], reporter: Reporter) -> pd.DataFrame:
+    """Add the further columns that the run was trained on; say which ones are not given."""
+    wanted = {name.removeprefix(OWN): (name, kind) for name, kind in extra_columns(run).items()}
+    for name, value in values.items():
+        if name not in wanted:
+            there = ", ".join(wanted) or "none"
+            raise WrongCallError(f"--with {name}: {run.folder} was trained without it; it was given: {there}")
+        column, kind = wanted[name]
+        if kind == NUMBER:
+            number, unusable = parse_scores(pd.Series([value]))
+            if unusable[0]:
+                raise WrongCallError(f"--with {name}={value}: '{value}' is no number")
+            posts[column] = number
+        else:
+            posts[column] = value
+    missing = [name for name in wanted if name not in values]
+    if missing:
+        reporter.say(f"without {', '.join(missing)}: give it as in --with {missing[0]}=..., the run was trained on it")
+    return posts

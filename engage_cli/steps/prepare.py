@@ -2,191 +2,273 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import dataclasses
-import hashlib
+import io
 from collections import Counter
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from engage_cli import __version__
-from engage_cli.core.config import PARTS, PrepareConfig
-from engage_cli.core.dataset import MARKER, POSTS_FILE, Dataset, save_dataset
+from engage_cli.core.atomic import write_text
+from engage_cli.core.config import PrepareConfig
+from engage_cli.core.dataset import (
+    LOCK,
+    MARKER,
+    OURS,
+    PROBLEMS_FILE,
+    REPORT_FILE,
+    Dataset,
+    finish_dataset,
+    save_posts,
+)
 from engage_cli.core.errors import EngageError, WrongCallError
-from engage_cli.core.images import ImageError, read_bytes, read_size, resolve_inside
-from engage_cli.core.importers import IMPORTERS, Import
-from engage_cli.core.posts import BOOKKEEPING_COLUMNS, CONTENT_COLUMNS, COUNTERS, EXTRA_COUNTERS, TEXT_COLUMNS
+from engage_cli.core.history import add_history
+from engage_cli.core.images import ImageError, read_bytes, resolve_inside
+from engage_cli.core.importers import PROBLEM_COLUMNS
+from engage_cli.core.posts import OWN, TEXT_COLUMNS, is_known_before, table_columns
 from engage_cli.core.progress import Reporter, SilentReporter
-from engage_cli.core.splits import SPLITS, UNUSED, find_groups, parse_fractions
-from engage_cli.core.targets import TARGETS, fit_target
+from engage_cli.core.quality import Quality, summarise
+from engage_cli.core.report import render_quality
+from engage_cli.core.splits import SPLITS, parse_fractions
+from engage_cli.core.targets import TARGETS, Target, dropped_terms, fit_target
+from engage_cli.steps.check_images import check_all, place_images
+from engage_cli.steps.divide import divide
+from engage_cli.steps.draft import Draft
+from engage_cli.steps.import_posts import ImportedPosts, Source, has_no_outcome, import_posts, merge_repeats
+
+NOT_ASKED_FOR = "not asked for"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A finished data folder, and what was found on the way."""
+
+    dataset: Dataset
+    quality: Quality
 
 
 def prepare(
     config: PrepareConfig,
     *,
     folder: Path,
-    pixelrec_dir: Path | None = None,
-    table: Path | None = None,
-    images_dir: Path | None = None,
+    sources: Sequence[Source],
     mapping: Mapping[str, str] | None = None,
+    keep: Sequence[str] = (),
     with_images: bool = True,
     overwrite: bool = False,
     reporter: Reporter | None = None,
-) -> Dataset:
-    """Import posts from one source and write the data folder."""
+) -> Prepared:
+    """Import posts and write the data folder. `keep` names columns of tables that are known before publication."""
     reporter = reporter or SilentReporter()
     fractions = parse_fractions(config.fractions)
+    _check_config(config)
+    _check_folder(folder, overwrite=overwrite)
+    split_column = config.split_from if config.split_from and not Path(config.split_from).is_file() else ""
+    extra = (split_column,) if split_column and split_column not in keep else ()
+    imported = import_posts(sources, mapping=mapping or {}, keep=(*keep, *extra), reporter=reporter)
+    draft = _start(imported)
+    with _locked(folder):
+        _check_images(draft, imported, config, folder, with_images=with_images, reporter=reporter)
+        draft.leave_out(
+            (draft.posts["image_problem"] != "") & (draft.posts[list(TEXT_COLUMNS)] == "").all(axis=1),
+            "no image and no text",
+        )
+        if draft.posts.empty:
+            raise EngageError(f"no usable post in {imported.name}: {_join(draft.left_out)}")
+        split = divide(draft, config, fractions, extra)
+        reporter.say("fitting targets, looking for leaks")
+        draft.posts = add_history(draft.posts)
+        targets, unavailable = _fit_targets(draft, config, imported.name)
+        quality = summarise(draft.posts, targets)
+        draft.warnings += _leaks(quality)
+        posts = draft.posts[table_columns(draft.posts.columns)]
+        meta: dict[str, Any] = {
+            "engage": __version__,
+            "source": imported.name,
+            "sources": _describe_sources(imported, draft),
+            "columns": {column: "before" if is_known_before(column) else "after" for column in posts.columns},
+            "config": dataclasses.asdict(config),
+            "rows": {"read": draft.num_read, "kept": len(posts), "left_out": draft.left_out},
+            "missing": {column: int((posts[column] == "").sum()) for column in TEXT_COLUMNS},
+            "image_problems": draft.image_problems,
+            "split": split,
+            "targets": {name: target.to_json() for name, target in targets.items()},
+            "targets_unavailable": unavailable,
+            "correlations_with_views": quality.correlations,
+            "probes": [dataclasses.asdict(one) for one in quality.probes],
+            "warnings": draft.warnings,
+            "marks": draft.marks,
+        }
+        save_posts(folder, posts)
+        _write_problems(folder, draft)
+        page = render_quality(quality, meta, targets, posts, lambda row: _read_image(posts, draft.images, row))
+        write_text(folder / REPORT_FILE, page)
+        return Prepared(dataset=finish_dataset(folder, meta), quality=quality)
+
+
+def _check_config(config: PrepareConfig) -> None:
     if config.fit_target_on not in ("train", "all"):
         raise WrongCallError(f"--fit-target-on {config.fit_target_on}: there are: train, all")
     if config.split != "auto":
         SPLITS.check(config.split)
-    _check_source(pixelrec_dir, table, images_dir, mapping)
+    if bool(config.split_from) != (config.split == "file"):
+        raise WrongCallError("--split file and --split-from FILE or COLUMN belong together")
+
+
+def _check_folder(folder: Path, *, overwrite: bool) -> None:
+    """Stop where the folder holds what is not ours, or a finished dataset that nobody asked to replace."""
+    if folder.exists() and not folder.is_dir():
+        raise EngageError(f"{folder} is a file; name an empty or new folder with --data")
     if (folder / MARKER).exists() and not overwrite:
         raise EngageError(f"{folder} is a finished data folder; give --overwrite to replace it, or another --data")
-    if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).exists() and not _is_unfinished(folder):
-        raise EngageError(f"{folder} holds other files; name an empty or new folder with --data")
-    imported = _import(pixelrec_dir, table, images_dir, mapping)
-    posts, left_out = _leave_out(imported.posts)
-    warnings = list(imported.warnings)
-    posts, problems = _check_images(posts, imported, with_images=with_images, reporter=reporter)
-    nothing = (posts["image_problem"] != "") & (posts[list(TEXT_COLUMNS)] == "").all(axis=1)
-    if nothing.any():
-        left_out["no image and no text"] = int(nothing.sum())
-        posts = posts[~nothing].reset_index(drop=True)
-    if posts.empty:
-        raise EngageError(f"no usable post in {imported.source}: {_join(left_out)}")
-
-    posts["group"] = find_groups(posts)
-    has_dates = "posted_at" in posts and bool(posts["posted_at"].notna().any())
-    method = config.split if config.split != "auto" else ("time" if has_dates else "random")
-    posts["split"] = SPLITS.load(method)(posts, fractions, config.seed)
-    group_sizes = posts["group"].value_counts()
-    fit_rows = posts if config.fit_target_on == "all" else posts[posts["split"] == "train"]
-    targets, unavailable = {}, {}
-    for name in TARGETS:
-        try:
-            targets[name] = fit_target(name, fit_rows, fit_on=config.fit_target_on)
-        except EngageError as error:
-            unavailable[name] = str(error)
-    if not targets:
-        raise EngageError(f"no target can be computed from {imported.source}: {'; '.join(unavailable.values())}")
-    for target in targets.values():
-        warnings += target.warnings
-        without = int((~np.isfinite(target.score(posts))).sum())
-        if without:
-            warnings.append(f"target {target.name}: {without:,} posts lack a counter it needs and are left out of it")
-    if config.fit_target_on == "all":
-        warnings.append("targets were fitted on all rows, test rows included (the study's way)")
-    meta: dict[str, Any] = {
-        "engage": __version__,
-        "source": imported.source,
-        "columns": imported.found,
-        "images_dir": str(imported.images_dir.resolve()) if imported.images_dir and with_images else None,
-        "config": dataclasses.asdict(config),
-        "rows": {"read": len(imported.posts), "kept": len(posts), "left_out": left_out},
-        "missing": {column: int((posts[column] == "").sum()) for column in TEXT_COLUMNS},
-        "image_problems": problems,
-        "split": {
-            "method": method,
-            "rows": {part: int((posts["split"] == part).sum()) for part in PARTS},
-            "unused": int((posts["split"] == UNUSED).sum()),
-            "groups_of_duplicates": int((group_sizes > 1).sum()),
-            "rows_in_groups": int(group_sizes[group_sizes > 1].sum()),
-        },
-        "targets": {name: target.to_json() for name, target in targets.items()},
-        "targets_unavailable": unavailable,
-        "warnings": warnings,
-    }
-    columns = [*CONTENT_COLUMNS, *BOOKKEEPING_COLUMNS, *COUNTERS, *EXTRA_COUNTERS]
-    return save_dataset(folder, posts[[column for column in columns if column in posts]], meta)
+    if not folder.exists() or (folder / MARKER).exists():
+        return
+    others = [entry.name for entry in folder.iterdir() if entry.name not in OURS and not entry.name.endswith(".tmp")]
+    if others:
+        raise EngageError(f"{folder} holds other files ({sorted(others)[0]}); name an empty or new folder with --data")
 
 
-def _is_unfinished(folder: Path) -> bool:
-    """Only what an interrupted `prepare --overwrite` leaves may lie there: our posts, features, temporary files."""
-    ours = {POSTS_FILE, "features"}
-    return all(entry.name in ours or entry.name.endswith(".tmp") for entry in folder.iterdir())
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            yield
+    except Timeout:
+        raise EngageError(f"another process is preparing {folder}; wait for it to end") from None
 
 
-def _check_source(
-    pixelrec_dir: Path | None, table: Path | None, images_dir: Path | None, mapping: Mapping[str, str] | None
-) -> None:
-    if (pixelrec_dir is None) == (table is None):
-        raise WrongCallError("name one source: --pixelrec-dir DIR, or --table FILE --images-dir DIR")
-    if pixelrec_dir is not None and (mapping or images_dir):
-        raise WrongCallError("--map and --images-dir belong to --table; PixelRec's columns and covers are known")
-
-
-def _import(
-    pixelrec_dir: Path | None, table: Path | None, images_dir: Path | None, mapping: Mapping[str, str] | None
-) -> Import:
-    if pixelrec_dir is not None:
-        return IMPORTERS.load("pixelrec")(pixelrec_dir)
-    return IMPORTERS.load("table")(table, images_dir=images_dir, mapping=mapping)
-
-
-def _leave_out(posts: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Drop rows that say nothing, count them by reason; stop at ids that two different posts share."""
-    left_out: dict[str, int] = {}
-    again = posts.duplicated()
-    if again.any():
-        left_out["the same row again"] = int(again.sum())
-        posts = posts[~again]
-    clash = posts["id"][posts["id"].duplicated()]
-    if len(clash):
-        raise EngageError(
-            f"{len(clash):,} ids stand for several different posts, '{clash.iloc[0]}' (row {clash.index[0] + 1}) for one; "
-            "make ids unique"
-        )
-    counters = [column for column in (*COUNTERS, *EXTRA_COUNTERS) if column in posts]
-    empty = posts[counters].isna().all(axis=1)
-    if empty.any():
-        left_out["every counter missing"] = int(empty.sum())
-        posts = posts[~empty]
-    return posts.reset_index(drop=True), left_out
+def _start(imported: ImportedPosts) -> Draft:
+    posts, num_repeats = merge_repeats(imported.posts)
+    draft = Draft(
+        posts=posts,
+        num_read=len(imported.posts),
+        warnings=imported.warnings,
+        problems=[imported.problems],
+    )
+    if num_repeats:
+        draft.left_out["the same row again"] = num_repeats
+    draft.leave_out(has_no_outcome(draft.posts), "every counter missing")
+    if draft.posts.empty:
+        raise EngageError(f"no usable post in {imported.name}: {_join(draft.left_out)}")
+    return draft
 
 
 def _check_images(
-    posts: pd.DataFrame, imported: Import, *, with_images: bool, reporter: Reporter
-) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Add image_hash (BLAKE2b of the bytes, "" without a usable image) and image_problem ("" without one)."""
-    root = imported.images_dir
+    draft: Draft, imported: ImportedPosts, config: PrepareConfig, folder: Path, *, with_images: bool, reporter: Reporter
+) -> None:
+    """Add image_hash (BLAKE2b of the bytes, "" without a usable image) and image_problem ("" where it is usable)."""
+    posts = draft.posts
     if not with_images:
-        hashes, reasons = [""] * len(posts), ["not asked for"] * len(posts)
-    elif root is None:
-        raise EngageError(
-            f"no folder of images ({imported.source}); name it with --images-dir, or give --no-images to go without"
+        draft.posts = posts.assign(image_hash="", image_problem=NOT_ASKED_FOR)
+        draft.images = dict.fromkeys(imported.images)
+        draft.image_problems = {NOT_ASKED_FOR: len(posts)}
+        return
+    level = "full" if config.verify_images else "reduced" if config.dedupe else "header"
+    digests, problems = np.full(len(posts), "", object), np.full(len(posts), "", object)
+    perceptual = np.full(len(posts), b"", object)
+    for source, images in imported.images.items():
+        if images is None:
+            raise EngageError(
+                f"no folder of images ({source}); name it with --images-dir, or give --no-images to go without"
+            )
+        rows = np.flatnonzero((posts["source"] == source).to_numpy())
+        if not images.is_dir():  # an archive: its images lie flat where they are unpacked
+            names = posts["image"].iloc[rows].str.replace(r"^.*/", "", regex=True)
+            posts.loc[rows, "image"] = names.to_numpy()
+        root, refused = place_images(source, images, posts["image"].iloc[rows].tolist(), folder, reporter)
+        draft.warnings += [f"{images.name}: {num:,} members refused: {reason}" for reason, num in refused.items()]
+        draft.images[source] = root
+        title = f"checking images of {source}" if len(imported.images) > 1 else "checking images"
+        found = check_all(
+            posts["image"].iloc[rows].tolist(), root.resolve(), level=level, folder=folder, title=title, reporter=reporter
         )
-    else:
-        with ThreadPoolExecutor() as pool, reporter.stage("checking images", len(posts)) as stage:
-            found = []
-            for result in pool.map(lambda name: check_image(root, name), posts["image"].tolist(), chunksize=64):
-                found.append(result)
-                stage.advance()
-        hashes, reasons = [digest for digest, _ in found], [reason for _, reason in found]
-    posts = posts.assign(image_hash=hashes, image_problem=reasons)
-    problems = {reason: num for reason, num in Counter(reasons).most_common() if reason}
-    if with_images and sum(problems.values()) == len(posts) and len(posts):
+        for name, values in zip((digests, perceptual, problems), zip(*found, strict=True), strict=True):
+            name[rows] = np.array(values, object)
+    draft.posts = posts.assign(image_hash=digests.astype(str), image_problem=problems.astype(str))
+    draft.perceptual = perceptual.tolist() if level != "header" else None
+    draft.image_problems = {reason: num for reason, num in Counter(problems).most_common() if reason}
+    bad = problems != ""
+    draft.note_problems(bad, [f"image: {reason}" for reason in problems[bad]])
+    if bad.all():
+        root = next(root for root in draft.images.values() if root is not None)
         raise EngageError(
-            f"no image in {root} can be opened: {_join(problems)} (the first post wants '{posts['image'].iloc[0]}'); "
-            "check --images-dir, or give --no-images to go without"
+            f"no image in {root} can be opened: {_join(draft.image_problems)} (the first post wants "
+            f"'{posts['image'].iloc[0]}'); check --images-dir, or give --no-images to go without"
         )
-    return posts, problems
 
 
-def check_image(root: Path, name: str) -> tuple[str, str]:
-    """Return (hash of the bytes, "") for an image whose header reads, else ("", why not)."""
-    if not name:
-        return "", "no image named"
+def _fit_targets(draft: Draft, config: PrepareConfig, name: str) -> tuple[dict[str, Target], dict[str, str]]:
+    numbers = draft.posts.select_dtypes("number")  # all that a formula may look at
+    fit_rows = numbers if config.fit_target_on == "all" else numbers[(draft.posts["split"] == "train").to_numpy()]
+    targets: dict[str, Target] = {}
+    unavailable: dict[str, str] = {}
+    for target in TARGETS:
+        try:
+            targets[target] = fit_target(target, fit_rows, fit_on=config.fit_target_on)
+        except EngageError as error:
+            unavailable[target] = str(error)
+    if not targets:
+        raise EngageError(f"no target can be computed from {name}: {'; '.join(unavailable.values())}")
+    for dropped, names in dropped_terms(targets, fit_rows).items():
+        draft.warnings.append(f"no column {dropped}: {', '.join(names)} go without, as their formulas show")
+    for fitted in targets.values():
+        draft.warnings += fitted.warnings
+        without = int((~np.isfinite(fitted.score(draft.posts))).sum())
+        if without:
+            draft.warnings.append(f"target {fitted.name}: {without:,} posts lack what it needs and are left out of it")
+    if config.fit_target_on == "all":
+        draft.marks.append("targets were fitted on all rows, test rows included (--fit-target-on all, the study's way)")
+    return targets, unavailable
+
+
+def _leaks(quality: Quality) -> list[str]:
+    return [
+        f"column '{one.column.removeprefix(OWN)}' alone predicts {one.target} with R² {one.r2:.2f} on held-out posts: "
+        "is it really known before publication? If not, leave it out or map another column"
+        for one in quality.probes
+        if one.is_suspicious
+    ]
+
+
+def _describe_sources(imported: ImportedPosts, draft: Draft) -> dict[str, Any]:
+    return {
+        source: {
+            "format": imported.formats[source],
+            "images": str(root.resolve()) if (root := draft.images.get(source)) is not None else None,
+            "columns": imported.found[source],
+            "not_used": list(imported.unused[source]),
+        }
+        for source in imported.images
+    }
+
+
+def _write_problems(folder: Path, draft: Draft) -> None:
+    """Write problems.csv: what was wrong with which row. No file where nothing was."""
+    (folder / PROBLEMS_FILE).unlink(missing_ok=True)
+    problems = pd.concat(draft.problems)[list(PROBLEM_COLUMNS)]
+    if len(problems):
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([PROBLEM_COLUMNS, *problems.itertuples(index=False, name=None)])
+        write_text(folder / PROBLEMS_FILE, text.getvalue())
+
+
+def _read_image(posts: pd.DataFrame, images: Mapping[str, Path | None], row: int) -> bytes | None:
+    root = images[posts["source"].iloc[row]]
+    if root is None or posts["image_problem"].iloc[row]:
+        return None
     try:
-        data = read_bytes(resolve_inside(root, name))
-        read_size(data)
-    except ImageError as problem:
-        return "", str(problem)
-    return hashlib.blake2b(data, digest_size=16).hexdigest(), ""
+        return read_bytes(resolve_inside(root, posts["image"].iloc[row]))
+    except ImageError:
+        return None  # gone since it was checked: the report shows the post without it
 
 
 def _join(counts: Mapping[str, int]) -> str:

@@ -16,12 +16,13 @@ from engage_cli.core.dataset import Dataset
 from engage_cli.core.devices import find_device
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.handmade import CATEGORICAL
+from engage_cli.core.leakage import known_before, parse_features
 from engage_cli.core.metrics import compute_metrics, true_of
-from engage_cli.core.posts import known_before
-from engage_cli.core.predictors.catboost import CONTRACT_FILE, MODEL_FILE, predict_table
+from engage_cli.core.predictors import CONTRACT_FILE
+from engage_cli.core.predictors.catboost import MODEL_FILE, predict_table
 from engage_cli.core.progress import Reporter, SilentReporter, Stage
 from engage_cli.core.runs import clear_stage, finish_run, open_run
-from engage_cli.core.tabular import TABLE_BLOCKS, build_table
+from engage_cli.core.tabular import CATEGORY, TABLE_BLOCKS, build_table, kinds_of
 from engage_cli.core.targets import require_variety
 from engage_cli.steps.embed import stored_blocks
 from engage_cli.steps.train_neural import TrainSummary
@@ -43,6 +44,7 @@ def train_catboost(
     if config.kind not in KINDS:
         raise WrongCallError(f"unknown --as '{config.kind}'; there are: {', '.join(KINDS)}")
     target = dataset.target(config.target)
+    columns = kinds_of(dataset.posts, parse_features(config.features, dataset.posts.columns, dataset.source_names))
     rows = {part: dataset.rows(part, target) for part in ("train", "validation")}
     source = stored_blocks(dataset, encoders, TABLE_BLOCKS, reporter)
     spaces = {store.encoder.shared_space for store in source.stores.values()}
@@ -61,12 +63,12 @@ def train_catboost(
             side: {"name": store.encoder.checkpoint.name, **store.encoder.record} for side, store in source.stores.items()
         },
         "leaky": False,
-        "fit_target_on": target.fit_on,
+        "marks": list(dataset.marks),
     }
     tables, truths = {}, {}
     for part, numbers in rows.items():
         some = dataset.posts.iloc[numbers]
-        tables[part] = build_table(known_before(some), source, with_cosine=with_cosine)
+        tables[part] = build_table(known_before(some), source, with_cosine=with_cosine, extra=columns)
         scores = target.score(some)
         truths[part] = true_of(config.kind, scores, target.classes(scores))
     require_variety(truths["train"], config.kind, target.name)
@@ -74,13 +76,20 @@ def train_catboost(
         clear_stage(folder)
         reporter.say(f"{'starting anew in' if goes_on else 'training'} {folder} ({tables['train'].shape[1]:,} features)")
         names = list(tables["train"].columns)
+        categorical = [CATEGORICAL, *(name for name, kind in columns.items() if kind == CATEGORY)]
         write_json(
             folder / CONTRACT_FILE,
-            {"names": names, "categorical": [CATEGORICAL], "blocks": list(TABLE_BLOCKS), "with_cosine": with_cosine},
+            {
+                "names": names,
+                "categorical": categorical,
+                "blocks": list(TABLE_BLOCKS),
+                "with_cosine": with_cosine,
+                "columns": columns,
+            },
         )
         started = time.monotonic()
         with reporter.stage("boosting", config.iterations) as stage:
-            model = _fit(config, tables, truths, stage)
+            model = _fit(config, tables, truths, categorical, stage)
         with replacing(folder / MODEL_FILE) as beside:
             model.save_model(str(beside), format="cbm")
         write_text(folder / "history.jsonl", _history(model.get_evals_result()))
@@ -100,14 +109,19 @@ def train_catboost(
                 "leaky": False,
             },
         )
-    warnings = ("the target was fitted on all rows, test rows included",) if target.fit_on == "all" else ()
-    return TrainSummary(run=finished, went_on=goes_on, warnings=warnings)
+    return TrainSummary(run=finished, went_on=goes_on, warnings=dataset.marks)
 
 
-def _fit(config: CatBoostConfig, tables: dict[str, Any], truths: dict[str, np.ndarray], stage: Stage) -> Any:
+def _fit(
+    config: CatBoostConfig,
+    tables: dict[str, Any],
+    truths: dict[str, np.ndarray],
+    categorical: list[str],
+    stage: Stage,
+) -> Any:
     from catboost import CatBoost, Pool
 
-    pools = {part: Pool(tables[part], truths[part], cat_features=[CATEGORICAL]) for part in tables}
+    pools = {part: Pool(tables[part], truths[part], cat_features=categorical) for part in tables}
     # Integer classes and a fixed count: a part that lacks a class must not have narrower probabilities.
     loss: dict[str, Any] = {"loss_function": "RMSE"}
     if config.kind == "classes":

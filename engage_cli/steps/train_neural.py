@@ -15,10 +15,11 @@ from engage_cli.core.dataset import Dataset
 from engage_cli.core.devices import find_device
 from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.fusion import FUSIONS
+from engage_cli.core.leakage import known_before
 from engage_cli.core.metrics import true_of
 from engage_cli.core.model import EngagementModel, num_parameters, seed_everything
 from engage_cli.core.objectives import OBJECTIVES, Objective
-from engage_cli.core.posts import known_before, parse_blocks
+from engage_cli.core.posts import parse_blocks
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import Run, clear_stage, finish_run, open_run
 from engage_cli.core.targets import require_variety
@@ -62,7 +63,7 @@ def train_neural(
             side: {"name": store.encoder.checkpoint.name, **store.encoder.record} for side, store in source.stores.items()
         },
         "leaky": False,
-        "fit_target_on": target.fit_on,
+        "marks": list(dataset.marks),
     }
     seed_everything(config.seed)
     device = find_device()
@@ -129,7 +130,7 @@ def train_neural(
                 "leaky": False,
             },
         )
-    return TrainSummary(run=finished, went_on=goes_on, warnings=_warnings(target.fit_on))
+    return TrainSummary(run=finished, went_on=goes_on, warnings=dataset.marks)
 
 
 def _check(config: TrainConfig, kind: str) -> None:
@@ -139,7 +140,3 @@ def _check(config: TrainConfig, kind: str) -> None:
         raise WrongCallError(f"unknown precision '{config.precision}'; there are: {', '.join(AMP_DTYPES)}")
     if config.tune != "none":
         raise WrongCallError(f"unknown --tune '{config.tune}'; there is: none (train on stored features)")
-
-
-def _warnings(fit_on: str) -> tuple[str, ...]:
-    return ("the target was fitted on all rows, test rows included",) if fit_on == "all" else ()

@@ -11,21 +11,30 @@ from engage_cli.core.registry import Registry
 if TYPE_CHECKING:
     import pandas as pd
 
+# Each module also has LAYOUT (what its folder looks like, in words) and recognise(folder).
 IMPORTERS = Registry(
-    "source",
+    "format",
     {
         "pixelrec": "engage_cli.core.importers.pixelrec:read_pixelrec",
+        "microlens": "engage_cli.core.importers.microlens:read_microlens",
+        "smpd": "engage_cli.core.importers.smpd:read_smpd",
         "table": "engage_cli.core.importers.table:read_table",
     },
 )
+PROBLEM_COLUMNS = ("source", "row", "id", "problem")  # of problems.csv
 
 
 @dataclass(frozen=True, kw_only=True)
 class Import:
-    """Raw posts under the names of core.posts, one row each, nothing left out yet."""
+    """Raw posts under the names of core.posts, one row each, nothing left out yet.
+
+    `posts` has source_row, the 1-based number of the row in the source. `images` is a folder, or an archive of one.
+    """
 
     posts: pd.DataFrame
     source: str
-    images_dir: Path | None
+    images: Path | None
     found: dict[str, str] = field(default_factory=dict)  # our column -> the source's column
+    unused: tuple[str, ...] = ()  # the source's columns that no post has
     warnings: tuple[str, ...] = ()
+    problems: pd.DataFrame | None = None  # row, id, problem: cells and lines that could not be used

@@ -9,7 +9,10 @@ from pathlib import Path
 
 from engage_cli.core.errors import EngageError
 from engage_cli.core.importers import Import
-from engage_cli.core.importers.table import read_frame, to_posts
+from engage_cli.core.importers.columns import Typed
+from engage_cli.core.importers.delimited import check_swallowed_rows
+from engage_cli.core.importers.layout import Tree
+from engage_cli.core.importers.reading import read_frame
 
 COLUMNS = {
     "id": "item_id",
@@ -25,45 +28,37 @@ COLUMNS = {
     "barrages": "barrage_number",
 }
 REQUIRED = ("item_id", "title", "view_number")
-COVER_FOLDERS = ("cover", "covers", "images")
-PACKED = (".tar.gz", ".tgz", ".zip", ".7z")
+TABLE = "*item_info*.csv"
+LAYOUT = f"{TABLE}, and cover/, covers/, images/ or cover.tar.gz/.zip, at any depth"
+
+
+def recognise(tree: Tree) -> bool:
+    return bool(tree.find(TABLE))
 
 
 def read_pixelrec(folder: Path) -> Import:
     """Read the items; covers are `<item_id>.jpg`. There is no author and no time in PixelRec."""
-    if not folder.is_dir():
-        raise EngageError(f"no such folder: {folder}")
-    path = _find_table(folder)
-    raw = read_frame(path)
+    tree = Tree(folder)
+    if tree.find("*.mdb") and not recognise(tree):
+        raise EngageError(
+            f"{folder} holds an LMDB, whose values are pickles, and unpickling a file can run any code: "
+            "get PixelRec's item_info CSV and its covers instead"
+        )
+    path = tree.one(TABLE)
+    raw, notes = read_frame(path)
     missing = [column for column in REQUIRED if column not in raw.columns]
     if missing:
         raise EngageError(f"{path} lacks the column '{missing[0]}'; it has: {', '.join(map(str, raw.columns))}")
     found = {ours: theirs for ours, theirs in COLUMNS.items() if theirs in raw.columns}
-    posts, warnings = to_posts(raw, found, path)
-    posts["image"] = posts["id"] + ".jpg"
-    return Import(posts=posts, source="pixelrec", images_dir=_find_covers(folder), found=found, warnings=tuple(warnings))
-
-
-def _find_table(folder: Path) -> Path:
-    tables = sorted(folder.rglob("*item_info*.csv"))
-    if not tables:
-        if any(folder.rglob("*.mdb")):
-            raise EngageError(
-                f"{folder} holds an LMDB, whose values are pickles, and unpickling a file can run any code: "
-                "get PixelRec's item_info CSV and its covers instead"
-            )
-        there = ", ".join(sorted(entry.name for entry in folder.iterdir())[:10]) or "nothing"
-        raise EngageError(f"no *item_info*.csv below {folder}; there is: {there}")
-    if len(tables) > 1:
-        raise EngageError(f"several *item_info*.csv below {folder}, point at one: {', '.join(map(str, tables[:5]))}")
-    return tables[0]
-
-
-def _find_covers(folder: Path) -> Path | None:
-    folders = [entry for entry in sorted(folder.rglob("*")) if entry.is_dir() and entry.name in COVER_FOLDERS]
-    if folders:
-        return folders[0]
-    for entry in sorted(folder.rglob("cover*")):
-        if entry.name.endswith(PACKED):
-            raise EngageError(f"the covers are still packed: unpack {entry} into {entry.parent / 'cover'} and try again")
-    return None
+    check_swallowed_rows(raw, "item_id", "view_number", path)
+    typed = Typed(raw, found, path)
+    typed.posts["image"] = typed.posts["id"] + ".jpg"
+    return Import(
+        posts=typed.posts,
+        source="pixelrec",
+        images=tree.images(),
+        found=found,
+        unused=tuple(column for column in raw.columns if column not in found.values()),
+        warnings=(*notes, *typed.notes),
+        problems=typed.problems,
+    )

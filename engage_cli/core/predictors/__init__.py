@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from engage_cli.core.atomic import read_json
 from engage_cli.core.registry import Registry
 
 if TYPE_CHECKING:
@@ -22,12 +23,21 @@ PREDICTORS = Registry(
 )
 
 
+CONTRACT_FILE = "features.json"  # of a CatBoost run: what its table is made of
+
+
 class Predictor(Protocol):
     def __init__(self, run: Run) -> None: ...
 
     def predict(self, posts: pd.DataFrame, source: BlockSource) -> Predictions:
         """Predict posts, given only what is known before publication."""
         ...
+
+
+def extra_columns(run: Run) -> dict[str, str]:
+    """Return the columns of posts, each a number or a category, that the run was given by name."""
+    path = run.folder / CONTRACT_FILE
+    return dict(read_json(path)["columns"]) if path.is_file() else {}
 
 
 def load_predictor(run: Run) -> Predictor:

@@ -7,12 +7,13 @@ import pandas as pd
 
 from engage_cli.core.atomic import read_json
 from engage_cli.core.features import BlockSource
-from engage_cli.core.posts import known_before
+from engage_cli.core.leakage import known_before
 from engage_cli.core.predictions import Predictions
+from engage_cli.core.predictors import CONTRACT_FILE
 from engage_cli.core.runs import Run
 from engage_cli.core.tabular import build_table, check_columns
 
-MODEL_FILE, CONTRACT_FILE = "model.cbm", "features.json"
+MODEL_FILE = "model.cbm"
 
 
 class CatBoostPredictor:
@@ -25,7 +26,9 @@ class CatBoostPredictor:
         self.model.load_model(str(run.folder / MODEL_FILE))
 
     def predict(self, posts: pd.DataFrame, source: BlockSource) -> Predictions:
-        table = build_table(known_before(posts), source, with_cosine=self.contract["with_cosine"])
+        table = build_table(
+            known_before(posts), source, with_cosine=self.contract["with_cosine"], extra=self.contract["columns"]
+        )
         return predict_table(self.model, check_columns(table, self.contract["names"]), self.kind)
 
 

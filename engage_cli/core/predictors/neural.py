@@ -8,9 +8,9 @@ import torch
 from engage_cli.core.checkpoints import Checkpoints
 from engage_cli.core.devices import find_device
 from engage_cli.core.features import BlockSource
+from engage_cli.core.leakage import known_before
 from engage_cli.core.model import EngagementModel
 from engage_cli.core.objectives import OBJECTIVES, Objective
-from engage_cli.core.posts import known_before
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.runs import Run
 from engage_cli.core.training import StoredBatches, predict

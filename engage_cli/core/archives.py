@@ -1,0 +1,109 @@
+"""Packed images: only the members that are asked for by name leave an archive, each into one folder, as a plain file.
+
+A member's own path is never followed: `../x.jpg`, absolute paths, links and devices cannot reach outside. What was
+unpacked before is not unpacked again.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from engage_cli.core.atomic import read_json, replacing, write_json
+from engage_cli.core.errors import EngageError
+
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+COMPRESSED = {".gz": gzip, ".tgz": gzip, ".bz2": bz2, ".xz": lzma}
+MOST_BYTES = 64 << 20  # an image larger than this is none
+DONE = ".unpacked.json"  # written last: which archive was unpacked, and for which names
+
+
+def is_archive(path: Path) -> bool:
+    return path.is_file() and path.name.lower().endswith((*TAR_SUFFIXES, ".zip"))
+
+
+def unpack(archive: Path, wanted: Collection[str], folder: Path, advance: Callable[[], None]) -> dict[str, int]:
+    """Write each wanted file (known by its bare name) into `folder`; return how many members were refused, by reason."""
+    stat = archive.stat()
+    state = {"archive": str(archive.resolve()), "size": stat.st_size, "mtime": stat.st_mtime_ns, "wanted": len(wanted)}
+    if (folder / DONE).is_file() and (before := read_json(folder / DONE))["state"] == state:
+        return dict(before["refused"])
+    if not folder.is_dir():
+        folder.mkdir(parents=True)
+    for stray in folder.glob(".*.tmp"):
+        stray.unlink()  # half a file from a call that was killed
+    refused: dict[str, int] = {}
+    left = set(wanted)
+    members = _read_zip if archive.name.lower().endswith(".zip") else _read_tar
+    try:
+        for name, size, reason, open_member in members(archive):
+            path = PurePosixPath(name.replace("\\", "/"))
+            if path.is_absolute() or ".." in path.parts:
+                reason = "path leaves the archive"
+            elif size > MOST_BYTES and path.name in left:
+                reason = "larger than 64 MiB"
+            if reason:
+                refused[reason] = refused.get(reason, 0) + 1
+            elif path.name in left:
+                left.discard(path.name)
+                _write(open_member, folder / path.name, size)
+                advance()
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, OSError) as error:
+        if isinstance(error, OSError) and error.filename is not None and not isinstance(error, tarfile.TarError):
+            raise  # the disk, not the archive
+        done = len(wanted) - len(left)
+        raise EngageError(f"{archive} is damaged or encrypted after {done:,} images: {error}; get it again") from None
+    write_json(folder / DONE, {"state": state, "refused": refused})
+    return refused
+
+
+Member = tuple[str, int, str, Callable[[], IO[bytes]]]  # name, bytes, why it is refused or "", how to open it
+
+
+def _read_tar(archive: Path) -> Iterator[Member]:
+    opened = next((module for suffix, module in COMPRESSED.items() if archive.name.lower().endswith(suffix)), None)
+    file = opened.open(archive) if opened else archive.open("rb")
+    # Read once from front to back. A decompressor of its own sees where the file ends early; tarfile's does not.
+    with file, tarfile.open(fileobj=file, mode="r|") as tar:
+        while (member := tar.next()) is not None:
+            tar.members.clear()  # type: ignore[attr-defined]  # it keeps every member otherwise
+            if member.isdir():
+                continue
+
+            def open_member(member: tarfile.TarInfo = member) -> IO[bytes]:
+                content = tar.extractfile(member)
+                assert content is not None
+                return content
+
+            yield member.name, member.size, "" if member.isreg() else "no plain file", open_member
+
+
+def _read_zip(archive: Path) -> Iterator[Member]:
+    with zipfile.ZipFile(archive) as packed:
+        for member in packed.infolist():
+            if member.is_dir():
+                continue
+            is_link = (member.external_attr >> 16) & 0o170000 == 0o120000
+
+            def open_member(member: zipfile.ZipInfo = member) -> IO[bytes]:
+                return packed.open(member)
+
+            yield member.filename, member.file_size, "no plain file" if is_link else "", open_member
+
+
+def _write(open_member: Callable[[], IO[bytes]], path: Path, size: int) -> None:
+    if path.is_file() and path.stat().st_size == size:
+        return
+    with open_member() as file:
+        data = file.read(MOST_BYTES + 1)
+    if len(data) != size:
+        raise tarfile.ReadError("unexpected end of data")
+    with replacing(path) as beside:
+        beside.write_bytes(data)

@@ -1,0 +1,157 @@
+"""From the source's columns to ours: found by name or alias, typed, and every cell that means nothing named."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from engage_cli.core.cells import clean_text, parse_counters, parse_dates, parse_scores
+from engage_cli.core.errors import EngageError, WrongCallError
+from engage_cli.core.posts import ALL_COUNTERS, CONTENT_COLUMNS, KNOWN_AFTER, OWN, SCORE, TEXT_COLUMNS
+
+COLUMNS = (*CONTENT_COLUMNS, *KNOWN_AFTER)
+# Compared without case and punctuation: viewCount, view_count and "View count" are one.
+ALIASES = {
+    "id": ("itemid", "postid", "videoid", "mediaid", "pid", "uuid"),
+    "image": ("imagepath", "imagefile", "filename", "file", "thumbnail", "cover", "imageid"),
+    "title": ("caption", "headline", "name", "subject"),
+    "tags": ("tag", "hashtags", "keywords", "category", "categories"),
+    "description": ("desc", "body", "text", "summary"),
+    "author": ("authorid", "user", "userid", "username", "channel", "channelid", "creator"),
+    "posted_at": ("publishedat", "postedat", "createdat", "date", "timestamp", "postdate", "publishdate", "uploaddate"),
+    "views": ("viewcount", "viewnumber", "viewscount", "playcount", "plays", "impressions"),
+    "likes": ("likecount", "likescount", "thumbupnumber", "thumbups", "hearts"),
+    "comments": ("commentcount", "commentnumber", "commentscount", "numcomments", "replies"),
+    "shares": ("sharecount", "sharenumber", "sharescount", "retweets", "reposts"),
+    "favorites": ("favoritecount", "favoritenumber", "favourites", "favorite", "bookmarks", "saves"),
+    "coins": ("coinnumber", "coincount"),
+    "barrages": ("barragenumber", "barragecount", "danmaku"),
+    "dislikes": ("dislikecount", "dislikenumber"),
+}
+NUMERIC_SHARE = 0.95  # of a kept column's cells that are numbers, for it to be one of numbers
+MOST_UNUSABLE_DATES = 0.5
+
+
+def match_columns(columns: Sequence[str], mapping: Mapping[str, str], path: Path) -> dict[str, str]:
+    """Return our column -> the file's column: --map first, then equal names, then aliases."""
+    for ours, theirs in mapping.items():
+        if ours not in COLUMNS:
+            raise WrongCallError(f"--map names the unknown column '{ours}'; there are: {', '.join(COLUMNS)}")
+        if theirs not in columns:
+            raise WrongCallError(f"--map {ours}={theirs}: {path} has no column '{theirs}'; it has: {', '.join(columns)}")
+    found = dict(mapping)
+    taken = set(mapping.values())
+    plain = {_plain(column): column for column in reversed(columns)}
+    # Equal names of all columns before any alias: a column `text` may be nobody's description.
+    for names in ((lambda ours: (_plain(ours),)), (lambda ours: ALIASES.get(ours, ()))):
+        for ours in COLUMNS:
+            if ours == SCORE:
+                continue  # by --map alone: a column of that name may be anything
+            match = next((plain[name] for name in names(ours) if name in plain and plain[name] not in taken), None)
+            if ours not in found and match:
+                found[ours] = match
+                taken.add(match)
+    if not any(column in found for column in KNOWN_AFTER):
+        raise EngageError(
+            f"{path} has no counter (views, likes, ...) that could be found by name; it has the columns: "
+            f"{', '.join(columns)}; name one, as in --map views={columns[-1]}"
+        )
+    return {ours: found[ours] for ours in COLUMNS if ours in found}
+
+
+class Typed:
+    """Posts under our names and types, with notes for the user and the problems of single cells."""
+
+    def __init__(self, raw: pd.DataFrame, found: Mapping[str, str], path: Path, keep: Sequence[str] = ()) -> None:
+        self.notes: list[str] = []
+        self._problems: list[pd.DataFrame] = []
+        self._path = path
+        posts: dict[str, Any] = {}
+        for ours, theirs in found.items():
+            if ours not in (*KNOWN_AFTER, "posted_at"):
+                posts[ours] = clean_text(raw[theirs])
+        self._ids = self._make_ids(posts, found, len(raw))
+        for ours, theirs in found.items():
+            if ours in ALL_COUNTERS:
+                posts[ours] = self._counters(raw[theirs], theirs)
+            elif ours == SCORE:
+                posts[ours], unusable = parse_scores(raw[theirs])
+                self._note(raw[theirs], theirs, unusable, "are no number and count as missing")
+            elif ours == "posted_at":
+                posts[ours] = self._dates(raw[theirs], theirs)
+        for theirs in keep:
+            posts[OWN + theirs] = _own_column(raw[theirs])
+        self.posts = pd.DataFrame(posts, index=raw.index)
+        self.posts["id"] = self._ids
+        for column in TEXT_COLUMNS:
+            if column not in self.posts:
+                self.posts[column] = ""
+        self.posts["source_row"] = np.arange(1, len(raw) + 1)
+
+    @property
+    def problems(self) -> pd.DataFrame:
+        """Return row, id, problem of each cell that could not be used."""
+        empty = pd.DataFrame({"row": pd.Series(dtype=int), "id": pd.Series(dtype=str), "problem": pd.Series(dtype=str)})
+        return pd.concat([empty, *self._problems], ignore_index=True)
+
+    def _make_ids(self, posts: dict[str, Any], found: Mapping[str, str], num: int) -> pd.Series:
+        if "id" not in posts:
+            self.notes.append(f"{self._path.name} has no id column; posts are called row1, row2, ...")
+            return pd.Series([f"row{number + 1}" for number in range(num)], dtype=str)
+        ids = posts["id"]
+        empty = np.flatnonzero((ids == "").to_numpy())
+        if empty.size:
+            raise EngageError(
+                f"{self._path}, row {empty[0] + 1}: the id (column '{found['id']}') is empty; every post needs one"
+            )
+        return ids
+
+    def _counters(self, column: pd.Series, theirs: str) -> np.ndarray:
+        values, unusable = parse_counters(column)
+        self._note(column, theirs, unusable, "are no counter and count as missing")
+        self._note(column, theirs, np.isfinite(values) & (values % 1 != 0), "are fractional and stay as they are")
+        return values
+
+    def _dates(self, column: pd.Series, theirs: str) -> pd.Series:
+        dates = parse_dates(column, now=pd.Timestamp.now(tz="UTC"))
+        num, filled = int(dates.unusable.sum()), int(dates.unusable.sum() + dates.future.sum() + dates.values.notna().sum())
+        if num > MOST_UNUSABLE_DATES * filled:
+            row = int(np.flatnonzero(dates.unusable)[0])
+            raise EngageError(
+                f"{self._path}, column '{theirs}', row {row + 1}: '{str(column.iloc[row])[:40]}' is no date, like "
+                f"{num:,} of {filled:,} cells; write YYYY-MM-DD or unix seconds, or map another column"
+            )
+        self._note(column, theirs, dates.unusable, "are no date and count as missing")
+        self._note(column, theirs, dates.future, "are dates in the future and count as missing")
+        if dates.note:
+            self.notes.append(f"column '{theirs}': {dates.note}")
+        return dates.values
+
+    def _note(self, column: pd.Series, theirs: str, mask: np.ndarray, what: str) -> None:
+        rows = np.flatnonzero(mask)
+        if not rows.size:
+            return
+        cells = column.iloc[rows].astype(str).str.slice(0, 60)
+        self.notes.append(
+            f"column '{theirs}': {rows.size:,} cells {what} (first in row {rows[0] + 1}: '{cells.iloc[0][:40]}')"
+        )
+        problems = [f"{theirs}: '{cell}': cells like it {what}" for cell in cells]
+        self._problems.append(pd.DataFrame({"row": rows + 1, "id": self._ids.iloc[rows].to_numpy(), "problem": problems}))
+
+
+def _own_column(column: pd.Series) -> np.ndarray | pd.Series:
+    """A kept column is one of numbers where nearly all its cells are numbers, else one of categories."""
+    values, unusable = parse_scores(column)
+    num_numbers = int(np.isfinite(values).sum())
+    if num_numbers and num_numbers >= NUMERIC_SHARE * (num_numbers + int(unusable.sum())):
+        return values
+    return clean_text(column)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", str(name).lower())

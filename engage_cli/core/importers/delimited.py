@@ -1,0 +1,162 @@
+"""Delimited text, read strictly: every row has the header's fields, or the row that has not is named.
+
+The parser is pyarrow's: it takes all cells as text, and names rows that are too long or too short (pandas fills short
+ones in silence). Around it stands what it does not see: encodings, stray carriage returns, quotes never closed.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+
+from engage_cli.core.errors import EngageError
+
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+HEAD_BYTES = 1 << 16
+BLOCK_BYTES = 1 << 26  # a row must fit into a block
+
+
+def read_delimited(path: Path, usual: str) -> tuple[pd.DataFrame, list[str]]:
+    """Return every cell as text, and notes on what was mended. `usual` is the delimiter that the suffix promises."""
+    data, notes = _read_utf8(path)
+    if not data.strip():
+        raise EngageError(f"{path} is empty")
+    names, delimiter = _read_header(data, usual)
+    if delimiter != usual:
+        notes.append(f"{path.name} is divided by {DELIMITERS[delimiter]} and was read so")
+    again = [name for number, name in enumerate(names) if name in names[:number]]
+    if again:
+        raise EngageError(f"{path}: two columns are called '{again[0]}'; rename one")
+    table = _parse(data, names, delimiter, path)
+    if len(table) and _ends_inside_a_quote(data, str(table.iloc[-1, -1])):
+        raise EngageError(f"{path}, row {len(table)}: a quote is opened and never closed")
+    return table, notes
+
+
+def check_swallowed_rows(raw: pd.DataFrame, id_column: str | None, counter: str, path: Path) -> None:
+    """Raise EngageError where a cell holds lines that are rows themselves: a quote there was not closed in time."""
+    names = list(raw.columns)
+    for column in names:
+        cells = raw[column]
+        cells = cells[cells.str.contains("\n", regex=False)]
+        longest = np.max([cells.str.count(re.escape(delimiter)).to_numpy() for delimiter in DELIMITERS], axis=0)
+        for row, cell in cells[longest >= len(names) - 1].items():
+            for line in cell.split("\n")[1:]:
+                for delimiter in DELIMITERS:
+                    if line.count(delimiter) == len(names) - 1 > 1 and _is_row(
+                        line.split(delimiter), names, id_column, counter
+                    ):
+                        raise EngageError(
+                            f"{path}, row {row + 1}: the cell of '{column}' holds whole rows, as '{line[:40]}'; "
+                            "a quote there is opened and not closed"
+                        )
+
+
+def _is_row(fields: Sequence[str], names: Sequence[str], id_column: str | None, counter: str) -> bool:
+    number = fields[names.index(counter)].strip().strip('"')
+    has_id = id_column is None or bool(fields[names.index(id_column)].strip())
+    return has_id and number.replace(".", "", 1).isdigit()
+
+
+def _read_utf8(path: Path) -> tuple[bytes, list[str]]:
+    """Return the file as UTF-8 with newlines alone, and notes."""
+    data, notes = path.read_bytes(), []
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        try:
+            data = data.decode("utf-16").encode()
+        except UnicodeError:
+            raise EngageError(f"{path}: begins like UTF-16 and is none; save it as UTF-8") from None
+        notes.append(f"{path.name} is UTF-16 and was read so")
+    data = data.removeprefix(codecs.BOM_UTF8)
+    if num := data.count(b"\0"):
+        data = data.replace(b"\0", b"")
+        notes.append(f"{path.name}: {num:,} NUL bytes were dropped")
+    data = data.replace(b"\r\n", b"\n")
+    if num := data.count(b"\r"):
+        # Some writers leave a bare carriage return inside a field, and some readers split rows there.
+        has_newlines = b"\n" in data
+        data = data.replace(b"\r", b" " if has_newlines else b"\n")
+        if has_newlines:
+            notes.append(f"{path.name}: {num:,} carriage returns inside fields became spaces")
+    if not data.endswith(b"\n"):
+        data += b"\n"
+    return data, notes
+
+
+def _read_header(data: bytes, usual: str) -> tuple[list[str], str]:
+    head = data[:HEAD_BYTES].decode("utf-8", "replace").lstrip("\n")
+    found = {}
+    for delimiter in (usual, *DELIMITERS):
+        names = next(csv.reader(io.StringIO(head), delimiter=delimiter))
+        found[delimiter] = [name.strip() for name in names]
+    if len(found[usual]) > 1:
+        return found[usual], usual
+    best = max(found, key=lambda delimiter: len(found[delimiter]))
+    return found[best], best
+
+
+def _parse(data: bytes, names: list[str], delimiter: str, path: Path) -> pd.DataFrame:
+    bad: list[pa.csv.InvalidRow] = []
+
+    def note_bad(row: pa.csv.InvalidRow) -> str:
+        bad.append(row)
+        return "error"
+
+    def parse(threads: bool) -> pa.Table:
+        return pa.csv.read_csv(
+            pa.BufferReader(data),
+            read_options=pa.csv.ReadOptions(
+                column_names=names, skip_rows_after_names=1, use_threads=threads, block_size=BLOCK_BYTES
+            ),
+            parse_options=pa.csv.ParseOptions(
+                delimiter=delimiter, newlines_in_values=True, invalid_row_handler=note_bad if not threads else None
+            ),
+            convert_options=pa.csv.ConvertOptions(
+                column_types={name: pa.string() for name in names}, strings_can_be_null=False
+            ),
+        )
+
+    try:
+        return parse(threads=True).to_pandas()
+    except pa.ArrowInvalid:
+        pass  # again on one thread, where rows are numbered
+    try:
+        parse(threads=False)
+    except pa.ArrowInvalid as error:
+        if bad:
+            row = bad[0]
+            hint = "; a quote there is opened and never closed" if row.text.count('"') % 2 else ""
+            raise EngageError(
+                f"{path}, row {row.number - 1}: {row.actual_columns} fields where the header has "
+                f"{row.expected_columns}: '{row.text.strip().splitlines()[0][:40]}'{hint}"
+            ) from None
+        _raise_for_encoding(data, path)
+        raise EngageError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+    raise AssertionError("the table parses on one thread and not on several")
+
+
+def _raise_for_encoding(data: bytes, path: Path) -> None:
+    """Raise EngageError naming the line where the file stops being UTF-8; return where it is UTF-8."""
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise EngageError(
+            f"{path}, line {line}: not UTF-8 (byte 0x{data[error.start]:02x}; '{chr(data[error.start])}' in Latin-1); "
+            "save the file as UTF-8 and try again"
+        ) from None
+
+
+def _ends_inside_a_quote(data: bytes, last_cell: str) -> bool:
+    """Say whether the last cell ran into the end of the file: it then holds the file's last newline."""
+    end = data.rstrip(b"\n")[-2:] + b"\n"
+    return last_cell.endswith("\n") and end != b'\n"\n'

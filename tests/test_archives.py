@@ -1,0 +1,108 @@
+"""Packed images: only what is asked for leaves an archive, and never for another folder."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from engage_cli.core.archives import unpack
+from engage_cli.core.errors import EngageError
+from tests.calls import answer
+from tests.sources import PIXELREC, encoded, picture, pixelrec_folder, smpd_folder, write_archive
+
+NAMES = ["a.jpg", "b.jpg"]
+WICKED = {
+    "../a.jpg": b"out",
+    "/tmp/a.jpg": b"out",
+    "x/../../b.jpg": b"out",
+    "..\\b.jpg": b"out",
+    "cover/a.jpg": encoded(picture(1)),
+    "deep/er/b.jpg": encoded(picture(2)),
+    "cover/unwanted.exe": b"no image",
+}
+
+
+def files_below(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("kind", ["cover.tar.gz", "cover.zip", "cover.tar"])
+def test_members_that_leave_the_archive_are_refused_and_counted(kind: str, tmp_path: Path) -> None:
+    archive = write_archive(tmp_path / kind, WICKED)
+    refused = unpack(archive, NAMES, tmp_path / "out" / "covers", lambda: None)
+    assert refused == {"path leaves the archive": 4}
+    assert files_below(tmp_path) == {kind, "out/covers/a.jpg", "out/covers/b.jpg", "out/covers/.unpacked.json"}
+    assert (tmp_path / "out" / "covers" / "a.jpg").read_bytes() == WICKED["cover/a.jpg"]
+
+
+def test_links_and_devices_are_refused(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "cover.tar", "w") as tar:
+        for name, kind, link in (
+            ("a.jpg", tarfile.SYMTYPE, "/etc/passwd"),
+            ("b.jpg", tarfile.LNKTYPE, "a.jpg"),
+            ("c", tarfile.CHRTYPE, ""),
+        ):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, link
+            tar.addfile(info)
+    assert unpack(tmp_path / "cover.tar", NAMES, tmp_path / "covers", lambda: None) == {"no plain file": 3}
+    with zipfile.ZipFile(tmp_path / "cover.zip", "w") as packed:
+        link = zipfile.ZipInfo("a.jpg")
+        link.external_attr = 0o120777 << 16
+        packed.writestr(link, "/etc/passwd")
+    assert unpack(tmp_path / "cover.zip", NAMES, tmp_path / "covers", lambda: None) == {"no plain file": 1}
+    assert files_below(tmp_path / "covers") == {".unpacked.json"}
+
+
+@pytest.mark.parametrize("kind", ["cover.tar.gz", "cover.zip"])
+def test_a_damaged_archive_is_a_sentence_and_what_was_whole_stays(kind: str, tmp_path: Path) -> None:
+    members = {f"{n}.jpg": os.urandom(40_000) for n in range(20)}
+    archive = write_archive(tmp_path / kind, members)
+    data = archive.read_bytes()
+    archive.write_bytes(data[: len(data) // 2])
+    with pytest.raises(EngageError, match=r"cover\.\S+ is damaged or encrypted after \d+ images"):
+        unpack(archive, list(members), tmp_path / "covers", lambda: None)
+    for path in (tmp_path / "covers").iterdir():
+        assert path.read_bytes() == members[path.name]  # nothing half-written
+    archive.write_bytes(data)
+    unpack(archive, list(members), tmp_path / "covers", lambda: None)
+    assert files_below(tmp_path / "covers") == {*members, ".unpacked.json"}
+
+
+def test_what_is_unpacked_is_not_unpacked_again(tmp_path: Path) -> None:
+    archive = write_archive(tmp_path / "cover.zip", WICKED)
+    unpack(archive, NAMES, tmp_path / "covers", lambda: None)
+    before = (tmp_path / "covers" / "a.jpg").stat().st_mtime_ns
+    written: list[None] = []
+    assert unpack(archive, NAMES, tmp_path / "covers", lambda: written.append(None)) == {"path leaves the archive": 4}
+    assert (written, (tmp_path / "covers" / "a.jpg").stat().st_mtime_ns) == ([], before)
+
+
+@pytest.mark.parametrize("kind", ["cover.tar.gz", "cover.zip"])
+def test_prepare_reads_packed_pixelrec(kind: str, tmp_path: Path) -> None:
+    header, row = PIXELREC.split("\n", 1)[0], "{0},{1},1,2,3,4,5,6,title {0},food,text"
+    table = "\n".join([header, *(row.format(f"i{n}", 100 + n) for n in range(30))])
+    folder = pixelrec_folder(tmp_path / "p", table)
+    (folder / "covers").rmdir()
+    write_archive(folder / kind, {f"cover/i{n}.jpg": encoded(picture(n)) for n in range(29)} | {"../i29.jpg": b"x"})
+    found = answer("prepare", "--pixelrec-dir", folder, "--data", tmp_path / "data")
+    assert found["image_problems"] == {"no such file": 1}
+    assert any(f"{kind}: 1 members refused: path leaves the archive" in warning for warning in found["warnings"])
+    assert (tmp_path / "data" / "covers" / "pixelrec" / "i3.jpg").read_bytes() == encoded(picture(3))
+
+
+def test_prepare_reads_packed_smpd_by_the_files_names(tmp_path: Path) -> None:
+    folder = smpd_folder(tmp_path / "s", num=30)
+    images = {str(path.relative_to(folder)): path.read_bytes() for path in (folder / "train").rglob("*.jpg")}
+    for path in sorted((folder / "train").rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    (folder / "train").rmdir()
+    write_archive(folder / "train_images.zip", images)
+    found = answer("prepare", "--smpd-dir", folder, "--data", tmp_path / "data")
+    assert found["image_problems"] == {}
+    assert list(found["targets"]) == ["given"]
+    assert found["split"]["method"] == "time"

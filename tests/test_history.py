@@ -1,0 +1,77 @@
+"""Time and author features know only what was known when a post was published."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engage_cli.core.history import add_history
+
+DAY = pd.Timestamp("2021-01-04", tz="UTC")  # a Monday
+
+
+def posts_of(authors: list[str], days: list[float], views: list[float], split: list[str] | None = None) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "author": authors,
+            "posted_at": [DAY + pd.Timedelta(days=day) for day in days],
+            "views": views,
+            "split": split or ["train"] * len(authors),
+        }
+    )
+
+
+def test_hour_and_weekday() -> None:
+    posts = add_history(posts_of(["", ""], [0.25, 6.5], [1, 2]))
+    assert posts["hour"].tolist() == [6, 12]
+    assert posts["weekday"].tolist() == [0, 6]
+    assert "author_posts" not in posts
+    assert "hour" not in add_history(posts_of(["", ""], [0, 6], [1, 2]))  # dates without a time of day
+    undated = posts[["author", "views", "split"]]
+    assert add_history(undated) is undated
+
+
+def test_trailing_median_by_value() -> None:
+    # Two posts of one moment do not see each other; other authors, and posts without one, are not seen.
+    posts = add_history(posts_of(["a", "b", "a", "a", "a", "a", ""], [0, 0.5, 1, 2, 2, 3, 9], [10, 99, 30, 20, 40, 50, 5]))
+    np.testing.assert_array_equal(posts["author_posts"], [0, 0, 1, 2, 2, 4, np.nan])
+    log = np.log1p
+    expected = [np.nan, np.nan, log(10), (log(10) + log(30)) / 2, (log(10) + log(30)) / 2, (log(20) + log(30)) / 2, np.nan]
+    np.testing.assert_allclose(posts["author_median_views"], expected)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("abc"),
+            st.integers(0, 8),
+            st.integers(0, 100),
+            st.sampled_from(["train", "validation", "test", ""]),
+        ),
+        min_size=4,
+        max_size=40,
+    ),
+    st.integers(0, 10_000),
+)
+def test_only_earlier_posts_of_parts_not_later_are_seen(rows: list[tuple[str, int, int, str]], seed: int) -> None:
+    """Compared with the definition, row by row; and a permutation of the rows changes nothing."""
+    authors, days, views, split = (list(column) for column in zip(*rows, strict=True))
+    posts = posts_of(authors, days, views, split)
+    found = add_history(posts)
+    rank = {"train": 0, "validation": 1, "test": 2, "": 3}
+    for row, (author, day, _, part) in enumerate(rows):
+        earlier = [
+            np.log1p(other[2])
+            for other in rows
+            if other[0] == author and other[1] < day and (part in ("test", "") or rank[other[3]] <= rank[part])
+        ]
+        assert found["author_posts"].iloc[row] == len(earlier)
+        if earlier:
+            np.testing.assert_allclose(found["author_median_views"].iloc[row], np.median(earlier))
+        else:
+            assert np.isnan(found["author_median_views"].iloc[row])
+    shuffled = add_history(posts.sample(frac=1, random_state=seed)).sort_index()
+    pd.testing.assert_frame_equal(shuffled, found)

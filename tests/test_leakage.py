@@ -1,0 +1,145 @@
+"""What is known only after publication reaches no model under any name, and a column that hides it is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engage_cli.core.config import EncoderConfig
+from engage_cli.core.errors import WrongCallError
+from engage_cli.core.leakage import known_before, parse_features, probe
+from engage_cli.core.posts import ALL_COUNTERS, KNOWN_AFTER, KNOWN_BEFORE, is_known_before
+from tests.calls import answer, engage
+from tests.sources import write_table
+
+COLUMNS = [*KNOWN_BEFORE, "own.duration", *KNOWN_AFTER]
+SOURCES = {"views": "view_count", "likes": "thumbup_number", "title": "title", "score": "label"}
+
+
+def test_the_guard_lets_through_what_is_listed_and_nothing_else() -> None:
+    posts = pd.DataFrame({column: [1] for column in [*COLUMNS, "novelty"]})
+    assert list(known_before(posts).columns) == [*KNOWN_BEFORE, "own.duration"]
+    assert not set(KNOWN_AFTER) & set(KNOWN_BEFORE)
+
+
+@pytest.mark.parametrize("name", ALL_COUNTERS)
+@given(upper=st.booleans(), around=st.sampled_from(["{}", " {} ", "_{}", "{}!", "own.{}"]), wide=st.booleans())
+def test_no_spelling_reaches_a_counter(name: str, upper: bool, around: str, wide: bool) -> None:
+    spelled = around.format(name.upper() if upper else name)
+    if wide:
+        spelled = "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" and c != "," else c for c in spelled)
+    with pytest.raises(WrongCallError):
+        parse_features(f"honest,{spelled}", COLUMNS, SOURCES)
+
+
+@pytest.mark.parametrize("name", ["view_count", "View Count", "thumbup_number", "Ｌｉｋｅｓ", "label", "score"])
+def test_a_counter_is_refused_as_one_by_the_sources_name_too(name: str) -> None:
+    with pytest.raises(WrongCallError, match="known only after publication"):
+        parse_features(name, COLUMNS, SOURCES)
+
+
+def test_features_that_exist() -> None:
+    assert parse_features("honest", COLUMNS, SOURCES) == ()
+    assert parse_features("honest, duration ,hour,hour", COLUMNS, SOURCES) == ("own.duration", "hour")
+    with pytest.raises(WrongCallError, match="'lenght': no such feature; there are: honest, duration, hour, weekday"):
+        parse_features("lenght", COLUMNS, SOURCES)
+    with pytest.raises(WrongCallError, match="no such feature"):
+        parse_features("group", COLUMNS, SOURCES)
+
+
+RNG = np.random.default_rng(0)
+VIEWS = np.exp(RNG.normal(8, 2, 2000)).round()
+HIDDEN = {
+    "the counter itself": VIEWS.astype(int).astype(str),
+    "a counter that follows it": (VIEWS * 0.1 * np.exp(RNG.normal(0, 0.3, 2000))).round().astype(int).astype(str),
+    "in words": np.array([f"seen by {n:,.0f} people" for n in VIEWS]),
+    "shortened": np.array([f"{n / 1000:.1f}K" for n in VIEWS]),
+    "as quintiles": pd.qcut(VIEWS, 5, labels=list("dbeac")).astype(str),
+    "as the length": np.array(["x" * int(4 * np.log1p(n)) for n in VIEWS]),
+    "as its rank": VIEWS.argsort().argsort().astype(str),
+}
+
+
+@pytest.mark.parametrize("way", HIDDEN)
+def test_the_probe_sees_a_counter_in_every_disguise(way: str) -> None:
+    posts = pd.DataFrame({"description": HIDDEN[way], "views": VIEWS})
+    (found,) = probe(posts, {"views": np.log1p(VIEWS)}, ["description"])
+    assert found.is_suspicious, found
+    assert found.known_before
+
+
+def test_the_probe_leaves_innocent_columns_alone() -> None:
+    posts = pd.DataFrame(
+        {
+            "title": [f"title {n} with {RNG.integers(0, 100)} words" for n in range(2000)],
+            "author": [f"a{n % 500}" for n in range(2000)],
+            "own.constant": 1.0,
+            "tags": np.where(np.log1p(VIEWS) + RNG.normal(0, 4, 2000) > 8, "hot", "cold"),
+        }
+    )
+    found = {one.column: one for one in probe(posts, {"views": np.log1p(VIEWS)}, list(posts.columns))}
+    assert not any(one.is_suspicious for one in found.values())
+    assert found["own.constant"].r2 == 0.0
+    assert 0.05 < found["tags"].r2 < 0.4  # honest signal is measured, not flagged
+
+
+def test_a_planted_leak_is_named_by_prepare(tmp_path: Path) -> None:
+    """The user maps a counter as a harmless description, and keeps another under an innocent name."""
+    table = write_table(
+        tmp_path / "posts.csv",
+        300,
+        views=lambda n: (n * 37) % 1000,
+        note=lambda n: 2 * ((n * 37) % 1000),
+        mood=lambda n: (n * 37) % 1000 // 200,
+    )
+    found = answer(
+        "prepare",
+        "--table",
+        table,
+        "--no-images",
+        "--data",
+        tmp_path / "data",
+        "--map",
+        "description=note",
+        "--keep",
+        "mood",
+    )
+    for column in ("description", "mood"):
+        assert any(f"column '{column}' alone predicts" in warning for warning in found["warnings"]), column
+    assert not any("column 'title'" in warning for warning in found["warnings"])
+    assert found["columns"]["views"] == "after"
+    assert found["columns"]["own.mood"] == "before"
+    assert {column for column, known in found["columns"].items() if known == "before"} == set(
+        filter(is_known_before, found["columns"])
+    )
+
+
+def test_kept_columns_reach_catboost_by_name_alone(tmp_path: Path, encoders: EncoderConfig) -> None:
+    table = write_table(
+        tmp_path / "posts.csv", 120, length=lambda n: n % 7, mood=lambda n: "ab"[n % 2], likes=lambda n: n * 3 + 1
+    )
+    data = ["--data", tmp_path / "data", "--vision", encoders.vision, "--text", encoders.text]
+    answer("prepare", "--table", table, "--no-images", "--data", tmp_path / "data", "--keep", "length,mood")
+    train = ["train-catboost", *data, "--target", "views", "--as", "value", "--iterations", 5, "--run"]
+    names = {}
+    for run, features in (("plain", "honest"), ("more", "honest,length,mood")):
+        answer(*train, tmp_path / run, "--features", features)
+        names[run] = set(pd.read_json(tmp_path / run / "features.json", typ="series")["names"])
+    assert names["more"] - names["plain"] == {"own.length", "own.mood"}
+    refused = engage(*train, tmp_path / "refused", "--features", "honest,LIKES")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "known only after publication, so no model may see it" in refused.stderr
+    image = tmp_path / "image.png"
+    from tests.sources import encoded, picture
+
+    image.write_bytes(encoded(picture(1), "PNG"))
+    ask = ["predict", image, "--title", "title number 4", "--run", tmp_path / "more"]
+    assert "without length, mood: give it as in --with length=" in engage(*ask).stderr
+    assert "without" not in engage(*ask, "--with", "length=3", "--with", "mood=a").stderr
+    assert "trained without it; it was given: length, mood" in engage(*ask, "--with", "likes=3").stderr
+    assert "'long' is no number" in engage(*ask, "--with", "length=long").stderr
