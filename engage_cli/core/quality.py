@@ -80,11 +80,11 @@ class Quality:
 
 def summarise(posts: pd.DataFrame, targets: Mapping[str, Target]) -> Quality:
     """Look at prepared posts. `targets` holds at least one."""
-    train = posts[posts["split"] == "train"]
-    scores = {name: target.score(train) for name, target in targets.items()}
     main = next(iter(targets))
-    seen = [str(column) for column in known_before(train) if column not in UNPROBED]
     after = [column for column in KNOWN_AFTER if column in posts]
+    seen = [str(column) for column in known_before(posts) if column not in UNPROBED]
+    train = posts.loc[posts["split"] == "train", [*seen, *after]]
+    scores = {name: target.score(train) for name, target in targets.items()}
     return Quality(
         num_train=len(train),
         counters=tuple(_summarise_counter(train, name) for name in ALL_COUNTERS if name in posts),

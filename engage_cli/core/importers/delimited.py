@@ -28,7 +28,7 @@ BLOCK_BYTES = 1 << 26  # a row must fit into a block
 def read_delimited(path: Path, usual: str) -> tuple[pd.DataFrame, list[str]]:
     """Return every cell as text, and notes on what was mended. `usual` is the delimiter that the suffix promises."""
     data, notes = _read_utf8(path)
-    if not data.strip():
+    if data.isspace():
         raise EngageError(f"{path} is empty")
     names, delimiter = _read_header(data, usual)
     if delimiter != usual:
@@ -158,5 +158,5 @@ def _raise_for_encoding(data: bytes, path: Path) -> None:
 
 def _ends_inside_a_quote(data: bytes, last_cell: str) -> bool:
     """Say whether the last cell ran into the end of the file: it then holds the file's last newline."""
-    end = data.rstrip(b"\n")[-2:] + b"\n"
+    end = data[-HEAD_BYTES:].rstrip(b"\n")[-2:] + b"\n"
     return last_cell.endswith("\n") and end != b'\n"\n'
