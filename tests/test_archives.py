@@ -11,8 +11,8 @@ import pytest
 
 from engage_cli.core.archives import unpack
 from engage_cli.core.errors import EngageError
-from tests.calls import answer
-from tests.sources import PIXELREC, encoded, picture, pixelrec_folder, smpd_folder, write_archive
+from tests.calls import answer, engage
+from tests.sources import PIXELREC, encoded, picture, pixelrec_folder, smpd_folder, write_archive, write_table
 
 NAMES = ["a.jpg", "b.jpg"]
 WICKED = {
@@ -80,6 +80,17 @@ def test_what_is_unpacked_is_not_unpacked_again(tmp_path: Path) -> None:
     written: list[None] = []
     assert unpack(archive, NAMES, tmp_path / "covers", lambda: written.append(None)) == {"path leaves the archive": 4}
     assert (written, (tmp_path / "covers" / "a.jpg").stat().st_mtime_ns) == ([], before)
+
+
+def test_two_files_of_one_name_are_never_confused(tmp_path: Path) -> None:
+    archive = write_archive(tmp_path / "x.zip", {"a/1.jpg": encoded(picture(1)), "b/1.jpg": encoded(picture(2))})
+    assert unpack(archive, ["1.jpg"], tmp_path / "covers", lambda: None) == {"a second file of the same name": 1}
+    assert (tmp_path / "covers" / "1.jpg").read_bytes() == encoded(picture(1))
+    images = lambda n: f"{'ab'[n % 2]}/{n // 2}.jpg"  # noqa: E731
+    table = write_table(tmp_path / "posts.csv", 40, image=images)
+    result = engage("prepare", "--table", table, "--images-dir", archive, "--data", tmp_path / "data")
+    assert result.exit_code == 1
+    assert "posts name 'a/0.jpg' and 'b/0.jpg', which would be one file" in result.stderr
 
 
 @pytest.mark.parametrize("kind", ["cover.tar.gz", "cover.zip"])

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 NUM_EXAMPLES = 5
+# Why a split leaves posts in no part.
+UNUSED = {
+    "random": "none",
+    "time": "later copies, no date",
+    "author": "copies of other authors' posts",
+    "file": "not named there, or copies",
+}
 NUM_PROBES = 6
 
 
@@ -39,7 +46,9 @@ def show_prepared(prepared: Prepared, data: Path) -> None:
     _show_split(meta["split"], quality)
     _show_outcomes(quality)
     _show_targets(meta)
-    shown = [one for number, one in enumerate(quality.probes) if number < NUM_PROBES or one.is_suspicious]
+    before = [one for one in quality.probes if one.known_before]
+    after = [one for one in quality.probes if not one.known_before]
+    shown = [*before[:NUM_PROBES], *(one for one in before[NUM_PROBES:] if one.is_suspicious), *after[:1]]
     probes = [
         (
             one.column,
@@ -64,7 +73,7 @@ def show_prepared(prepared: Prepared, data: Path) -> None:
 def _show_split(split: dict, quality: Quality) -> None:
     parts = [(part, f"{num:,}", " to ".join(quality.dates.get(part, ()))) for part, num in split["rows"].items()]
     if split["unused"]:
-        parts.append(("in no part (later copies, no date, not named)", f"{split['unused']:,}", ""))
+        parts.append((f"in no part ({UNUSED[split['method']]})", f"{split['unused']:,}", ""))
     width = 3 if quality.dates else 2
     print_table(f"Split. {split['text']}", ("", "posts", "dates")[:width], [row[:width] for row in parts])
     print_line(split["duplicates_text"] + "\n")

@@ -40,13 +40,16 @@ def unpack(archive: Path, wanted: Collection[str], folder: Path, advance: Callab
     for stray in folder.glob(".*.tmp"):
         stray.unlink()  # half a file from a call that was killed
     refused: dict[str, int] = {}
-    left = set(wanted)
+    names = set(wanted)
+    left = set(names)
     members = _read_zip if archive.name.lower().endswith(".zip") else _read_tar
     try:
         for name, size, reason, open_member in members(archive):
             path = PurePosixPath(name.replace("\\", "/"))
             if path.is_absolute() or ".." in path.parts:
                 reason = "path leaves the archive"
+            elif path.name in names and path.name not in left:
+                reason = "a second file of the same name"
             elif size > MOST_BYTES and path.name in left:
                 reason = "larger than 64 MiB"
             if reason:

@@ -56,7 +56,7 @@ class Formula:
 
     def __str__(self) -> str:
         if self.is_normalised:
-            inner = " + ".join(f"({column} - min) / (max - min)" for column in self.weights)
+            inner = f"sum of (x - min) / (max - min) over {', '.join(self.weights)}"
         else:
             inner = " + ".join(f"{weight:.4g}·{column}".removeprefix("1·") for column, weight in self.weights.items())
         if self.per_view:

@@ -1,8 +1,8 @@
 """Perceptual hashes of images, and pairs of them that are near each other.
 
-The hash is the 256-bit DCT hash of imagehash. Among 5,990 real thumbnails, re-encoded, resized and brightened copies
-stay within 26 bits of their original and different pictures differ in more than 48; a crop by 3 % on each side differs
-as much and is not found.
+The hash is the 256-bit DCT hash of imagehash. Of 5,990 real thumbnails, 300 were re-encoded, resized, squeezed and
+brightened: the copies stayed within 26 bits of their original. Of all pairs of the 5,990, the 14 that are found were looked
+at, and are near-duplicates. A copy cropped by 3 % on each side differs in 46 bits (the median), and is not found.
 """
 
 from __future__ import annotations

@@ -132,11 +132,10 @@ def _find_dates(posts: pd.DataFrame) -> dict[str, tuple[str, str]]:
 def _find_largest_groups(posts: pd.DataFrame) -> tuple[Group, ...]:
     codes, names = pd.factorize(posts["group"])
     sizes = np.bincount(codes)
-    largest = sorted((-int(sizes[code]), str(names[code]), code) for code in np.argsort(-sizes, kind="stable")[:1000])
+    several = np.flatnonzero(sizes > 1)
+    by_size = sorted(zip((-sizes[several]).tolist(), names[several].tolist(), several.tolist(), strict=True))
     found = []
-    for size, _, code in largest[:NUM_LARGEST_GROUPS]:
-        if size == -1:
-            break
+    for size, _, code in by_size[:NUM_LARGEST_GROUPS]:
         rows = np.flatnonzero(codes == code)
         some = posts["title"].iloc[rows[:1000]]
         titles = dict(reversed(list(zip(normalise_titles(some), some, strict=True))))

@@ -86,7 +86,7 @@ def fit_target(name: str, posts: pd.DataFrame, *, fit_on: str) -> Target:
     fit: FitFormula = TARGETS.load(name)
     formula = fit(posts)
     scores = formula.score(posts)
-    scores = scores[np.isfinite(scores)]
+    scores = np.sort(scores[np.isfinite(scores)])  # sorted once for all quantiles below
     if scores.size == 0:
         raise EngageError(f"no row has all that {name} needs: {', '.join(formula.needs)}")
     cuts = fit_cuts(scores)

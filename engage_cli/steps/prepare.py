@@ -182,8 +182,7 @@ def _check_images(
             )
         rows = np.flatnonzero((posts["source"] == source).to_numpy())
         if not images.is_dir():  # an archive: its images lie flat where they are unpacked
-            names = posts["image"].iloc[rows].str.replace(r"^.*/", "", regex=True)
-            posts.loc[rows, "image"] = names.to_numpy()
+            posts.loc[rows, "image"] = _flat_names(posts["image"].iloc[rows], images).to_numpy()
         root, refused = place_images(source, images, posts["image"].iloc[rows].tolist(), folder, reporter)
         draft.warnings += [f"{images.name}: {num:,} members refused: {reason}" for reason, num in refused.items()]
         draft.images[source] = root
@@ -204,6 +203,20 @@ def _check_images(
             f"no image in {root} can be opened: {_join(draft.image_problems)} (the first post wants "
             f"'{posts['image'].iloc[0]}'); check --images-dir, or give --no-images to go without"
         )
+
+
+def _flat_names(paths: pd.Series, archive: Path) -> pd.Series:
+    """Return the paths without their folders; raise EngageError where that makes two different paths one."""
+    names = paths.str.replace(r"^.*/", "", regex=True)
+    distinct = pd.DataFrame({"path": paths, "name": names}).drop_duplicates()
+    again = distinct[distinct["name"].duplicated(keep=False)]
+    if len(again):
+        first, second = again.sort_values("name")["path"].iloc[:2]
+        raise EngageError(
+            f"{archive}: posts name '{first}' and '{second}', which would be one file where images are unpacked; "
+            "unpack the archive and name its folder"
+        )
+    return names
 
 
 def _fit_targets(draft: Draft, config: PrepareConfig, name: str) -> tuple[dict[str, Target], dict[str, str]]:

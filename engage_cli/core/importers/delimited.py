@@ -77,13 +77,14 @@ def _read_utf8(path: Path) -> tuple[bytes, list[str]]:
             raise EngageError(f"{path}: begins like UTF-16 and is none; save it as UTF-8") from None
         notes.append(f"{path.name} is UTF-16 and was read so")
     data = data.removeprefix(codecs.BOM_UTF8)
-    if num := data.count(b"\0"):
+    if b"\0" in data:
+        notes.append(f"{path.name}: {data.count(0):,} NUL bytes were dropped")
         data = data.replace(b"\0", b"")
-        notes.append(f"{path.name}: {num:,} NUL bytes were dropped")
-    data = data.replace(b"\r\n", b"\n")
-    if num := data.count(b"\r"):
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n")
+    if b"\r" in data:
         # Some writers leave a bare carriage return inside a field, and some readers split rows there.
-        has_newlines = b"\n" in data
+        has_newlines, num = b"\n" in data, data.count(b"\r")
         data = data.replace(b"\r", b" " if has_newlines else b"\n")
         if has_newlines:
             notes.append(f"{path.name}: {num:,} carriage returns inside fields became spaces")
