@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Annotated, Any
@@ -24,10 +25,13 @@ class SentenceGroup(TyperGroup):
         return option
 
     def invoke(self, ctx: Any) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # a terminal that knows no arrow shows a question mark
         try:
             return super().invoke(ctx)
         except EngageError as error:
-            print(f"engage: {error}", file=sys.stderr)
+            print(f"engage: {_one_line(str(error))}", file=sys.stderr)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
             print("engage: stopped; the same command goes on from here", file=sys.stderr)
@@ -37,6 +41,11 @@ class SentenceGroup(TyperGroup):
             what = os.strerror(error.errno) if error.errno else str(error)
             print(f"engage: {what}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
             raise typer.Exit(1) from None
+
+
+def _one_line(text: str) -> str:
+    """What a message quotes from a file may hold line ends and control characters; the message may not."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 app = typer.Typer(

@@ -169,7 +169,10 @@ FILES: dict[str, tuple[bytes, str]] = {
     ),
     "one column": (b"text\nhello\n", "has no counter"),
     "two columns of one name": (b"id,views,views\na,1,2\n", "two columns are called 'views'"),
-    "one row": (HEADER.encode() + ROWS[0].encode(), "the split leaves no post for"),
+    "one row": (
+        HEADER.encode() + ROWS[0].encode(),
+        "--split random leaves no post for validation: there are 1 posts; give more posts",
+    ),
     "no date at all": (b"id,views,date\na,3,soon\n", "column 'date', row 1: 'soon' is no date, like 1 of 1 cells"),
     "no outcome at all": (b"id,views\na,\nb,n/a\n", "no usable post in posts.csv: 2 every counter missing"),
 }
@@ -308,5 +311,5 @@ def test_a_full_disk_is_a_sentence_and_leaves_no_half_file(tmp_path: Path) -> No
     assert "No space left on device" in message[0]
     assert "posts.parquet" in message[0]
     assert "Traceback" not in done.stderr
-    assert done.stderr.splitlines()[-1] == ".lock"  # nothing else lies in the folder
+    assert done.stderr.splitlines()[-2:] == [".engage", ".lock"]  # nothing else lies in the folder
     assert done.stdout == ""

@@ -17,6 +17,7 @@ from engage_cli.core.importers.table import read_table
 from engage_cli.core.posts import texts_of
 from engage_cli.core.progress import SilentReporter
 from engage_cli.steps.import_posts import Source, import_posts, recognise
+from tests.calls import engage
 from tests.sources import PIXELREC, encoded, microlens_folder, picture, pixelrec_folder, smpd_folder, write_archive
 
 NOW = pd.Timestamp("2026-01-01", tz="UTC")
@@ -68,12 +69,16 @@ def test_packed_covers_are_found(name: str, tmp_path: Path) -> None:
     assert read_pixelrec(folder).images == archive
 
 
-def test_a_7z_is_named_with_how_to_unpack_it(tmp_path: Path) -> None:
-    folder = pixelrec_folder(tmp_path)
+def test_a_7z_is_named_with_how_to_unpack_it_but_only_where_images_are_wanted(tmp_path: Path) -> None:
+    folder = pixelrec_folder(tmp_path / "p", PIXELREC + "i2,1,2,3,4,5,6,7,a,b,c\n" * 1)
     (folder / "covers").rmdir()
     (folder / "cover.7z").touch()
-    with pytest.raises(EngageError, match=r"packed in .*cover.7z: unpack them, as with `cd .* && 7z x cover.7z -ocover`"):
-        read_pixelrec(folder)
+    result = engage("prepare", "--pixelrec-dir", folder, "--data", tmp_path / "data")
+    assert result.exit_code == 1
+    assert "packed in" in result.stderr
+    assert f"`cd {folder} && 7z x cover.7z -ocover`" in result.stderr
+    for more in (["--no-images"], ["--images-dir", tmp_path]):  # goes on until there are too few posts
+        assert "packed" not in engage("prepare", "--pixelrec-dir", folder, "--data", tmp_path / "data", *more).stderr
 
 
 @pytest.mark.parametrize(
@@ -213,8 +218,11 @@ def test_kept_columns_are_numbers_or_categories_and_never_counters(tmp_path: Pat
     posts = read_table(path, keep=["followers", "language"]).posts
     np.testing.assert_array_equal(posts["own.followers"], [10.0, np.nan])
     assert posts["own.language"].tolist() == ["en", "de"]
-    with pytest.raises(WrongCallError, match="has it as 'views', which is known only after publication"):
-        read_table(path, keep=["view_count"])
+    for name in ("view_count", "Plays", "LIKES_COUNT"):
+        path.write_text(f"id,views,{name}\na,1,10\nb,2,20\n")
+        with pytest.raises(WrongCallError, match=f"--keep {name}: that is a counter, known only after publication"):
+            read_table(path, keep=[name])
+    path.write_text("id,view_count,followers,language\na,1,10,en\nb,2,,de\n")
     with pytest.raises(WrongCallError, match="has no such column; it has: id, view_count, followers, language"):
         read_table(path, keep=["age"])
 

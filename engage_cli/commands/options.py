@@ -26,11 +26,13 @@ def _help(config: type, field: str, names: tuple[str, ...] = ()) -> str:
 
 def parse_pairs(pairs: Iterable[str], example: str) -> dict[str, str]:
     """Parse NAME=VALUE pairs; raise WrongCallError, with an example, for anything else."""
-    found = {}
+    found: dict[str, str] = {}
     for pair in pairs:
         name, sign, value = (part.strip() for part in pair.partition("="))
         if not (name and sign and value):
             raise WrongCallError(f"'{pair}' is no NAME=VALUE; write it as in {example}")
+        if name in found:
+            raise WrongCallError(f"'{name}' is given twice: {found[name]} and {value}")
         found[name] = value
     return found
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 
 def print_json(answer: Mapping[str, Any]) -> None:
     """Print one JSON object, strictly: a value that JSON has no word for is null, never NaN."""
-    print(json.dumps(_strict(answer), ensure_ascii=False, indent=2, allow_nan=False))
+    is_unicode = (sys.stdout.encoding or "utf-8").lower().replace("-", "").startswith("utf")
+    print(json.dumps(_strict(answer), ensure_ascii=not is_unicode, indent=2, allow_nan=False))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -25,13 +28,22 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index == 0 else "right", overflow="fold", no_wrap=index > 0)
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(printable(cell).replace("\n", " ")) for cell in row))
     console.print(table)
     console.print()
 
 
+# C0 and C1 controls but for the line end, halves of surrogate pairs, and what turns the direction of all that follows.
+_CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+
+
 def print_line(line: str) -> None:
-    print(line)
+    print(printable(line))
+
+
+def printable(text: str) -> str:
+    """Replace control characters, line ends aside: a title may not move the cursor or colour the terminal."""
+    return _CONTROLS.sub("\ufffd", text)
 
 
 def _strict(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,28 +24,46 @@ Folders = list[Path] | None
 
 def prepare(
     sources: Annotated[
-        Folders, typer.Argument(metavar="[SOURCE]...", help="Folders or tables; --format says how they are read.")
+        Folders,
+        typer.Argument(metavar="[SOURCE]...", readable=False, help="Folders or tables; --format says how they are read."),
     ] = None,
     pixelrec_dir: Annotated[
         Folders,
-        typer.Option("--pixelrec-dir", help="A folder with PixelRec's item_info CSV and covers.", rich_help_panel=_SOURCE),
+        typer.Option(
+            "--pixelrec-dir",
+            readable=False,
+            help="A folder with PixelRec's item_info CSV and covers.",
+            rich_help_panel=_SOURCE,
+        ),
     ] = None,
     microlens_dir: Annotated[
         Folders,
         typer.Option(
-            "--microlens-dir", help="A folder with MicroLens' titles, likes and views, covers.", rich_help_panel=_SOURCE
+            "--microlens-dir",
+            readable=False,
+            help="A folder with MicroLens' titles, likes and views, covers.",
+            rich_help_panel=_SOURCE,
         ),
     ] = None,
     smpd_dir: Annotated[
-        Folders, typer.Option("--smpd-dir", help="A folder with SMPD's row-aligned train files.", rich_help_panel=_SOURCE)
+        Folders,
+        typer.Option(
+            "--smpd-dir", readable=False, help="A folder with SMPD's row-aligned train files.", rich_help_panel=_SOURCE
+        ),
     ] = None,
     table: Annotated[
-        Folders, typer.Option("--table", help="Any .csv, .tsv, .jsonl or .parquet of posts.", rich_help_panel=_SOURCE)
+        Folders,
+        typer.Option(
+            "--table", readable=False, help="Any .csv, .tsv, .jsonl or .parquet of posts.", rich_help_panel=_SOURCE
+        ),
     ] = None,
     images_dir: Annotated[
         Folders,
         typer.Option(
-            "--images-dir", help="Where a table's images lie: a folder, a .tar.gz or a .zip.", rich_help_panel=_SOURCE
+            "--images-dir",
+            readable=False,
+            help="Where a table's images lie: a folder, a .tar.gz or a .zip.",
+            rich_help_panel=_SOURCE,
         ),
     ] = None,
     mapping: Annotated[
@@ -105,17 +124,15 @@ def prepare(
 
     engage prepare --table posts.csv --images-dir thumbnails --map views=plays
     """
-    tables = _pair(table or [], images_dir or [])
-    named = {"pixelrec": pixelrec_dir, "microlens": microlens_dir, "smpd": smpd_dir}
     from engage_cli.core.progress import make_reporter
     from engage_cli.steps.import_posts import Source
     from engage_cli.steps.prepare import prepare as run_step
 
+    if format != "auto":
+        IMPORTERS.check(format)
+    named = {"pixelrec": pixelrec_dir, "microlens": microlens_dir, "smpd": smpd_dir, "table": table}
     all_sources = [Source(path=path, format=format) for path in sources or []]
     all_sources += [Source(path=path, format=name) for name, paths in named.items() for path in paths or []]
-    all_sources += [Source(path=path, format="table", images=images) for path, images in tables]
-    if images_dir and not tables:
-        all_sources = _give_images(all_sources, images_dir)
     prepared = run_step(
         PrepareConfig(
             split=split,
@@ -127,7 +144,7 @@ def prepare(
             fit_target_on=fit_target_on,
         ),
         folder=data,
-        sources=all_sources,
+        sources=_give_images(all_sources, images_dir or []),
         mapping=parse_pairs(filter(None, mapping.split(",")), "--map views=view_count,likes=likeCount"),
         keep=[name.strip() for name in keep.split(",") if name.strip()],
         with_images=images,
@@ -140,17 +157,15 @@ def prepare(
     show_prepared(prepared, data)
 
 
-def _pair(tables: list[Path], folders: list[Path]) -> list[tuple[Path, Path | None]]:
-    """Give each table its images: one folder serves all, several go with the tables in their order."""
-    if tables and len(folders) not in (0, 1, len(tables)):
-        raise WrongCallError(f"{len(tables)} --table and {len(folders)} --images-dir: give one for all, or one for each")
-    each: list[Path | None] = [*folders] if len(folders) == len(tables) else [*folders, None][:1] * len(tables)
-    return list(zip(tables, each, strict=True))
-
-
 def _give_images(sources: list[Source], folders: list[Path]) -> list[Source]:
-    import dataclasses
+    """Give tables their images: one folder serves all, several go with the tables in their order.
 
-    if len(sources) != len(folders):
-        raise WrongCallError(f"{len(sources)} sources and {len(folders)} --images-dir: give one for each")
-    return [dataclasses.replace(source, images=images) for source, images in zip(sources, folders, strict=True)]
+    Where there is no table, the folders stand in for those of the other formats.
+    """
+    tables = [source for source in sources if source.format == "table" or source.path.is_file()] or sources
+    if len(folders) not in (0, 1, len(tables)):
+        raise WrongCallError(
+            f"{len(folders)} --images-dir for {len(tables)} sources: give one for all, or one for each in their order"
+        )
+    each = dict(zip(map(id, tables), folders * len(tables) if len(folders) == 1 else folders, strict=False))
+    return [dataclasses.replace(source, images=each.get(id(source))) for source in sources]

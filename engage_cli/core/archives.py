@@ -16,11 +16,12 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from engage_cli.core.atomic import read_json, replacing, write_json
+from engage_cli.core.atomic import fingerprint, read_json, replacing, write_json
 from engage_cli.core.errors import EngageError
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 COMPRESSED = {".gz": gzip, ".tgz": gzip, ".bz2": bz2, ".xz": lzma}
+UNREADABLE_ARCHIVES = {".7z": "7z x {name} -ocover", ".rar": "unrar x {name} cover/"}  # and what unpacks them
 MOST_BYTES = 64 << 20  # an image larger than this is none
 DONE = ".unpacked.json"  # written last: which archive was unpacked, and for which names
 
@@ -30,41 +31,55 @@ def is_archive(path: Path) -> bool:
 
 
 def unpack(archive: Path, wanted: Collection[str], folder: Path, advance: Callable[[], None]) -> dict[str, int]:
-    """Write each wanted file (known by its bare name) into `folder`; return how many members were refused, by reason."""
+    """Write each wanted file into `folder` under its bare name; return how many members were refused, by reason.
+
+    A member is wanted where one of the two paths ends with the other: `cover/i0.jpg` serves `i0.jpg`, and `7/1.jpg` serves
+    `train/7/1.jpg`. Bare names in `wanted` are distinct.
+    """
     stat = archive.stat()
-    state = {"archive": str(archive.resolve()), "size": stat.st_size, "mtime": stat.st_mtime_ns, "wanted": len(wanted)}
+    state = {
+        "archive": str(archive.resolve()),
+        "size": stat.st_size,
+        "mtime": stat.st_mtime_ns,
+        "wanted": fingerprint(sorted(set(wanted))),
+    }
     if (folder / DONE).is_file() and (before := read_json(folder / DONE))["state"] == state:
         return dict(before["refused"])
-    if not folder.is_dir():
-        folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for stray in folder.glob(".*.tmp"):
         stray.unlink()  # half a file from a call that was killed
     refused: dict[str, int] = {}
-    names = set(wanted)
-    left = set(names)
+    asked = {PurePosixPath(path).name: PurePosixPath(path) for path in wanted}
+    left = set(asked)
     members = _read_zip if archive.name.lower().endswith(".zip") else _read_tar
     try:
         for name, size, reason, open_member in members(archive):
             path = PurePosixPath(name.replace("\\", "/"))
+            is_wanted = path.name in asked and _ends_alike(path, asked[path.name])
             if path.is_absolute() or ".." in path.parts:
                 reason = "path leaves the archive"
-            elif path.name in names and path.name not in left:
+            elif is_wanted and path.name not in left:
                 reason = "a second file of the same name"
-            elif size > MOST_BYTES and path.name in left:
+            elif is_wanted and size > MOST_BYTES:
                 reason = "larger than 64 MiB"
             if reason:
                 refused[reason] = refused.get(reason, 0) + 1
-            elif path.name in left:
+            elif is_wanted:
                 left.discard(path.name)
                 _write(open_member, folder / path.name, size)
                 advance()
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, OSError) as error:
         if isinstance(error, OSError) and error.filename is not None and not isinstance(error, tarfile.TarError):
             raise  # the disk, not the archive
-        done = len(wanted) - len(left)
+        done = len(asked) - len(left)
         raise EngageError(f"{archive} is damaged or encrypted after {done:,} images: {error}; get it again") from None
     write_json(folder / DONE, {"state": state, "refused": refused})
     return refused
+
+
+def _ends_alike(member: PurePosixPath, asked: PurePosixPath) -> bool:
+    length = min(len(member.parts), len(asked.parts))
+    return member.parts[-length:] == asked.parts[-length:]
 
 
 Member = tuple[str, int, str, Callable[[], IO[bytes]]]  # name, bytes, why it is refused or "", how to open it

@@ -14,9 +14,12 @@ NOTHING = ("", "na", "n/a", "nan", "null", "none", "nat", "-")
 _SUFFIX = {"k": 1e3, "m": 1e6, "b": 1e9}
 # Thousands stand in groups of three: "1,5" is somebody's one and a half, and no counter.
 _NUMBER = re.compile(r"^(\+?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?)\s*([kKmMbB]?)$")
-# 5/9/2021 and 05.09.2021: which of the two is the month, only the column as a whole can tell.
-_DAY_AND_MONTH = r"^(\d{1,2})([/.-])(\d{1,2})[/.-](\d{4})(?=\D|$)"
-_LARGEST_SECONDS = 1e11  # unix times beyond this (year 5138) are milliseconds
+# 5/9/2021, 05.09.21: which of the two is the month, only the column as a whole can tell.
+_DAY_AND_MONTH = r"^(\d{1,2})(?:/|\.|-(?=\d{1,2}-\d{4}))(\d{1,2})[/.-](\d{4}|\d{2})(?=\D|$)"
+_HAS_YEAR = r"\d{4}"  # without one, "10:30" or "now" would be a time of today
+# A unix time this large is in the next smaller unit: milliseconds, microseconds, nanoseconds.
+_UNIX_STEPS = (1e11, 1e14, 1e17)
+_LARGEST = 1e15  # no post was seen by more; what is larger is no counter
 
 
 def parse_counters(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
@@ -32,14 +35,14 @@ def parse_counters(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
         found = _NUMBER.match(cell)
         if found:
             values[row] = float(found[1].replace(",", "")) * _SUFFIX.get(found[2].lower(), 1.0)
-    values[~np.isfinite(values) | (values < 0)] = np.nan
+    values[~((values >= 0) & (values <= _LARGEST))] = np.nan
     return values, np.isnan(values) & ~missing
 
 
 def parse_scores(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     """Parse real numbers of any sign; return (float64 with NaN, mask of unusable cells)."""
     text, values = _read_numbers(column)
-    values[~np.isfinite(values)] = np.nan
+    values[~(np.abs(values) <= _LARGEST)] = np.nan
     return values, np.isnan(values) & ~text.str.strip().str.lower().isin(NOTHING).to_numpy()
 
 
@@ -65,20 +68,21 @@ class Dates:
 
 
 def parse_dates(column: pd.Series, *, now: pd.Timestamp) -> Dates:
-    """Parse ISO dates, day/month/year, written months, and unix seconds or milliseconds, to UTC."""
+    """Parse ISO dates, day/month/year, written months, and unix times in seconds to nanoseconds, to UTC."""
     text = column.fillna("").astype(str).str.strip()
     empty = text.str.lower().isin(NOTHING).to_numpy()
     numbers = pd.to_numeric(text, errors="coerce")
     # "20210905" is a day, not August 1970.
-    is_unix = (numbers > 1e8).to_numpy()
-    values = pd.Series(pd.NaT, index=column.index, dtype="datetime64[ns, UTC]")
+    is_unix = ((numbers > 1e8) & (numbers < _UNIX_STEPS[-1] * 100)).to_numpy()
+    values = pd.Series(pd.NaT, index=column.index, dtype="datetime64[us, UTC]")
     if is_unix.any():
-        seconds = numbers[is_unix].where(numbers[is_unix] < _LARGEST_SECONDS, numbers[is_unix] / 1000)
-        values[is_unix] = pd.to_datetime(seconds, unit="s", utc=True, errors="coerce").astype(values.dtype)
+        seconds = numbers[is_unix].to_numpy(np.float64)
+        seconds = seconds / 1000.0 ** sum((seconds >= step).astype(int) for step in _UNIX_STEPS)
+        values[is_unix] = pd.to_datetime((seconds * 1e6).astype(np.int64), unit="us", utc=True).astype(values.dtype)
     rest, note = _order_day_and_month(text.where(~empty & ~is_unix))
     # One quick pass for the usual form, then a slow one for the others.
     for form in ("ISO8601", "mixed"):
-        open_rows = values.isna() & rest.notna()
+        open_rows = (values.isna() & rest.str.contains(_HAS_YEAR, na=False)).to_numpy()
         if open_rows.any():
             found = pd.to_datetime(rest[open_rows], errors="coerce", utc=True, format=form)
             values[open_rows] = found.astype(values.dtype)
@@ -89,23 +93,23 @@ def parse_dates(column: pd.Series, *, now: pd.Timestamp) -> Dates:
 
 def _order_day_and_month(text: pd.Series) -> tuple[pd.Series, str]:
     """Rewrite dates like 5/9/2021 as ISO, in the one order that fits every cell; month first where both fit."""
-    parts = text.astype(object).str.extract(_DAY_AND_MONTH)
+    text = text.astype(object)
+    parts = text.str.extract(_DAY_AND_MONTH)
     rows = parts[0].notna()
     if not rows.any():
         return text, ""
-    first, second = parts.loc[rows, 0].astype(int), parts.loc[rows, 2].astype(int)
+    first, second = parts.loc[rows, 0].astype(int), parts.loc[rows, 1].astype(int)
+    year = parts.loc[rows, 2].where(parts.loc[rows, 2].str.len() == 4, "20" + parts.loc[rows, 2])
     is_day_first = bool((first > 12).any())
     day, month = (first, second) if is_day_first else (second, first)
-    iso = parts.loc[rows, 3] + "-" + month.map("{:02d}".format) + "-" + day.map("{:02d}".format)
-    rest = text[rows].astype(object).str.replace(_DAY_AND_MONTH, "", regex=True)
-    rewritten = text.astype(object)
-    rewritten[rows] = iso + rest
+    rest = text[rows].str.replace(_DAY_AND_MONTH, "", regex=True)
     example = str(text[rows].iloc[0])[:20]
+    text[rows] = year + "-" + month.map("{:02d}".format) + "-" + day.map("{:02d}".format) + rest
     if is_day_first:
-        return rewritten, f"dates like '{example}' were read as day, month, year"
+        return text, f"dates like '{example}' were read as day, month, year"
     if (second > 12).any():
-        return rewritten, f"dates like '{example}' were read as month, day, year"
-    return rewritten, f"dates like '{example}' can be read in two ways; taken as month, day, year (write YYYY-MM-DD)"
+        return text, f"dates like '{example}' were read as month, day, year"
+    return text, f"dates like '{example}' can be read in two ways; taken as month, day, year (write YYYY-MM-DD)"
 
 
 def clean_text(column: pd.Series) -> pd.Series:

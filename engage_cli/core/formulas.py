@@ -19,6 +19,7 @@ ENGAGEMENT_WEIGHTS = {"likes": 1.0, "comments": 2.0, "shares": 3.0, "favorites":
 POPULARITY_COUNTERS = ("likes", "shares", "comments", "favorites")  # study, equation 1
 AUTHOR_MEDIAN = "author_median_views"
 RATE_FLOOR_QUANTILE = 0.01
+EQUAL_DECIMALS = 12  # sums of normalised counters that are equal by the formula differ beyond these
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,8 @@ class Formula:
         total = np.full(len(posts), self.offset)
         for column, weight in self.weights.items():
             total = total + weight * _numbers(posts, column)
+        if self.is_normalised:
+            total = np.round(total, EQUAL_DECIMALS)
         if self.per_view:
             total = total / np.maximum(_numbers(posts, "views"), 1.0)
         if self.floor is not None:

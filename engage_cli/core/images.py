@@ -28,7 +28,10 @@ def resolve_inside(folder: Path, relative: str) -> Path:
     if "\0" in relative:
         raise ImageError("path with a NUL byte")
     root = folder.resolve()
-    path = (root / relative).resolve()
+    try:
+        path = (root / relative).resolve()
+    except (OSError, RuntimeError):
+        raise ImageError("a link that leads nowhere") from None
     if not path.is_relative_to(root):
         raise ImageError("path leaves the image folder")
     return path
@@ -81,7 +84,7 @@ def _decode(data: bytes, mode: str, at_least: int | None) -> Image.Image:
                 white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
                 upright = Image.alpha_composite(white, layer)
             return upright.convert(mode)
-        except (OSError, SyntaxError, ValueError, EOFError) as error:
+        except Exception as error:  # on damaged files decoders raise whatever they meet (struct.error, RuntimeError, ...)
             raise ImageError("truncated" if "truncated" in str(error) else "damaged") from None
 
 
@@ -96,7 +99,7 @@ def _open(data: bytes) -> Image.Image:
             raise ImageError("not an image") from None
         except Image.DecompressionBombError:
             raise ImageError("too many pixels") from None
-        except (OSError, SyntaxError, ValueError) as error:
+        except Exception as error:  # as in _decode
             raise ImageError("truncated" if "truncated" in str(error) else "damaged") from None
     if image.size[0] * image.size[1] > MAX_PIXELS:
         raise ImageError("too many pixels")

@@ -7,8 +7,6 @@ hold a counter under an innocent name.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,11 +15,18 @@ import pandas as pd
 
 from engage_cli.core.cells import parse_counters
 from engage_cli.core.errors import WrongCallError
-from engage_cli.core.posts import HISTORY_COLUMNS, KNOWN_AFTER, OWN, is_known_before
+from engage_cli.core.posts import (
+    HISTORY_COLUMNS,
+    KNOWN_AFTER,
+    OWN,
+    is_counter_name,
+    is_known_before,
+    plain_name,
+)
 
 HONEST = "honest"
 SUSPICIOUS_R2 = 0.5  # content explains 0.1 to 0.4 of engagement in every study that we know
-NUM_BINS = 32
+MOST_BINS, LEAST_BINS, ROWS_PER_BIN = 32, 4, 10
 PROBED_ROWS = 10_000
 
 
@@ -37,14 +42,15 @@ def parse_features(text: str, columns: Iterable[str], sources: Mapping[str, str]
     the time and author features can be named; anything that is or looks like a counter is refused as such.
     """
     usable = {column.removeprefix(OWN): column for column in columns if column.startswith(OWN)}
+    usable = {name: column for name, column in usable.items() if not is_counter_name(name)}
     usable |= {column: column for column in columns if column in HISTORY_COLUMNS}
-    after = {_plain(name) for name in KNOWN_AFTER}
-    after |= {_plain(theirs) for ours, theirs in sources.items() if ours in KNOWN_AFTER}
+    after = {plain_name(theirs) for ours, theirs in sources.items() if ours in KNOWN_AFTER}
     chosen = []
     for name in (part.strip() for part in text.split(",")):
         if name == HONEST:
             continue
-        if _plain(name) in after:
+        plain = plain_name(name)
+        if is_counter_name(plain) or is_counter_name(plain.removeprefix(plain_name(OWN))) or plain in after:
             raise WrongCallError(f"--features {name}: known only after publication, so no model may see it")
         if name not in usable:
             there = ", ".join((HONEST, *usable))
@@ -67,15 +73,17 @@ class Probe:
         return self.known_before and self.r2 >= SUSPICIOUS_R2
 
 
-def probe(posts: pd.DataFrame, scores: Mapping[str, np.ndarray], columns: Sequence[str]) -> list[Probe]:
+def probe(posts: pd.DataFrame, ids: pd.Series, scores: Mapping[str, np.ndarray], columns: Sequence[str]) -> list[Probe]:
     """Return, per column, the target that it predicts best and its R² on held-out rows, the best column first.
 
     A column is read in every way that could carry a number: as a number, as the first number in its text, as its
     length, as a category. The rows are cut into two halves; each half is predicted by the means of bins fitted on
-    the other. `posts` are training rows; of many, an even sample is taken.
+    the other. `posts` are training rows; of many, a sample is taken. Both go by a hash of `ids`, not by the rows' order.
     """
-    step = -(-len(posts) // PROBED_ROWS)
-    some = posts.iloc[::step]
+    hashes = pd.util.hash_array(ids.to_numpy(object), categorize=False)
+    chosen = np.flatnonzero(hashes % np.uint64(-(-len(posts) // PROBED_ROWS) or 1) == 0)
+    chosen = chosen[np.argsort(hashes[chosen])]
+    some, half = posts.iloc[chosen], np.arange(len(chosen)) % 2 == 0
     found = []
     for column in columns:
         readings = _readings(some[column])
@@ -84,7 +92,7 @@ def probe(posts: pd.DataFrame, scores: Mapping[str, np.ndarray], columns: Sequen
                 Probe(
                     column=column,
                     target=name,
-                    r2=_cross_fitted_r2(bins, values[::step]),
+                    r2=_cross_fitted_r2(bins, values[chosen], half),
                     known_before=is_known_before(column),
                 )
                 for name, values in scores.items()
@@ -96,11 +104,6 @@ def probe(posts: pd.DataFrame, scores: Mapping[str, np.ndarray], columns: Sequen
         if best is not None:
             found.append(best)
     return sorted(found, key=lambda one: -one.r2)
-
-
-def _plain(name: str) -> str:
-    """Fold case, width and punctuation: " Ｖiew_Count " and "viewcount" are one name."""
-    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", name).casefold())
 
 
 def _readings(column: pd.Series) -> list[np.ndarray]:
@@ -121,17 +124,17 @@ def _bins(values: np.ndarray) -> np.ndarray:
     known = np.isfinite(values)
     if not known.any():
         return np.full(len(values), -1)
-    edges = np.unique(np.quantile(values[known], np.linspace(0, 1, NUM_BINS + 1)[1:-1]))
+    num_bins = min(MOST_BINS, max(LEAST_BINS, int(known.sum()) // ROWS_PER_BIN))
+    edges = np.unique(np.quantile(values[known], np.linspace(0, 1, num_bins + 1)[1:-1]))
     return np.where(known, np.searchsorted(edges, values, side="right"), -1)
 
 
-def _cross_fitted_r2(bins: np.ndarray, values: np.ndarray) -> float:
+def _cross_fitted_r2(bins: np.ndarray, values: np.ndarray, half: np.ndarray) -> float:
     """R² over both halves, each predicted by the bin means of the other; 0 where the column says nothing."""
     usable = np.isfinite(values)
-    bins, values = bins[usable] + 1, values[usable]
-    if len(values) < 4 or np.ptp(values) == 0 or len(np.unique(bins)) < 2:
+    bins, values, half = bins[usable] + 1, values[usable], half[usable]
+    if min(half.sum(), (~half).sum()) < 2 or np.ptp(values) == 0 or len(np.unique(bins)) < 2:
         return 0.0
-    half = np.arange(len(values)) % 2 == 0
     predicted = np.empty(len(values))
     for fitted in (half, ~half):
         mean = values[fitted].mean()

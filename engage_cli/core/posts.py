@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterable
 
 import pandas as pd
@@ -15,6 +17,7 @@ OWN = "own."
 # Computed by core.history from the date and from what the author's earlier posts earned.
 HISTORY_COLUMNS = ("hour", "weekday", "author_posts", "author_median_views")
 # What prepare adds; none of it is computed from a counter.
+GIVEN_PART = "given_part"  # of --split-from COLUMN, until the split is made
 BOOKKEEPING_COLUMNS = ("source", "source_row", "image_hash", "image_problem", "group", "split")
 KNOWN_BEFORE = (*CONTENT_COLUMNS, *HISTORY_COLUMNS, *BOOKKEEPING_COLUMNS)
 
@@ -23,6 +26,17 @@ EXTRA_COUNTERS = ("coins", "barrages", "dislikes")
 ALL_COUNTERS = (*COUNTERS, *EXTRA_COUNTERS)
 SCORE = "score"  # a measure of success that the source gives ready-made, without counters
 KNOWN_AFTER = (*ALL_COUNTERS, SCORE)
+# Other names of counters, without case and punctuation: found by importers, and refused as features.
+COUNTER_ALIASES = {
+    "views": ("viewcount", "viewnumber", "viewscount", "playcount", "plays", "impressions"),
+    "likes": ("likecount", "likescount", "likenumber", "thumbupnumber", "thumbups", "hearts"),
+    "comments": ("commentcount", "commentnumber", "commentscount", "numcomments", "replies"),
+    "shares": ("sharecount", "sharenumber", "sharescount", "retweets", "reposts"),
+    "favorites": ("favoritecount", "favoritenumber", "favourites", "favorite", "bookmarks", "saves"),
+    "coins": ("coinnumber", "coincount"),
+    "barrages": ("barragenumber", "barragecount", "danmaku"),
+    "dislikes": ("dislikecount", "dislikenumber"),
+}
 
 TEXT_BLOCKS = ("title", "context", "text")
 BLOCKS = ("image", *TEXT_BLOCKS)
@@ -31,6 +45,17 @@ BLOCKS = ("image", *TEXT_BLOCKS)
 def is_known_before(column: str) -> bool:
     """Say whether a column of the table is known before publication. Whatever is not listed is not."""
     return column in KNOWN_BEFORE or column.startswith(OWN)
+
+
+def plain_name(name: str) -> str:
+    """Fold case, width and punctuation: " Ｖiew_Count " and "viewcount" are one name."""
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", name).casefold())
+
+
+def is_counter_name(name: str) -> bool:
+    """Say whether a column of this name is one that is known only after publication, under any usual spelling."""
+    plain = plain_name(name)
+    return any(plain in (plain_name(ours), *COUNTER_ALIASES.get(ours, ())) for ours in KNOWN_AFTER)
 
 
 def table_columns(columns: Iterable[str]) -> list[str]:

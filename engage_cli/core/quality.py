@@ -90,7 +90,7 @@ def summarise(posts: pd.DataFrame, targets: Mapping[str, Target]) -> Quality:
         counters=tuple(_summarise_counter(train, name) for name in ALL_COUNTERS if name in posts),
         targets={name: histogram(values[np.isfinite(values)]) for name, values in scores.items()},
         correlations=view_correlations(train),
-        probes=tuple(probe(train, scores, [*seen, *after])),
+        probes=tuple(probe(train, posts.loc[posts["split"] == "train", "id"], scores, [*seen, *after])),
         dates=_find_dates(posts),
         largest_groups=_find_largest_groups(posts),
         main_target=main,

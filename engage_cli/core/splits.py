@@ -62,7 +62,7 @@ def parse_fractions(text: str) -> tuple[float, float, float]:
 
 def split_random(posts: pd.DataFrame, request: SplitRequest) -> np.ndarray:
     """Return each row's part: groups in the order of a seeded hash of their name, cut by number of rows."""
-    return _checked(_split_units(posts["group"], request))
+    return _checked(_split_units(posts["group"], request), posts, "random")
 
 
 def split_time(posts: pd.DataFrame, request: SplitRequest) -> np.ndarray:
@@ -73,13 +73,13 @@ def split_time(posts: pd.DataFrame, request: SplitRequest) -> np.ndarray:
     """
     if "posted_at" not in posts or posts["posted_at"].notna().sum() == 0:
         raise EngageError("--split time needs dates: the data has no posted_at (map it with --map posted_at=COLUMN)")
-    times = posts["posted_at"].to_numpy("datetime64[ns]")
+    times = posts["posted_at"].to_numpy("datetime64[us]")
     known = ~np.isnat(times)
     _, inverse, counts = np.unique(times[known], return_inverse=True, return_counts=True)
     middles = (np.cumsum(counts) - counts / 2) / counts.sum()
     parts = np.full(len(posts), UNUSED, dtype=object)
     parts[known] = np.array(_parts_at(middles, request.fractions), dtype=object)[inverse]
-    return _checked(_keep_one_part(posts, parts, PARTS))
+    return _checked(_keep_one_part(posts, parts, PARTS), posts, "time")
 
 
 def split_author(posts: pd.DataFrame, request: SplitRequest) -> np.ndarray:
@@ -94,7 +94,7 @@ def split_author(posts: pd.DataFrame, request: SplitRequest) -> np.ndarray:
     if num_authors < len(PARTS):
         raise EngageError(f"--split author needs {len(PARTS)} authors or more; the data has {num_authors}")
     units = ("author:" + posts["author"]).where(posts["author"] != "", "group:" + posts["group"])
-    return _checked(_keep_one_part(posts, _split_units(units, request), PARTS[::-1]))
+    return _checked(_keep_one_part(posts, _split_units(units, request), PARTS[::-1]), posts, "author")
 
 
 def split_file(posts: pd.DataFrame, request: SplitRequest) -> np.ndarray:
@@ -113,7 +113,7 @@ def split_file(posts: pd.DataFrame, request: SplitRequest) -> np.ndarray:
             f"{', '.join(PART_NAMES)}, or an empty cell for a post in none"
         )
     parts = names.map({**PART_NAMES, UNUSED: UNUSED}).to_numpy(object)
-    return _checked(_keep_one_part(posts, parts, PARTS[::-1]))
+    return _checked(_keep_one_part(posts, parts, PARTS[::-1]), posts, "file")
 
 
 def _split_units(units: pd.Series, request: SplitRequest) -> np.ndarray:
@@ -140,10 +140,18 @@ def _parts_at(positions: np.ndarray, fractions: Sequence[float]) -> list[str]:
     return [PARTS[index] for index in np.searchsorted(bounds, positions, side="right")]
 
 
-def _checked(parts: np.ndarray) -> np.ndarray:
+def _checked(parts: np.ndarray, posts: pd.DataFrame, method: str) -> np.ndarray:
+    """Return the parts; raise EngageError, with the likely reason, where one is empty."""
     for part in PARTS:
         if not (parts == part).any():
+            largest = int(posts["group"].value_counts().max())
+            reason = ""
+            if largest > max(1, len(parts) / 3):
+                reason = f", of which {largest:,} share nearly one image or one title"
+            elif method == "time" and posts["posted_at"].nunique() < len(PARTS):
+                reason = f" with {posts['posted_at'].nunique()} different dates"
             raise EngageError(
-                f"the split leaves no post for {part} ({len(parts):,} posts); give more posts or other --fractions"
+                f"--split {method} leaves no post for {part}: there are {len(parts):,} posts{reason}; "
+                "give more posts, other --fractions or another --split"
             )
     return parts

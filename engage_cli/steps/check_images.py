@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 from joblib import Parallel, delayed
 
-from engage_cli.core.archives import is_archive, unpack
+from engage_cli.core.archives import UNREADABLE_ARCHIVES, is_archive, unpack
 from engage_cli.core.atomic import replacing
 from engage_cli.core.dataset import COVERS, IMAGES_FILE
 from engage_cli.core.errors import EngageError
@@ -30,11 +31,10 @@ class CheckedImages:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._known: dict[Key, tuple[Stamp, str, Checked]] = {}
-        if path.is_file():
-            table = pd.read_parquet(path)
-            if tuple(table.columns) == COLUMNS:
-                for root, name, size, mtime, level, *checked in table.itertuples(index=False, name=None):
-                    self._known[root, name] = (Stamp(size, mtime), level, Checked(*checked))
+        table = _read(path)
+        if tuple(table.columns) == COLUMNS:
+            for root, name, size, mtime, level, *checked in table.itertuples(index=False, name=None):
+                self._known[root, name] = (Stamp(size, mtime), level, Checked(*checked))
 
     def get(self, root: Path, name: str, level: str) -> Checked | None:
         """Return what is known at this level or a later one of a file that has not changed since."""
@@ -81,6 +81,13 @@ def place_images(
     """Return the folder of a source's images, unpacking an archive into the data folder, and members refused by reason."""
     if images.is_dir():
         return images, {}
+    if not images.exists():
+        raise EngageError(f"no such file or folder of images: {images}")
+    if command := UNREADABLE_ARCHIVES.get(images.suffix.lower()):
+        raise EngageError(
+            f"the images are still packed in {images}: unpack them, as with "
+            f"`cd {images.parent} && {command.format(name=images.name)}`, and try again"
+        )
     if not is_archive(images):
         raise EngageError(f"{images} is neither a folder of images nor an archive (.tar, .tar.gz, .zip)")
     place = folder / COVERS / source
@@ -88,6 +95,14 @@ def place_images(
     with reporter.stage(f"unpacking {images.name}", len(wanted)) as stage:
         refused = unpack(images, wanted, place, stage.advance)
     return place, refused
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """Return what earlier calls left; nothing where that is damaged, for it can be found out again."""
+    try:
+        return pd.read_parquet(path) if path.is_file() else pd.DataFrame()
+    except (pa.ArrowException, OSError, ValueError):
+        return pd.DataFrame()
 
 
 def _run(root: Path, batches: Sequence[list[str]], level: str) -> Iterator[list[tuple[Stamp, Checked]]]:

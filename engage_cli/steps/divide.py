@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from engage_cli.core.cells import clean_text
 from engage_cli.core.config import PARTS, PrepareConfig
 from engage_cli.core.dataset import REPORT_FILE
 from engage_cli.core.duplicates import find_groups
-from engage_cli.core.errors import EngageError, WrongCallError
+from engage_cli.core.errors import EngageError
 from engage_cli.core.importers.reading import read_frame
-from engage_cli.core.posts import OWN
+from engage_cli.core.posts import GIVEN_PART
 from engage_cli.core.splits import SPLITS, UNUSED, SplitRequest
 from engage_cli.steps.draft import Draft
 
@@ -22,7 +23,7 @@ MOST_UNDATED = 0.1  # of the posts, for the split by time to be the default
 MANY_DUPLICATES = 0.05  # of the posts in one group
 
 
-def divide(draft: Draft, config: PrepareConfig, fractions: Sequence[float], extra: Sequence[str]) -> dict[str, Any]:
+def divide(draft: Draft, config: PrepareConfig, fractions: Sequence[float]) -> dict[str, Any]:
     """Add the columns group and split; return what is to be said about them."""
     posts = draft.posts
     groups = find_groups(posts, draft.perceptual)
@@ -30,12 +31,13 @@ def divide(draft: Draft, config: PrepareConfig, fractions: Sequence[float], extr
     method = config.split
     if method == "auto":
         dated = posts["posted_at"].notna().mean() if "posted_at" in posts else 0.0
-        method = "time" if dated >= 1 - MOST_UNDATED else "random"
+        several = "posted_at" in posts and posts["posted_at"].nunique() >= len(PARTS)
+        method = "time" if dated >= 1 - MOST_UNDATED and several else "random"
         if 0 < dated < 1 - MOST_UNDATED:
             draft.warnings.append(f"only {dated:.0%} of the posts have a date, so the split is random, not by time")
-    given = _given_parts(posts, config, extra, draft) if method == "file" else None
+    given = _given_parts(posts, config, draft) if method == "file" else None
     posts["split"] = SPLITS.load(method)(posts, SplitRequest(fractions=fractions, seed=config.seed, given=given))
-    draft.posts = posts.drop(columns=[OWN + column for column in extra])
+    draft.posts = posts.drop(columns=GIVEN_PART, errors="ignore")
     sizes = np.bincount(pd.factorize(groups)[0])
     num_groups, num_rows = int((sizes > 1).sum()), int(sizes[sizes > 1].sum())
     text = f"{num_rows:,} posts share nearly the same image or the same title with another ({num_groups:,} groups)"
@@ -72,23 +74,25 @@ def _describe_split(method: str, config: PrepareConfig) -> str:
     }[method]
 
 
-def _given_parts(posts: pd.DataFrame, config: PrepareConfig, extra: Sequence[str], draft: Draft) -> np.ndarray:
+def _given_parts(posts: pd.DataFrame, config: PrepareConfig, draft: Draft) -> np.ndarray:
     """Return the part of each post as a column of the table or a file of ids has it."""
     if not Path(config.split_from).is_file():
-        column = OWN + config.split_from
-        if column not in posts:
-            raise WrongCallError(f"--split-from {config.split_from}: no such file, and no such column of a table")
-        return posts[column].to_numpy(object)
+        return posts[GIVEN_PART].to_numpy(object)
     path = Path(config.split_from)
     table, _ = read_frame(path)
     if "id" not in table or "split" not in table:
         raise EngageError(f"{path}: a column 'id' and a column 'split' are needed; it has: {', '.join(table.columns)}")
-    if table["id"].duplicated().any():
-        raise EngageError(f"{path}: the id '{table['id'][table['id'].duplicated()].iloc[0]}' stands there twice")
-    given = table.set_index("id")["split"]
+    ids = clean_text(table["id"])
+    if ids.duplicated().any():
+        raise EngageError(f"{path}: the id '{ids[ids.duplicated()].iloc[0]}' stands there twice")
+    given = pd.Series(clean_text(table["split"]).to_numpy(), index=pd.Index(ids))
     if unknown := int((~given.index.isin(posts["id"])).sum()):
         draft.warnings.append(f"{path.name}: {unknown:,} of {len(given):,} ids belong to no post")
     parts = posts["id"].map(given)
+    if parts.isna().all():
+        raise EngageError(
+            f"{path}: none of its ids belongs to a post ('{ids.iloc[0]}' there, '{posts['id'].iloc[0]}' here)"
+        )
     if parts.isna().any():
         draft.warnings.append(f"{path.name}: {int(parts.isna().sum()):,} posts have no part there and are in none")
     return parts.fillna("").to_numpy(object)

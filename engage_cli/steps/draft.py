@@ -20,7 +20,6 @@ class Draft:
     problems: list[pd.DataFrame]
     marks: list[str] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
-    image_problems: dict[str, int] = field(default_factory=dict)
     images: dict[str, Path | None] = field(default_factory=dict)  # source -> the folder its images lie in
     perceptual: list[bytes] | None = None
 

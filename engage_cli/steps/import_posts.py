@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from engage_cli.core.cells import parse_scores
 from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.importers import IMPORTERS, PROBLEM_COLUMNS, Import
 from engage_cli.core.importers.layout import Tree, listing
 from engage_cli.core.importers.reading import SUFFIXES
-from engage_cli.core.posts import KNOWN_AFTER
+from engage_cli.core.posts import KNOWN_AFTER, OWN
 from engage_cli.core.progress import Reporter
 
 AUTO = "auto"
@@ -49,15 +50,25 @@ class ImportedPosts:
 
 
 def import_posts(
-    sources: Sequence[Source], *, mapping: Mapping[str, str], keep: Sequence[str], reporter: Reporter
+    sources: Sequence[Source],
+    *,
+    mapping: Mapping[str, str],
+    keep: Sequence[str],
+    split_column: str = "",
+    reporter: Reporter,
 ) -> ImportedPosts:
-    """Read every source. With several, ids become `source:id`."""
+    """Read every source. With several, ids become `source:id`. `split_column` is a column of the tables."""
     if not sources:
         raise WrongCallError(
             "name a source: --pixelrec-dir, --microlens-dir or --smpd-dir DIR, --table FILE --images-dir DIR, "
             "or a folder or file whose format is recognised"
         )
+    places = [source.path.resolve() for source in sources]
+    if again := [source.path for number, source in enumerate(sources) if places[number] in places[:number]]:
+        raise WrongCallError(f"{again[0]} is named twice; its posts would stand in several parts")
     formats = [_format_of(source) for source in sources]
+    if split_column and "table" not in formats:
+        raise WrongCallError(f"--split-from {split_column}: no such file (and only a table has columns to name)")
     if (mapping or keep) and "table" not in formats:
         raise WrongCallError("--map and --keep belong to tables; the columns of the other formats are known")
     imports: dict[str, Import] = {}
@@ -65,7 +76,7 @@ def import_posts(
     for source, kind in zip(sources, formats, strict=True):
         if source.path.is_file() and (size := source.path.stat().st_size) > LARGE:
             reporter.say(f"reading {source.path} ({size / 1e6:,.0f} MB)")
-        imported = _read(source, kind, mapping, keep)
+        imported = _read(source, kind, mapping, keep, split_column)
         name, number = imported.source, 2
         while name in imports:
             name, number = f"{imported.source}-{number}", number + 1
@@ -117,10 +128,12 @@ def _format_of(source: Source) -> str:
     return recognise(source.path) if source.format == AUTO else IMPORTERS.check(source.format)
 
 
-def _read(source: Source, kind: str, mapping: Mapping[str, str], keep: Sequence[str]) -> Import:
+def _read(source: Source, kind: str, mapping: Mapping[str, str], keep: Sequence[str], split_column: str) -> Import:
     read = IMPORTERS.load(kind)
     if kind == "table":
-        imported: Import = read(source.path, images_dir=source.images, mapping=mapping, keep=keep)
+        imported: Import = read(
+            source.path, images_dir=source.images, mapping=mapping, keep=keep, split_column=split_column
+        )
         return imported
     imported = read(source.path)
     return dataclasses.replace(imported, images=source.images) if source.images is not None else imported
@@ -128,11 +141,24 @@ def _read(source: Source, kind: str, mapping: Mapping[str, str], keep: Sequence[
 
 def _union(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Stack the posts; what a source has no column for is missing in its posts."""
-    posts = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0].reset_index(drop=True)
+    if len(frames) > 1:
+        own = {column for frame in frames for column in frame.columns if column.startswith(OWN)}
+        frames = [frame.assign(**{column: _as_words(frame[column]) for column in own & set(frame)}) for frame in frames]
+        posts = pd.concat(frames, ignore_index=True)
+        for column in own:  # numbers again, where every source has numbers
+            values, unusable = parse_scores(posts[column])
+            posts[column] = posts[column].fillna("") if unusable.any() else values
+    else:
+        posts = frames[0].reset_index(drop=True)
     for column in posts.columns:
         if column not in (*KNOWN_AFTER, "posted_at") and not pd.api.types.is_numeric_dtype(posts[column]):
             posts[column] = posts[column].fillna("")
     return posts
+
+
+def _as_words(column: pd.Series) -> pd.Series:
+    """Return a kept column as text: one source may have numbers where another has words."""
+    return column.map(lambda cell: "" if cell != cell else f"{cell:.15g}" if isinstance(cell, float) else cell).astype(str)
 
 
 def merge_repeats(posts: pd.DataFrame) -> tuple[pd.DataFrame, int]:
@@ -147,7 +173,9 @@ def merge_repeats(posts: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     clash = posts[posts["id"].duplicated(keep=False)]
     if len(clash):
         rows = clash.groupby("id", sort=False)["source_row"].agg(list)
-        named = "; ".join(f"'{id}' (rows {' and '.join(map(str, numbers[:3]))})" for id, numbers in rows.head(3).items())
+        named = "; ".join(
+            f"'{str(id)[:60]}' (rows {' and '.join(map(str, numbers[:3]))})" for id, numbers in rows.head(3).items()
+        )
         raise EngageError(
             f"{len(rows):,} ids stand for several different posts: {named}{'; ...' if len(rows) > 3 else ''}; "
             "make ids unique"

@@ -6,7 +6,6 @@ import contextlib
 import csv
 import dataclasses
 import io
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +16,16 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from engage_cli import __version__
-from engage_cli.core.atomic import write_text
+from engage_cli.core.atomic import write_json, write_text
 from engage_cli.core.config import PrepareConfig
 from engage_cli.core.dataset import (
+    IMAGES_FILE,
     LOCK,
     MARKER,
-    OURS,
+    POSTS_FILE,
     PROBLEMS_FILE,
     REPORT_FILE,
+    STARTED,
     Dataset,
     finish_dataset,
     save_posts,
@@ -33,18 +34,16 @@ from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.history import add_history
 from engage_cli.core.images import ImageError, read_bytes, resolve_inside
 from engage_cli.core.importers import PROBLEM_COLUMNS
-from engage_cli.core.posts import OWN, TEXT_COLUMNS, is_known_before, table_columns
+from engage_cli.core.posts import KNOWN_AFTER, OWN, TEXT_COLUMNS, is_known_before, table_columns
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.quality import Quality, summarise
 from engage_cli.core.report import render_quality
 from engage_cli.core.splits import SPLITS, parse_fractions
 from engage_cli.core.targets import TARGETS, Target, dropped_terms, fit_target
-from engage_cli.steps.check_images import check_all, place_images
 from engage_cli.steps.divide import divide
 from engage_cli.steps.draft import Draft
+from engage_cli.steps.image_posts import check_images_of, count_problems
 from engage_cli.steps.import_posts import ImportedPosts, Source, has_no_outcome, import_posts, merge_repeats
-
-NOT_ASKED_FOR = "not asked for"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,20 +69,21 @@ def prepare(
     reporter = reporter or SilentReporter()
     fractions = parse_fractions(config.fractions)
     _check_config(config)
-    _check_folder(folder, overwrite=overwrite)
+    _check_folder(folder, sources, overwrite=overwrite)
     split_column = config.split_from if config.split_from and not Path(config.split_from).is_file() else ""
-    extra = (split_column,) if split_column and split_column not in keep else ()
-    imported = import_posts(sources, mapping=mapping or {}, keep=(*keep, *extra), reporter=reporter)
+    imported = import_posts(sources, mapping=mapping or {}, keep=keep, split_column=split_column, reporter=reporter)
     draft = _start(imported)
     with _locked(folder):
-        _check_images(draft, imported, config, folder, with_images=with_images, reporter=reporter)
+        _check_folder(folder, sources, overwrite=overwrite)  # another call may have finished since
+        _claim(folder)
+        check_images_of(draft, imported, config, folder, with_images=with_images, reporter=reporter)
         draft.leave_out(
             (draft.posts["image_problem"] != "") & (draft.posts[list(TEXT_COLUMNS)] == "").all(axis=1),
             "no image and no text",
         )
         if draft.posts.empty:
             raise EngageError(f"no usable post in {imported.name}: {_join(draft.left_out)}")
-        split = divide(draft, config, fractions, extra)
+        split = divide(draft, config, fractions)
         reporter.say("fitting targets, looking for leaks")
         draft.posts = add_history(draft.posts)
         targets, unavailable = _fit_targets(draft, config, imported.name)
@@ -98,7 +98,7 @@ def prepare(
             "config": dataclasses.asdict(config),
             "rows": {"read": draft.num_read, "kept": len(posts), "left_out": draft.left_out},
             "missing": {column: int((posts[column] == "").sum()) for column in TEXT_COLUMNS},
-            "image_problems": draft.image_problems,
+            "image_problems": count_problems(posts),
             "split": split,
             "targets": {name: target.to_json() for name, target in targets.items()},
             "targets_unavailable": unavailable,
@@ -123,17 +123,27 @@ def _check_config(config: PrepareConfig) -> None:
         raise WrongCallError("--split file and --split-from FILE or COLUMN belong together")
 
 
-def _check_folder(folder: Path, *, overwrite: bool) -> None:
+def _check_folder(folder: Path, sources: Sequence[Source], *, overwrite: bool) -> None:
     """Stop where the folder holds what is not ours, or a finished dataset that nobody asked to replace."""
     if folder.exists() and not folder.is_dir():
         raise EngageError(f"{folder} is a file; name an empty or new folder with --data")
+    for source in sources:
+        if source.path.resolve().is_relative_to(folder.resolve()):
+            raise EngageError(f"{source.path} lies in {folder}, where its copy would be written; name another --data")
     if (folder / MARKER).exists() and not overwrite:
         raise EngageError(f"{folder} is a finished data folder; give --overwrite to replace it, or another --data")
-    if not folder.exists() or (folder / MARKER).exists():
-        return
-    others = [entry.name for entry in folder.iterdir() if entry.name not in OURS and not entry.name.endswith(".tmp")]
-    if others:
-        raise EngageError(f"{folder} holds other files ({sorted(others)[0]}); name an empty or new folder with --data")
+    if folder.exists() and not (folder / STARTED).exists():
+        others = sorted(entry.name for entry in folder.iterdir() if entry.name != LOCK)
+        if others:
+            raise EngageError(f"{folder} holds other files ({others[0]}); name an empty or new folder with --data")
+
+
+def _claim(folder: Path) -> None:
+    """Say that the folder is ours, before anything else is written; remove half-written files of a killed call."""
+    write_json(folder / STARTED, {"engage": __version__})
+    for name in (POSTS_FILE, PROBLEMS_FILE, REPORT_FILE, MARKER, IMAGES_FILE):
+        for stray in folder.glob(f".{name}.*.tmp"):
+            stray.unlink()
 
 
 @contextlib.contextmanager
@@ -162,66 +172,10 @@ def _start(imported: ImportedPosts) -> Draft:
     return draft
 
 
-def _check_images(
-    draft: Draft, imported: ImportedPosts, config: PrepareConfig, folder: Path, *, with_images: bool, reporter: Reporter
-) -> None:
-    """Add image_hash (BLAKE2b of the bytes, "" without a usable image) and image_problem ("" where it is usable)."""
-    posts = draft.posts
-    if not with_images:
-        draft.posts = posts.assign(image_hash="", image_problem=NOT_ASKED_FOR)
-        draft.images = dict.fromkeys(imported.images)
-        draft.image_problems = {NOT_ASKED_FOR: len(posts)}
-        return
-    level = "full" if config.verify_images else "reduced" if config.dedupe else "header"
-    digests, problems = np.full(len(posts), "", object), np.full(len(posts), "", object)
-    perceptual = np.full(len(posts), b"", object)
-    for source, images in imported.images.items():
-        if images is None:
-            raise EngageError(
-                f"no folder of images ({source}); name it with --images-dir, or give --no-images to go without"
-            )
-        rows = np.flatnonzero((posts["source"] == source).to_numpy())
-        if not images.is_dir():  # an archive: its images lie flat where they are unpacked
-            posts.loc[rows, "image"] = _flat_names(posts["image"].iloc[rows], images).to_numpy()
-        root, refused = place_images(source, images, posts["image"].iloc[rows].tolist(), folder, reporter)
-        draft.warnings += [f"{images.name}: {num:,} members refused: {reason}" for reason, num in refused.items()]
-        draft.images[source] = root
-        title = f"checking images of {source}" if len(imported.images) > 1 else "checking images"
-        found = check_all(
-            posts["image"].iloc[rows].tolist(), root.resolve(), level=level, folder=folder, title=title, reporter=reporter
-        )
-        for name, values in zip((digests, perceptual, problems), zip(*found, strict=True), strict=True):
-            name[rows] = np.array(values, object)
-    draft.posts = posts.assign(image_hash=digests.astype(str), image_problem=problems.astype(str))
-    draft.perceptual = perceptual.tolist() if level != "header" else None
-    draft.image_problems = {reason: num for reason, num in Counter(problems).most_common() if reason}
-    bad = problems != ""
-    draft.note_problems(bad, [f"image: {reason}" for reason in problems[bad]])
-    if bad.all():
-        root = next(root for root in draft.images.values() if root is not None)
-        raise EngageError(
-            f"no image in {root} can be opened: {_join(draft.image_problems)} (the first post wants "
-            f"'{posts['image'].iloc[0]}'); check --images-dir, or give --no-images to go without"
-        )
-
-
-def _flat_names(paths: pd.Series, archive: Path) -> pd.Series:
-    """Return the paths without their folders; raise EngageError where that makes two different paths one."""
-    names = paths.str.replace(r"^.*/", "", regex=True)
-    distinct = pd.DataFrame({"path": paths, "name": names}).drop_duplicates()
-    again = distinct[distinct["name"].duplicated(keep=False)]
-    if len(again):
-        first, second = again.sort_values("name")["path"].iloc[:2]
-        raise EngageError(
-            f"{archive}: posts name '{first}' and '{second}', which would be one file where images are unpacked; "
-            "unpack the archive and name its folder"
-        )
-    return names
-
-
 def _fit_targets(draft: Draft, config: PrepareConfig, name: str) -> tuple[dict[str, Target], dict[str, str]]:
     numbers = draft.posts.select_dtypes("number")  # all that a formula may look at
     fit_rows = numbers if config.fit_target_on == "all" else numbers[(draft.posts["split"] == "train").to_numpy()]
+    fit_rows = fit_rows.drop(columns=[c for c in KNOWN_AFTER if c in fit_rows and fit_rows[c].isna().all()])
     targets: dict[str, Target] = {}
     unavailable: dict[str, str] = {}
     for target in TARGETS:

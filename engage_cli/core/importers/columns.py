@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,16 @@ import pandas as pd
 
 from engage_cli.core.cells import clean_text, parse_counters, parse_dates, parse_scores
 from engage_cli.core.errors import EngageError, WrongCallError
-from engage_cli.core.posts import ALL_COUNTERS, CONTENT_COLUMNS, KNOWN_AFTER, OWN, SCORE, TEXT_COLUMNS
+from engage_cli.core.posts import (
+    ALL_COUNTERS,
+    CONTENT_COLUMNS,
+    COUNTER_ALIASES,
+    KNOWN_AFTER,
+    OWN,
+    SCORE,
+    TEXT_COLUMNS,
+    plain_name,
+)
 
 COLUMNS = (*CONTENT_COLUMNS, *KNOWN_AFTER)
 # Compared without case and punctuation: viewCount, view_count and "View count" are one.
@@ -24,14 +32,7 @@ ALIASES = {
     "description": ("desc", "body", "text", "summary"),
     "author": ("authorid", "user", "userid", "username", "channel", "channelid", "creator"),
     "posted_at": ("publishedat", "postedat", "createdat", "date", "timestamp", "postdate", "publishdate", "uploaddate"),
-    "views": ("viewcount", "viewnumber", "viewscount", "playcount", "plays", "impressions"),
-    "likes": ("likecount", "likescount", "thumbupnumber", "thumbups", "hearts"),
-    "comments": ("commentcount", "commentnumber", "commentscount", "numcomments", "replies"),
-    "shares": ("sharecount", "sharenumber", "sharescount", "retweets", "reposts"),
-    "favorites": ("favoritecount", "favoritenumber", "favourites", "favorite", "bookmarks", "saves"),
-    "coins": ("coinnumber", "coincount"),
-    "barrages": ("barragenumber", "barragecount", "danmaku"),
-    "dislikes": ("dislikecount", "dislikenumber"),
+    **COUNTER_ALIASES,
 }
 NUMERIC_SHARE = 0.95  # of a kept column's cells that are numbers, for it to be one of numbers
 MOST_UNUSABLE_DATES = 0.5
@@ -46,9 +47,11 @@ def match_columns(columns: Sequence[str], mapping: Mapping[str, str], path: Path
             raise WrongCallError(f"--map {ours}={theirs}: {path} has no column '{theirs}'; it has: {', '.join(columns)}")
     found = dict(mapping)
     taken = set(mapping.values())
-    plain = {_plain(column): column for column in reversed(columns)}
+    if len(taken) < len(mapping):
+        raise WrongCallError("--map names one column of the table twice; each can be one thing only")
+    plain = {plain_name(column): column for column in reversed(columns)}
     # Equal names of all columns before any alias: a column `text` may be nobody's description.
-    for names in ((lambda ours: (_plain(ours),)), (lambda ours: ALIASES.get(ours, ()))):
+    for names in ((lambda ours: (plain_name(ours),)), (lambda ours: ALIASES.get(ours, ()))):
         for ours in COLUMNS:
             if ours == SCORE:
                 continue  # by --map alone: a column of that name may be anything
@@ -85,13 +88,18 @@ class Typed:
             elif ours == "posted_at":
                 posts[ours] = self._dates(raw[theirs], theirs)
         for theirs in keep:
-            posts[OWN + theirs] = _own_column(raw[theirs])
+            posts[OWN + theirs] = self._own_column(raw[theirs], theirs)
         self.posts = pd.DataFrame(posts, index=raw.index)
         self.posts["id"] = self._ids
         for column in TEXT_COLUMNS:
             if column not in self.posts:
                 self.posts[column] = ""
         self.posts["source_row"] = np.arange(1, len(raw) + 1)
+        outcomes = [ours for ours in KNOWN_AFTER if ours in self.posts]
+        empty = [ours for ours in outcomes if self.posts[ours].isna().all()]
+        if len(empty) < len(outcomes):
+            self.notes += [f"column '{found[ours]}' has no usable cell and counts as absent" for ours in empty]
+            self.posts = self.posts.drop(columns=empty)
 
     @property
     def problems(self) -> pd.DataFrame:
@@ -101,7 +109,9 @@ class Typed:
 
     def _make_ids(self, posts: dict[str, Any], found: Mapping[str, str], num: int) -> pd.Series:
         if "id" not in posts:
-            self.notes.append(f"{self._path.name} has no id column; posts are called row1, row2, ...")
+            self.notes.append(
+                f"{self._path.name} has no id column; posts are called row1, row2, ..., and their order decides the split"
+            )
             return pd.Series([f"row{number + 1}" for number in range(num)], dtype=str)
         ids = posts["id"]
         empty = np.flatnonzero((ids == "").to_numpy())
@@ -124,7 +134,7 @@ class Typed:
             row = int(np.flatnonzero(dates.unusable)[0])
             raise EngageError(
                 f"{self._path}, column '{theirs}', row {row + 1}: '{str(column.iloc[row])[:40]}' is no date, like "
-                f"{num:,} of {filled:,} cells; write YYYY-MM-DD or unix seconds, or map another column"
+                f"{num:,} of {filled:,} cells; write YYYY-MM-DD or unix seconds, or leave cells empty"
             )
         self._note(column, theirs, dates.unusable, "are no date and count as missing")
         self._note(column, theirs, dates.future, "are dates in the future and count as missing")
@@ -132,26 +142,22 @@ class Typed:
             self.notes.append(f"column '{theirs}': {dates.note}")
         return dates.values
 
+    def _own_column(self, column: pd.Series, theirs: str) -> np.ndarray | pd.Series:
+        """A kept column is one of numbers where nearly all its cells are numbers, else one of categories."""
+        values, unusable = parse_scores(column)
+        num_numbers = int(np.isfinite(values).sum())
+        if num_numbers and num_numbers >= NUMERIC_SHARE * (num_numbers + int(unusable.sum())):
+            self._note(column, theirs, unusable, "are no number and count as missing")
+            return values
+        return clean_text(column)
+
     def _note(self, column: pd.Series, theirs: str, mask: np.ndarray, what: str) -> None:
         rows = np.flatnonzero(mask)
         if not rows.size:
             return
-        cells = column.iloc[rows].astype(str).str.slice(0, 60)
+        cells = column.iloc[rows].astype(str).str.slice(0, 60).str.replace(r"\s+", " ", regex=True)
         self.notes.append(
             f"column '{theirs}': {rows.size:,} cells {what} (first in row {rows[0] + 1}: '{cells.iloc[0][:40]}')"
         )
         problems = [f"{theirs}: '{cell}': cells like it {what}" for cell in cells]
         self._problems.append(pd.DataFrame({"row": rows + 1, "id": self._ids.iloc[rows].to_numpy(), "problem": problems}))
-
-
-def _own_column(column: pd.Series) -> np.ndarray | pd.Series:
-    """A kept column is one of numbers where nearly all its cells are numbers, else one of categories."""
-    values, unusable = parse_scores(column)
-    num_numbers = int(np.isfinite(values).sum())
-    if num_numbers and num_numbers >= NUMERIC_SHARE * (num_numbers + int(unusable.sum())):
-        return values
-    return clean_text(column)
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", str(name).lower())

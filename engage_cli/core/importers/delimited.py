@@ -10,7 +10,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +18,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
+from engage_cli.core.cells import parse_counters
 from engage_cli.core.errors import EngageError
+from engage_cli.core.posts import KNOWN_AFTER
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 HEAD_BYTES = 1 << 16
 BLOCK_BYTES = 1 << 26  # a row must fit into a block
+MANY_FIELDS = 4
+_EXCEL_HINT = re.compile(rb"sep=([,;\t|])\n", re.IGNORECASE)
 
 
 def read_delimited(path: Path, usual: str) -> tuple[pd.DataFrame, list[str]]:
@@ -30,21 +34,59 @@ def read_delimited(path: Path, usual: str) -> tuple[pd.DataFrame, list[str]]:
     data, notes = _read_utf8(path)
     if data.isspace():
         raise EngageError(f"{path} is empty")
+    if found := _EXCEL_HINT.match(data):  # Excel's own first line, "sep=;"
+        data, usual = data[found.end() :], found[1].decode()
     names, delimiter = _read_header(data, usual)
     if delimiter != usual:
         notes.append(f"{path.name} is divided by {DELIMITERS[delimiter]} and was read so")
     again = [name for number, name in enumerate(names) if name in names[:number]]
     if again:
         raise EngageError(f"{path}: two columns are called '{again[0]}'; rename one")
+    if any("\n" in name for name in names):
+        raise EngageError(f"{path}: the header holds a line break; a quote there is opened and not closed")
     table = _parse(data, names, delimiter, path)
     if len(table) and _ends_inside_a_quote(data, str(table.iloc[-1, -1])):
         raise EngageError(f"{path}, row {len(table)}: a quote is opened and never closed")
+    _check_quotes(table, data, path)
     return table, notes
 
 
-def check_swallowed_rows(raw: pd.DataFrame, id_column: str | None, counter: str, path: Path) -> None:
-    """Raise EngageError where a cell holds lines that are rows themselves: a quote there was not closed in time."""
+def _check_quotes(table: pd.DataFrame, data: bytes, path: Path) -> None:
+    """Raise EngageError where a quote is not closed, so that its cell runs into the rows that follow.
+
+    A cell of several lines must stand in the file in quotes, its own quotes doubled. Where it does not, something
+    follows the quote that closes it: it was meant to close elsewhere.
+    """
+    for column in table.columns:
+        cells = table[column]
+        place = 0
+        several = cells.str.contains("\n", regex=False)
+        for row, cell in zip(np.flatnonzero(several), cells[several], strict=True):
+            quoted = b'"' + cell.replace('"', '""').encode() + b'"'
+            place = data.find(quoted, place)
+            if place < 0:
+                raise EngageError(
+                    f"{path}, row {row + 1}: the cell of '{column}' runs into the next rows, as '{cell[:40]}'; "
+                    "a quote there is opened and not closed, or not doubled"
+                )
+
+
+def check_swallowed_rows(raw: pd.DataFrame, found: Mapping[str, str], path: Path) -> list[str]:
+    """Look for cells that hold lines which are rows themselves, where a quote is closed only by one of a later row.
+
+    A line is a row where it has the header's fields, an id, and in each counter's place a number or nothing. With four
+    fields or more that is no chance: EngageError. With fewer it may be prose: a warning.
+    """
     names = list(raw.columns)
+    counters = [names.index(theirs) for ours, theirs in found.items() if ours in KNOWN_AFTER]
+    id_place = names.index(found["id"]) if "id" in found else None
+
+    def is_row(fields: list[str]) -> bool:
+        cells = [fields[place].strip().strip('"') for place in counters]
+        values, unusable = parse_counters(pd.Series(cells))
+        has_id = id_place is None or bool(fields[id_place].strip())
+        return has_id and not unusable.any() and (bool(np.isfinite(values).any()) or len(names) >= MANY_FIELDS)
+
     for column in names:
         cells = raw[column]
         cells = cells[cells.str.contains("\n", regex=False)]
@@ -52,19 +94,14 @@ def check_swallowed_rows(raw: pd.DataFrame, id_column: str | None, counter: str,
         for row, cell in cells[longest >= len(names) - 1].items():
             for line in cell.split("\n")[1:]:
                 for delimiter in DELIMITERS:
-                    if line.count(delimiter) == len(names) - 1 > 1 and _is_row(
-                        line.split(delimiter), names, id_column, counter
-                    ):
-                        raise EngageError(
-                            f"{path}, row {row + 1}: the cell of '{column}' holds whole rows, as '{line[:40]}'; "
-                            "a quote there is opened and not closed"
-                        )
-
-
-def _is_row(fields: Sequence[str], names: Sequence[str], id_column: str | None, counter: str) -> bool:
-    number = fields[names.index(counter)].strip().strip('"')
-    has_id = id_column is None or bool(fields[names.index(id_column)].strip())
-    return has_id and number.replace(".", "", 1).isdigit()
+                    fields = line.split(delimiter)
+                    if len(fields) == len(names) > 1 and is_row(fields):
+                        where = f"{path}, row {row + 1}: the cell of '{column}' holds whole rows"
+                        words = f"{where}, as '{line[:40]}'; a quote there "
+                        if len(names) >= MANY_FIELDS:
+                            raise EngageError(words + "is opened and not closed")
+                        return [words + "may be opened and not closed"]
+    return []
 
 
 def _read_utf8(path: Path) -> tuple[bytes, list[str]]:
@@ -141,6 +178,10 @@ def _parse(data: bytes, names: list[str], delimiter: str, path: Path) -> pd.Data
                 f"{row.expected_columns}: '{row.text.strip().splitlines()[0][:40]}'{hint}"
             ) from None
         _raise_for_encoding(data, path)
+        if "straddling" in str(error):
+            raise EngageError(
+                f"{path}: a row is longer than {BLOCK_BYTES >> 20} MiB; a quote there is opened and never closed"
+            ) from None
         raise EngageError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
     raise AssertionError("the table parses on one thread and not on several")
 

@@ -7,12 +7,11 @@ import re
 from fnmatch import fnmatch
 from pathlib import Path
 
-from engage_cli.core.archives import is_archive
+from engage_cli.core.archives import UNREADABLE_ARCHIVES, is_archive
 from engage_cli.core.errors import EngageError
 
 IMAGE_FOLDER = re.compile(r"(^|[ _-])(covers?|images?)$", re.IGNORECASE)
 IMAGE_ARCHIVE = re.compile(r"(^|[ _-])(covers?|images?)[ ._-]", re.IGNORECASE)
-UNREADABLE_ARCHIVES = {".7z": "7z x {name} -ocover", ".rar": "unrar x {name} cover/"}
 MOST_SUBFOLDERS = 1000  # a folder with more is one of images by user, and holds no table
 
 
@@ -21,7 +20,8 @@ class Tree:
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
-            raise EngageError(f"no such folder: {folder}")
+            is_file = folder.exists()
+            raise EngageError(f"{folder} is a file; name its folder" if is_file else f"no such folder: {folder}")
         self.folder = folder
         self.files: list[Path] = []
         self.image_folders: list[Path] = []
@@ -51,20 +51,14 @@ class Tree:
         return paths[0]
 
     def images(self) -> Path | None:
-        """Return the folder of images, or the archive of one; None where there is neither."""
+        """Return the folder of images, or the archive of one, readable or not; None where there is neither."""
         if self.image_folders:
             return self.image_folders[0]
         packed = [path for path in self.files if IMAGE_ARCHIVE.search(path.name)]
         for path in packed:
             if is_archive(path):
                 return path
-        for path in packed:
-            if command := UNREADABLE_ARCHIVES.get(path.suffix.lower()):
-                raise EngageError(
-                    f"the images are still packed in {path}: unpack them, as with "
-                    f"`cd {path.parent} && {command.format(name=path.name)}`, and try again"
-                )
-        return None
+        return next((path for path in packed if path.suffix.lower() in UNREADABLE_ARCHIVES), None)
 
 
 def listing(folder: Path) -> str:

@@ -5,6 +5,7 @@ Ni et al. 2023, "A Content-Driven Micro-Video Recommendation Dataset at Scale", 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -44,6 +45,8 @@ def read_microlens(folder: Path) -> Import:
         )
     if tree.find(CATEGORIES):
         categories, _ = _read_pairs(tree.one(CATEGORIES))
+        if lost := int((~categories.index.isin(counters["id"])).sum()):
+            notes.append(f"{CATEGORIES}: {lost:,} of {len(categories):,} items have no counters and are left out")
         raw["tags"] = raw["id"].map(categories).fillna("")
         found["tags"] = CATEGORIES
     typed = Typed(raw, {ours: ours for ours in ("id", "title", "tags", "likes", "views") if ours in raw}, counters_path)
@@ -80,9 +83,16 @@ def _read_counters(path: Path) -> pd.DataFrame:
 def _read_pairs(path: Path) -> tuple[pd.Series, int]:
     """Read `item,text` lines, split at the first comma alone: titles hold commas and no quotes around them."""
     pairs: dict[str, str] = {}
-    for number, line in enumerate(read_text(path).replace("\r\n", "\n").split("\n"), start=1):
+    lines = read_text(path).replace("\r\n", "\n").split("\n")
+    number = 0
+    while number < len(lines):
+        line, number = lines[number], number + 1
         if not line.strip():
             continue
+        # A title in quotes may run over several lines, as long as none of those is an item of its own.
+        opens = line.partition(",")[2].lstrip().startswith('"')
+        while opens and line.count('"') % 2 and number < len(lines) and not re.match(r"\d+,", lines[number]):
+            line, number = f"{line}\n{lines[number]}", number + 1
         item, comma, text = line.partition(",")
         item = item.strip()
         if not comma:

@@ -50,7 +50,7 @@ def read_pixelrec(folder: Path) -> Import:
     if missing:
         raise EngageError(f"{path} lacks the column '{missing[0]}'; it has: {', '.join(map(str, raw.columns))}")
     found = {ours: theirs for ours, theirs in COLUMNS.items() if theirs in raw.columns}
-    check_swallowed_rows(raw, "item_id", "view_number", path)
+    notes += check_swallowed_rows(raw, found, path)
     typed = Typed(raw, found, path)
     typed.posts["image"] = typed.posts["id"] + ".jpg"
     return Import(

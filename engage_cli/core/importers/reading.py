@@ -9,28 +9,31 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from engage_cli.core.cells import sound_text
 from engage_cli.core.errors import EngageError
 from engage_cli.core.importers.delimited import read_delimited
 
 SUFFIXES = {".csv": ",", ".tsv": "\t", ".jsonl": "", ".parquet": ""}
+MOST_EXACT = 2.0**53  # floats beyond it are not all the whole numbers
 
 
 def read_frame(path: Path) -> tuple[pd.DataFrame, list[str]]:
     """Read a .csv, .tsv, .jsonl or .parquet; return it and notes on what was mended."""
     suffix = path.suffix.lower()
     notes: list[str] = []
+    if path.is_dir():
+        raise EngageError(f"{path} is a folder; name the table in it")
+    if not path.is_file():
+        raise EngageError(f"no such table: {path}")
     if suffix in (".csv", ".tsv"):
         raw, notes = read_delimited(path, SUFFIXES[suffix])
     elif suffix == ".jsonl":
-        raw = frame_of_records(_read_jsonl(path))
+        raw = frame_of_records(_read_jsonl(path), path)
     elif suffix == ".parquet":
-        try:
-            raw = pd.read_parquet(path)
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise EngageError(f"{path} cannot be read as parquet: {str(error).splitlines()[0]}") from None
-        raw = pd.DataFrame({str(name): _as_text(raw[name]) for name in raw.columns})
+        raw = _read_parquet(path)
     else:
         raise EngageError(f"{path}: unknown kind of table '{suffix}'; there are: {', '.join(SUFFIXES)}")
     if raw.empty:
@@ -38,11 +41,15 @@ def read_frame(path: Path) -> tuple[pd.DataFrame, list[str]]:
     return raw, notes
 
 
-def frame_of_records(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
+def frame_of_records(records: Iterable[dict[str, Any]], path: Path) -> pd.DataFrame:
     """Make a table of JSON objects: null is empty, a list is its items divided by bars."""
     rows = list(records)
     names = dict.fromkeys(name for row in rows for name in row)
-    return pd.DataFrame({name: pd.Series([_cell_text(row.get(name)) for row in rows], dtype=str) for name in names})
+    try:
+        columns = {sound_text(name): [_cell_text(row.get(name)) for row in rows] for name in names}
+    except RecursionError:
+        raise EngageError(f"{path}: a value is nested too deep") from None
+    return pd.DataFrame({name: pd.Series(cells, dtype=str) for name, cells in columns.items()})
 
 
 def read_text(path: Path) -> str:
@@ -55,35 +62,67 @@ def read_text(path: Path) -> str:
         raise EngageError(f"{path}, line {line}: not UTF-8; save the file as UTF-8 and try again") from None
 
 
+def read_json_text(text: str, where: str) -> Any:
+    """Parse JSON; raise EngageError, with where it stands, for what is none or beyond all measure."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise EngageError(f"{where}: no JSON ({error.msg})") from None
+    except RecursionError:
+        raise EngageError(f"{where}: nested too deep") from None
+    except ValueError:
+        raise EngageError(f"{where}: a number of thousands of digits") from None
+
+
 def _read_jsonl(path: Path) -> list[dict[str, Any]]:
     records = []
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
-        try:
-            record = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deep"
-            raise EngageError(f"{path}, line {number}: no JSON ({reason})") from None
+        record = read_json_text(line, f"{path}, line {number}")
         if not isinstance(record, dict):
             raise EngageError(f"{path}, line {number}: a JSON object is expected")
         records.append(record)
     return records
 
 
-def _as_text(column: pd.Series) -> pd.Series:
-    if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
-        column = column.astype("Int64")  # an id that was read as 17.0 is 17
-    return pd.Series([_cell_text(cell) for cell in column.astype(object)], index=column.index, dtype=str)
+def _read_parquet(path: Path) -> pd.DataFrame:
+    """Read without pandas: its metadata would hide an index, and integers with nulls would go through floats."""
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise EngageError(f"{path} cannot be read as parquet: {str(error).splitlines()[0]}") from None
+    again = [name for number, name in enumerate(table.column_names) if name in table.column_names[:number]]
+    if again:
+        raise EngageError(f"{path}: two columns are called '{again[0]}'; rename one")
+    return pd.DataFrame({name: _arrow_text(table[name]) for name in table.column_names})
+
+
+def _arrow_text(column: pa.ChunkedArray) -> pd.Series:
+    kind = column.type
+    if pa.types.is_floating(kind):
+        whole = pc.all(pc.or_kleene(pc.equal(column, pc.floor(column)), pc.is_nan(column))).as_py()
+        largest = pc.max(pc.abs(column)).as_py()
+        if whole and (largest is None or abs(largest) < MOST_EXACT):  # an id that was read as 17.0 is 17
+            column = pc.cast(pc.if_else(pc.is_nan(column), None, column), pa.int64())
+    if pa.types.is_primitive(column.type) and not pa.types.is_temporal(column.type):
+        column = pc.cast(column, pa.string())
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return pc.fill_null(column, "").to_pandas().astype(str)
+    return pd.Series([_cell_text(cell) for cell in column.to_pylist()], dtype=str)
 
 
 def _cell_text(cell: Any) -> str:
     if isinstance(cell, str):
         return sound_text(cell) if not cell.isascii() else cell
-    if hasattr(cell, "__len__") and not isinstance(cell, (dict, bytes)):
-        return "|".join(_cell_text(item) for item in cell)
-    if cell is None or cell is pd.NaT or cell is pd.NA or cell != cell:
+    if cell is None or cell != cell:
         return ""
+    if isinstance(cell, bytes):
+        return cell.decode("utf-8", "replace")
+    if isinstance(cell, float) and cell.is_integer() and abs(cell) < MOST_EXACT:
+        return str(int(cell))
     if isinstance(cell, dict):
-        return json.dumps(cell, ensure_ascii=False)
+        return sound_text(json.dumps(cell, ensure_ascii=False, default=str))
+    if isinstance(cell, (list, tuple)):
+        return "|".join(_cell_text(item) for item in cell)
     return str(cell)

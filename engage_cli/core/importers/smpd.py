@@ -6,10 +6,8 @@ first releases and of 2020 are known.
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -18,7 +16,7 @@ from engage_cli.core.errors import EngageError
 from engage_cli.core.importers import Import
 from engage_cli.core.importers.columns import Typed
 from engage_cli.core.importers.layout import Tree
-from engage_cli.core.importers.reading import frame_of_records, read_text
+from engage_cli.core.importers.reading import frame_of_records, read_json_text, read_text
 from engage_cli.core.posts import OWN
 
 PATHS = ("train_img_filepath.txt", "train_img.txt")
@@ -50,8 +48,8 @@ def read_smpd(folder: Path) -> Import:
     if len(paths) != len(labels):
         raise EngageError(f"{paths_file} has {len(paths):,} rows and {labels_file} {len(labels):,}; they must be aligned")
     users, posts = _parse_paths(paths, paths_file)
-    raw = pd.DataFrame({"id": posts, "author": users, "image": paths, "score": labels}, dtype=str)
     found = {"id": "Pid", "author": "Uid", "image": paths_file.name, "score": labels_file.name}
+    raw = pd.DataFrame(dict(zip(found.values(), (posts, users, paths, labels), strict=True)), dtype=str)
     notes = []
     for names, fields in RECORDS.items():
         if not tree.find(*names):
@@ -63,10 +61,11 @@ def read_smpd(folder: Path) -> Import:
         records = _read_records(path, len(raw), posts)
         for theirs, ours in fields.items():
             if theirs in records:
-                raw[ours] = records[theirs].mask(records[theirs].str.strip().str.lower().isin(NOTHING), "")
+                raw[theirs] = records[theirs].mask(records[theirs].str.strip().str.lower().isin(NOTHING), "")
                 found[OWN + ours if ours in OWN_FIELDS else ours] = theirs
-    keep = [ours for ours in OWN_FIELDS if ours in raw]
-    typed = Typed(raw, {ours: ours for ours in raw.columns if ours not in OWN_FIELDS}, paths_file, keep)
+    keep = [theirs for ours, theirs in found.items() if ours.startswith(OWN)]
+    typed = Typed(raw, {ours: theirs for ours, theirs in found.items() if not ours.startswith(OWN)}, folder, keep)
+    typed.posts.columns = [column.lower() if column.startswith(OWN) else column for column in typed.posts.columns]
     return Import(
         posts=typed.posts,
         source="smpd",
@@ -99,15 +98,12 @@ def _parse_paths(paths: list[str], file: Path) -> tuple[list[str], list[str]]:
 
 def _read_records(path: Path, num: int, posts: list[str]) -> pd.DataFrame:
     """Return the records as text; raise EngageError where they are not aligned with the paths."""
-    try:
-        records: Any = json.loads(read_text(path))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise EngageError(f"{path}: no JSON ({error})") from None
+    records = read_json_text(read_text(path), str(path))
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise EngageError(f"{path}: a list of JSON objects is expected")
     if len(records) != num:
         raise EngageError(f"{path} has {len(records):,} records where the paths have {num:,} rows; they must be aligned")
-    frame = frame_of_records(records)
+    frame = frame_of_records(records, path)
     if "Pid" in frame:
         wrong = frame["Pid"].str.strip() != pd.Series(posts, dtype=str)
         if wrong.any():

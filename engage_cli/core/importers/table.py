@@ -12,7 +12,7 @@ from engage_cli.core.importers import Import
 from engage_cli.core.importers.columns import Typed, match_columns
 from engage_cli.core.importers.delimited import check_swallowed_rows
 from engage_cli.core.importers.reading import read_frame
-from engage_cli.core.posts import KNOWN_AFTER
+from engage_cli.core.posts import GIVEN_PART, KNOWN_AFTER, is_counter_name
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif", ".tif", ".tiff")
 
@@ -23,14 +23,14 @@ def read_table(
     images_dir: Path | None = None,
     mapping: Mapping[str, str] | None = None,
     keep: Sequence[str] = (),
+    split_column: str = "",
 ) -> Import:
     """Read posts from one file.
 
     `mapping` is our column -> the file's column and wins over what is found by name; `keep` names columns of the
-    file that the user declares known before publication. `images_dir` may be an archive.
+    file that the user declares known before publication; `split_column` has the part of each post. `images_dir` may be
+    an archive.
     """
-    if not path.is_file():
-        raise EngageError(f"no such table: {path}")
     if images_dir is not None and not images_dir.exists():
         raise EngageError(f"no such image folder: {images_dir}")
     raw, notes = read_frame(path)
@@ -38,14 +38,21 @@ def read_table(
     for column in keep:
         if column not in raw.columns:
             raise WrongCallError(f"--keep {column}: {path} has no such column; it has: {', '.join(raw.columns)}")
-        if ours := next((ours for ours, theirs in found.items() if theirs == column), None):
-            when = "known only after publication" if ours in KNOWN_AFTER else "kept anyway"
-            raise WrongCallError(f"--keep {column}: {path} has it as '{ours}', which is {when}")
+        ours = next((ours for ours, theirs in found.items() if theirs == column), None)
+        if ours in KNOWN_AFTER or is_counter_name(column):
+            raise WrongCallError(f"--keep {column}: that is a counter, known only after publication")
+        if ours is not None:
+            raise WrongCallError(f"--keep {column}: {path} has it as '{ours}', which is kept anyway")
+    if split_column and split_column not in raw.columns:
+        raise WrongCallError(
+            f"--split-from {split_column}: no such file, and {path} has no such column; it has: {', '.join(raw.columns)}"
+        )
     if path.suffix.lower() in (".csv", ".tsv"):
-        counter = next(theirs for ours, theirs in found.items() if ours in KNOWN_AFTER)
-        check_swallowed_rows(raw, found.get("id"), counter, path)
+        notes += check_swallowed_rows(raw, found, path)
     typed = Typed(raw, found, path, keep)
     posts = typed.posts
+    if split_column:
+        posts[GIVEN_PART] = raw[split_column].str.strip()
     if images_dir is not None and images_dir.is_dir():
         posts["image"] = find_images(posts, images_dir)
     elif "image" not in posts:
@@ -55,7 +62,7 @@ def read_table(
         source=path.name,
         images=images_dir,
         found=found,
-        unused=tuple(column for column in raw.columns if column not in (*found.values(), *keep)),
+        unused=tuple(column for column in raw.columns if column not in (*found.values(), *keep, split_column)),
         warnings=(*notes, *typed.notes),
         problems=typed.problems,
     )
@@ -65,5 +72,8 @@ def find_images(posts: pd.DataFrame, images_dir: Path) -> list[str]:
     """Return each post's image, relative to the folder: its `image` column as it stands, or the file named by its id."""
     if "image" in posts:
         return [str(name) for name in posts["image"]]
-    names = {entry.name for entry in images_dir.iterdir()}
-    return [next((id + suffix for suffix in IMAGE_SUFFIXES if id + suffix in names), id + ".jpg") for id in posts["id"]]
+    by_stem: dict[str, str] = {}
+    for entry in sorted(images_dir.iterdir(), key=lambda path: path.name):
+        if entry.suffix.lower() in IMAGE_SUFFIXES:
+            by_stem.setdefault(entry.stem, entry.name)
+    return [by_stem.get(id, id + ".jpg") for id in posts["id"]]
