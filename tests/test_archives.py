@@ -63,14 +63,36 @@ def test_a_damaged_archive_is_a_sentence_and_what_was_whole_stays(kind: str, tmp
     members = {f"{n}.jpg": os.urandom(40_000) for n in range(20)}
     archive = write_archive(tmp_path / kind, members)
     data = archive.read_bytes()
-    archive.write_bytes(data[: len(data) // 2])
-    with pytest.raises(EngageError, match=r"cover\.\S+ is damaged or encrypted after \d+ images"):
+    middle = len(data) // 2  # a .tar.gz that ends there; a .zip whose tenth member is not what its checksum says
+    archive.write_bytes(data[:middle] if kind.endswith("gz") else data[:middle] + b"damage" + data[middle + 6 :])
+    with pytest.raises(EngageError, match=r"cover\.\S+ is damaged or encrypted after [89]|1\d images"):
         unpack(archive, list(members), tmp_path / "covers", lambda: None)
-    for path in (tmp_path / "covers").iterdir():
+    left = list((tmp_path / "covers").iterdir())
+    assert len(left) > 5
+    for path in left:
         assert path.read_bytes() == members[path.name]  # nothing half-written
     archive.write_bytes(data)
     unpack(archive, list(members), tmp_path / "covers", lambda: None)
     assert files_below(tmp_path / "covers") == {*members, ".unpacked.json"}
+
+
+def test_a_kill_in_the_middle_leaves_no_half_file_and_the_next_call_tidies_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = write_archive(tmp_path / "cover.zip", {name: encoded(picture(1)) for name in NAMES})
+    folder = tmp_path / "covers"
+
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", kill)  # after the bytes are written, before the name is theirs
+        with pytest.raises(KeyboardInterrupt):
+            unpack(archive, NAMES, folder, lambda: None)
+    assert files_below(folder) == set()
+    (folder / ".a.jpg.123.tmp").write_bytes(b"half")
+    unpack(archive, NAMES, folder, lambda: None)
+    assert files_below(folder) == {*NAMES, ".unpacked.json"}
 
 
 def test_what_is_unpacked_is_not_unpacked_again(tmp_path: Path) -> None:
@@ -80,12 +102,20 @@ def test_what_is_unpacked_is_not_unpacked_again(tmp_path: Path) -> None:
     written: list[None] = []
     assert unpack(archive, NAMES, tmp_path / "covers", lambda: written.append(None)) == {"path leaves the archive": 4}
     assert (written, (tmp_path / "covers" / "a.jpg").stat().st_mtime_ns) == ([], before)
+    # As many other names are other names.
+    unpack(archive, ["a.jpg", "unwanted.exe"], tmp_path / "covers", lambda: written.append(None))
+    assert (tmp_path / "covers" / "unwanted.exe").exists()
+    assert len(written) == 2
 
 
 def test_two_files_of_one_name_are_never_confused(tmp_path: Path) -> None:
     archive = write_archive(tmp_path / "x.zip", {"a/1.jpg": encoded(picture(1)), "b/1.jpg": encoded(picture(2))})
     assert unpack(archive, ["1.jpg"], tmp_path / "covers", lambda: None) == {"a second file of the same name": 1}
     assert (tmp_path / "covers" / "1.jpg").read_bytes() == encoded(picture(1))
+    assert unpack(archive, ["b/1.jpg"], tmp_path / "other", lambda: None) == {}
+    assert (tmp_path / "other" / "1.jpg").read_bytes() == encoded(picture(2))  # the one that was asked for
+    assert unpack(archive, ["deep/b/1.jpg"], tmp_path / "third", lambda: None) == {}
+    assert (tmp_path / "third" / "1.jpg").read_bytes() == encoded(picture(2))
     images = lambda n: f"{'ab'[n % 2]}/{n // 2}.jpg"  # noqa: E731
     table = write_table(tmp_path / "posts.csv", 40, image=images)
     result = engage("prepare", "--table", table, "--images-dir", archive, "--data", tmp_path / "data")

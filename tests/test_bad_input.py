@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -49,6 +51,21 @@ BROKEN = [
         'p4,5,"open,2021-01-01\np5,6,t,2021-01-01\np6,7,t",2021-01-01\n',
         "row 5: the cell of 'title' holds whole rows",
     ),
+    (
+        "quote closed by the quoted cell of the next row",
+        'p4,5,"open,2021-01-01\np5,6,"t",2021-01-01\n',
+        "row 5: the cell of 'title' runs into the next rows, as 'open,2021-01-01",
+    ),
+    (
+        "quote closed later, over a counter that is shortened",
+        'p4,5,"open,2021-01-01\np5,1.2K,t,2021-01-01\np6,7,t",2021-01-01\n',
+        "row 5: the cell of 'title' holds whole rows, as 'p5,1.2K,t,2021-01-01'",
+    ),
+    (
+        "quote closed later, over an empty counter",
+        'p4,5,"open,2021-01-01\np5,,t,2021-01-01\np6,7,t",2021-01-01\n',
+        "row 5: the cell of 'title' holds whole rows, as 'p5,,t,2021-01-01'",
+    ),
     ("no id", ",5,t,2021-01-01\n", "posts.csv, row 5: the id (column 'id') is empty"),
     (
         "id of another post",
@@ -68,6 +85,16 @@ def test_a_row_that_cannot_be_read_stops_with_its_number(name: str, cells: str, 
     assert not (tmp_path / "data").exists()
 
 
+def test_rows_that_may_be_prose_are_a_warning(tmp_path: Path) -> None:
+    """With few columns a line like "eggs,6" is no proof; but it is said."""
+    rows = [f"title {n * 17 % 41},{n}\n" for n in range(NUM)]
+    rows[4] = '"my recipe\neggs,6\nmilk",7\n'
+    (tmp_path / "posts.csv").write_text("title,views\n" + "".join(rows))
+    found = prepare(tmp_path / "posts.csv")
+    assert found["rows"]["kept"] == NUM
+    assert any("row 5: the cell of 'title' holds whole rows, as 'eggs,6'" in warning for warning in found["warnings"])
+
+
 def test_a_quote_open_at_the_end_of_the_file(tmp_path: Path) -> None:
     for last in ('p39,5,"open', 'p39,5,t,"', 'p39,5,t,"say ""hi""\n'):
         path = table(tmp_path, NUM, last)
@@ -85,11 +112,19 @@ CELLS = [
     ("views", "many", np.nan, "(first in row 5: 'many')"),
     ("views", "0,5", np.nan, "(first in row 5: '0,5')"),
     ("views", "n/a", np.nan, ""),
+    ("views", "1e308", np.nan, "1 cells are no counter and count as missing (first in row 5: '1e308')"),
+    ("views", "99999999999999999999999999", np.nan, "(first in row 5: '99999999999999999999999999')"),
     ("views", "3.5", 3.5, "1 cells are fractional and stay as they are (first in row 5: '3.5')"),
     ("views", "1,234", 1234.0, ""),
     ("views", "1.2K", 1200.0, ""),
     ("date", "someday", pd.NaT, "1 cells are no date and count as missing (first in row 5: 'someday')"),
     ("date", "2031-01-01", pd.NaT, "1 cells are dates in the future and count as missing (first in row 5: '2031-01-01')"),
+    ("date", "10:30", pd.NaT, "1 cells are no date and count as missing (first in row 5: '10:30')"),
+    ("date", "now", pd.NaT, "1 cells are no date and count as missing (first in row 5: 'now')"),
+    ("date", "9999-12-31", pd.NaT, "1 cells are dates in the future"),
+    ("date", "0001-01-01", pd.Timestamp("0001-01-01", tz="UTC"), ""),
+    ("date", "1612137600000000", pd.Timestamp("2021-02-01", tz="UTC"), ""),
+    ("date", "90000000000", pd.NaT, "1 cells are dates in the future"),
     ("date", "1612137600", pd.Timestamp("2021-02-01", tz="UTC"), ""),
     ("date", "March 3, 2021", pd.Timestamp("2021-03-03", tz="UTC"), ""),
     ("title", "NA", "NA", ""),
@@ -139,6 +174,7 @@ ENCODINGS: dict[str, tuple[Callable[[str], bytes], str]] = {
     "tabs": (lambda text: text.replace(",", "\t").encode(), "is divided by tabs and was read so"),
     "windows line ends": (lambda text: text.replace("\n", "\r\n").encode(), ""),
     "old mac line ends": (lambda text: text.replace("\n", "\r").encode(), ""),
+    "excel's first line": (lambda text: b"sep=;\n" + text.replace(",", ";").encode(), ""),
     "blank lines": (lambda text: ("\n" + text.replace("\n", "\n\n")).encode(), ""),
 }
 
@@ -233,6 +269,7 @@ IMAGES: dict[str, tuple[bytes, str]] = {
     "-dash.jpg": (encoded(picture(4)), ""),
     "../outside.jpg": (encoded(picture(5)), "path leaves the image folder"),
     "link.jpg": (b"", "path leaves the image folder"),
+    "circle.jpg": (b"", "a link that leads nowhere"),
     "missing.jpg": (b"", "no such file"),
     "": (b"", "no image named"),
 }
@@ -244,9 +281,10 @@ def test_images_of_every_kind_and_the_rows_after_them(level: list[str], tmp_path
     folder.mkdir()
     names = list(IMAGES) + [f"good{n}.jpg" for n in range(NUM - len(IMAGES))]
     for name, (data, _) in IMAGES.items():
-        if name and name not in ("missing.jpg", "link.jpg"):
+        if name and name not in ("missing.jpg", "link.jpg", "circle.jpg"):
             (folder / name).write_bytes(data)
     (folder / "link.jpg").symlink_to(tmp_path / "outside.jpg")
+    (folder / "circle.jpg").symlink_to(folder / "circle.jpg")
     for number, name in enumerate(names[len(IMAGES) :]):
         (folder / name).write_bytes(encoded(picture(100 + number)))
     names[3] = str(tmp_path / "outside.jpg")  # an absolute path, in place of the empty file
@@ -286,6 +324,183 @@ def test_the_data_folder_is_never_overwritten_unasked_and_then_only_what_we_wrot
     assert answer(*call, "--overwrite", "--seed", 5)["fingerprint"] != first["fingerprint"]
     assert (data / "mine.txt").read_text() == "mine"
     assert "is a file" in engage(*call[:-1], path).stderr
+
+
+def test_files_of_the_user_that_are_called_like_ours_are_not_touched(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    pd.DataFrame({"id": range(NUM), "views": range(NUM), "title": TITLES}).to_parquet(mine / "posts.parquet")
+    (mine / "problems.csv").write_text("mine")
+    before = {entry.name: entry.read_bytes() for entry in mine.iterdir()}
+    for call, words in (
+        (["--table", mine / "posts.parquet", "--data", mine], "lies in"),
+        (["--table", table(tmp_path), "--data", mine], "holds other files (posts.parquet)"),
+        (["--table", table(tmp_path), "--data", mine, "--overwrite"], "holds other files (posts.parquet)"),
+    ):
+        result = engage("prepare", *call, "--no-images")
+        assert result.exit_code == 1
+        assert words in result.stderr
+    assert {entry.name: entry.read_bytes() for entry in mine.iterdir()} == before
+
+
+def test_parquet_keeps_large_integers_and_the_index(tmp_path: Path) -> None:
+    ids = [7_000_000_000_000_000_000 + n for n in range(NUM)]
+    frame = pd.DataFrame(
+        {
+            "views": pd.array([*range(NUM - 1), None], "Int64"),
+            "author": pd.array([None, *ids[1:]], "Int64"),
+            "title": TITLES,
+            "odd": [{"a": [pd.Timestamp("2021-01-01")]}] * NUM,
+            "huge": [1e19] * NUM,
+        },
+        index=pd.Index(ids, name="id"),
+    )
+    frame.drop(index=ids[3]).to_parquet(tmp_path / "posts.parquet")
+    found = prepare(tmp_path / "posts.parquet", "--keep", "huge")
+    posts = load_dataset(tmp_path / "data").posts
+    assert posts["id"].tolist() == [str(id) for n, id in enumerate(ids) if n not in (3, NUM - 1)]
+    assert posts["author"].tolist()[:2] == ["", str(ids[1])]
+    assert found["rows"]["left_out"] == {"every counter missing": 1}
+
+
+JSONL = {
+    "a number of thousands of digits": (
+        '{"id": 1, "views": ' + "9" * 5000 + "}",
+        "posts.jsonl, line 1: a number of thousands of digits",
+    ),
+    "nested lists": ('{"id": 1, "views": 2, "tags": ' + "[" * 800 + "]" * 800 + "}", ""),
+    "nested beyond measure": ('{"id": 1, "views": 2, "tags": ' + "[" * 200_000 + "]" * 200_000 + "}", "nested too deep"),
+    "half a character in a key": ('{"id": 1, "views": 2, "\\ud800": {"\\udfff": "\\ud800"}}', ""),
+    "no object": ("[1, 2]", "posts.jsonl, line 1: a JSON object is expected"),
+}
+
+
+@pytest.mark.parametrize("name", JSONL)
+def test_odd_json(name: str, tmp_path: Path) -> None:
+    line, sentence = JSONL[name]
+    others = [json.dumps({"id": f"p{n}", "views": n, "title": title}) for n, title in enumerate(TITLES)]
+    (tmp_path / "posts.jsonl").write_text("\n".join([line, *others]))
+    result = engage("prepare", "--table", tmp_path / "posts.jsonl", "--no-images", "--data", tmp_path / "data")
+    assert "Traceback" not in result.stderr
+    assert not isinstance(result.exception, (UnicodeError, RecursionError, ValueError)), result.exception
+    if sentence:
+        assert result.exit_code == 1
+        assert sentence in result.stderr
+
+
+def test_columns_that_are_empty_count_as_absent(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "posts.csv", NUM, likes=lambda n: n % 5, shares=lambda n: "", title=lambda n: TITLES[n])
+    found = prepare(path)
+    assert "column 'shares' has no usable cell and counts as absent" in found["warnings"]
+    assert {"popularity", "engagement", "composite", "rate"} < set(found["targets"])
+
+
+def test_a_kept_cell_that_is_no_number_is_counted(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "posts.csv", NUM, age=lambda n: "unknown" if n == 7 else n % 9, title=lambda n: TITLES[n])
+    found = prepare(path, "--keep", "age")
+    assert any(
+        "column 'age': 1 cells are no number and count as missing (first in row 8: 'unknown')" in w
+        for w in found["warnings"]
+    )
+    assert "8,p7,age: 'unknown'" in (tmp_path / "data" / "problems.csv").read_text()
+
+
+def test_kept_columns_of_two_tables_may_differ_in_kind(tmp_path: Path) -> None:
+    for name, mood in (("a.csv", lambda n: n), ("b.csv", lambda n: "good")):
+        write_table(tmp_path / name, NUM, mood=mood, title=lambda n, name=name: f"{name} {TITLES[n]}")
+    answer("prepare", tmp_path / "a.csv", tmp_path / "b.csv", "--no-images", "--keep", "mood", "--data", tmp_path / "data")
+    assert load_dataset(tmp_path / "data").posts["own.mood"].iloc[[3, NUM]].tolist() == ["3", "good"]
+
+
+WRONG_CALLS = [
+    (["t.csv", "t.csv"], 2, "t.csv is named twice"),
+    (
+        ["--table", "t.csv", "--format", "nonsense"],
+        2,
+        "unknown format 'nonsense'; there are: pixelrec, microlens, smpd, table",
+    ),
+    (["--table", "."], 1, ". is a folder; name the table in it"),
+    (["--microlens-dir", "t.csv"], 1, "t.csv is a file; name its folder"),
+    (["--table", "t.csv", "--map", "views=views,views=likes"], 2, "'views' is given twice: views and likes"),
+    (["--table", "t.csv", "--map", "views=views,likes=views"], 2, "--map names one column of the table twice"),
+    (
+        ["--table", "t.csv", "--split", "file", "--split-from", "parts.csv"],
+        2,
+        "--split-from parts.csv: no such file, and t.csv has no such column",
+    ),
+    (["--table", "t.csv", "--split", "file"], 2, "--split file and --split-from FILE or COLUMN belong together"),
+    (
+        ["--table", "t.csv", "--split", "file", "--split-from", "strangers.csv"],
+        1,
+        "none of its ids belongs to a post ('x1' there, 'p0' here)",
+    ),
+    (["--table", "t.csv", "--images-dir", "nowhere.zip"], 1, "no such image folder: nowhere.zip"),
+    (["--table", "t.csv", "--images-dir", "t.csv"], 1, "t.csv is neither a folder of images nor an archive"),
+    (["--table", "t.csv", "--images-dir", "a", "--images-dir", "b"], 2, "2 --images-dir for 1 sources"),
+    (["--table", "t.csv", "--keep", "likes"], 2, "--keep likes: that is a counter, known only after publication"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "sentence"), WRONG_CALLS, ids=lambda value: str(value)[:50])
+def test_wrong_calls_of_prepare(
+    arguments: list[str], code: int, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_table(tmp_path / "t.csv", NUM, likes=lambda n: n)
+    (tmp_path / "strangers.csv").write_text("id,split\n x1 ,train\nx2,test\n")
+    images = [] if "--images-dir" in arguments else ["--no-images"]
+    result = engage("prepare", *arguments, *images)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert sentence in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_parts_are_found_by_ids_with_spaces_and_in_a_column_that_is_ours_too(tmp_path: Path) -> None:
+    parts = ["train"] * 30 + ["validation"] * 5 + ["test"] * 5
+    path = write_table(tmp_path / "t.csv", NUM, tags=parts, title=lambda n: TITLES[n])
+    (tmp_path / "parts.csv").write_text("id,split\n" + "".join(f" p{n} , {part}\n" for n, part in enumerate(parts)))
+    for given in ("tags", tmp_path / "parts.csv"):
+        call = [
+            "prepare",
+            "--table",
+            path,
+            "--no-images",
+            "--split",
+            "file",
+            "--split-from",
+            given,
+            "--data",
+            tmp_path / "data",
+        ]
+        assert answer(*call, "--overwrite")["split"]["rows"] == {"train": 30, "validation": 5, "test": 5}
+
+
+def test_texts_cannot_move_the_terminal_and_a_plain_terminal_is_no_error(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "t.csv", NUM, title=lambda n: f"\x1b[31mred\u202e {TITLES[n]}", mood=lambda n: "\x1b[2J")
+    result = engage("prepare", "--table", path, "--no-images", "--data", tmp_path / "data")
+    assert result.exit_code == 0
+    assert "\x1b" not in result.stdout + result.stderr
+    assert "\u202e" not in result.stdout
+    command = [sys.executable, "-m", "engage_cli", "prepare", "--table", path, "--no-images", "--data", tmp_path / "other"]
+    done = subprocess.run(command, env={**os.environ, "PYTHONIOENCODING": "latin-1"}, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    bad = path.read_text().replace('"p3"', '"p4\n\x1b[31m"').replace('"p5"', '"p4\n\x1b[31m"')
+    path.write_text(bad)
+    refused = engage("prepare", "--table", path, "--no-images", "--data", tmp_path / "third")
+    assert "stand for several different posts" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert "\x1b" not in refused.stderr
+
+
+def test_images_with_a_capital_suffix_are_found_by_id(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for n in range(NUM):
+        (tmp_path / "images" / f"p{n}.{'JPG' if n % 2 else 'Jpeg'}").write_bytes(encoded(picture(n)))
+    path = write_table(tmp_path / "t.csv", NUM)
+    assert (
+        answer("prepare", "--table", path, "--images-dir", tmp_path / "images", "--data", tmp_path / "d")["image_problems"]
+        == {}
+    )
 
 
 FULL_DISK = """

@@ -49,6 +49,10 @@ def test_different_pictures_are_far() -> None:
     assert near_pairs(hashes).size == 0
 
 
+def test_plain_pictures_are_no_copies_of_each_other() -> None:
+    assert {perceptual_hash(Image.new("L", (64, 64), grey)) for grey in (0, 128, 255)} == {b""}
+
+
 def test_a_reduced_decode_hashes_like_a_full_one() -> None:
     data = encoded(picture(5, (1600, 1200)))
     pair = [hash_of(data), perceptual_hash(decode(data))]

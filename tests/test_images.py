@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
-from engage_cli.core.images import ImageError, decode, read_bytes, read_size, resolve_inside
+from engage_cli.core.images import ImageError, decode, decode_grey, read_bytes, read_size, resolve_inside
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -25,6 +25,33 @@ def bomb() -> bytes:
     data[16:24] = (40_000).to_bytes(4, "big") * 2
     data[29:33] = zlib.crc32(bytes(data[12:29])).to_bytes(4, "big")
     return bytes(data)
+
+
+def with_exif(kind: str) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "a description"
+    return encoded(Image.linear_gradient("L").convert("RGB").resize((64, 48)), kind, exif=exif)
+
+
+KINDS = ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", *(["AVIF"] if features.check("avif") else [])]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_damaged_bytes_are_a_picture_or_a_reason(kind: str) -> None:
+    """Whatever a decoder raises on damaged files, one of them never ends a run."""
+    whole, rng = with_exif(kind), np.random.default_rng(0)
+    reasons = set()
+    for _ in range(300):
+        data = bytearray(whole)
+        for place in rng.integers(0, len(data), rng.integers(1, 12)):
+            data[place] = rng.integers(0, 256)
+        for work in (decode, decode_grey, read_size):
+            try:
+                work(bytes(data[: rng.integers(len(data) // 2, len(data) + 1)]))
+            except ImageError as problem:
+                reasons.add(str(problem))
+    assert reasons <= {"damaged", "truncated", "not an image", "too many pixels"}
+    assert len(reasons) > 1
 
 
 GOOD = {

@@ -281,6 +281,7 @@ def test_counters() -> None:
         (["05.09.2021", "25.09.2021"], ["2021-09-05", "2021-09-25"], "day, month, year"),
         (["09/25/2021", "09/05/2021"], ["2021-09-25", "2021-09-05"], "read as month, day, year"),
         (["09/05/2021", ""], ["2021-09-05", None], "can be read in two ways"),
+        (["25/09/21", "05/09/21", "06.09.21 10:00"], ["2021-09-25", "2021-09-05", "2021-09-06"], "day, month, year"),
         (["2021-09-05", "n/a", "soon"], ["2021-09-05", None, None], ""),
         (["2030-01-01", "2021-09-05"], [None, "2021-09-05"], ""),
     ],
@@ -291,6 +292,7 @@ def test_dates(cells: list[str], days: list[str | None], note: str) -> None:
     assert note in dates.note
     assert bool(dates.note) == bool(note)
     assert dates.unusable.tolist() == [cell == "soon" for cell in cells]
+    assert dates.values.dtype == "datetime64[us, UTC]"
     assert dates.future.tolist() == [cell.startswith("2030") for cell in cells]
 
 

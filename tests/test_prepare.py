@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from joblib import delayed
 
 from engage_cli.core.config import PrepareConfig
 from engage_cli.core.dataset import IMAGES_FILE, load_dataset
@@ -24,6 +26,7 @@ from engage_cli.core.quality import NUM_EXAMPLES, histogram
 from engage_cli.core.splits import SPLITS
 from engage_cli.core.targets import TARGETS
 from engage_cli.steps import check_images as checks
+from engage_cli.steps import prepare as step
 from engage_cli.steps.import_posts import Source
 from engage_cli.steps.prepare import Prepared, prepare
 from tests.calls import answer, engage
@@ -58,19 +61,19 @@ def base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(row=st.integers(0, NUM - 1), counter=st.sampled_from(ALL_COUNTERS), value=st.integers(0, 10**9))
+@given(number=st.integers(0, NUM - 1), counter=st.sampled_from(ALL_COUNTERS), value=st.integers(0, 10**9))
 def test_no_row_outside_training_changes_a_fitted_parameter(
-    base: tuple[str, Path, Prepared], row: int, counter: str, value: int
+    base: tuple[str, Path, Prepared], number: int, counter: str, value: int
 ) -> None:
     method, folder, first = base
+    outside = np.flatnonzero((first.dataset.posts["split"] != "train").to_numpy())
+    row = int(outside[number % len(outside)])
     changed = POSTS.copy()
     changed.loc[row, counter] = value
     again = prepared(changed, folder / "again", split=method, split_from="part" if method == "file" else "")
     assert set(first.dataset.meta["targets"]) == set(TARGETS) - {"given"}
     before, after = first.dataset.posts, again.dataset.posts
     assert before["split"].tolist() == after["split"].tolist()
-    if before["split"].iloc[row] == "train":
-        return
     assert again.dataset.meta["targets"] == first.dataset.meta["targets"]
     train = before["split"] == "train"
     for column in ("author_posts", "author_median_views"):
@@ -218,8 +221,11 @@ def test_processes_and_one_process_find_the_same(tmp_path: Path, monkeypatch: py
     alone = answer(*call)
     monkeypatch.setattr(checks, "FEW", 0)
     monkeypatch.setattr(checks, "BATCH", 7)
+    batches: list[int] = []
+    monkeypatch.setattr(checks, "delayed", lambda work: (batches.append(1), delayed(work))[1])
     (tmp_path / "data" / IMAGES_FILE).unlink()
     assert answer(*call, "--overwrite") == alone
+    assert len(batches) == (6 if (os.cpu_count() or 1) > 1 else 0)
 
 
 def test_kill_minus_9_while_checking_images_and_go_on(tmp_path: Path) -> None:
@@ -243,10 +249,56 @@ def test_kill_minus_9_while_checking_images_and_go_on(tmp_path: Path) -> None:
     known = len(pd.read_parquet(cache))
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     opened = sum(len(line.split()) - 1 for line in done.stdout.splitlines() if line.startswith("opened"))
-    assert 0 < known <= 60
+    assert 0 < known < 60
     assert opened == 60 - known
     whole = answer(*call[:-1], tmp_path / "whole")
     assert load_dataset(tmp_path / "data").fingerprint == whole["fingerprint"]
+
+
+def test_a_call_that_dies_while_it_writes_leaves_nothing_that_looks_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it was to replace a finished folder, in which the user keeps a file of their own."""
+    table, data = write_table(tmp_path / "posts.csv", 40, title=lambda n: f"title {n * 17 % 41}"), tmp_path / "data"
+    call = ["prepare", "--table", table, "--no-images", "--data", data]
+    table.write_text(table.read_text() + '"bad","many","x"\n')
+    first = answer(*call)
+    assert (data / "problems.csv").exists()
+    (data / "notes.txt").write_text("mine")
+    table.write_text("\n".join(table.read_text().splitlines()[:-1]) + "\n")
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("engage_cli.steps.prepare.render_quality", die)
+        assert engage(*call, "--overwrite").exit_code == 130
+    assert not (data / "dataset.json").exists()
+    (data / ".posts.parquet.1234.tmp").write_text("half of a file, from a call that was killed")
+    again = answer(*call)  # goes on without --overwrite: nothing finished lies there
+    assert again["fingerprint"] == first["fingerprint"]
+    files = {entry.name for entry in data.iterdir()}
+    assert files == {".engage", ".lock", "posts.parquet", "quality.html", "dataset.json", "notes.txt"}
+
+
+def test_two_calls_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, data = write_table(tmp_path / "posts.csv", 40), tmp_path / "data"
+    call = ["prepare", "--table", table, "--no-images", "--data", data]
+    data.mkdir()
+    with FileLock(data / ".lock"):
+        held = engage(*call)
+    assert held.exit_code == 1
+    assert "another process is preparing" in held.stderr
+    # One that began before another finished sees it when it gets the lock.
+    original = step.import_posts
+
+    def slow_import(*arguments: object, **more: object) -> object:
+        monkeypatch.setattr(step, "import_posts", original)
+        answer(*call)
+        return original(*arguments, **more)
+
+    monkeypatch.setattr(step, "import_posts", slow_import)
+    assert "is a finished data folder; give --overwrite" in engage(*call).stderr
 
 
 # The report
@@ -268,6 +320,10 @@ def test_the_report_is_one_file_and_escapes_what_posts_say(tmp_path: Path) -> No
     for words in (*found["targets"], "only after: no model sees it", "Near-duplicates", "weights of equation 1", "Split"):
         assert words in page
     assert f"{found['split']['rows']['train']:,} training posts" in page
+    assert "<b>40</b>with a usable image" in page
+    without = answer("prepare", "--table", table, "--no-images", "--data", tmp_path / "text")
+    assert without["image_problems"] == {"not asked for": 40}
+    assert "<b>0</b>with a usable image" in (tmp_path / "text" / "quality.html").read_text()
 
 
 def test_the_report_shows_training_posts_alone(tmp_path: Path) -> None:

@@ -49,6 +49,14 @@ def test_composite_is_the_sum_of_normalised_counters() -> None:
     assert target.score(POSTS.assign(views=100.0))[0] > 1  # a post beyond the fitted range goes beyond 1
 
 
+def test_composite_scores_that_are_equal_by_the_formula_share_a_class() -> None:
+    n = np.arange(30.0)
+    posts = pd.DataFrame({"views": 7 * n + 3, "likes": 13 * (29 - n) + 5})  # every score is 1
+    target = fit_target("composite", posts, fit_on="train")
+    assert set(target.score(posts)) == {1.0}
+    assert any("every post has the same score" in warning for warning in target.warnings)
+
+
 def test_rate_is_the_log_of_engagement_with_a_floor() -> None:
     engagement = fit_target("engagement", POSTS, fit_on="train").score(POSTS)
     rate = fit_target("rate", POSTS, fit_on="train")

@@ -76,7 +76,7 @@ def _decode(data: bytes, mode: str, at_least: int | None) -> Image.Image:
             if at_least is not None:
                 image.draft(mode, (at_least, at_least))
             image.load()
-            upright = ImageOps.exif_transpose(image)
+            upright = _turn_upright(image)
             if upright.mode.startswith(("I;16", "I", "F")):
                 upright = _to_8_bit(upright)
             if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
@@ -86,6 +86,14 @@ def _decode(data: bytes, mode: str, at_least: int | None) -> Image.Image:
             return upright.convert(mode)
         except Exception as error:  # on damaged files decoders raise whatever they meet (struct.error, RuntimeError, ...)
             raise ImageError("truncated" if "truncated" in str(error) else "damaged") from None
+
+
+def _turn_upright(image: Image.Image) -> Image.Image:
+    """Apply the EXIF rotation; a picture whose tags are damaged is shown as it lies, as viewers do."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # whatever reading the tags meets: struct.error, ValueError, ...
+        return image
 
 
 def _open(data: bytes) -> Image.Image:
