@@ -64,6 +64,7 @@ SHOWN = {
     "classes": ("kappa", "accuracy", "majority_lift", "macro_f1", "ordinal_mae", "ece"),
 }
 RECALL = "recall_"
+NEEDED = 3  # columns that are shown however narrow the terminal: the name, the primary metric, its interval
 
 
 def _show(evaluation: Evaluation, *, with_intervals: bool) -> None:
@@ -74,7 +75,7 @@ def _show(evaluation: Evaluation, *, with_intervals: bool) -> None:
         columns = ["", *(HEADERS.get(name, name) for name in metrics)]
         if with_intervals:
             columns.insert(2, "95 %")
-        print_table(title, columns, [_row(score, metrics, with_intervals) for score in scores])
+        print_table(title, columns, [_row(score, metrics, with_intervals) for score in scores], needed=NEEDED)
         recalls = [name for name in scores[0].metrics if name.startswith(RECALL)]
         if recalls:
             columns = ["", *(name.removeprefix(RECALL).replace("_", " ") for name in recalls)]

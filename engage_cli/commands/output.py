@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+GAP = 2  # spaces between two columns
+
 
 def print_json(answer: Mapping[str, Any]) -> None:
     """Print one JSON object, strictly: a value that JSON has no word for is null, never NaN."""
@@ -15,8 +17,11 @@ def print_json(answer: Mapping[str, Any]) -> None:
     print(json.dumps(_strict(answer), ensure_ascii=not is_unicode, indent=2, allow_nan=False))
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; every column but the first is right-aligned."""
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, needed: int | None = None) -> None:
+    """Print a table; every column but the first is right-aligned.
+
+    With `needed`, columns after so many are left out, the last first, where the terminal is too narrow for all.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -24,7 +29,12 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
 
     console = Console()
     console.print(Text(title, style="bold"), soft_wrap=True)
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
+    widths = [max(map(len, cells)) + GAP for cells in zip(columns, *rows, strict=True)]
+    shown = len(columns)
+    while needed is not None and shown > needed and sum(widths[:shown]) > console.width:
+        shown -= 1
+    columns, rows = columns[:shown], [row[:shown] for row in rows]
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False, padding=(0, GAP, 0, 0))
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index == 0 else "right", overflow="fold", no_wrap=index > 0)
     for row in rows:
