@@ -25,6 +25,8 @@ class SentenceGroup(TyperGroup):
         return option
 
     def invoke(self, ctx: Any) -> Any:
+        if sys.stderr is None:  # closed by the caller: progress goes nowhere, and never among the answers
+            sys.stderr = open(os.devnull, "w")  # noqa: SIM115
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")  # a terminal that knows no arrow shows a question mark

@@ -51,7 +51,7 @@ def show_prepared(prepared: Prepared, data: Path) -> None:
     shown = [*before[:NUM_PROBES], *(one for one in before[NUM_PROBES:] if one.is_suspicious), *after[:1]]
     probes = [
         (
-            one.column,
+            one.name,
             "before" if one.known_before else "only after",
             one.target,
             f"{one.r2:.2f}{' !' if one.is_suspicious else ''}",

@@ -18,6 +18,7 @@ from typing import IO
 
 from engage_cli.core.atomic import fingerprint, read_json, replacing, write_json
 from engage_cli.core.errors import EngageError
+from engage_cli.core.images import IMAGE_SUFFIXES
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 COMPRESSED = {".gz": gzip, ".tgz": gzip, ".bz2": bz2, ".xz": lzma}
@@ -34,7 +35,7 @@ def unpack(archive: Path, wanted: Collection[str], folder: Path, advance: Callab
     """Write each wanted file into `folder` under its bare name; return how many members were refused, by reason.
 
     A member is wanted where one of the two paths ends with the other: `cover/i0.jpg` serves `i0.jpg`, and `7/1.jpg` serves
-    `train/7/1.jpg`. Bare names in `wanted` are distinct.
+    `train/7/1.jpg`. A name without suffix is served by an image of that stem. Bare names in `wanted` are distinct.
     """
     stat = archive.stat()
     state = {
@@ -55,17 +56,18 @@ def unpack(archive: Path, wanted: Collection[str], folder: Path, advance: Callab
     try:
         for name, size, reason, open_member in members(archive):
             path = PurePosixPath(name.replace("\\", "/"))
-            is_wanted = path.name in asked and _ends_alike(path, asked[path.name])
+            key = path.name if path.name in asked or path.suffix.lower() not in IMAGE_SUFFIXES else path.stem
+            is_wanted = key in asked and _ends_alike(path.with_name(key), asked[key])
             if path.is_absolute() or ".." in path.parts:
                 reason = "path leaves the archive"
-            elif is_wanted and path.name not in left:
+            elif is_wanted and key not in left:
                 reason = "a second file of the same name"
             elif is_wanted and size > MOST_BYTES:
                 reason = "larger than 64 MiB"
             if reason:
                 refused[reason] = refused.get(reason, 0) + 1
             elif is_wanted:
-                left.discard(path.name)
+                left.discard(key)
                 _write(open_member, folder / path.name, size)
                 advance()
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, OSError) as error:

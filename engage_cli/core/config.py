@@ -9,6 +9,7 @@ from typing import Any
 DEFAULT_VISION = "dinov2-small"
 DEFAULT_TEXT = "minilm"
 PARTS = ("train", "validation", "test")
+DATA_MARK = ".engage"  # written first into a data folder: what lies beside it under our names is ours
 CLASS_NAMES = ("Very Low", "Low", "Medium", "High", "Very High")
 
 

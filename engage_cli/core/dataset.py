@@ -18,7 +18,7 @@ POSTS_FILE, PROBLEMS_FILE, REPORT_FILE, MARKER = "posts.parquet", "problems.csv"
 IMAGES_FILE = "images.parquet"  # what was found out about each image, so that no file is opened twice
 COVERS = "covers"  # images that were unpacked
 FEATURES = "features"
-LOCK, STARTED = ".lock", ".engage"  # STARTED is written first: what lies beside it under these names is ours
+LOCK = ".lock"
 
 
 @dataclass(frozen=True)

@@ -84,11 +84,7 @@ def popularity(posts: pd.DataFrame) -> Formula:
 
 def engagement(posts: pd.DataFrame) -> Formula:
     """(likes + 2 comments + 3 shares + 3 favorites) / max(views, 1) (study, section 4.1)."""
-    need(posts, ("views",))
-    weights = {counter: weight for counter, weight in ENGAGEMENT_WEIGHTS.items() if counter in posts}
-    if not weights:
-        raise EngageError("engagement needs likes, comments, shares or favorites; the data has none of them")
-    return Formula(weights=weights, per_view=True)
+    return _engagement(posts, "engagement")
 
 
 def composite(posts: pd.DataFrame) -> Formula:
@@ -116,7 +112,7 @@ def rate(posts: pd.DataFrame) -> Formula:
 
     The floor is the lowest hundredth of the positive scores, so that a post without any engagement has a score too.
     """
-    inner = engagement(posts)
+    inner = _engagement(posts, "rate")
     scores = inner.score(posts)
     positive = scores[np.isfinite(scores) & (scores > 0)]
     if not positive.size:
@@ -139,6 +135,14 @@ def given(posts: pd.DataFrame) -> Formula:
     """The score that the source gives ready-made."""
     need(posts, (SCORE,))
     return Formula(weights={SCORE: 1.0})
+
+
+def _engagement(posts: pd.DataFrame, name: str) -> Formula:
+    need(posts, ("views",))
+    weights = {counter: weight for counter, weight in ENGAGEMENT_WEIGHTS.items() if counter in posts}
+    if not weights:
+        raise EngageError(f"{name} needs likes, comments, shares or favorites; the data has none of them")
+    return Formula(weights=weights, per_view=True)
 
 
 def view_correlations(posts: pd.DataFrame) -> dict[str, float]:

@@ -14,6 +14,9 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 PLACEHOLDER_GREY = (128, 128, 128)
 
 
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif", ".tif", ".tiff")
+
+
 class ImageError(Exception):
     """Why a file gives no picture, in a few words that are the same for equal causes."""
 
@@ -35,6 +38,16 @@ def resolve_inside(folder: Path, relative: str) -> Path:
     if not path.is_relative_to(root):
         raise ImageError("path leaves the image folder")
     return path
+
+
+def find_by_stem(folder: Path) -> dict[str, str]:
+    """Return the images of a folder by their names without suffix; of several with one stem the first by name."""
+    found: dict[str, str] = {}
+    for name in sorted(entry.name for entry in folder.iterdir()):
+        path = Path(name)
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            found.setdefault(path.stem, name)
+    return found
 
 
 def read_bytes(path: Path) -> bytes:

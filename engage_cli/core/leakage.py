@@ -69,6 +69,11 @@ class Probe:
     known_before: bool
 
     @property
+    def name(self) -> str:
+        """What the user calls the column."""
+        return self.column.removeprefix(OWN)
+
+    @property
     def is_suspicious(self) -> bool:
         return self.known_before and self.r2 >= SUSPICIOUS_R2
 

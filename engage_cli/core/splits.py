@@ -148,6 +148,8 @@ def _checked(parts: np.ndarray, posts: pd.DataFrame, method: str) -> np.ndarray:
             reason = ""
             if largest > max(1, len(parts) / 3):
                 reason = f", of which {largest:,} share nearly one image or one title"
+            elif method == "author":
+                reason = f" by {posts['author'][posts['author'] != ''].nunique():,} authors"
             elif method == "time" and posts["posted_at"].nunique() < len(PARTS):
                 reason = f" with {posts['posted_at'].nunique()} different dates"
             raise EngageError(

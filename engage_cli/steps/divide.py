@@ -79,7 +79,7 @@ def _given_parts(posts: pd.DataFrame, config: PrepareConfig, draft: Draft) -> np
     if not Path(config.split_from).is_file():
         return posts[GIVEN_PART].to_numpy(object)
     path = Path(config.split_from)
-    table, _ = read_frame(path)
+    table = read_frame(path).frame
     if "id" not in table or "split" not in table:
         raise EngageError(f"{path}: a column 'id' and a column 'split' are needed; it has: {', '.join(table.columns)}")
     ids = clean_text(table["id"])

@@ -11,6 +11,7 @@ import pandas as pd
 from engage_cli.core.archives import is_archive
 from engage_cli.core.config import PrepareConfig
 from engage_cli.core.errors import EngageError
+from engage_cli.core.images import find_by_stem
 from engage_cli.core.progress import Reporter
 from engage_cli.steps.check_images import check_all, place_images
 from engage_cli.steps.draft import Draft
@@ -41,6 +42,10 @@ def check_images_of(
         if is_archive(images):  # its images lie flat where they are unpacked
             posts.loc[rows, "image"] = _flat_names(paths, images).to_numpy()
         root, refused = place_images(source, images, paths.tolist(), folder, reporter)
+        if root != images:
+            by_stem = find_by_stem(root)
+            named = [by_stem.get(name, name) for name in posts["image"].iloc[rows]]
+            posts.loc[rows, "image"] = np.array(named, object)
         draft.warnings += [f"{images.name}: {num:,} members refused: {reason}" for reason, num in refused.items()]
         draft.images[source] = root
         title = f"checking images of {source}" if len(imported.images) > 1 else "checking images"
@@ -54,10 +59,10 @@ def check_images_of(
     bad = problems != ""
     draft.note_problems(bad, [f"image: {reason}" for reason in problems[bad]])
     if bad.all():
-        root = next(root for root in draft.images.values() if root is not None)
+        place = next(images for images in imported.images.values() if images is not None)
         counts = ", ".join(f"{num:,} {reason}" for reason, num in count_problems(draft.posts).items())
         raise EngageError(
-            f"no image in {root} can be opened: {counts} (the first post wants "
+            f"no image in {place} can be opened: {counts} (the first post wants "
             f"'{posts['image'].iloc[0]}'); check --images-dir, or give --no-images to go without"
         )
 

@@ -161,15 +161,18 @@ def _as_words(column: pd.Series) -> pd.Series:
     return column.map(lambda cell: "" if cell != cell else f"{cell:.15g}" if isinstance(cell, float) else cell).astype(str)
 
 
-def merge_repeats(posts: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """Drop rows that repeat another whole; raise EngageError naming ids that stand for different posts."""
+def merge_repeats(posts: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the posts without rows that repeat another whole, and those rows.
+
+    Raise EngageError naming ids that stand for different posts.
+    """
     shared = posts["id"].duplicated(keep=False)
     if not shared.any():
-        return posts, 0
+        return posts, posts.iloc[:0]
     content = [column for column in posts.columns if column != "source_row"]
     again = posts.loc[shared, content].duplicated()
     repeats = again.index[again]
-    posts = posts.drop(index=repeats)
+    dropped, posts = posts.loc[repeats], posts.drop(index=repeats)
     clash = posts[posts["id"].duplicated(keep=False)]
     if len(clash):
         rows = clash.groupby("id", sort=False)["source_row"].agg(list)
@@ -180,7 +183,7 @@ def merge_repeats(posts: pd.DataFrame) -> tuple[pd.DataFrame, int]:
             f"{len(rows):,} ids stand for several different posts: {named}{'; ...' if len(rows) > 3 else ''}; "
             "make ids unique"
         )
-    return posts.reset_index(drop=True), len(repeats)
+    return posts.reset_index(drop=True), dropped
 
 
 def has_no_outcome(posts: pd.DataFrame) -> pd.Series:

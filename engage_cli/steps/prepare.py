@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from engage_cli import __version__
 from engage_cli.core.atomic import write_json, write_text
-from engage_cli.core.config import PrepareConfig
+from engage_cli.core.config import DATA_MARK, PrepareConfig
 from engage_cli.core.dataset import (
     IMAGES_FILE,
     LOCK,
@@ -25,7 +25,6 @@ from engage_cli.core.dataset import (
     POSTS_FILE,
     PROBLEMS_FILE,
     REPORT_FILE,
-    STARTED,
     Dataset,
     finish_dataset,
     save_posts,
@@ -34,7 +33,7 @@ from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.history import add_history
 from engage_cli.core.images import ImageError, read_bytes, resolve_inside
 from engage_cli.core.importers import PROBLEM_COLUMNS
-from engage_cli.core.posts import KNOWN_AFTER, OWN, TEXT_COLUMNS, is_known_before, table_columns
+from engage_cli.core.posts import KNOWN_AFTER, TEXT_COLUMNS, is_known_before, table_columns
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.quality import Quality, summarise
 from engage_cli.core.report import render_quality
@@ -129,10 +128,10 @@ def _check_folder(folder: Path, sources: Sequence[Source], *, overwrite: bool) -
         raise EngageError(f"{folder} is a file; name an empty or new folder with --data")
     for source in sources:
         if source.path.resolve().is_relative_to(folder.resolve()):
-            raise EngageError(f"{source.path} lies in {folder}, where its copy would be written; name another --data")
+            raise EngageError(f"{source.path} lies inside the data folder {folder}; name another folder with --data")
     if (folder / MARKER).exists() and not overwrite:
         raise EngageError(f"{folder} is a finished data folder; give --overwrite to replace it, or another --data")
-    if folder.exists() and not (folder / STARTED).exists():
+    if folder.exists() and not (folder / DATA_MARK).exists():
         others = sorted(entry.name for entry in folder.iterdir() if entry.name != LOCK)
         if others:
             raise EngageError(f"{folder} holds other files ({others[0]}); name an empty or new folder with --data")
@@ -140,7 +139,7 @@ def _check_folder(folder: Path, sources: Sequence[Source], *, overwrite: bool) -
 
 def _claim(folder: Path) -> None:
     """Say that the folder is ours, before anything else is written; remove half-written files of a killed call."""
-    write_json(folder / STARTED, {"engage": __version__})
+    write_json(folder / DATA_MARK, {"engage": __version__})
     for name in (POSTS_FILE, PROBLEMS_FILE, REPORT_FILE, MARKER, IMAGES_FILE):
         for stray in folder.glob(f".{name}.*.tmp"):
             stray.unlink()
@@ -157,15 +156,17 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _start(imported: ImportedPosts) -> Draft:
-    posts, num_repeats = merge_repeats(imported.posts)
+    posts, repeats = merge_repeats(imported.posts)
     draft = Draft(
         posts=posts,
         num_read=len(imported.posts),
         warnings=imported.warnings,
         problems=[imported.problems],
     )
-    if num_repeats:
-        draft.left_out["the same row again"] = num_repeats
+    if len(repeats):
+        draft.left_out["the same row again"] = len(repeats)
+        repeats = repeats.rename(columns={"source_row": "row"}).assign(problem="left out: the same row again")
+        draft.problems.append(repeats[list(PROBLEM_COLUMNS)])
     draft.leave_out(has_no_outcome(draft.posts), "every counter missing")
     if draft.posts.empty:
         raise EngageError(f"no usable post in {imported.name}: {_join(draft.left_out)}")
@@ -186,7 +187,7 @@ def _fit_targets(draft: Draft, config: PrepareConfig, name: str) -> tuple[dict[s
     if not targets:
         raise EngageError(f"no target can be computed from {name}: {'; '.join(unavailable.values())}")
     for dropped, names in dropped_terms(targets, fit_rows).items():
-        draft.warnings.append(f"no column {dropped}: {', '.join(names)} go without, as their formulas show")
+        draft.warnings.append(f"no column {dropped}: the formulas of {', '.join(names)} are without")
     for fitted in targets.values():
         draft.warnings += fitted.warnings
         without = int((~np.isfinite(fitted.score(draft.posts))).sum())
@@ -199,7 +200,7 @@ def _fit_targets(draft: Draft, config: PrepareConfig, name: str) -> tuple[dict[s
 
 def _leaks(quality: Quality) -> list[str]:
     return [
-        f"column '{one.column.removeprefix(OWN)}' alone predicts {one.target} with R² {one.r2:.2f} on held-out posts: "
+        f"column '{one.name}' alone predicts {one.target} with R² {one.r2:.2f} on held-out posts: "
         "is it really known before publication? If not, leave it out or map another column"
         for one in quality.probes
         if one.is_suspicious

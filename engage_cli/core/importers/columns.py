@@ -84,7 +84,13 @@ class Typed:
                 posts[ours] = self._counters(raw[theirs], theirs)
             elif ours == SCORE:
                 posts[ours], unusable = parse_scores(raw[theirs])
-                self._note(raw[theirs], theirs, unusable, "are no number and count as missing")
+                self._note(
+                    raw[theirs],
+                    theirs,
+                    unusable,
+                    "are no number and count as missing",
+                    "is no number and counts as missing",
+                )
             elif ours == "posted_at":
                 posts[ours] = self._dates(raw[theirs], theirs)
         for theirs in keep:
@@ -123,8 +129,14 @@ class Typed:
 
     def _counters(self, column: pd.Series, theirs: str) -> np.ndarray:
         values, unusable = parse_counters(column)
-        self._note(column, theirs, unusable, "are no counter and count as missing")
-        self._note(column, theirs, np.isfinite(values) & (values % 1 != 0), "are fractional and stay as they are")
+        self._note(column, theirs, unusable, "are no counter and count as missing", "is no counter and counts as missing")
+        self._note(
+            column,
+            theirs,
+            np.isfinite(values) & (values % 1 != 0),
+            "are fractional and stay as they are",
+            "is fractional and stays as it is",
+        )
         return values
 
     def _dates(self, column: pd.Series, theirs: str) -> pd.Series:
@@ -136,8 +148,14 @@ class Typed:
                 f"{self._path}, column '{theirs}', row {row + 1}: '{str(column.iloc[row])[:40]}' is no date, like "
                 f"{num:,} of {filled:,} cells; write YYYY-MM-DD or unix seconds, or leave cells empty"
             )
-        self._note(column, theirs, dates.unusable, "are no date and count as missing")
-        self._note(column, theirs, dates.future, "are dates in the future and count as missing")
+        self._note(column, theirs, dates.unusable, "are no date and count as missing", "is no date and counts as missing")
+        self._note(
+            column,
+            theirs,
+            dates.future,
+            "are dates in the future and count as missing",
+            "is a date in the future and counts as missing",
+        )
         if dates.note:
             self.notes.append(f"column '{theirs}': {dates.note}")
         return dates.values
@@ -147,11 +165,11 @@ class Typed:
         values, unusable = parse_scores(column)
         num_numbers = int(np.isfinite(values).sum())
         if num_numbers and num_numbers >= NUMERIC_SHARE * (num_numbers + int(unusable.sum())):
-            self._note(column, theirs, unusable, "are no number and count as missing")
+            self._note(column, theirs, unusable, "are no number and count as missing", "is no number and counts as missing")
             return values
         return clean_text(column)
 
-    def _note(self, column: pd.Series, theirs: str, mask: np.ndarray, what: str) -> None:
+    def _note(self, column: pd.Series, theirs: str, mask: np.ndarray, what: str, of_one: str) -> None:
         rows = np.flatnonzero(mask)
         if not rows.size:
             return
@@ -159,5 +177,5 @@ class Typed:
         self.notes.append(
             f"column '{theirs}': {rows.size:,} cells {what} (first in row {rows[0] + 1}: '{cells.iloc[0][:40]}')"
         )
-        problems = [f"{theirs}: '{cell}': cells like it {what}" for cell in cells]
+        problems = [f"{theirs}: '{cell}' {of_one}" for cell in cells]
         self._problems.append(pd.DataFrame({"row": rows + 1, "id": self._ids.iloc[rows].to_numpy(), "problem": problems}))

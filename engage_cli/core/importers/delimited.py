@@ -25,12 +25,12 @@ from engage_cli.core.posts import KNOWN_AFTER
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 HEAD_BYTES = 1 << 16
 BLOCK_BYTES = 1 << 26  # a row must fit into a block
-MANY_FIELDS = 4
+MOST_UNUSABLE = 0.5  # of the cells in the counters' places that are no counters
 _EXCEL_HINT = re.compile(rb"sep=([,;\t|])\n", re.IGNORECASE)
 
 
-def read_delimited(path: Path, usual: str) -> tuple[pd.DataFrame, list[str]]:
-    """Return every cell as text, and notes on what was mended. `usual` is the delimiter that the suffix promises."""
+def read_delimited(path: Path, usual: str) -> tuple[pd.DataFrame, list[str], str]:
+    """Return every cell as text, notes on what was mended, and the delimiter. `usual` is what the suffix promises."""
     data, notes = _read_utf8(path)
     if data.isspace():
         raise EngageError(f"{path} is empty")
@@ -48,7 +48,7 @@ def read_delimited(path: Path, usual: str) -> tuple[pd.DataFrame, list[str]]:
     if len(table) and _ends_inside_a_quote(data, str(table.iloc[-1, -1])):
         raise EngageError(f"{path}, row {len(table)}: a quote is opened and never closed")
     _check_quotes(table, data, path)
-    return table, notes
+    return table, notes, delimiter
 
 
 def _check_quotes(table: pd.DataFrame, data: bytes, path: Path) -> None:
@@ -67,41 +67,42 @@ def _check_quotes(table: pd.DataFrame, data: bytes, path: Path) -> None:
             if place < 0:
                 raise EngageError(
                     f"{path}, row {row + 1}: the cell of '{column}' runs into the next rows, as '{cell[:40]}'; "
-                    "a quote there is opened and not closed, or not doubled"
+                    "a quote there is not closed, not doubled, or followed by more than the delimiter"
                 )
 
 
-def check_swallowed_rows(raw: pd.DataFrame, found: Mapping[str, str], path: Path) -> list[str]:
-    """Look for cells that hold lines which are rows themselves, where a quote is closed only by one of a later row.
+def warn_of_swallowed_rows(raw: pd.DataFrame, found: Mapping[str, str], delimiter: str, path: Path) -> list[str]:
+    """Return a warning of each cell that seems to hold the rows after it, where a later row's quote closes its own.
 
-    A line is a row where it has the header's fields, an id, and in each counter's place a number or nothing. With four
-    fields or more that is no chance: EngageError. With fewer it may be prose: a warning.
+    Such a cell has a shape that prose has not: its first line ends a row, its last line begins one, all between are whole,
+    by their number of fields; and in the counters' places stand mostly numbers.
     """
     names = list(raw.columns)
-    counters = [names.index(theirs) for ours, theirs in found.items() if ours in KNOWN_AFTER]
-    id_place = names.index(found["id"]) if "id" in found else None
-
-    def is_row(fields: list[str]) -> bool:
-        cells = [fields[place].strip().strip('"') for place in counters]
-        values, unusable = parse_counters(pd.Series(cells))
-        has_id = id_place is None or bool(fields[id_place].strip())
-        return has_id and not unusable.any() and (bool(np.isfinite(values).any()) or len(names) >= MANY_FIELDS)
-
-    for column in names:
+    counters = {names.index(theirs) for ours, theirs in found.items() if ours in KNOWN_AFTER}
+    warnings = []
+    for place, column in enumerate(names):
         cells = raw[column]
-        cells = cells[cells.str.contains("\n", regex=False)]
-        longest = np.max([cells.str.count(re.escape(delimiter)).to_numpy() for delimiter in DELIMITERS], axis=0)
-        for row, cell in cells[longest >= len(names) - 1].items():
-            for line in cell.split("\n")[1:]:
-                for delimiter in DELIMITERS:
-                    fields = line.split(delimiter)
-                    if len(fields) == len(names) > 1 and is_row(fields):
-                        where = f"{path}, row {row + 1}: the cell of '{column}' holds whole rows"
-                        words = f"{where}, as '{line[:40]}'; a quote there "
-                        if len(names) >= MANY_FIELDS:
-                            raise EngageError(words + "is opened and not closed")
-                        return [words + "may be opened and not closed"]
-    return []
+        num_breaks = cells.str.count("\n")
+        num_delimiters = cells[num_breaks > 0].str.count(re.escape(delimiter))
+        rows = num_delimiters.index[num_delimiters == num_breaks[num_breaks > 0] * (len(names) - 1)]
+        for row in rows if len(names) > 1 else ():
+            lines = [line.split(delimiter) for line in cells[row].split("\n")]
+            if not _has_shape(lines, place, len(names)):
+                continue
+            fields = enumerate((field for line in lines for field in line), start=place)
+            numbers = [field for at, field in fields if at % len(names) in counters]
+            values, unusable = parse_counters(pd.Series(numbers, dtype=str))
+            if np.isfinite(values).any() and unusable.mean() <= MOST_UNUSABLE:
+                warnings.append(
+                    f"{path.name}, row {row + 1}: the cell of '{column}' seems to hold the {len(lines) - 1} rows after it "
+                    f"('{cells[row][:40]}'): is a quote there opened and not closed?"
+                )
+    return warnings
+
+
+def _has_shape(lines: list[list[str]], place: int, num: int) -> bool:
+    """Say whether the first line has the fields from `place` on, the last those up to it, and each between all."""
+    return len(lines[0]) == num - place and len(lines[-1]) == place + 1 and all(len(line) == num for line in lines[1:-1])
 
 
 def _read_utf8(path: Path) -> tuple[bytes, list[str]]:
@@ -146,6 +147,8 @@ def _parse(data: bytes, names: list[str], delimiter: str, path: Path) -> pd.Data
     bad: list[pa.csv.InvalidRow] = []
 
     def note_bad(row: pa.csv.InvalidRow) -> str:
+        if not row.text.strip():
+            return "skip"
         bad.append(row)
         return "error"
 
@@ -168,7 +171,7 @@ def _parse(data: bytes, names: list[str], delimiter: str, path: Path) -> pd.Data
     except pa.ArrowInvalid:
         pass  # again on one thread, where rows are numbered
     try:
-        parse(threads=False)
+        return parse(threads=False).to_pandas()
     except pa.ArrowInvalid as error:
         if bad:
             row = bad[0]
@@ -183,7 +186,6 @@ def _parse(data: bytes, names: list[str], delimiter: str, path: Path) -> pd.Data
                 f"{path}: a row is longer than {BLOCK_BYTES >> 20} MiB; a quote there is opened and never closed"
             ) from None
         raise EngageError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
-    raise AssertionError("the table parses on one thread and not on several")
 
 
 def _raise_for_encoding(data: bytes, path: Path) -> None:

@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from engage_cli.core.archives import UNREADABLE_ARCHIVES, is_archive
+from engage_cli.core.config import DATA_MARK
 from engage_cli.core.errors import EngageError
 
 IMAGE_FOLDER = re.compile(r"(^|[ _-])(covers?|images?)$", re.IGNORECASE)
@@ -26,6 +27,9 @@ class Tree:
         self.files: list[Path] = []
         self.image_folders: list[Path] = []
         for place, folders, names in os.walk(folder):
+            if DATA_MARK in names:  # a data folder that `prepare` made here
+                folders.clear()
+                continue
             images = [name for name in folders if IMAGE_FOLDER.search(name)]
             self.image_folders += [Path(place, name) for name in images]
             self.files += [Path(place, name) for name in names]

@@ -10,7 +10,7 @@ from pathlib import Path
 from engage_cli.core.errors import EngageError
 from engage_cli.core.importers import Import
 from engage_cli.core.importers.columns import Typed
-from engage_cli.core.importers.delimited import check_swallowed_rows
+from engage_cli.core.importers.delimited import warn_of_swallowed_rows
 from engage_cli.core.importers.layout import Tree
 from engage_cli.core.importers.reading import read_frame
 
@@ -45,12 +45,12 @@ def read_pixelrec(folder: Path) -> Import:
             "get PixelRec's item_info CSV and its covers instead"
         )
     path = tree.one(TABLE)
-    raw, notes = read_frame(path)
+    raw, notes, delimiter = read_frame(path)
     missing = [column for column in REQUIRED if column not in raw.columns]
     if missing:
         raise EngageError(f"{path} lacks the column '{missing[0]}'; it has: {', '.join(map(str, raw.columns))}")
     found = {ours: theirs for ours, theirs in COLUMNS.items() if theirs in raw.columns}
-    notes += check_swallowed_rows(raw, found, path)
+    notes += warn_of_swallowed_rows(raw, found, delimiter, path)
     typed = Typed(raw, found, path)
     typed.posts["image"] = typed.posts["id"] + ".jpg"
     return Import(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -20,25 +20,34 @@ SUFFIXES = {".csv": ",", ".tsv": "\t", ".jsonl": "", ".parquet": ""}
 MOST_EXACT = 2.0**53  # floats beyond it are not all the whole numbers
 
 
-def read_frame(path: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Read a .csv, .tsv, .jsonl or .parquet; return it and notes on what was mended."""
+class Raw(NamedTuple):
+    """A table as it was read."""
+
+    frame: pd.DataFrame  # every cell as text
+    notes: list[str]  # on what was mended
+    delimiter: str  # "" where the file has none
+
+
+def read_frame(path: Path) -> Raw:
+    """Read a .csv, .tsv, .jsonl or .parquet."""
     suffix = path.suffix.lower()
     notes: list[str] = []
+    delimiter = ""
     if path.is_dir():
         raise EngageError(f"{path} is a folder; name the table in it")
     if not path.is_file():
         raise EngageError(f"no such table: {path}")
     if suffix in (".csv", ".tsv"):
-        raw, notes = read_delimited(path, SUFFIXES[suffix])
+        raw, notes, delimiter = read_delimited(path, SUFFIXES[suffix])
     elif suffix == ".jsonl":
         raw = frame_of_records(_read_jsonl(path), path)
     elif suffix == ".parquet":
-        raw = _read_parquet(path)
+        raw, notes = _read_parquet(path)
     else:
         raise EngageError(f"{path}: unknown kind of table '{suffix}'; there are: {', '.join(SUFFIXES)}")
     if raw.empty:
         raise EngageError(f"{path} has a header but no rows" if len(raw.columns) else f"{path} is empty")
-    return raw, notes
+    return Raw(raw, notes, delimiter)
 
 
 def frame_of_records(records: Iterable[dict[str, Any]], path: Path) -> pd.DataFrame:
@@ -86,7 +95,7 @@ def _read_jsonl(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
+def _read_parquet(path: Path) -> tuple[pd.DataFrame, list[str]]:
     """Read without pandas: its metadata would hide an index, and integers with nulls would go through floats."""
     try:
         table = pq.read_table(path)
@@ -95,20 +104,33 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     again = [name for number, name in enumerate(table.column_names) if name in table.column_names[:number]]
     if again:
         raise EngageError(f"{path}: two columns are called '{again[0]}'; rename one")
-    return pd.DataFrame({name: _arrow_text(table[name]) for name in table.column_names})
+    columns, notes = {}, []
+    for name in table.column_names:
+        try:
+            columns[name] = _arrow_text(table[name])
+        except (pa.ArrowException, ArithmeticError, RecursionError, ValueError) as error:
+            notes.append(
+                f"column '{name}' ({table[name].type}) cannot be read and counts as absent: {str(error).splitlines()[0]}"
+            )
+    return pd.DataFrame(columns, index=pd.RangeIndex(len(table))), notes
 
 
 def _arrow_text(column: pa.ChunkedArray) -> pd.Series:
-    kind = column.type
-    if pa.types.is_floating(kind):
-        whole = pc.all(pc.or_kleene(pc.equal(column, pc.floor(column)), pc.is_nan(column))).as_py()
+    if pa.types.is_floating(column.type):
+        column = pc.cast(column, pa.float64())
+        column = pc.if_else(pc.is_nan(column), None, column)
         largest = pc.max(pc.abs(column)).as_py()
-        if whole and (largest is None or abs(largest) < MOST_EXACT):  # an id that was read as 17.0 is 17
-            column = pc.cast(pc.if_else(pc.is_nan(column), None, column), pa.int64())
+        if pc.all(pc.equal(column, pc.floor(column))).as_py() and (largest is None or largest < MOST_EXACT):
+            column = pc.cast(column, pa.int64())  # an id that was read as 17.0 is 17
     if pa.types.is_primitive(column.type) and not pa.types.is_temporal(column.type):
         column = pc.cast(column, pa.string())
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        return pc.fill_null(column, "").to_pandas().astype(str)
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid:  # bytes that are no UTF-8
+            column = pc.cast(column, pa.large_binary())
+        else:
+            return pc.fill_null(column, "").to_pandas().astype(str)
     return pd.Series([_cell_text(cell) for cell in column.to_pylist()], dtype=str)
 
 

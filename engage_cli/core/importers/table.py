@@ -8,13 +8,12 @@ from pathlib import Path
 import pandas as pd
 
 from engage_cli.core.errors import EngageError, WrongCallError
+from engage_cli.core.images import find_by_stem
 from engage_cli.core.importers import Import
 from engage_cli.core.importers.columns import Typed, match_columns
-from engage_cli.core.importers.delimited import check_swallowed_rows
+from engage_cli.core.importers.delimited import warn_of_swallowed_rows
 from engage_cli.core.importers.reading import read_frame
 from engage_cli.core.posts import GIVEN_PART, KNOWN_AFTER, is_counter_name
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif", ".tif", ".tiff")
 
 
 def read_table(
@@ -33,7 +32,7 @@ def read_table(
     """
     if images_dir is not None and not images_dir.exists():
         raise EngageError(f"no such image folder: {images_dir}")
-    raw, notes = read_frame(path)
+    raw, notes, delimiter = read_frame(path)
     found = match_columns(list(raw.columns), mapping or {}, path)
     for column in keep:
         if column not in raw.columns:
@@ -47,8 +46,8 @@ def read_table(
         raise WrongCallError(
             f"--split-from {split_column}: no such file, and {path} has no such column; it has: {', '.join(raw.columns)}"
         )
-    if path.suffix.lower() in (".csv", ".tsv"):
-        notes += check_swallowed_rows(raw, found, path)
+    if delimiter:
+        notes += warn_of_swallowed_rows(raw, found, delimiter, path)
     typed = Typed(raw, found, path, keep)
     posts = typed.posts
     if split_column:
@@ -56,7 +55,7 @@ def read_table(
     if images_dir is not None and images_dir.is_dir():
         posts["image"] = find_images(posts, images_dir)
     elif "image" not in posts:
-        posts["image"] = posts["id"] + ".jpg" if images_dir is not None else ""
+        posts["image"] = posts["id"] if images_dir is not None else ""  # in an archive, under any suffix
     return Import(
         posts=posts,
         source=path.name,
@@ -72,8 +71,5 @@ def find_images(posts: pd.DataFrame, images_dir: Path) -> list[str]:
     """Return each post's image, relative to the folder: its `image` column as it stands, or the file named by its id."""
     if "image" in posts:
         return [str(name) for name in posts["image"]]
-    by_stem: dict[str, str] = {}
-    for entry in sorted(images_dir.iterdir(), key=lambda path: path.name):
-        if entry.suffix.lower() in IMAGE_SUFFIXES:
-            by_stem.setdefault(entry.stem, entry.name)
+    by_stem = find_by_stem(images_dir)
     return [by_stem.get(id, id + ".jpg") for id in posts["id"]]
