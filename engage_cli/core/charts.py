@@ -72,6 +72,9 @@ def _ticks(edges: Sequence[float], log10: bool) -> list[float]:
     if log10 and high - low >= 2:
         step = math.ceil((high - low) / 6)
         return [float(power) for power in range(math.ceil(low), math.floor(high) + 1, step)]
+    if log10:  # a decade or two: 1, 2, 5, 10, ...
+        powers = range(math.floor(low), math.ceil(high) + 1)
+        return [place for power in powers for step in (1, 2, 5) if low <= (place := power + math.log10(step)) <= high]
     raw = (high - low) / 5
     power = 10 ** math.floor(math.log10(raw))
     step_size = next(step * power for step in (1, 2, 5, 10) if step * power >= raw)

@@ -82,10 +82,9 @@ def warn_of_swallowed_rows(raw: pd.DataFrame, found: Mapping[str, str], delimite
     warnings = []
     for place, column in enumerate(names):
         cells = raw[column]
-        num_breaks = cells.str.count("\n")
-        num_delimiters = cells[num_breaks > 0].str.count(re.escape(delimiter))
-        rows = num_delimiters.index[num_delimiters == num_breaks[num_breaks > 0] * (len(names) - 1)]
-        for row in rows if len(names) > 1 else ():
+        cells = cells[cells.str.contains("\n", regex=False)]
+        is_dense = cells.str.count(re.escape(delimiter)) == cells.str.count("\n") * (len(names) - 1)
+        for row in cells.index[is_dense] if len(names) > 1 else ():
             lines = [line.split(delimiter) for line in cells[row].split("\n")]
             if not _has_shape(lines, place, len(names)):
                 continue
