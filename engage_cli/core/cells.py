@@ -78,7 +78,8 @@ def parse_dates(column: pd.Series, *, now: pd.Timestamp) -> Dates:
     if is_unix.any():
         seconds = numbers[is_unix].to_numpy(np.float64)
         seconds = seconds / 1000.0 ** sum((seconds >= step).astype(int) for step in _UNIX_STEPS)
-        values[is_unix] = pd.to_datetime((seconds * 1e6).astype(np.int64), unit="us", utc=True).astype(values.dtype)
+        moments = (seconds * 1e6).astype(np.int64).astype("datetime64[us]")
+        values[is_unix] = pd.Series(moments).dt.tz_localize("UTC").to_numpy()
     rest, note = _order_day_and_month(text.where(~empty & ~is_unix))
     # One quick pass for the usual form, then a slow one for the others.
     for form in ("ISO8601", "mixed"):
