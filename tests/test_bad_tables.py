@@ -120,7 +120,7 @@ CELLS = [
     ("date", "10:30", pd.NaT, "1 cells are no date and count as missing (first in row 5: '10:30')"),
     ("date", "now", pd.NaT, "1 cells are no date and count as missing (first in row 5: 'now')"),
     ("date", "9999-12-31", pd.NaT, "1 cells are dates in the future"),
-    ("date", "0001-01-01", pd.Timestamp("0001-01-01", tz="UTC"), ""),
+    ("date", "0001-01-01", pd.NaT, "1 cells are no date and count as missing (first in row 5: '0001-01-01')"),
     ("date", "1612137600000000", pd.Timestamp("2021-02-01", tz="UTC"), ""),
     ("date", "90000000000", pd.NaT, "1 cells are dates in the future"),
     ("date", "1612137600", pd.Timestamp("2021-02-01", tz="UTC"), ""),

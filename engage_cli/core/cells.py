@@ -19,6 +19,7 @@ _DAY_AND_MONTH = r"^(\d{1,2})(?:/|\.|-(?=\d{1,2}-\d{4}))(\d{1,2})[/.-](\d{4}|\d{
 _HAS_YEAR = r"\d{4}"  # without one, "10:30" or "now" would be a time of today
 # A unix time this large is in the next smaller unit: milliseconds, microseconds, nanoseconds.
 _UNIX_STEPS = (1e11, 1e14, 1e17)
+EARLIEST = pd.Timestamp("1970-01-01", tz="UTC")  # nothing was posted before
 _LARGEST = 1e15  # no post was seen by more; what is larger is no counter
 
 
@@ -87,6 +88,7 @@ def parse_dates(column: pd.Series, *, now: pd.Timestamp) -> Dates:
         if open_rows.any():
             found = pd.to_datetime(rest[open_rows], errors="coerce", utc=True, format=form)
             values[open_rows] = found.astype(values.dtype)
+    values = values.mask(values < EARLIEST)
     future = (values > now + pd.Timedelta(days=1)).to_numpy()  # a day of grace for time zones
     unusable = values.isna().to_numpy() & ~empty
     return Dates(values.mask(future), unusable, future, note)

@@ -168,8 +168,8 @@ def _parse(data: bytes, names: list[str], delimiter: str, path: Path) -> pd.Data
     try:
         return parse(threads=True).to_pandas()
     except pa.ArrowInvalid:
-        pass  # again on one thread, where rows are numbered
-    try:
+        _raise_for_encoding(data, path)
+    try:  # again on one thread, where rows are numbered
         return parse(threads=False).to_pandas()
     except pa.ArrowInvalid as error:
         if bad:
@@ -179,7 +179,6 @@ def _parse(data: bytes, names: list[str], delimiter: str, path: Path) -> pd.Data
                 f"{path}, row {row.number - 1}: {row.actual_columns} fields where the header has "
                 f"{row.expected_columns}: '{row.text.strip().splitlines()[0][:40]}'{hint}"
             ) from None
-        _raise_for_encoding(data, path)
         if "straddling" in str(error):
             raise EngageError(
                 f"{path}: a row is longer than {BLOCK_BYTES >> 20} MiB; a quote there is opened and never closed"
