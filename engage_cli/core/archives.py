@@ -12,7 +12,7 @@ import lzma
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -24,7 +24,8 @@ TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 COMPRESSED = {".gz": gzip, ".tgz": gzip, ".bz2": bz2, ".xz": lzma}
 UNREADABLE_ARCHIVES = {".7z": "7z x {name} -ocover", ".rar": "unrar x {name} cover/"}  # and what unpacks them
 MOST_BYTES = 64 << 20  # an image larger than this is none
-DONE = ".unpacked.json"  # written last: which archive was unpacked, and for which names
+STARTED = ".unpacking.json"  # written first: the archive that the files beside it come from
+DONE = ".unpacked.json"  # written last: the names that were asked for, and what was refused
 
 
 def is_archive(path: Path) -> bool:
@@ -38,17 +39,11 @@ def unpack(archive: Path, wanted: Collection[str], folder: Path, advance: Callab
     `train/7/1.jpg`. A name without suffix is served by an image of that stem. Bare names in `wanted` are distinct.
     """
     stat = archive.stat()
-    state = {
-        "archive": str(archive.resolve()),
-        "size": stat.st_size,
-        "mtime": stat.st_mtime_ns,
-        "wanted": fingerprint(sorted(set(wanted))),
-    }
-    if (folder / DONE).is_file() and (before := read_json(folder / DONE))["state"] == state:
+    source = {"archive": str(archive.resolve()), "size": stat.st_size, "mtime": stat.st_mtime_ns}
+    names = fingerprint(sorted(set(wanted)))
+    _make_room(folder, source)
+    if (folder / DONE).is_file() and (before := read_json(folder / DONE))["wanted"] == names:
         return dict(before["refused"])
-    folder.mkdir(parents=True, exist_ok=True)
-    for stray in folder.glob(".*.tmp"):
-        stray.unlink()  # half a file from a call that was killed
     refused: dict[str, int] = {}
     asked = {PurePosixPath(path).name: PurePosixPath(path) for path in wanted}
     left = set(asked)
@@ -75,8 +70,19 @@ def unpack(archive: Path, wanted: Collection[str], folder: Path, advance: Callab
             raise  # the disk, not the archive
         done = len(asked) - len(left)
         raise EngageError(f"{archive} is damaged or encrypted after {done:,} images: {error}; get it again") from None
-    write_json(folder / DONE, {"state": state, "refused": refused})
+    write_json(folder / DONE, {"wanted": names, "refused": refused})
     return refused
+
+
+def _make_room(folder: Path, source: Mapping[str, object]) -> None:
+    """Keep what comes from this very archive, and remove what another one left: its pictures are not these posts'."""
+    is_same = (folder / STARTED).is_file() and read_json(folder / STARTED) == source
+    if folder.is_dir():
+        for entry in folder.iterdir():
+            if not is_same or entry.name.endswith(".tmp"):  # half a file from a call that was killed
+                entry.unlink()
+    if not is_same:
+        write_json(folder / STARTED, source)
 
 
 def _ends_alike(member: PurePosixPath, asked: PurePosixPath) -> bool:

@@ -75,12 +75,12 @@ def parse_dates(column: pd.Series, *, now: pd.Timestamp) -> Dates:
     numbers = pd.to_numeric(text, errors="coerce")
     # "20210905" is a day, not August 1970.
     is_unix = ((numbers > 1e8) & (numbers < _UNIX_STEPS[-1] * 100)).to_numpy()
-    values = pd.Series(pd.NaT, index=column.index, dtype="datetime64[us, UTC]")
+    moments = np.full(len(text), np.datetime64("NaT"), "datetime64[us]")
     if is_unix.any():
         seconds = numbers[is_unix].to_numpy(np.float64)
         seconds = seconds / 1000.0 ** sum((seconds >= step).astype(int) for step in _UNIX_STEPS)
-        moments = (seconds * 1e6).astype(np.int64).astype("datetime64[us]")
-        values[is_unix] = pd.Series(moments).dt.tz_localize("UTC").to_numpy()
+        moments[is_unix] = (seconds * 1e6).astype(np.int64).astype("datetime64[us]")
+    values = pd.Series(moments, index=column.index).dt.tz_localize("UTC")
     rest, note = _order_day_and_month(text.where(~empty & ~is_unix))
     # One quick pass for the usual form, then a slow one for the others.
     for form in ("ISO8601", "mixed"):

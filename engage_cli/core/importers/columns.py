@@ -36,6 +36,8 @@ ALIASES = {
 }
 NUMERIC_SHARE = 0.95  # of a kept column's cells that are numbers, for it to be one of numbers
 MOST_UNUSABLE_DATES = 0.5
+# What becomes of cells, said of several and of one.
+MISSING, KEPT = ("count as missing", "counts as missing"), ("stay as they are", "stays as it is")
 
 
 def match_columns(columns: Sequence[str], mapping: Mapping[str, str], path: Path) -> dict[str, str]:
@@ -84,13 +86,7 @@ class Typed:
                 posts[ours] = self._counters(raw[theirs], theirs)
             elif ours == SCORE:
                 posts[ours], unusable = parse_scores(raw[theirs])
-                self._note(
-                    raw[theirs],
-                    theirs,
-                    unusable,
-                    "are no number and count as missing",
-                    "is no number and counts as missing",
-                )
+                self._note(raw[theirs], theirs, unusable, "no number")
             elif ours == "posted_at":
                 posts[ours] = self._dates(raw[theirs], theirs)
         for theirs in keep:
@@ -129,14 +125,8 @@ class Typed:
 
     def _counters(self, column: pd.Series, theirs: str) -> np.ndarray:
         values, unusable = parse_counters(column)
-        self._note(column, theirs, unusable, "are no counter and count as missing", "is no counter and counts as missing")
-        self._note(
-            column,
-            theirs,
-            np.isfinite(values) & (values % 1 != 0),
-            "are fractional and stay as they are",
-            "is fractional and stays as it is",
-        )
+        self._note(column, theirs, unusable, "no counter")
+        self._note(column, theirs, np.isfinite(values) & (values % 1 != 0), "fractional", KEPT)
         return values
 
     def _dates(self, column: pd.Series, theirs: str) -> pd.Series:
@@ -148,14 +138,8 @@ class Typed:
                 f"{self._path}, column '{theirs}', row {row + 1}: '{str(column.iloc[row])[:40]}' is no date, like "
                 f"{num:,} of {filled:,} cells; write YYYY-MM-DD or unix seconds, or leave cells empty"
             )
-        self._note(column, theirs, dates.unusable, "are no date and count as missing", "is no date and counts as missing")
-        self._note(
-            column,
-            theirs,
-            dates.future,
-            "are dates in the future and count as missing",
-            "is a date in the future and counts as missing",
-        )
+        self._note(column, theirs, dates.unusable, "no date")
+        self._note(column, theirs, dates.future, "in the future")
         if dates.note:
             self.notes.append(f"column '{theirs}': {dates.note}")
         return dates.values
@@ -165,17 +149,16 @@ class Typed:
         values, unusable = parse_scores(column)
         num_numbers = int(np.isfinite(values).sum())
         if num_numbers and num_numbers >= NUMERIC_SHARE * (num_numbers + int(unusable.sum())):
-            self._note(column, theirs, unusable, "are no number and count as missing", "is no number and counts as missing")
+            self._note(column, theirs, unusable, "no number")
             return values
         return clean_text(column)
 
-    def _note(self, column: pd.Series, theirs: str, mask: np.ndarray, what: str, of_one: str) -> None:
+    def _note(self, column: pd.Series, theirs: str, mask: np.ndarray, what: str, then: tuple[str, str] = MISSING) -> None:
         rows = np.flatnonzero(mask)
         if not rows.size:
             return
         cells = column.iloc[rows].astype(str).str.slice(0, 60).str.replace(r"\s+", " ", regex=True)
-        self.notes.append(
-            f"column '{theirs}': {rows.size:,} cells {what} (first in row {rows[0] + 1}: '{cells.iloc[0][:40]}')"
-        )
-        problems = [f"{theirs}: '{cell}' {of_one}" for cell in cells]
+        first = f"first in row {rows[0] + 1}: '{cells.iloc[0][:40]}'"
+        self.notes.append(f"column '{theirs}': {rows.size:,} cells are {what} and {then[0]} ({first})")
+        problems = [f"{theirs}: '{cell}' is {what} and {then[1]}" for cell in cells]
         self._problems.append(pd.DataFrame({"row": rows + 1, "id": self._ids.iloc[rows].to_numpy(), "problem": problems}))
