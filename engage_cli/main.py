@@ -80,6 +80,7 @@ app.command("train-classifier")(commands.train_classifier)
 app.command("train-catboost")(commands.train_catboost)
 app.command("evaluate")(commands.evaluate)
 app.command("predict")(commands.predict)
+app.command("doctor")(commands.doctor)
 
 if __name__ == "__main__":
     app()

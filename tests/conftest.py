@@ -17,7 +17,7 @@ from engage_cli.steps.import_posts import Source
 from engage_cli.steps.prepare import prepare
 from engage_cli.steps.sample import write_sample
 from tests.calls import answer
-from tests.tiny import make_checkpoint
+from tests.tiny import FAMILIES, make_checkpoint
 
 torch.set_num_threads(1)
 
@@ -26,8 +26,7 @@ torch.set_num_threads(1)
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Family -> folder of a tiny checkpoint of its real class."""
     root = tmp_path_factory.mktemp("checkpoints")
-    families = ("clip", "siglip", "vit", "dinov2", "bert", "deberta")
-    return {family: str(make_checkpoint(family, root / family)) for family in families}
+    return {family: str(make_checkpoint(family, root / family)) for family in FAMILIES}
 
 
 @pytest.fixture(scope="session")

@@ -19,12 +19,14 @@ LAYERS = ("core", "steps", "commands", "main")
 HEAVY = {
     "torch", "transformers", "tokenizers", "safetensors", "catboost", "sklearn", "scipy", "pandas", "numpy", "PIL",
     "pyarrow", "joblib", "onnx", "huggingface_hub", "filelock", "matplotlib", "pydantic", "jinja2", "imagehash",
+    "ray",
 }  # fmt: skip
 # Inside core a module imports only what stands before it.
 CORE_ORDER = (
     "errors", "registry", "config", "atomic", "posts", "cells", "leakage", "images", "perceptual", "image_checks",
     "archives", "importers", "formulas", "targets", "duplicates", "splits", "history", "dataset", "quality", "charts",
-    "report", "metrics", "devices", "encoders", "features", "handmade", "tabular", "fusion", "predictions", "objectives",
+    "report", "metrics", "devices", "clock", "distributed", "encoders", "pipeline", "features", "handmade",
+    "tabular", "fusion", "predictions", "objectives",
     "model", "checkpoints", "progress", "training", "runs", "predictors", "baselines", "synthetic", "drawing",
 )  # fmt: skip
 TABLES = [

@@ -31,11 +31,13 @@ def make_target() -> Target:
     return fit_target("views", pd.DataFrame({"views": np.expm1(RNG.normal(10, 2, 500))}), fit_on="train")
 
 
+def make_block(num_tokens: int, dim: int) -> Block:
+    values = RNG.normal(size=(NUM, num_tokens, dim)).astype(np.float32)
+    return Block(values, RNG.random((NUM, num_tokens)) < 0.8, values[:, 0])
+
+
 TARGET = make_target()
-BLOCKS = {
-    "image": Block(RNG.normal(size=(NUM, 1, 8)).astype(np.float32), RNG.random((NUM, 1)) < 0.8),
-    "title": Block(RNG.normal(size=(NUM, 3, 6)).astype(np.float32), RNG.random((NUM, 3)) < 0.8),
-}
+BLOCKS = {"image": make_block(1, 8), "title": make_block(3, 6)}
 SCORES = TARGET.mean + TARGET.std * (BLOCKS["image"].values[:, 0, 0] * BLOCKS["image"].mask[:, 0] + 0.1).astype(np.float64)
 SMALL = TrainConfig(epochs=4, batch_size=16, width=12, dropout=0.2, patience=0, learning_rate=1e-2)
 

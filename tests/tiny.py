@@ -11,16 +11,22 @@ WORDS = ["pizza", "cat", "car", "mountain", "you", "must", "try", "this", "best"
 HIDDEN = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 
 
+FAMILIES = ("clip", "siglip", "siglip2", "vit", "dinov2", "registers", "bert", "roberta", "deberta")
+
+
 def make_checkpoint(family: str, folder: Path) -> Path:
-    """Write a tiny checkpoint of a family (clip, siglip, vit, dinov2, bert, deberta) with its processors."""
+    """Write a tiny checkpoint of a family (one of FAMILIES) with its processors."""
     torch.manual_seed(7)
     folder.mkdir(parents=True, exist_ok=True)
     {
         "clip": _clip,
         "siglip": _siglip,
+        "siglip2": _siglip2,
         "vit": _vit,
         "dinov2": _dinov2,
+        "registers": _registers,
         "bert": _bert,
+        "roberta": _roberta,
         "deberta": _deberta,
     }[family](folder)
     return folder
@@ -92,6 +98,18 @@ def _siglip(folder: Path) -> None:
     _word_tokenizer(folder, end="[EOS]", cls=None, limit=64, names=["input_ids"])
 
 
+def _siglip2(folder: Path) -> None:
+    """NaFlex: every picture keeps its shape and has its own number of patches."""
+    from transformers import Siglip2Config, Siglip2Model, Siglip2TextConfig, Siglip2VisionConfig
+
+    text = Siglip2TextConfig(vocab_size=32, max_position_embeddings=64, projection_size=32, **HIDDEN)
+    vision = Siglip2VisionConfig(num_patches=16, patch_size=16, **HIDDEN)
+    Siglip2Model(Siglip2Config(text_config=text.to_dict(), vision_config=vision.to_dict())).save_pretrained(folder)
+    processor = {"image_processor_type": "Siglip2ImageProcessor", "patch_size": 16, "max_num_patches": 16}
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    _word_tokenizer(folder, end="[EOS]", cls=None, limit=64, names=["input_ids"])
+
+
 def _vit(folder: Path) -> None:
     from transformers import ViTConfig, ViTModel
 
@@ -110,6 +128,29 @@ def _dinov2(folder: Path) -> None:
         folder, "BitImageProcessor", 32, do_center_crop=True, crop_size={"height": 32, "width": 32},
         size={"shortest_edge": 36}, do_convert_rgb=True,
     )  # fmt: skip
+
+
+def _registers(folder: Path) -> None:
+    from transformers import Dinov2WithRegistersConfig, Dinov2WithRegistersModel
+
+    config = Dinov2WithRegistersConfig(
+        image_size=32, patch_size=16, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, mlp_ratio=2,
+        num_register_tokens=3,
+    )  # fmt: skip
+    Dinov2WithRegistersModel(config).save_pretrained(folder)
+    _images(folder, "BitImageProcessor", 32, resample=2, do_convert_rgb=True, do_center_crop=False)
+
+
+def _roberta(folder: Path) -> None:
+    from transformers import RobertaConfig, RobertaModel
+
+    config = RobertaConfig(vocab_size=32, max_position_embeddings=34, pad_token_id=0, **HIDDEN)
+    RobertaModel(config, add_pooling_layer=False).save_pretrained(folder)
+    _word_tokenizer(folder, end="</s>", cls="<s>", limit=33, names=["input_ids", "attention_mask"])
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(
+        '{"word_embedding_dimension": 32, "pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}'
+    )
 
 
 def _bert(folder: Path) -> None:

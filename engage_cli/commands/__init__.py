@@ -1,5 +1,6 @@
 """The commands. A file here imports nothing heavy: its step is imported when it runs."""
 
+from engage_cli.commands.doctor import doctor
 from engage_cli.commands.embed import embed
 from engage_cli.commands.evaluate import evaluate
 from engage_cli.commands.predict import predict
@@ -10,6 +11,7 @@ from engage_cli.commands.train_classifier import train_classifier
 from engage_cli.commands.train_regressor import train_regressor
 
 __all__ = [
+    "doctor",
     "embed",
     "evaluate",
     "predict",

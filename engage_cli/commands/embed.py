@@ -7,9 +7,21 @@ from typing import Annotated
 
 import typer
 
-from engage_cli.commands.options import DEFAULT_DATA, DataOpt, JsonOpt, TextOpt, VisionOpt
-from engage_cli.commands.output import print_json, print_line, print_table
-from engage_cli.core.config import EncoderConfig, help_of
+from engage_cli.commands.embed_output import show_embedding
+from engage_cli.commands.options import (
+    DEFAULT_DATA,
+    DataOpt,
+    DtypeOpt,
+    JsonOpt,
+    PoolOpt,
+    TextOpt,
+    TokensOpt,
+    VisionOpt,
+)
+from engage_cli.commands.output import print_json
+from engage_cli.core.config import EmbedConfig, EncoderConfig, help_of
+
+_SPEED = "Speed and machines"
 
 
 def embed(
@@ -21,38 +33,48 @@ def embed(
         typer.Option("--blocks", help="What is embedded: image, title, context (tags, description), text (all three)."),
     ] = "image,title,context,text",
     precision: Annotated[
-        str, typer.Option("--precision", help=help_of(EncoderConfig, "precision"))
+        str, typer.Option("--precision", help=help_of(EncoderConfig, "precision"), rich_help_panel="Encoders")
     ] = EncoderConfig.precision,
+    pool: PoolOpt = EncoderConfig.pool,
+    tokens: TokensOpt = EncoderConfig.tokens,
+    dtype: DtypeOpt = EncoderConfig.dtype,
     batch_size: Annotated[
-        int, typer.Option("--batch-size", min=1, help=help_of(EncoderConfig, "batch_size"))
-    ] = EncoderConfig.batch_size,
+        str, typer.Option("--batch-size", help=help_of(EmbedConfig, "batch_size"), rich_help_panel=_SPEED)
+    ] = EmbedConfig.batch_size,
+    compile: Annotated[
+        bool, typer.Option("--compile", help=help_of(EmbedConfig, "compile"), rich_help_panel=_SPEED)
+    ] = EmbedConfig.compile,
+    engine: Annotated[
+        str, typer.Option("--engine", help=help_of(EmbedConfig, "engine"), rich_help_panel=_SPEED)
+    ] = EmbedConfig.engine,
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help=help_of(EmbedConfig, "workers"), rich_help_panel=_SPEED)
+    ] = EmbedConfig.workers,
     json: JsonOpt = False,
 ) -> None:
     """Turn images and texts into vectors, once; killed at any moment, the same command goes on.
 
     engage embed --vision dinov2-small --text minilm
 
-    engage embed --vision siglip --text ./my-checkpoint
+    engage embed --vision siglip --text ./my-checkpoint --tokens 16
+
+    torchrun --nproc-per-node 4 -m engage_cli embed --vision siglip
     """
     from engage_cli.core.dataset import load_dataset
+    from engage_cli.core.distributed import get_rank
     from engage_cli.core.posts import parse_blocks
-    from engage_cli.core.progress import make_reporter
+    from engage_cli.core.progress import SilentReporter, make_reporter
     from engage_cli.steps.embed import embed as run_step
 
     asked = parse_blocks(blocks)
-    config = EncoderConfig(vision=vision, text=text, precision=precision, batch_size=batch_size)
-    summaries = run_step(load_dataset(data), config, blocks=asked, reporter=make_reporter())
+    config = EncoderConfig(vision=vision, text=text, precision=precision, pool=pool, tokens=tokens, dtype=dtype)
+    how = EmbedConfig(batch_size=batch_size, compile=compile, engine=engine, workers=workers)
+    is_first = get_rank() == 0
+    reporter = make_reporter() if is_first else SilentReporter()
+    summaries = run_step(load_dataset(data), config, blocks=asked, how=how, reporter=reporter)
+    if not is_first:  # under torchrun one rank answers for all
+        return
     if json:
         print_json({"stores": [{**dataclasses.asdict(s), "folder": str(s.folder)} for s in summaries]})
-        return
-    rows = [
-        (f"{s.side}: {s.encoder}", s.precision, *(f"{n:,}" for n in (s.added, s.vectors, s.cut_texts, s.image_problems)))
-        for s in summaries
-    ]
-    columns = ("", "precision", "new", "vectors", "texts cut", "no image")
-    print_table("Features", columns, rows)
-    for summary in summaries:
-        print_line(f"{summary.side}: {summary.folder}")
-        if summary.image_problems:
-            print_line(f"posts without a usable image: {summary.folder / 'problems.csv'}")
-    print_line("\nNext: engage train-regressor, engage train-classifier or engage train-catboost")
+    else:
+        show_embedding(summaries)

@@ -46,6 +46,11 @@ TextOpt = Annotated[str, typer.Option("--text", help=_help(EncoderConfig, "text"
 EncoderPrecisionOpt = Annotated[
     str, typer.Option("--encoder-precision", help=_help(EncoderConfig, "precision"), rich_help_panel="Encoders")
 ]
+PoolOpt = Annotated[str, typer.Option("--pool", help=_help(EncoderConfig, "pool"), rich_help_panel="Encoders")]
+TokensOpt = Annotated[
+    int, typer.Option("--tokens", min=0, max=256, help=_help(EncoderConfig, "tokens"), rich_help_panel="Encoders")
+]
+DtypeOpt = Annotated[str, typer.Option("--dtype", help=_help(EncoderConfig, "dtype"), rich_help_panel="Encoders")]
 TargetOpt = Annotated[str, typer.Option("--target", help=_help(TrainConfig, "target", TARGET_NAMES))]
 SeedOpt = Annotated[int, typer.Option("--seed", min=0, help=_help(TrainConfig, "seed"))]
 

@@ -10,13 +10,16 @@ from engage_cli.commands.options import (
     DEFAULT_DATA,
     DEFAULT_RUNS,
     DataOpt,
+    DtypeOpt,
     EncoderPrecisionOpt,
     JsonOpt,
+    PoolOpt,
     RunOpt,
     RunsOpt,
     SeedOpt,
     TargetOpt,
     TextOpt,
+    TokensOpt,
     VisionOpt,
 )
 from engage_cli.commands.train_output import show_training
@@ -57,6 +60,9 @@ def train_catboost(
         int, typer.Option("--patience", min=1, help=help_of(CatBoostConfig, "patience"))
     ] = CatBoostConfig.patience,
     encoder_precision: EncoderPrecisionOpt = EncoderConfig.precision,
+    pool: PoolOpt = EncoderConfig.pool,
+    tokens: TokensOpt = EncoderConfig.tokens,
+    dtype: DtypeOpt = EncoderConfig.dtype,
     seed: SeedOpt = CatBoostConfig.seed,
     run: RunOpt = None,
     runs: RunsOpt = DEFAULT_RUNS,
@@ -91,7 +97,9 @@ def train_catboost(
     summary = run_step(
         config,
         dataset=load_dataset(data),
-        encoders=EncoderConfig(vision=vision, text=text, precision=encoder_precision),
+        encoders=EncoderConfig(
+            vision=vision, text=text, precision=encoder_precision, pool=pool, tokens=tokens, dtype=dtype
+        ),
         run=run,
         runs_dir=runs,
         reporter=make_reporter(),

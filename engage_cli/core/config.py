@@ -6,6 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from engage_cli.core.errors import WrongCallError
+
 DEFAULT_VISION = "dinov2-small"
 DEFAULT_TEXT = "minilm"
 PARTS = ("train", "validation", "test")
@@ -47,7 +49,45 @@ class EncoderConfig:
     vision: str = setting(DEFAULT_VISION, "Vision encoder: a name of the table, any hub id, or a local folder.")
     text: str = setting(DEFAULT_TEXT, "Text encoder: a name of the table, any hub id, or a local folder.")
     precision: str = setting("auto", "Arithmetic of the encoders: fp32, bf16, or auto for what this machine does best.")
-    batch_size: int = setting(16, "Images or texts per step of the encoder.")
+    pool: str = setting(
+        "checkpoint",
+        "How tokens become one vector: checkpoint (its own way), cls, mean, map (SigLIP's attention head); for one side "
+        "alone as in vision=mean.",
+    )
+    tokens: int = setting(
+        0, "Keep this many tokens of each post too, for fusions that attend: regions of a grid, the first words of a text."
+    )
+    dtype: str = setting("fp16", "Number format of stored vectors: fp16 or fp32.")
+
+
+def setting_of_side(value: str, side: str) -> str:
+    """Return a side's part of a setting such as "mean" or "vision=cls,text=mean"; raise WrongCallError for others."""
+    if "=" not in value:
+        return value.strip()
+    found = {}
+    for pair in value.split(","):
+        name, sign, part = (word.strip() for word in pair.partition("="))
+        if not (sign and part) or name not in ("vision", "text"):
+            raise WrongCallError(f"'{value}' is not understood; write mean, or vision=mean, or vision=cls,text=mean")
+        found[name] = part
+    return found.get(side, "checkpoint")
+
+
+ENGINES = ("local", "ray")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedConfig:
+    """How the encoding is done; the vectors are the same."""
+
+    batch_size: str = setting(
+        "auto", "Images or texts per step of an encoder; auto is what suits the device, and halves when memory runs out."
+    )
+    compile: bool = setting(
+        False, "Compile the encoder first (torch.compile): half a minute, and worth it on a GPU with many posts."
+    )
+    engine: str = setting("local", "Where it runs: local (or torchrun's ranks), or ray for a Ray cluster.")
+    workers: int = setting(0, "Workers of --engine ray; 0 is one for each GPU, else one for every four cores.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,8 @@ import csv
 import hashlib
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -23,19 +24,22 @@ from safetensors.numpy import save_file
 
 from engage_cli.core.atomic import file_fingerprint, fingerprint, read_json, replacing, write_json, write_text
 from engage_cli.core.encoders import CHECKPOINTS
-from engage_cli.core.encoders.encode import Encoder
+from engage_cli.core.encoders.encode import DTYPES, Encoder
 from engage_cli.core.errors import EngageError
+from engage_cli.core.pipeline import Encoded, Pipeline
 from engage_cli.core.posts import texts_of
 
 KEY_BYTES = 16
 PLACEHOLDER_KEY = hashlib.blake2b(b"the neutral placeholder", digest_size=KEY_BYTES).hexdigest()
+SHARD = re.compile(r"^shard-(\d{5,})\.safetensors$")
 
 
 class Block(NamedTuple):
-    """One block of many posts."""
+    """One block of many posts, in the dtype of the store: float16 or float32."""
 
-    values: np.ndarray  # (n, T, D) float32; the placeholder's vector or zeros where mask is False
+    values: np.ndarray  # (n, T, D): the pooled vector, or the kept tokens; placeholder or zeros where mask is False
     mask: np.ndarray  # (n, T) bool, True where the post has that content
+    pooled: np.ndarray  # (n, P)
 
 
 class BlockSource(Protocol):
@@ -68,11 +72,11 @@ class FeatureStore:
         self.folder = features_dir / f"{slug}-{encoder.side}-{fingerprint(encoder.record)}"
         self.encoder = encoder
         self._where: dict[str, tuple[int, int]] = {}
-        self._num_shards = 0
-        while (path := self._shard(self._num_shards)).is_file():
-            for row, key in enumerate(self._read(path, "keys")):
-                self._where[bytes(key).hex()] = (self._num_shards, row)
-            self._num_shards += 1
+        names = self.folder.iterdir() if self.folder.is_dir() else ()
+        self.numbers = sorted(int(found[1]) for path in names if (found := SHARD.match(path.name)))
+        for number in self.numbers:
+            for row, key in enumerate(self._read(number, "keys")):
+                self._where[bytes(key).hex()] = (number, row)
 
     @property
     def manifest(self) -> Path:
@@ -88,63 +92,91 @@ class FeatureStore:
         """Return the keys without a vector, each once, in order of appearance."""
         return [key for key in dict.fromkeys(keys) if key and key not in self._where]
 
-    def append(self, keys: Sequence[str], vectors: np.ndarray, decoded: np.ndarray) -> None:
-        """Write the next shard: vectors (n, D), and whether each content could be decoded."""
-        self.manifest.unlink(missing_ok=True)
-        raw_keys = np.frombuffer(bytes.fromhex("".join(keys)), np.uint8).reshape(len(keys), KEY_BYTES)
-        with replacing(self._shard(self._num_shards)) as beside:
-            tensors = {"keys": raw_keys, "pooled": vectors.astype(np.float32), "decoded": decoded.astype(np.uint8)}
-            save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, beside)
-        for row, key in enumerate(keys):
-            self._where[key] = (self._num_shards, row)
-        self._num_shards += 1
+    def free_numbers(self) -> Iterator[int]:
+        """Yield the numbers of shards that are not there, gaps first."""
+        taken = set(self.numbers)
+        return (number for number in count() if number not in taken)
 
-    def finish(self, problems: Sequence[tuple[str, str, str]], facts: dict[str, Any]) -> None:
+    def begin(self) -> None:
+        """Take away the marker of completeness, and what killed writers left."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.manifest.unlink(missing_ok=True)
+        for left in self.folder.glob(".shard-*.tmp"):
+            left.unlink(missing_ok=True)
+
+    def write(self, number: int, keys: Sequence[str], encoded: Encoded) -> None:
+        """Write a shard; several processes may write different ones at once."""
+        tensors = {
+            "keys": np.frombuffer(bytes.fromhex("".join(keys)), np.uint8).reshape(len(keys), KEY_BYTES),
+            "pooled": encoded.pooled,
+            "decoded": np.array([problem == "" for problem in encoded.problems], dtype=np.uint8),
+            "num_cut": encoded.num_cut,
+            "num_unknown": encoded.num_unknown,
+        }
+        if encoded.tokens is not None and encoded.token_mask is not None:
+            tensors |= {"tokens": encoded.tokens, "token_mask": encoded.token_mask.astype(np.uint8)}
+        with replacing(self._shard(number)) as beside:
+            save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, beside)
+
+    def finish(self, problems: Sequence[tuple[str, str, str]], facts: Mapping[str, Any]) -> None:
         """Write problems.csv (id, image, problem), then the manifest."""
         if problems:
             text = io.StringIO()
             csv.writer(text).writerows([("id", "image", "problem"), *problems])
             write_text(self.folder / "problems.csv", text.getvalue())
-        shards = [self._shard(number) for number in range(self._num_shards)]
+        else:
+            (self.folder / "problems.csv").unlink(missing_ok=True)
+        shards = [self._shard(number) for number in self.numbers]
+        before = read_json(self.manifest) if self.manifest.is_file() else {"shards": {}}
         content = {
             "encoder": {"name": self.encoder.checkpoint.name, **self.encoder.record},
             **facts,
             "vectors": len(self),
-            "shards": {path.name: file_fingerprint(path) for path in shards},
+            "shards": {path.name: before["shards"].get(path.name) or file_fingerprint(path) for path in shards},
         }
-        if not self.manifest.is_file() or read_json(self.manifest) != content:
+        if before != content:
             write_json(self.manifest, content)
 
     def gather(self, keys: Sequence[str]) -> Block:
-        """Return the vectors of keys as a block with one token; raise EngageError where one is missing."""
+        """Return the vectors of keys as a block; raise EngageError where one is missing."""
+        pooled = self.column("pooled", keys)
+        has = self.column("decoded", keys).astype(bool) & np.array([key != PLACEHOLDER_KEY for key in keys], dtype=bool)
+        if not self.encoder.tokens:
+            return Block(pooled[:, None, :], has[:, None], pooled)
+        mask = self.column("token_mask", keys).astype(bool) & has[:, None]
+        return Block(self.column("tokens", keys), mask, pooled)
+
+    def column(self, name: str, keys: Sequence[str]) -> np.ndarray:
+        """Return one tensor's rows of keys, zeros for the key "" of an empty text."""
         if missing := self.missing(keys):
             raise EngageError(f"{self.folder} lacks {len(missing):,} vectors; run `engage embed` again")
         places = np.array([self._where.get(key, (-1, -1)) for key in keys], dtype=np.int64).reshape(-1, 2)
-        values: np.ndarray | None = None
-        mask = np.zeros(len(keys), dtype=bool)
-        for shard in np.unique(places[:, 0][places[:, 0] >= 0]):
-            rows = np.flatnonzero(places[:, 0] == shard)
-            pooled = self._read(self._shard(int(shard)), "pooled")
-            if values is None:
-                values = np.zeros((len(keys), pooled.shape[1]), np.float32)
-            values[rows] = pooled[places[rows, 1]]
-            mask[rows] = self._read(self._shard(int(shard)), "decoded")[places[rows, 1]].astype(bool)
-        if values is None:  # every text is empty
-            values = np.zeros((len(keys), self.encoder.tower.pooled_dim), np.float32)
-        mask &= np.array([key != PLACEHOLDER_KEY for key in keys])
-        return Block(values[:, None, :], mask[:, None])
+        found: np.ndarray | None = None
+        for number in np.unique(places[:, 0][places[:, 0] >= 0]):
+            rows = np.flatnonzero(places[:, 0] == number)
+            stored = self._read(int(number), name)
+            if found is None:
+                found = np.zeros((len(keys), *stored.shape[1:]), stored.dtype)
+            found[rows] = stored[places[rows, 1]]
+        return found if found is not None else self._nothing(name, len(keys))
+
+    def _nothing(self, name: str, num: int) -> np.ndarray:
+        """Rows of posts whose texts are all empty."""
+        tower, num_tokens, dtype = self.encoder.tower, self.encoder.tokens, DTYPES[self.encoder.dtype]
+        shapes = {"pooled": (tower.pooled_dim,), "tokens": (num_tokens, tower.dim), "token_mask": (num_tokens,)}
+        return np.zeros((num, *shapes.get(name, ())), dtype if name in ("pooled", "tokens") else np.int32)
 
     def _shard(self, number: int) -> Path:
         return self.folder / f"shard-{number:05d}.safetensors"
 
-    def _read(self, path: Path, name: str) -> np.ndarray:
+    def _read(self, number: int, name: str) -> np.ndarray:
+        """Read one tensor; the file is mapped, so that of the others no page is touched."""
+        path = self._shard(number)
         try:
             with safe_open(path, framework="np") as file:
                 return file.get_tensor(name)
         except (SafetensorError, OSError) as error:
-            raise EngageError(
-                f"the shard {path} is damaged ({error}); delete it and those after it, then run `engage embed` again"
-            ) from None
+            raise EngageError(f"the shard {path} is damaged ({error}); delete it, then run `engage embed` again") from None
 
 
 class StoredBlocks:
@@ -167,15 +199,22 @@ class LiveBlocks:
         found = {}
         for name in names:
             encoder = self.encoders[side_of(name)]
+            pipeline = Pipeline(encoder, num_towers=1)  # one tower on all cores answers soonest
             if name == "image":
-                encoded = encoder.encode_images(self.images)
-                mask = np.array([problem == "" for problem in encoded.problems])
-                found[name] = Block(encoded.vectors[:, None, :], mask[:, None])
-                continue
-            texts = texts_of(posts, name)
-            mask = np.array([bool(text) for text in texts])
-            values = np.zeros((len(texts), encoder.tower.pooled_dim), np.float32)
-            if mask.any():
-                values[mask] = encoder.encode_texts([text for text in texts if text]).vectors
-            found[name] = Block(values[:, None, :], mask[:, None])
+                encoded = pipeline.encode([lambda data=data: data for data in self.images])
+                has = np.array([problem == "" for problem in encoded.problems], dtype=bool)
+            else:
+                texts = texts_of(posts, name)
+                has = np.array([bool(text) for text in texts], dtype=bool)
+                encoded = pipeline.encode(texts)
+                for values in (encoded.pooled, encoded.tokens):  # as in the store: no text, no vector
+                    if values is not None:
+                        values[~has] = 0
+            found[name] = _block_of(encoded, has)
         return found
+
+
+def _block_of(encoded: Encoded, has: np.ndarray) -> Block:
+    if encoded.tokens is None or encoded.token_mask is None:
+        return Block(encoded.pooled[:, None, :], has[:, None], encoded.pooled)
+    return Block(encoded.tokens, encoded.token_mask & has[:, None], encoded.pooled)

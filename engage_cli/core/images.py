@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 MAX_PIXELS = 64_000_000
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 PLACEHOLDER_GREY = (128, 128, 128)
-
+ORIENTATION = 0x0112  # EXIF
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif", ".tif", ".tiff")
 
@@ -69,17 +69,17 @@ def read_size(data: bytes) -> tuple[int, int]:
         return image.size
 
 
-def decode(data: bytes) -> Image.Image:
-    """Decode to RGB as a viewer shows it: EXIF rotation applied, transparency on white, first frame."""
-    return _decode(data, "RGB", None)
-
-
-def decode_grey(data: bytes, at_least: int | None = None) -> Image.Image:
-    """Decode to greys, else as `decode`.
+def decode(data: bytes, at_least: int | None = None) -> Image.Image:
+    """Decode to RGB as a viewer shows it: EXIF rotation applied, transparency on white, first frame.
 
     With `at_least`, a JPEG may come smaller than it is, by a power of two, but not below that many pixels a side: its
     decoder then skips most of the work.
     """
+    return _decode(data, "RGB", at_least)
+
+
+def decode_grey(data: bytes, at_least: int | None = None) -> Image.Image:
+    """Decode to greys, else as `decode`."""
     return _decode(data, "L", at_least)
 
 
@@ -96,7 +96,7 @@ def _decode(data: bytes, mode: str, at_least: int | None) -> Image.Image:
                 layer = upright.convert("RGBA")
                 white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
                 upright = Image.alpha_composite(white, layer)
-            return upright.convert(mode)
+            return upright if upright.mode == mode else upright.convert(mode)
         except Exception as error:  # on damaged files decoders raise whatever they meet (struct.error, RuntimeError, ...)
             raise ImageError("truncated" if "truncated" in str(error) else "damaged") from None
 
@@ -104,6 +104,8 @@ def _decode(data: bytes, mode: str, at_least: int | None) -> Image.Image:
 def _turn_upright(image: Image.Image) -> Image.Image:
     """Apply the EXIF rotation; a picture whose tags are damaged is shown as it lies, as viewers do."""
     try:
+        if image.getexif().get(ORIENTATION, 1) == 1:
+            return image  # exif_transpose would copy it
         return ImageOps.exif_transpose(image)
     except Exception:  # whatever reading the tags meets: struct.error, ValueError, ...
         return image

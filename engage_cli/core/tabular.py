@@ -31,14 +31,15 @@ def build_table(
     blocks = source.blocks(posts, TABLE_BLOCKS)
     parts = []
     for name, block in blocks.items():
-        vectors = block.values[:, 0]  # a missing image keeps the neutral placeholder's vector (study, section 4.2)
+        # A missing image keeps the neutral placeholder's vector (study, section 4.2).
+        vectors = block.pooled.astype(np.float32)
         columns = [f"{name}_{number}" for number in range(vectors.shape[1])]
         parts.append(pd.DataFrame(vectors, columns=columns, index=posts.index))
     if with_cosine:
-        image, text = (blocks[name].values[:, 0] for name in TABLE_BLOCKS)
-        known = blocks["image"].mask[:, 0] & blocks["text"].mask[:, 0]
+        image, text = (blocks[name].pooled.astype(np.float32) for name in TABLE_BLOCKS)
+        known = blocks["image"].mask.any(axis=1) & blocks["text"].mask.any(axis=1)
         parts.append(pd.DataFrame({COSINE: np.where(known, cosine(image, text), np.nan)}, index=posts.index))
-    parts.append(pd.DataFrame({HAS_IMAGE: blocks["image"].mask[:, 0].astype(np.float32)}, index=posts.index))
+    parts.append(pd.DataFrame({HAS_IMAGE: blocks["image"].mask.any(axis=1).astype(np.float32)}, index=posts.index))
     parts.append(count_features(posts))
     parts.append(pd.DataFrame({CATEGORICAL: categories(posts)}, index=posts.index))
     for name, kind in (extra or {}).items():

@@ -66,7 +66,7 @@ class StoredBatches:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
             order = torch.randperm(len(self.wanted), generator=generator)
         for rows in order.to(self.wanted.device).split(self.batch_size):
-            tokens = {name: Tokens(block.values[rows], block.mask[rows]) for name, block in self.tokens.items()}
+            tokens = {name: Tokens(block.values[rows].float(), block.mask[rows]) for name, block in self.tokens.items()}
             yield Batch(dict(tokens), self.wanted[rows])
 
 

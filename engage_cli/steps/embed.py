@@ -1,9 +1,10 @@
-"""Posts become vectors: what the store lacks is encoded, shard by shard."""
+"""Posts become vectors: what the store lacks is encoded, shard by shard, here, by torchrun's ranks or by Ray."""
 
 from __future__ import annotations
 
-import hashlib
+import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,22 +12,16 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from engage_cli.core.config import EncoderConfig
+from engage_cli.core.clock import Clock
+from engage_cli.core.config import ENGINES, EmbedConfig, EncoderConfig, setting_of_side
 from engage_cli.core.dataset import Dataset
+from engage_cli.core.distributed import get_rank, get_world_size, together, wait_for_all
 from engage_cli.core.encoders.encode import Encoder
-from engage_cli.core.errors import EngageError
-from engage_cli.core.features import (
-    PLACEHOLDER_KEY,
-    FeatureStore,
-    StoredBlocks,
-    content_keys,
-    side_of,
-)
-from engage_cli.core.images import ImageError, read_bytes, resolve_inside
-from engage_cli.core.posts import BLOCKS, texts_of
+from engage_cli.core.errors import EngageError, WrongCallError
+from engage_cli.core.features import FeatureStore, StoredBlocks, content_keys, side_of
+from engage_cli.core.posts import BLOCKS
 from engage_cli.core.progress import Reporter, SilentReporter
-
-SHARD_SIZE = {"vision": 128, "text": 2048}
+from engage_cli.steps.embed_shards import Contents, Shard, plan, write_shards
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,41 +32,52 @@ class StoreSummary:
     encoder: str
     folder: Path
     precision: str
+    pooling: str
+    dim: int
     vectors: int
     added: int
-    cut_texts: int
+    cut_texts: int  # of the asked blocks' texts, those that the tower does not read to their end
+    unknown_texts: int  # ... those with tokens that the vocabulary lacks
     image_problems: int
+    seconds: float
+    stages: dict[str, float]  # seconds of each stage, added up over threads and workers
 
 
 def embed(
-    dataset: Dataset, config: EncoderConfig, *, blocks: Sequence[str] = BLOCKS, reporter: Reporter | None = None
+    dataset: Dataset,
+    config: EncoderConfig,
+    *,
+    blocks: Sequence[str] = BLOCKS,
+    how: EmbedConfig | None = None,
+    reporter: Reporter | None = None,
 ) -> list[StoreSummary]:
-    """Encode every content of the asked blocks that the store lacks."""
-    reporter = reporter or SilentReporter()
-    stores = open_stores(dataset, config, blocks)
-    summaries = []
-    for side, store in stores.items():
-        store.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(dataset.features_dir / f".{store.folder.name}.lock", timeout=0):
-                # What another process wrote until now is seen only after the lock is ours.
-                store = FeatureStore(dataset.features_dir, store.encoder)
-                summaries.append(_fill(dataset, store, [b for b in blocks if side_of(b) == side], reporter))
-        except Timeout:
-            raise EngageError(f"another process is writing {store.folder}; wait for it to end") from None
-    return summaries
+    """Encode every content of the asked blocks that the store lacks. Under torchrun each rank does its share."""
+    reporter, how = reporter or SilentReporter(), how or EmbedConfig()
+    _check(how)
+    with together():
+        stores = open_stores(dataset, config, blocks)
+        return [
+            _fill(dataset, store, [b for b in blocks if side_of(b) == side], how, reporter)
+            for side, store in stores.items()
+        ]
 
 
 def open_stores(dataset: Dataset, config: EncoderConfig, blocks: Sequence[str]) -> dict[str, FeatureStore]:
     """Open the store of each side that the blocks need."""
-    names = {"vision": config.vision, "text": config.text}
-    return {
-        side: FeatureStore(
-            dataset.features_dir,
-            Encoder(side, names[side], precision=config.precision, batch_size=config.batch_size),
-        )
-        for side in dict.fromkeys(side_of(block) for block in blocks)
-    }
+    sides = dict.fromkeys(side_of(block) for block in blocks)
+    return {side: FeatureStore(dataset.features_dir, make_encoder(side, config)) for side in sides}
+
+
+def make_encoder(side: str, config: EncoderConfig) -> Encoder:
+    """Return the encoder of a side, as configured."""
+    return Encoder(
+        side,
+        {"vision": config.vision, "text": config.text}[side],
+        precision=config.precision,
+        pool=setting_of_side(config.pool, side),
+        tokens=config.tokens,
+        dtype=config.dtype,
+    )
 
 
 def stored_blocks(
@@ -88,62 +94,94 @@ def stored_blocks(
     return StoredBlocks(stores)
 
 
-def _fill(dataset: Dataset, store: FeatureStore, blocks: Sequence[str], reporter: Reporter) -> StoreSummary:
-    posts, side = dataset.posts, store.encoder.side
-    wanted: dict[str, str | int] = {}  # content key -> its text, or a row that has the image
-    for block in blocks:
-        contents: Sequence[str | int] = range(len(posts)) if block == "image" else texts_of(posts, block)
-        wanted.update(dict(zip(reversed(content_keys(posts, block)), reversed(contents), strict=True)))
-    ordered = [key for block in blocks for key in content_keys(posts, block)]
-    todo = store.missing(ordered)
-    cut = 0
-    with reporter.stage(f"embedding {'images' if side == 'vision' else 'texts'}", len(todo)) as stage:
-        for start in range(0, len(todo), SHARD_SIZE[side]):
-            keys = todo[start : start + SHARD_SIZE[side]]
-            if side == "vision":
-                files = [_image_bytes(dataset, posts, key, wanted[key]) for key in keys]
-                encoded = store.encoder.encode_images(files, stage.advance)
-            else:
-                encoded = store.encoder.encode_texts([str(wanted[key]) for key in keys], stage.advance)
-            cut += encoded.num_cut
-            store.append(keys, encoded.vectors, np.array([problem == "" for problem in encoded.problems]))
-    problems = _image_problems(posts, store) if side == "vision" else []
-    root = dataset.images_of(posts["source"].iloc[0])
-    if side == "vision" and len(problems) == len(posts) and root is not None:
-        raise EngageError(f"no image in {root} can be decoded; the first is {posts['image'].iloc[0]}")
-    store.finish(problems, {"blocks": sorted(blocks), "data": dataset.fingerprint})
+def _check(how: EmbedConfig) -> None:
+    if how.engine not in ENGINES:
+        raise WrongCallError(f"unknown --engine '{how.engine}'; there are: {', '.join(ENGINES)}")
+    if how.batch_size != "auto" and not (how.batch_size.isdecimal() and int(how.batch_size) > 0):
+        raise WrongCallError(f"--batch-size {how.batch_size}: give a number from 1, or auto")
+    if how.engine == "ray" and get_world_size() > 1:
+        raise WrongCallError("--engine ray starts its own workers: call it without torchrun")
+
+
+def _fill(
+    dataset: Dataset, store: FeatureStore, blocks: Sequence[str], how: EmbedConfig, reporter: Reporter
+) -> StoreSummary:
+    contents, is_first = Contents(dataset, blocks), get_rank() == 0
+    started = time.perf_counter()
+    with ExitStack() as stack:
+        if is_first:
+            _lock(dataset, store, stack)
+        wait_for_all()
+        # What another process wrote until now is seen only after the lock is ours.
+        store = FeatureStore(dataset.features_dir, store.encoder)
+        shards = plan(store, contents.keys)
+        wait_for_all()  # until here nobody writes: every rank has made the same plan
+        if shards and is_first:
+            store.begin()
+        mine = shards[get_rank() :: get_world_size()]
+        clock = Clock()
+        clock.add_all(_write(dataset, store, contents, mine, how, reporter))
+        wait_for_all()
+        store = FeatureStore(dataset.features_dir, store.encoder)
+        problems = _image_problems(dataset.posts, store) if store.encoder.side == "vision" else []
+        if is_first:
+            _check_images(dataset, problems)
+            store.finish(problems, {"blocks": sorted(blocks), "data": dataset.fingerprint})
+    wanted = [key for key in dict.fromkeys(contents.keys) if key]
     return StoreSummary(
-        side=side,
+        side=store.encoder.side,
         encoder=store.encoder.checkpoint.name,
         folder=store.folder,
         precision=store.encoder.precision,
+        pooling=store.encoder.pooling,
+        dim=int(store.column("pooled", wanted[:1]).shape[-1]),
         vectors=len(store),
-        added=len(todo),
-        cut_texts=cut,
+        added=sum(len(shard.keys) for shard in shards),
+        cut_texts=int((store.column("num_cut", wanted) > 0).sum()),
+        unknown_texts=int((store.column("num_unknown", wanted) > 0).sum()),
         image_problems=len(problems),
+        seconds=round(time.perf_counter() - started, 2),
+        stages={stage: round(seconds, 2) for stage, seconds in clock.seconds.items()},
     )
 
 
-def _image_bytes(dataset: Dataset, posts: pd.DataFrame, key: str, row: str | int) -> bytes | None:
-    """Return the bytes that the key was made from; None for the placeholder."""
-    root = dataset.images_of(posts["source"].iloc[int(row)])
-    if key == PLACEHOLDER_KEY or root is None:
-        return None
-    name = posts["image"].iloc[int(row)]
+def _lock(dataset: Dataset, store: FeatureStore, stack: ExitStack) -> None:
+    dataset.features_dir.mkdir(parents=True, exist_ok=True)
     try:
-        data = read_bytes(resolve_inside(root, name))
-    except ImageError as problem:
-        raise EngageError(f"{root / name}: {problem}, but it was there at `engage prepare`") from None
-    if hashlib.blake2b(data, digest_size=16).hexdigest() != key:
-        raise EngageError(f"{root / name} changed since `engage prepare`; run prepare --overwrite again")
-    return data
+        stack.enter_context(FileLock(dataset.features_dir / f".{store.folder.name}.lock", timeout=0))
+    except Timeout:
+        raise EngageError(f"another process is writing {store.folder}; wait for it to end") from None
+
+
+def _write(
+    dataset: Dataset,
+    store: FeatureStore,
+    contents: Contents,
+    shards: Sequence[Shard],
+    how: EmbedConfig,
+    reporter: Reporter,
+) -> dict[str, float]:
+    if not shards:
+        return {}
+    what = "images" if store.encoder.side == "vision" else "texts"
+    share = f" (rank {get_rank()} of {get_world_size()})" if get_world_size() > 1 else ""
+    with reporter.stage(f"embedding {what}{share}", sum(len(shard.keys) for shard in shards)) as stage:
+        if how.engine == "ray":
+            from engage_cli.steps.embed_ray import write_shards_on_ray
+
+            return write_shards_on_ray(dataset, store, contents.blocks, shards, how, stage.advance, reporter)
+        return write_shards(store, contents, shards, how, advance=stage.advance, say=reporter.say)
 
 
 def _image_problems(posts: pd.DataFrame, store: FeatureStore) -> list[tuple[str, str, str]]:
     """Return (id, image, problem) of each post without a picture, also those that fail only when decoded whole."""
-    decoded = store.gather(content_keys(posts, "image")).mask[:, 0]
-    return [
-        (id, image, reason or "damaged or truncated")
-        for id, image, reason, ok in zip(posts["id"], posts["image"], posts["image_problem"], decoded, strict=True)
-        if not ok
-    ]
+    without = np.flatnonzero(~store.gather(content_keys(posts, "image")).mask.any(axis=1))
+    columns = posts[["id", "image", "image_problem"]].iloc[without].itertuples(index=False)
+    return [(str(post.id), str(post.image), str(post.image_problem) or "damaged or truncated") for post in columns]
+
+
+def _check_images(dataset: Dataset, problems: Sequence[tuple[str, str, str]]) -> None:
+    posts = dataset.posts
+    root = dataset.images_of(posts["source"].iloc[0])
+    if problems and len(problems) == len(posts) and root is not None:
+        raise EngageError(f"no image in {root} can be decoded; the first is {posts['image'].iloc[0]}")

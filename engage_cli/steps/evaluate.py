@@ -109,8 +109,10 @@ def encoder_config(run: Run) -> EncoderConfig:
     """Return the encoders that a run was trained on."""
     encoders = run.meta["encoders"]
     names = {side: encoders[side]["name"] for side in encoders}
-    precisions = {encoders[side]["precision"] for side in encoders}
-    return EncoderConfig(**names, precision=precisions.pop())
+    pool = ",".join(f"{side}={encoders[side]['pooling']}" for side in encoders)
+    any_side = next(iter(encoders.values()))
+    same = {key: any_side[key] for key in ("precision", "tokens", "dtype")}
+    return EncoderConfig(**names, pool=pool, **same)
 
 
 def blocks_of(run: Run) -> list[str]:

@@ -12,7 +12,6 @@ import pandas as pd
 
 from engage_cli.core.cells import clean_text, parse_scores
 from engage_cli.core.config import CLASS_NAMES
-from engage_cli.core.encoders.encode import Encoder
 from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.features import LiveBlocks, side_of
 from engage_cli.core.images import ImageError, decode, read_bytes
@@ -21,6 +20,7 @@ from engage_cli.core.predictors import extra_columns, load_predictor
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import Run, load_run, newest_run
 from engage_cli.core.tabular import NUMBER
+from engage_cli.steps.embed import make_encoder
 from engage_cli.steps.evaluate import blocks_of, encoder_config, must_be_same_encoder
 
 
@@ -82,10 +82,9 @@ def predict(
     if not posts["title"].iloc[0]:
         reporter.say("no --title: the model predicts from the image (and tags, description) alone")
     config = encoder_config(opened)
-    names = {"vision": config.vision, "text": config.text}
     encoders = {}
     for side in dict.fromkeys(side_of(block) for block in blocks_of(opened)):
-        encoders[side] = Encoder(side, names[side], precision=config.precision)
+        encoders[side] = make_encoder(side, config)
         must_be_same_encoder(opened, side, encoders[side].record)
     predictions = load_predictor(opened).predict(posts, LiveBlocks(encoders, [data]))
     target = opened.target

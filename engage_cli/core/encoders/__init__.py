@@ -52,5 +52,9 @@ class Tower(Protocol):
         ...
 
     def pool(self, tokens: Tokens) -> Tensor:
-        """(B, pooled_dim): the checkpoint's own pooling."""
+        """(B, pooled_dim): the checkpoint's own pooling, or the one that was asked for."""
+        ...
+
+    def few(self, tokens: Tokens, num: int, **prepared: Tensor) -> Tokens:
+        """(B, num, dim): regions of a picture, or the first words of a text."""
         ...

@@ -18,6 +18,7 @@ from engage_cli.core.errors import EngageError, WrongCallError
 HUB_ID = re.compile(r"^[\w][\w.-]*(/[\w][\w.-]*)?$")
 HUB_TIMEOUT_S = 10
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+SETTINGS = ("*.json", "*.txt", "*.model", "1_Pooling/config.json")  # of model, preprocessing, tokenizer and pooling
 WITHOUT_HUB = f"use a packaged encoder ({', '.join(PACKAGED)}) or name a local folder that holds the checkpoint"
 
 
@@ -27,7 +28,7 @@ class Checkpoint:
 
     name: str  # as the user gave it
     folder: Path
-    revision: str  # the hub's commit, or the hash of the folder's config and weights
+    revision: str  # the hub's commit, or the hash of the folder's settings and weights
 
     @property
     def config(self) -> dict[str, Any]:
@@ -60,10 +61,10 @@ def find_checkpoint(side: str, name: str) -> Checkpoint:
 
 
 def _local(name: str, folder: Path) -> Checkpoint:
-    files = sorted(path for pattern in ("config.json", *WEIGHTS) for path in folder.glob(pattern))
-    if len(files) < 2:
+    if not any(any(folder.glob(pattern)) for pattern in WEIGHTS):
         raise EngageError(f"the folder {folder} holds a config.json but no weights (*.safetensors)")
-    revision = fingerprint({path.name: file_fingerprint(path) for path in files})
+    files = sorted({path for pattern in (*SETTINGS, *WEIGHTS) for path in folder.glob(pattern)})
+    revision = fingerprint({str(path.relative_to(folder)): file_fingerprint(path) for path in files})
     return Checkpoint(name=name, folder=folder.resolve(), revision=revision)
 
 
@@ -88,7 +89,7 @@ def _from_hub(name: str, hub_id: str) -> Checkpoint:
         info = HfApi().model_info(hub_id, timeout=HUB_TIMEOUT_S)
         names = [sibling.rfilename for sibling in info.siblings or []]
         weights = WEIGHTS[:1] if any(file.endswith(".safetensors") for file in names) else WEIGHTS[1:]
-        folder = Path(snapshot_download(hub_id, revision=info.sha, allow_patterns=["*.json", "*.txt", "*.model", *weights]))
+        folder = Path(snapshot_download(hub_id, revision=info.sha, allow_patterns=[*SETTINGS, *weights]))
     except (GatedRepoError, RepositoryNotFoundError):
         raise EngageError(f"the hub has no public model '{hub_id}'; check the name, or {WITHOUT_HUB}") from None
     except Exception as error:  # each version of the hub's client has its own family of network errors

@@ -38,8 +38,9 @@ def load_model(model_class: Any, folder: Path, dtype: torch.dtype, **options: An
             )
     except (OSError, ValueError, RuntimeError) as error:
         raise EngageError(f"{folder} cannot be loaded as a checkpoint: {str(error).splitlines()[0]}") from None
-    if report["missing_keys"]:
-        missing = sorted(report["missing_keys"])
+    # A pooler over the class token is often not saved, and never used here.
+    missing = sorted(key for key in report["missing_keys"] if "pooler." not in key)
+    if missing:
         raise EngageError(f"{folder} lacks {len(missing)} weights of {type(model).__name__}, '{missing[0]}' for one")
     return model.eval()
 

@@ -1,73 +1,102 @@
-"""The text tower: BERT family, DeBERTa-v2/v3, and the text sides of CLIP and SigLIP."""
+"""The text tower: BERT family, DeBERTa-v2/v3, the text sides of CLIP and SigLIP, any AutoModel that gives (B, T, D)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from engage_cli.core.encoders import Tokens
 from engage_cli.core.encoders.checkpoints import Checkpoint
 from engage_cli.core.encoders.loading import load_model, load_processor
+from engage_cli.core.encoders.pooling import CLIP, PROJECTED, SIGLIP, find_pooling, last_of, mean_of, words_of
+from engage_cli.core.errors import EngageError
 
 MAX_TOKENS = 256  # of the checkpoints that could read more
-CLIP, SIGLIP = ("clip", "clip_text_model"), ("siglip", "siglip_text_model")
+MODELS = {
+    "clip": "CLIPTextModelWithProjection",
+    "clip_text_model": "CLIPTextModelWithProjection",
+    "siglip": "SiglipTextModel",
+    "siglip_text_model": "SiglipTextModel",
+    "siglip2": "Siglip2TextModel",
+    "siglip2_text_model": "Siglip2TextModel",
+}
+WITHOUT_POOLER = ("bert", "roberta", "xlm-roberta", "camembert", "mpnet")
+# Titles are short: on the CPU plain attention is faster than the fused kernel, and DeBERTa has no other.
+EAGER = "eager"
+
+
+class Tokenized(NamedTuple):
+    """Texts as token ids, cut to what the tower reads."""
+
+    ids: list[list[int]]
+    num_cut: np.ndarray  # (n,) int32: tokens behind the tower's limit
+    num_unknown: np.ndarray  # (n,) int32: tokens that its vocabulary lacks
 
 
 class TextTower(nn.Module):
-    """A text encoder with the checkpoint's own tokenizer and pooling.
+    """A text encoder with the checkpoint's own tokenizer and, unless asked otherwise, its own pooling.
 
-    Pooling: CLIP the projected end token, SigLIP its head, others the mean over real tokens. Pooled vectors are
-    not L2-normalised.
+    Its own pooling: CLIP the projected end token, SigLIP the projected last token, others what sentence-transformers noted
+    beside the checkpoint, else the mean over real tokens. Pooled vectors are not L2-normalised.
     """
 
-    def __init__(self, checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, checkpoint: Checkpoint, dtype: torch.dtype = torch.float32, pool: str = "checkpoint") -> None:
         super().__init__()
         import transformers
 
         self.name = checkpoint.name
-        self.family = str(checkpoint.config["model_type"])
-        options: dict[str, Any] = {}
-        if self.family in CLIP:
-            model_class = transformers.CLIPTextModelWithProjection
-        elif self.family in SIGLIP:
-            model_class = transformers.SiglipTextModel
-        else:
-            model_class = transformers.AutoModel
-            options = {"add_pooling_layer": False} if self.family in ("bert", "roberta") else {}
+        self.family = str(checkpoint.config.get("model_type"))
+        self.pooling = find_pooling(checkpoint, "text", pool)
+        options: dict[str, Any] = {"add_pooling_layer": False} if self.family in WITHOUT_POOLER else {}
+        if not torch.cuda.is_available():
+            options["attn_implementation"] = EAGER
+        model_class = getattr(transformers, MODELS.get(self.family, "AutoModel"))
         self.model = load_model(model_class, checkpoint.folder, dtype, **options)
         self.tokenizer = load_processor(transformers.AutoTokenizer, checkpoint.folder)
         config = self.model.config
+        if not isinstance(getattr(config, "hidden_size", None), int):
+            raise EngageError(f"{checkpoint.folder} ({self.family}) is no text encoder that engage knows: no hidden_size")
         self.dim = int(config.hidden_size)
         self.pooled_dim = self.dim
-        if self.family in CLIP:
-            self.pooled_dim = int(config.projection_dim)
-        elif self.family in SIGLIP:
-            self.pooled_dim = int(config.projection_size)
+        if self.pooling == PROJECTED:
+            self.pooled_dim = int(config.projection_dim if self.family in CLIP else config.projection_size)
         window = int(getattr(config, "max_position_embeddings", 0)) or MAX_TOKENS
+        if self.family in ("roberta", "xlm-roberta", "camembert"):
+            window -= int(config.pad_token_id) + 1  # their positions start behind the padding's
         self.max_tokens = min(window, MAX_TOKENS)
 
-    def prepare(self, inputs: Sequence[str]) -> dict[str, Tensor]:
-        """Strings to {"input_ids", "attention_mask"}: (B, T) int64, T the longest of them, at most `max_tokens`."""
-        # SigLIP was trained on texts padded to its whole window; other padding gives other vectors.
-        padding = "max_length" if self.family in SIGLIP else "longest"
-        encoded = self.tokenizer(
-            list(inputs),
-            padding=padding,
-            truncation=True,
-            max_length=self.max_tokens,
-            return_tensors="pt",
-            return_attention_mask=True,
-        )
-        return {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"]}
+    def tokenize(self, texts: Sequence[str]) -> Tokenized:
+        """Strings to ids, as the checkpoint's tokenizer gives them with truncation."""
+        ids = self._ids(texts)
+        num_cut = np.array([max(0, len(row) - self.max_tokens) for row in ids], dtype=np.int32)
+        long = np.flatnonzero(num_cut).tolist()
+        if long:  # cutting is left to the tokenizer: the closing token stays
+            cut = self._ids([texts[row] for row in long], truncation=True, max_length=self.max_tokens)
+            for row, short in zip(long, cut, strict=True):
+                ids[row] = short
+        unknown = self.tokenizer.unk_token_id
+        num_unknown = np.array([row.count(unknown) if unknown is not None else 0 for row in ids], dtype=np.int32)
+        return Tokenized(ids, num_cut, num_unknown)
 
-    def count_tokens(self, inputs: Sequence[str]) -> list[int]:
-        """Return the number of tokens of each text before it is cut."""
-        return [
-            len(ids) for ids in self.tokenizer(list(inputs), padding=False, truncation=False, verbose=False)["input_ids"]
-        ]
+    def pad(self, ids: Sequence[Sequence[int]]) -> dict[str, Tensor]:
+        """Rows of ids to {"input_ids", "attention_mask"}: (B, T) int64, T the longest of them."""
+        # SigLIP was trained on texts padded to its whole window; other padding gives other vectors.
+        longest = self.max_tokens if self.family in SIGLIP else max(map(len, ids))
+        padded = np.full((len(ids), longest), self.tokenizer.pad_token_id or 0, dtype=np.int64)
+        mask = np.zeros_like(padded)
+        for row, some in enumerate(ids):
+            place = slice(None, len(some)) if self.tokenizer.padding_side == "right" else slice(longest - len(some), None)
+            padded[row, place] = some
+            mask[row, place] = 1
+        return {"input_ids": torch.from_numpy(padded), "attention_mask": torch.from_numpy(mask)}
+
+    def prepare(self, inputs: Sequence[str]) -> dict[str, Tensor]:
+        """Strings to {"input_ids", "attention_mask"}, at most `max_tokens` long."""
+        return self.pad(self.tokenize(inputs).ids)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tokens:
         # SigLIP was trained without a mask: handing it one gives other vectors.
@@ -75,11 +104,22 @@ class TextTower(nn.Module):
         return Tokens(self.model(input_ids=input_ids, **masks).last_hidden_state, attention_mask.bool())
 
     def pool(self, tokens: Tokens) -> Tensor:
-        if self.family in CLIP:
-            last = tokens.mask.long().sum(dim=1) - 1  # the end token is the last real one
-            rows = torch.arange(len(last), device=last.device)
-            return self.model.text_projection(tokens.values[rows, last])
-        if self.family in SIGLIP:
-            return self.model.head(tokens.values[:, -1])
-        weights = tokens.mask.unsqueeze(-1).to(tokens.values.dtype)
-        return (tokens.values * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+        """(B, pooled_dim)."""
+        if self.pooling == "mean":
+            return mean_of(tokens)
+        if self.family in CLIP:  # what stands for all is the end token, the last real one
+            end = last_of(tokens)
+            return self.model.text_projection(end) if self.pooling == PROJECTED else end
+        if self.family in SIGLIP:  # ... the last of the window, be it padding
+            return self.model.head(tokens.values[:, -1]) if self.pooling == PROJECTED else tokens.values[:, -1]
+        return tokens.values[torch.arange(len(tokens.mask)), tokens.mask.long().argmax(dim=1)]  # the first real one
+
+    def few(self, tokens: Tokens, num: int, **prepared: Tensor) -> Tokens:
+        """(B, num, dim): the first tokens of each text."""
+        return words_of(tokens, num)
+
+    def _ids(self, texts: Sequence[str], **options: Any) -> list[list[int]]:
+        encoded = self.tokenizer(
+            list(texts), padding=False, return_attention_mask=False, return_token_type_ids=False, verbose=False, **options
+        )
+        return list(encoded["input_ids"])

@@ -1,4 +1,4 @@
-"""The vision tower: CLIP, SigLIP, ViT, DINOv2 and any AutoModel that gives last_hidden_state."""
+"""The vision tower: CLIP, SigLIP and SigLIP 2, ViT, DINOv2 and any AutoModel that gives (B, T, D) tokens."""
 
 from __future__ import annotations
 
@@ -11,48 +11,91 @@ from torch import Tensor, nn
 
 from engage_cli.core.encoders import Tokens
 from engage_cli.core.encoders.checkpoints import Checkpoint
-from engage_cli.core.encoders.loading import load_model, load_processor
+from engage_cli.core.encoders.loading import load_model
+from engage_cli.core.encoders.pixels import Pixels
+from engage_cli.core.encoders.pooling import CLIP, PROJECTED, find_pooling, mean_of, regions_of
+from engage_cli.core.errors import EngageError
+
+MODELS = {
+    "clip": "CLIPVisionModelWithProjection",
+    "clip_vision_model": "CLIPVisionModelWithProjection",
+    "siglip": "SiglipVisionModel",
+    "siglip_vision_model": "SiglipVisionModel",
+    "siglip2": "Siglip2VisionModel",
+    "siglip2_vision_model": "Siglip2VisionModel",
+}
+WITHOUT_POOLER = ("vit", "deit", "beit")  # of these the unused pooler need not even be made
 
 
 class VisionTower(nn.Module):
-    """An image encoder with the checkpoint's own preprocessing and pooling.
+    """An image encoder with the checkpoint's own preprocessing and, unless asked otherwise, its own pooling.
 
-    Pooling: CLIP the projected class token, SigLIP its attention-pooling head, others the class token after the
+    Its own pooling: CLIP the projected class token, SigLIP its attention-pooling head, others the class token after the
     last norm. Pooled vectors are not L2-normalised.
     """
 
-    def __init__(self, checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, checkpoint: Checkpoint, dtype: torch.dtype = torch.float32, pool: str = "checkpoint") -> None:
         super().__init__()
         import transformers
 
         self.name = checkpoint.name
-        self.family = str(checkpoint.config["model_type"])
-        options: dict[str, Any] = {}
-        if self.family in ("clip", "clip_vision_model"):
-            model_class = transformers.CLIPVisionModelWithProjection
-        elif self.family in ("siglip", "siglip_vision_model"):
-            model_class = transformers.SiglipVisionModel
-        else:
-            model_class = transformers.AutoModel
-            options = {"add_pooling_layer": False} if self.family == "vit" else {}
+        self.family = str(checkpoint.config.get("model_type"))
+        self.pooling = find_pooling(checkpoint, "vision", pool)
+        options: dict[str, Any] = {"add_pooling_layer": False} if self.family in WITHOUT_POOLER else {}
+        model_class = getattr(transformers, MODELS.get(self.family, "AutoModel"))
         self.model = load_model(model_class, checkpoint.folder, dtype, **options)
-        # Pixels differ between transformers' backends: one is pinned.
-        self.processor = load_processor(transformers.AutoImageProcessor, checkpoint.folder, backend="pil")
-        self.dim = int(self.model.config.hidden_size)
-        is_clip = self.family in ("clip", "clip_vision_model")
-        self.pooled_dim = int(self.model.config.projection_dim) if is_clip else self.dim
+        self.pixels = Pixels(checkpoint.folder)
+        width = getattr(self.model.config, "hidden_size", None)
+        if not isinstance(width, int):
+            raise EngageError(f"{checkpoint.folder} ({self.family}) is no image encoder that engage knows: no hidden_size")
+        self.dim = width
+        self.pooled_dim = int(self.model.config.projection_dim) if self.pooling == PROJECTED else self.dim
 
     def prepare(self, inputs: Sequence[Image.Image]) -> dict[str, Tensor]:
-        """RGB images to {"pixel_values": (B, 3, H, W) float32}."""
-        return {"pixel_values": self.processor(images=list(inputs), return_tensors="pt")["pixel_values"]}
+        """RGB images to {"pixel_values": (B, H, W, 3) uint8}, or to what the checkpoint's processor gives."""
+        return self.pixels.prepare(inputs)
 
-    def forward(self, pixel_values: Tensor) -> Tokens:
-        values = self.model(pixel_values=pixel_values.to(self.model.dtype)).last_hidden_state
-        return Tokens(values, torch.ones(values.shape[:2], dtype=torch.bool, device=values.device))
+    def forward(self, pixel_values: Tensor, **more: Tensor) -> Tokens:
+        values = self.model(pixel_values=self.pixels.normalise(pixel_values, self.model.dtype), **more).last_hidden_state
+        if values.ndim != 3:
+            raise EngageError(f"the encoder '{self.name}' ({self.family}) gives no tokens: its output is {values.ndim}-d")
+        mask = more.get("pixel_attention_mask")
+        if mask is None:
+            mask = torch.ones(values.shape[:2], device=values.device)
+        return Tokens(values, mask.bool())
 
     def pool(self, tokens: Tokens) -> Tensor:
-        if self.family in ("clip", "clip_vision_model"):
-            return self.model.visual_projection(self.model.vision_model.post_layernorm(tokens.values[:, 0]))
-        if self.family in ("siglip", "siglip_vision_model"):
-            return self.model.head(tokens.values)
+        """(B, pooled_dim)."""
+        if self.pooling == PROJECTED:
+            return self.model.visual_projection(self._class_token(tokens))
+        if self.pooling == "map":
+            masks = () if tokens.mask.all() else (tokens.mask.long(),)
+            return self.model.head(tokens.values, *masks)
+        return self._class_token(tokens) if self.pooling == "cls" else mean_of(tokens)
+
+    def few(self, tokens: Tokens, num: int, **prepared: Tensor) -> Tokens:
+        """(B, num, dim): the patches averaged over a grid of regions, row by row."""
+        if "spatial_shapes" in prepared:  # every picture has its own number of patches
+            parts = []
+            for values, (rows, columns) in zip(tokens.values, prepared["spatial_shapes"].tolist(), strict=True):
+                parts.append(regions_of(values[None, : rows * columns], (rows, columns), num))
+            regions = torch.cat(parts)
+        else:
+            rows, columns = self._patch_grid(prepared["pixel_values"])
+            first = tokens.values.shape[1] - rows * columns  # class and register tokens stand before the patches
+            if first < 0:
+                raise EngageError(f"--tokens: the encoder '{self.name}' ({self.family}) has no grid of patches")
+            regions = regions_of(tokens.values[:, first:], (rows, columns), num)
+        return Tokens(regions, torch.ones(regions.shape[:2], dtype=torch.bool, device=regions.device))
+
+    def _class_token(self, tokens: Tokens) -> Tensor:
+        if self.family in CLIP:
+            return self.model.vision_model.post_layernorm(tokens.values[:, 0])
         return tokens.values[:, 0]
+
+    def _patch_grid(self, pixels: Tensor) -> tuple[int, int]:
+        patch = getattr(self.model.config, "patch_size", None)
+        if not isinstance(patch, int):
+            raise EngageError(f"--tokens: the encoder '{self.name}' ({self.family}) has no patches of one size")
+        height, width = pixels.shape[1:3] if pixels.dtype == torch.uint8 else pixels.shape[2:4]
+        return int(height) // patch, int(width) // patch

@@ -1,0 +1,119 @@
+"""A list of shards becomes files: what one process, one rank of torchrun and one Ray worker do alike."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from itertools import islice
+from typing import NamedTuple
+
+import pandas as pd
+
+from engage_cli.core.config import EmbedConfig
+from engage_cli.core.dataset import Dataset
+from engage_cli.core.errors import EngageError
+from engage_cli.core.features import PLACEHOLDER_KEY, FeatureStore, content_keys, side_of
+from engage_cli.core.images import ImageError, read_bytes, resolve_inside
+from engage_cli.core.pipeline import Encoded, Pipeline, ReadImage, Unit
+from engage_cli.core.posts import texts_of
+
+SHARD_SIZE = {"vision": 256, "text": 2048}  # a kill costs at most so many vectors
+WRITES_AHEAD = 2
+
+
+class Shard(NamedTuple):
+    """A shard that is to be written: its number, and the content keys of its rows."""
+
+    number: int
+    keys: list[str]
+
+
+class Contents:
+    """What lies behind content keys, for the blocks of one encoder."""
+
+    def __init__(self, dataset: Dataset, blocks: Sequence[str]) -> None:
+        self.dataset, self.blocks = dataset, blocks
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """The keys of all posts, block by block, as often as they occur."""
+        return [key for block in self.blocks for key in content_keys(self.dataset.posts, block)]
+
+    @cached_property
+    def _texts(self) -> dict[str, str]:
+        texts = [text for block in self.blocks for text in texts_of(self.dataset.posts, block)]
+        return dict(zip(self.keys, texts, strict=True))
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        """Of each picture the first post that has it."""
+        keys = self.keys
+        return dict(zip(reversed(keys), range(len(keys) - 1, -1, -1), strict=True))
+
+    def unit(self, shard: Shard) -> Unit:
+        """Return a shard's contents: texts, or functions that read images."""
+        if side_of(self.blocks[0]) == "text":
+            return Unit(shard.number, [self._texts[key] for key in shard.keys])
+        return Unit(shard.number, [self._reader(key) for key in shard.keys])
+
+    def _reader(self, key: str) -> ReadImage:
+        return lambda: _image_bytes(self.dataset, self.dataset.posts, key, self._rows[key])
+
+
+def plan(store: FeatureStore, keys: Sequence[str]) -> list[Shard]:
+    """Cut what the store lacks into shards. Given again after a kill, the rest of the plan is the same."""
+    todo, numbers = store.missing(keys), store.free_numbers()
+    size = SHARD_SIZE[store.encoder.side]
+    return [Shard(next(numbers), todo[start : start + size]) for start in range(0, len(todo), size)]
+
+
+def write_shards(
+    store: FeatureStore,
+    contents: Contents,
+    shards: Iterable[Shard],
+    config: EmbedConfig,
+    *,
+    advance: Callable[[int], None] = lambda num: None,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, float]:
+    """Encode and write shards, reading, arithmetic and writing at once; return the seconds of each stage."""
+    batch_size = None if config.batch_size == "auto" else int(config.batch_size)
+    pipeline = Pipeline(store.encoder, batch_size=batch_size, compile=config.compile, say=say)
+    keys: dict[int, list[str]] = {}
+
+    def units() -> Iterator[Unit]:
+        for shard in shards:
+            keys[shard.number] = shard.keys
+            yield contents.unit(shard)
+
+    def write(number: int, encoded: Encoded) -> None:
+        with pipeline.clock.wall("write"):
+            store.write(number, keys.pop(number), encoded)
+
+    writes: list[Future[None]] = []
+    with ThreadPoolExecutor(1) as writer:
+        for unit, encoded in pipeline.run(units(), advance):
+            writes.append(writer.submit(write, unit.name, encoded))
+            for done in list(islice(writes, max(0, len(writes) - WRITES_AHEAD))):
+                done.result()
+                writes.remove(done)
+        for rest in writes:
+            rest.result()
+    return pipeline.clock.seconds
+
+
+def _image_bytes(dataset: Dataset, posts: pd.DataFrame, key: str, row: int) -> bytes | None:
+    """Return the bytes that the key was made from; None for the placeholder."""
+    root = dataset.images_of(posts["source"].iloc[row])
+    if key == PLACEHOLDER_KEY or root is None:
+        return None
+    name = posts["image"].iloc[row]
+    try:
+        data = read_bytes(resolve_inside(root, name))
+    except ImageError as problem:
+        raise EngageError(f"{root / name}: {problem}, but it was there at `engage prepare`") from None
+    if hashlib.blake2b(data, digest_size=16).hexdigest() != key:
+        raise EngageError(f"{root / name} changed since `engage prepare`; run prepare --overwrite again")
+    return data

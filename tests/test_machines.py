@@ -1,0 +1,148 @@
+"""Ranks of torchrun and workers of Ray write the store that one process writes, bit for bit in fp32."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from engage_cli.core.config import EmbedConfig, EncoderConfig, PrepareConfig
+from engage_cli.core.dataset import load_dataset
+from engage_cli.core.errors import EngageError, WrongCallError
+from engage_cli.steps import embed_shards
+from engage_cli.steps.embed import embed
+from engage_cli.steps.import_posts import Source
+from engage_cli.steps.prepare import prepare
+from tests.test_killed import files_of
+
+SHARD_SIZE = 8
+RANK = f"""
+import sys
+from engage_cli.steps import embed_shards
+from engage_cli.main import app
+embed_shards.SHARD_SIZE.update(vision={SHARD_SIZE}, text={SHARD_SIZE})
+app(sys.argv[1:])
+"""
+
+
+@pytest.fixture(scope="module")
+def exact(encoders: EncoderConfig) -> EncoderConfig:
+    return EncoderConfig(vision=encoders.vision, text=encoders.text, precision="fp32", dtype="fp32")
+
+
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embed_shards, "SHARD_SIZE", {"vision": SHARD_SIZE, "text": SHARD_SIZE})
+
+
+def stores(folder: Path) -> dict[str, dict[str, bytes]]:
+    return {path.parent.name: files_of(path.parent) for path in sorted(folder.glob("features/*/manifest.json"))}
+
+
+def test_two_ranks_write_the_store_of_one_process(
+    pixelrec: Path, exact: EncoderConfig, small_shards: None, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        prepare(PrepareConfig(), folder=tmp_path / name, sources=[Source(path=pixelrec)])
+    embed(load_dataset(tmp_path / "one"), exact)
+    (tmp_path / "rank.py").write_text(RANK)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, tmp_path / "rank.py"]
+    options = ["--precision", "fp32", "--dtype", "fp32", "--vision", exact.vision, "--text", exact.text, "--json"]
+    command = [str(part) for part in (*torchrun, "embed", "--data", tmp_path / "two", *options)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)  # one rank answers for both
+    assert stores(tmp_path / "two") == stores(tmp_path / "one")
+    assert all(store["added"] == store["vectors"] for store in answer["stores"])
+    assert "rank 0 of 2" in done.stderr
+
+
+def test_an_error_in_a_rank_is_one_sentence(pixelrec: Path, exact: EncoderConfig, tmp_path: Path) -> None:
+    data = prepare(PrepareConfig(), folder=tmp_path / "data", sources=[Source(path=pixelrec)]).dataset
+    name = data.posts["image"][data.posts["image_problem"] == ""].iloc[20]
+    meta = json.loads((data.folder / "dataset.json").read_text())
+    copies = tmp_path / "covers"
+    copies.mkdir()
+    root = data.images_of("pixelrec")
+    assert root is not None
+    for path in root.iterdir():
+        (copies / path.name).write_bytes(path.read_bytes() + (b"\0" if path.name == name else b""))
+    for source in meta["sources"].values():
+        source["images"] = str(copies)
+    (data.folder / "dataset.json").write_text(json.dumps(meta))
+    (tmp_path / "rank.py").write_text(RANK)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, tmp_path / "rank.py"]
+    command = [
+        str(part) for part in (*torchrun, "embed", "--data", data.folder, "--vision", exact.vision, "--blocks", "image")
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0
+    assert f"engage: {copies / name} changed since `engage prepare`" in done.stderr
+    assert "engage_cli/steps" not in done.stderr  # torchrun reports in its way; of ours there is no traceback
+    assert not list(data.folder.glob("features/*/manifest.json"))
+
+
+def ray_workers() -> list[int]:
+    """The processes of our own Ray that write shards."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if b"ray::" in (line := path.read_bytes()) and b"ShardWriter" in line:
+                found.append(int(path.parent.name))
+        except OSError:  # it ended meanwhile
+            continue
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it looks for workers in /proc")
+def test_ray_with_a_worker_killed_writes_the_store_of_one_process(
+    pixelrec: Path, exact: EncoderConfig, small_shards: None, tmp_path: Path
+) -> None:
+    ray = pytest.importorskip("ray")
+    data = prepare(PrepareConfig(), folder=tmp_path / "ray", sources=[Source(path=pixelrec)]).dataset
+    killed: list[int] = []
+
+    def kill_one() -> None:
+        deadline = time.monotonic() + 100
+        while time.monotonic() < deadline and not killed:
+            workers = ray_workers()
+            if len(workers) == 2 and len(list(data.features_dir.glob("*/shard-*.safetensors"))) >= 2:
+                os.kill(workers[0], signal.SIGKILL)
+                killed.append(len(list(data.features_dir.glob("*/shard-*.safetensors"))))
+            time.sleep(0.001)
+
+    ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False)
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    try:
+        (summary,) = embed(data, exact, blocks=["title"], how=EmbedConfig(engine="ray", workers=2))
+    finally:
+        killer.join()
+        ray.shutdown()
+    prepare(PrepareConfig(), folder=tmp_path / "one", sources=[Source(path=pixelrec)])
+    (alone,) = embed(load_dataset(tmp_path / "one"), exact, blocks=["title"])
+    assert files_of(summary.folder) == files_of(alone.folder)
+    assert killed
+    assert killed[0] < len(files_of(alone.folder)) - 5  # there was work left when it died
+    assert summary.stages["tower"] > 0
+
+
+def test_engines_that_do_not_fit(
+    exact: EncoderConfig, pixelrec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = prepare(PrepareConfig(), folder=tmp_path / "data", sources=[Source(path=pixelrec)]).dataset
+    with pytest.raises(WrongCallError, match="unknown --engine 'dask'; there are: local, ray"):
+        embed(data, exact, how=EmbedConfig(engine="dask"))
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(EngageError, match=r"--engine ray needs Ray: pip install 'engage-cli\[ray\]'"):
+        embed(data, exact, how=EmbedConfig(engine="ray"))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(WrongCallError, match="call it without torchrun"):
+        embed(data, exact, how=EmbedConfig(engine="ray"))
