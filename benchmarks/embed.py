@@ -246,7 +246,7 @@ def search(
 
     best = tuple(values[0] for values in settings)
     for position, values in enumerate(settings):
-        options = [best[:position] + (value,) + best[position + 1 :] for value in values]
+        options = [(*best[:position], value, *best[position + 1 :]) for value in values]
         best = min(options, key=timed)
     return best, ", ".join(f"{part[0]} x {part[1]} threads" if isinstance(part, tuple) else str(part) for part in best)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 
@@ -14,9 +15,12 @@ from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import EngageError
 from engage_cli.core.features import PLACEHOLDER_KEY, LiveBlocks, content_keys
 from engage_cli.core.posts import texts_of
+from engage_cli.steps import embed_shards
 from engage_cli.steps.embed import embed, make_encoder, open_stores, stored_blocks
 from engage_cli.steps.import_posts import Source
 from engage_cli.steps.prepare import prepare
+from tests.test_encoders import photo
+from tests.test_images import encoded
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -116,3 +120,83 @@ def test_a_damaged_shard_is_named(pixelrec: Path, encoders: EncoderConfig, tmp_p
     shard.unlink()
     embed(data, encoders, blocks=("title",))
     assert shard.read_bytes() == whole
+
+
+def test_new_renamed_and_changed_posts(tmp_path: Path, encoders: EncoderConfig) -> None:
+    """Ten new posts cost ten vectors a side, an image under another name none, a changed title one text."""
+    images = tmp_path / "images"
+    images.mkdir()
+    for number in range(50):
+        (images / f"p{number}.png").write_bytes(encoded(photo(40, 40, number)))
+
+    def embedded(rows: list[tuple[str, str, str]]) -> list[int]:
+        table = "id,image,title,views\n" + "".join(
+            f"{id},{image},{title},{i}\n" for i, (id, image, title) in enumerate(rows)
+        )
+        (tmp_path / "posts.csv").write_text(table)
+        source = Source(path=tmp_path / "posts.csv", images=images)
+        data = prepare(PrepareConfig(split="random"), folder=tmp_path / "data", sources=[source], overwrite=True).dataset
+        summaries = embed(data, encoders, blocks=("image", "title"))
+        manifests = [json.loads((summary.folder / "manifest.json").read_text()) for summary in summaries]
+        assert [manifest["data"] for manifest in manifests] == [data.fingerprint] * 2
+        return [summary.added for summary in summaries]
+
+    rows = [(f"p{number}", f"p{number}.png", f"title {number}") for number in range(50)]
+    assert embedded(rows[:40]) == [40, 40]
+    assert embedded(rows) == [10, 10]
+    (images / "p7.png").rename(images / "other.png")
+    rows[7] = ("p7", "other.png", "title 7")
+    assert embedded(rows) == [0, 0]
+    rows[3] = ("p3", "p3.png", "a better title")
+    assert embedded(rows) == [0, 1]
+    assert embedded([(f"again{id}", image, title) for id, image, title in rows]) == [0, 0]
+
+
+def test_kept_tokens_lie_beside_the_pooled_vector(dataset: Dataset, checkpoints: dict[str, str]) -> None:
+    """Masked words and regions of every post, and the same pooled vectors as without them."""
+    plain = EncoderConfig(vision=checkpoints["vit"], text=checkpoints["bert"], precision="fp32", dtype="fp32")
+    kept = dataclasses.replace(plain, tokens=4)
+    posts, names = dataset.posts, ("image", "title")
+    without = stored_blocks(dataset, plain, names).blocks(posts, names)
+    found = stored_blocks(dataset, kept, names).blocks(posts, names)
+    for name in names:
+        assert found[name].values.shape == (len(posts), 4, 32)
+        np.testing.assert_allclose(found[name].pooled, without[name].pooled, atol=1e-5)
+        np.testing.assert_array_equal(found[name].mask.any(axis=1), without[name].mask[:, 0])
+    lengths = found["title"].mask.sum(axis=1)
+    assert set(lengths.tolist()) <= {0, 1, 2, 3, 4}
+    assert not found["title"].values[~found["title"].mask].any()
+    assert found["image"].mask[found["image"].mask.any(axis=1)].all()
+    files = [None if bad else (dataset.images_of("pixelrec") / name).read_bytes()
+             for name, bad in zip(posts["image"], posts["image_problem"], strict=True)]  # fmt: skip
+    live = LiveBlocks({side: make_encoder(side, kept) for side in ("vision", "text")}, files).blocks(posts, names)
+    for name in names:
+        np.testing.assert_allclose(live[name].values, found[name].values, atol=2e-5)
+        np.testing.assert_allclose(live[name].pooled, found[name].pooled, atol=2e-5)
+        np.testing.assert_array_equal(live[name].mask, found[name].mask)
+
+
+def test_gaps_between_shards_are_filled_with_the_same_bytes(
+    pixelrec: Path, encoders: EncoderConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a dead rank leaves them."""
+    monkeypatch.setattr(embed_shards, "SHARD_SIZE", {"vision": 16, "text": 16})
+    data = prepare(PrepareConfig(), folder=tmp_path / "data", sources=[Source(path=pixelrec)]).dataset
+    (summary,) = embed(data, encoders, blocks=("title",))
+    whole = files_of(summary.folder)
+    for number in (1, 2, 5):
+        (summary.folder / f"shard-{number:05d}.safetensors").unlink()
+    (summary.folder / ".shard-00009.safetensors.123.tmp").write_bytes(b"left by a killed writer")
+    assert embed(data, encoders, blocks=("title",))[0].added == 48
+    assert files_of(summary.folder) == whole
+
+
+def test_counts_of_what_was_lost(tmp_path: Path, encoders: EncoderConfig) -> None:
+    titles = ["cat", "pizza " * 100, "the cat of zebra", *(f"best {word}" for word in ["cat", "car", "food"] * 9)]
+    (tmp_path / "posts.csv").write_text("id,title,views\n" + "".join(f"p{i},{t},{i}\n" for i, t in enumerate(titles)))
+    source = Source(path=tmp_path / "posts.csv")
+    config = PrepareConfig(split="random", dedupe=False)
+    data = prepare(config, folder=tmp_path / "d", sources=[source], with_images=False).dataset
+    for _ in range(2):  # the second call reads them from the store
+        (summary,) = embed(data, encoders, blocks=("title",))
+        assert (summary.cut_texts, summary.unknown_texts, summary.vectors) == (1, 1, 6)

@@ -84,7 +84,7 @@ class EmbedConfig:
         "auto", "Images or texts per step of an encoder; auto is what suits the device, and halves when memory runs out."
     )
     compile: bool = setting(
-        False, "Compile the encoder first (torch.compile): half a minute, and worth it on a GPU with many posts."
+        False, "Compile the encoder first (torch.compile): costs half a minute, and may pay on a GPU with many posts."
     )
     engine: str = setting("local", "Where it runs: local (or torchrun's ranks), or ray for a Ray cluster.")
     workers: int = setting(0, "Workers of --engine ray; 0 is one for each GPU, else one for every four cores.")
