@@ -38,6 +38,9 @@ class SentenceGroup(TyperGroup):
         except KeyboardInterrupt:
             print("engage: stopped; the same command goes on from here", file=sys.stderr)
             raise typer.Exit(130) from None
+        except MemoryError:
+            print("engage: memory ran out; close other programs, or give smaller batches or images", file=sys.stderr)
+            raise typer.Exit(1) from None
         except OSError as error:
             # A full disk, a folder without permission: the user's to mend, and the message names the file.
             what = os.strerror(error.errno) if error.errno else str(error)

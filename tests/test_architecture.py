@@ -25,7 +25,7 @@ HEAVY = {
 CORE_ORDER = (
     "errors", "registry", "config", "atomic", "posts", "cells", "leakage", "images", "perceptual", "image_checks",
     "archives", "importers", "formulas", "targets", "duplicates", "splits", "history", "dataset", "quality", "charts",
-    "report", "metrics", "devices", "clock", "distributed", "encoders", "pipeline", "features", "handmade",
+    "report", "metrics", "distributed", "devices", "clock", "encoders", "pipeline", "features", "handmade",
     "tabular", "fusion", "predictions", "objectives",
     "model", "checkpoints", "progress", "training", "runs", "predictors", "baselines", "synthetic", "drawing",
 )  # fmt: skip

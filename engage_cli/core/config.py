@@ -60,6 +60,9 @@ class EncoderConfig:
     dtype: str = setting("fp16", "Number format of stored vectors: fp16 or fp32.")
 
 
+POOLINGS = ("checkpoint", "cls", "mean", "map")
+
+
 def setting_of_side(value: str, side: str) -> str:
     """Return a side's part of a setting such as "mean" or "vision=cls,text=mean"; raise WrongCallError for others."""
     if "=" not in value:
@@ -67,7 +70,7 @@ def setting_of_side(value: str, side: str) -> str:
     found = {}
     for pair in value.split(","):
         name, sign, part = (word.strip() for word in pair.partition("="))
-        if not (sign and part) or name not in ("vision", "text"):
+        if not (sign and part) or name not in ("vision", "text") or name in found:
             raise WrongCallError(f"'{value}' is not understood; write mean, or vision=mean, or vision=cls,text=mean")
         found[name] = part
     return found.get(side, "checkpoint")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from engage_cli.core.distributed import get_local_rank, get_local_world_size
 from engage_cli.core.errors import WrongCallError
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -20,7 +21,7 @@ def find_device() -> torch.device:
     """Return the GPU, under torchrun the one of this rank, else the CPU."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    return torch.device("cuda", get_local_rank() % torch.cuda.device_count())
 
 
 def choose_precision(asked: str, device: torch.device) -> str:
@@ -40,7 +41,8 @@ def matmul_precision(device: torch.device) -> str:
     "medium" lets oneDNN choose its kernels, twice as fast on some processors with errors at float32 level. Where there is
     AMX the same word makes it multiply in bfloat16 (errors of 1e-1 instead of 1e-4 in a product of 384 terms).
     """
-    return "medium" if device.type == "cpu" and "amx_bf16" not in processor_flags() else "highest"
+    flags = processor_flags()  # none where the system does not list them: then nothing is known
+    return "medium" if device.type == "cpu" and flags and "amx_bf16" not in flags else "highest"
 
 
 def processor_flags() -> set[str]:
@@ -55,7 +57,7 @@ def processor_flags() -> set[str]:
 def num_cores() -> int:
     """Return the cores that this process may use: its own share where torchrun started several on the machine."""
     there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, there // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return max(1, there // get_local_world_size())
 
 
 def is_out_of_memory(error: BaseException) -> bool:

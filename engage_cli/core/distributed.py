@@ -13,13 +13,30 @@ from engage_cli.core.errors import EngageError
 PATIENCE = datetime.timedelta(days=7)
 
 
+SET_BY_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+def is_torchrun() -> bool:
+    """Whether torchrun started this process; clusters set some of its variables for purposes of their own."""
+    return all(os.environ.get(name) for name in SET_BY_TORCHRUN)
+
+
 def get_rank() -> int:
-    return int(os.environ.get("RANK", "0"))
+    return int(os.environ["RANK"]) if is_torchrun() else 0
+
+
+def get_local_rank() -> int:
+    return int(os.environ["LOCAL_RANK"]) if is_torchrun() else 0
 
 
 def get_world_size() -> int:
     """Return the number of processes; 1 without torchrun."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return int(os.environ["WORLD_SIZE"]) if is_torchrun() else 1
+
+
+def get_local_world_size() -> int:
+    """Return the number of processes on this machine."""
+    return int(os.environ["LOCAL_WORLD_SIZE"]) if is_torchrun() else 1
 
 
 @contextmanager

@@ -11,8 +11,10 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -22,7 +24,7 @@ import pandas as pd
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from engage_cli.core.atomic import file_fingerprint, fingerprint, read_json, replacing, write_json, write_text
+from engage_cli.core.atomic import file_fingerprint, fingerprint, replacing, write_json, write_text
 from engage_cli.core.encoders import CHECKPOINTS
 from engage_cli.core.encoders.encode import DTYPES, Encoder
 from engage_cli.core.errors import EngageError
@@ -75,7 +77,7 @@ class FeatureStore:
         names = self.folder.iterdir() if self.folder.is_dir() else ()
         self.numbers = sorted(int(found[1]) for path in names if (found := SHARD.match(path.name)))
         for number in self.numbers:
-            for row, key in enumerate(self._read(number, "keys")):
+            for row, key in enumerate(self._read_keys(number)):
                 self._where[bytes(key).hex()] = (number, row)
 
     @property
@@ -97,12 +99,15 @@ class FeatureStore:
         taken = set(self.numbers)
         return (number for number in count() if number not in taken)
 
-    def begin(self) -> None:
-        """Take away the marker of completeness, and what killed writers left."""
+    def begin(self, *, writing: bool) -> dict[str, Any]:
+        """Take away what killed writers left and, before writing, the marker of completeness; return what it held."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.manifest.unlink(missing_ok=True)
-        for left in self.folder.glob(".shard-*.tmp"):
+        for left in self.folder.glob(".*.tmp"):
             left.unlink(missing_ok=True)
+        before = self._read_manifest()
+        if writing:
+            self.manifest.unlink(missing_ok=True)
+        return before
 
     def write(self, number: int, keys: Sequence[str], encoded: Encoded) -> None:
         """Write a shard; several processes may write different ones at once."""
@@ -115,11 +120,22 @@ class FeatureStore:
         }
         if encoded.tokens is not None and encoded.token_mask is not None:
             tensors |= {"tokens": encoded.tokens, "token_mask": encoded.token_mask.astype(np.uint8)}
-        with replacing(self._shard(number)) as beside:
-            save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, beside)
+        path = self._shard(number)
+        try:
+            with replacing(path) as beside:
+                save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, beside)
+        except SafetensorError as error:  # it wraps what the system said, as that the disk is full
+            raise EngageError(f"{path} cannot be written: {error}") from None
 
-    def finish(self, problems: Sequence[tuple[str, str, str]], facts: Mapping[str, Any]) -> None:
-        """Write problems.csv (id, image, problem), then the manifest."""
+    def finish(
+        self,
+        problems: Sequence[tuple[str, str, str]],
+        *,
+        blocks: Sequence[str],
+        data: str,
+        before: Mapping[str, Any],
+    ) -> None:
+        """Write problems.csv (id, image, problem), then the manifest; `before` is what `begin` returned."""
         if problems:
             text = io.StringIO()
             csv.writer(text).writerows([("id", "image", "problem"), *problems])
@@ -127,14 +143,15 @@ class FeatureStore:
         else:
             (self.folder / "problems.csv").unlink(missing_ok=True)
         shards = [self._shard(number) for number in self.numbers]
-        before = read_json(self.manifest) if self.manifest.is_file() else {"shards": {}}
+        hashes = before.get("shards", {})
         content = {
             "encoder": {"name": self.encoder.checkpoint.name, **self.encoder.record},
-            **facts,
+            "blocks": sorted({*blocks, *before.get("blocks", ())}),
+            "data": data,
             "vectors": len(self),
-            "shards": {path.name: before["shards"].get(path.name) or file_fingerprint(path) for path in shards},
+            "shards": {path.name: hashes.get(path.name) or file_fingerprint(path) for path in shards},
         }
-        if before != content:
+        if self._read_manifest() != content:
             write_json(self.manifest, content)
 
     def gather(self, keys: Sequence[str]) -> Block:
@@ -166,15 +183,43 @@ class FeatureStore:
         shapes = {"pooled": (tower.pooled_dim,), "tokens": (num_tokens, tower.dim), "token_mask": (num_tokens,)}
         return np.zeros((num, *shapes.get(name, ())), dtype if name in ("pooled", "tokens") else np.int32)
 
+    def _read_manifest(self) -> dict[str, Any]:
+        """Return the manifest; nothing where it is absent or damaged, for it will be written anew."""
+        try:
+            content = json.loads(self.manifest.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        fits = (
+            isinstance(content, dict)
+            and isinstance(content.get("shards"), dict)
+            and isinstance(content.get("blocks"), list)
+        )
+        return content if fits else {}
+
     def _shard(self, number: int) -> Path:
         return self.folder / f"shard-{number:05d}.safetensors"
 
+    def _read_keys(self, number: int) -> np.ndarray:
+        """Read (n, 16) keys, and see that every other tensor has a row for each."""
+        with self._open(number) as file:
+            keys = file.get_tensor("keys")
+            names = list(file.keys())
+            rows = {name: file.get_slice(name).get_shape()[0] for name in names}
+            if keys.shape != (len(keys), KEY_BYTES) or keys.dtype != np.uint8 or set(rows.values()) != {len(keys)}:
+                raise SafetensorError("its tensors do not fit each other")
+            return keys
+
     def _read(self, number: int, name: str) -> np.ndarray:
         """Read one tensor; the file is mapped, so that of the others no page is touched."""
+        with self._open(number) as file:
+            return file.get_tensor(name)
+
+    @contextmanager
+    def _open(self, number: int) -> Iterator[Any]:
         path = self._shard(number)
         try:
             with safe_open(path, framework="np") as file:
-                return file.get_tensor(name)
+                yield file
         except (SafetensorError, OSError) as error:
             raise EngageError(f"the shard {path} is damaged ({error}); delete it, then run `engage embed` again") from None
 
@@ -206,7 +251,7 @@ class LiveBlocks:
             else:
                 texts = texts_of(posts, name)
                 has = np.array([bool(text) for text in texts], dtype=bool)
-                encoded = pipeline.encode(texts)
+                encoded = pipeline.encode([text or "-" for text in texts])
                 for values in (encoded.pooled, encoded.tokens):  # as in the store: no text, no vector
                     if values is not None:
                         values[~has] = 0

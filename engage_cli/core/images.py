@@ -97,6 +97,8 @@ def _decode(data: bytes, mode: str, at_least: int | None) -> Image.Image:
                 white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
                 upright = Image.alpha_composite(white, layer)
             return upright if upright.mode == mode else upright.convert(mode)
+        except MemoryError:  # of the machine, not of the file
+            raise
         except Exception as error:  # on damaged files decoders raise whatever they meet (struct.error, RuntimeError, ...)
             raise ImageError("truncated" if "truncated" in str(error) else "damaged") from None
 
@@ -107,6 +109,8 @@ def _turn_upright(image: Image.Image) -> Image.Image:
         if image.getexif().get(ORIENTATION, 1) == 1:
             return image  # exif_transpose would copy it
         return ImageOps.exif_transpose(image)
+    except MemoryError:  # of the machine, not of the file
+        raise
     except Exception:  # whatever reading the tags meets: struct.error, ValueError, ...
         return image
 
@@ -122,6 +126,8 @@ def _open(data: bytes) -> Image.Image:
             raise ImageError("not an image") from None
         except Image.DecompressionBombError:
             raise ImageError("too many pixels") from None
+        except MemoryError:  # of the machine, not of the file
+            raise
         except Exception as error:  # as in _decode
             raise ImageError("truncated" if "truncated" in str(error) else "damaged") from None
     if image.size[0] * image.size[1] > MAX_PIXELS:
@@ -131,6 +137,6 @@ def _open(data: bytes) -> Image.Image:
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
     """Scale 16-bit and float greys by their own range: a plain convert would clip them to white."""
-    grey = np.asarray(image.convert("F"))
+    grey = np.nan_to_num(np.asarray(image.convert("F")), posinf=0.0, neginf=0.0)
     low, span = grey.min(), grey.max() - grey.min() or 1.0
     return Image.fromarray(((grey - low) * (255.0 / span)).astype(np.uint8))

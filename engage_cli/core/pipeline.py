@@ -7,7 +7,7 @@ and what a batch gives does not depend on how many cores there are. On a GPU the
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -25,8 +25,8 @@ from engage_cli.core.encoders.vision import VisionTower
 from engage_cli.core.errors import EngageError
 from engage_cli.core.images import ImageError, decode, placeholder
 
-MAX_TOWERS = 4  # more of them would only share the memory's bandwidth: they get more threads each instead
-IMAGES = {"cpu": 8, "cuda": 256}  # in a batch; on the CPU for every thread of a tower
+MAX_TOWERS = 16  # with more cores they get several threads each
+IMAGES = {"cpu": 8, "cuda": 256}  # in a batch, whatever the number of cores: in another batch the last digits may differ
 TOKENS = {"cpu": 2048, "cuda": 65536}  # ... of texts
 IMAGES_PER_READ = 16
 UNITS_AHEAD = 2
@@ -98,7 +98,7 @@ class Pipeline:
 
     def run(
         self, units: Iterable[Unit], advance: Callable[[int], None] = lambda num: None
-    ) -> Iterator[tuple[Unit, Encoded]]:
+    ) -> Generator[tuple[Unit, Encoded], None, None]:
         """Yield each unit with its vectors, in order; `advance` hears of every batch."""
         tower = self.encoder.tower
         if self.compile:
@@ -154,6 +154,7 @@ class Pipeline:
             if not waiting:
                 return
             unit, ahead = waiting.popleft()
+            assert unit.contents, "a unit without contents"
             current = _Open(unit, len(unit.contents), [""] * len(unit.contents))
             opened.append(current)
             if ahead is not None:
@@ -173,14 +174,13 @@ class Pipeline:
             position += 1
 
     def _images_per_batch(self) -> int:
-        return self._limit or self.batch_size or IMAGES[self.kind] * (self.num_threads if self.kind == "cpu" else 1)
+        return self._limit or self.batch_size or IMAGES[self.kind]
 
     def _by_length(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """Yield rows, the longest first, in batches of similar length; without a batch size, of so many tokens."""
         order = np.argsort(-np.asarray(lengths), kind="stable").tolist()
         while order:
-            tokens = TOKENS[self.kind] * (self.num_threads if self.kind == "cpu" else 1)
-            size = self._limit or self.batch_size or max(1, tokens // max(1, lengths[order[0]]))
+            size = self._limit or self.batch_size or max(1, TOKENS[self.kind] // max(1, lengths[order[0]]))
             yield order[:size]
             del order[:size]
 
@@ -204,7 +204,12 @@ class Pipeline:
     def _work(self, batch: _Batch) -> list[np.ndarray]:
         """In a tower's thread."""
         with self.clock.wall("wait for input"):
-            parts = [part.result() for part in batch.parts]
+            try:
+                parts = [part.result() for part in batch.parts]
+            except MemoryError:
+                raise EngageError(
+                    "memory ran out while images were decoded; close other programs, or mend the largest images"
+                ) from None
         prepared = {name: torch.cat([part[name] for part in parts]) for name in parts[0]} if len(parts) > 1 else parts[0]
         with self.clock.wall("tower"), torch.inference_mode():
             return self._guarded(prepared, len(batch.rows))
@@ -213,6 +218,9 @@ class Pipeline:
         """Encode a batch; by halves, and all later ones smaller, where memory runs out."""
         try:
             return [self._stored(output) for output in self._forward(prepared)]
+        except IndexError as error:
+            name = self.encoder.checkpoint.name
+            raise EngageError(f"the tokenizer of '{name}' gives ids that its model does not have: {error}") from None
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -18,10 +18,11 @@ from engage_cli.core.dataset import Dataset
 from engage_cli.core.distributed import get_rank, get_world_size, together, wait_for_all
 from engage_cli.core.encoders.encode import Encoder
 from engage_cli.core.errors import EngageError, WrongCallError
-from engage_cli.core.features import FeatureStore, StoredBlocks, content_keys, side_of
+from engage_cli.core.features import PLACEHOLDER_KEY, FeatureStore, StoredBlocks, content_keys, side_of
 from engage_cli.core.posts import BLOCKS
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.steps.embed_shards import Contents, Shard, plan, write_shards
+from engage_cli.steps.image_posts import NOT_ASKED_FOR
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,7 @@ class StoreSummary:
     unknown_texts: int  # ... those with tokens that the vocabulary lacks
     image_problems: int
     seconds: float
-    stages: dict[str, float]  # seconds of each stage, added up over threads and workers
+    stages: dict[str, float]  # seconds of each stage, added up over threads and Ray's workers; of the first rank alone
 
 
 def embed(
@@ -87,6 +88,8 @@ def stored_blocks(
     reporter = reporter or SilentReporter()
     stores = open_stores(dataset, config, blocks)
     lacking = sum(len(stores[side_of(block)].missing(content_keys(dataset.posts, block))) for block in blocks)
+    if not lacking and not all(store.manifest.is_file() for store in stores.values()):
+        embed(dataset, config, blocks=blocks, reporter=reporter)  # killed at its very end, or refused: say why again
     if lacking:
         reporter.say(f"the store lacks {lacking:,} vectors: embedding first (as `engage embed` would)")
         embed(dataset, config, blocks=blocks, reporter=reporter)
@@ -115,18 +118,19 @@ def _fill(
         # What another process wrote until now is seen only after the lock is ours.
         store = FeatureStore(dataset.features_dir, store.encoder)
         shards = plan(store, contents.keys)
+        before = store.begin(writing=bool(shards)) if is_first else {}
         wait_for_all()  # until here nobody writes: every rank has made the same plan
-        if shards and is_first:
-            store.begin()
         mine = shards[get_rank() :: get_world_size()]
         clock = Clock()
         clock.add_all(_write(dataset, store, contents, mine, how, reporter))
         wait_for_all()
         store = FeatureStore(dataset.features_dir, store.encoder)
-        problems = _image_problems(dataset.posts, store) if store.encoder.side == "vision" else []
+        problems: list[tuple[str, str, str]] = []
         if is_first:
-            _check_images(dataset, problems)
-            store.finish(problems, {"blocks": sorted(blocks), "data": dataset.fingerprint})
+            if store.encoder.side == "vision":
+                problems = _image_problems(dataset.posts, store)
+                _check_images(dataset, problems)
+            store.finish(problems, blocks=blocks, data=dataset.fingerprint, before=before)
     wanted = [key for key in dict.fromkeys(contents.keys) if key]
     return StoreSummary(
         side=store.encoder.side,
@@ -175,7 +179,11 @@ def _write(
 
 def _image_problems(posts: pd.DataFrame, store: FeatureStore) -> list[tuple[str, str, str]]:
     """Return (id, image, problem) of each post without a picture, also those that fail only when decoded whole."""
-    without = np.flatnonzero(~store.gather(content_keys(posts, "image")).mask.any(axis=1))
+    keys = content_keys(posts, "image")
+    decoded = store.column("decoded", keys).astype(bool)
+    is_placeholder = np.array([key == PLACEHOLDER_KEY for key in keys], dtype=bool)
+    not_asked_for = (posts["image_problem"] == NOT_ASKED_FOR).to_numpy(bool)
+    without = np.flatnonzero((is_placeholder | ~decoded) & ~not_asked_for)
     columns = posts[["id", "image", "image_problem"]].iloc[without].itertuples(index=False)
     return [(str(post.id), str(post.image), str(post.image_problem) or "damaged or truncated") for post in columns]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from functools import cached_property
 from itertools import islice
 from typing import NamedTuple
@@ -93,8 +94,8 @@ def write_shards(
             store.write(number, keys.pop(number), encoded)
 
     writes: list[Future[None]] = []
-    with ThreadPoolExecutor(1) as writer:
-        for unit, encoded in pipeline.run(units(), advance):
+    with ThreadPoolExecutor(1) as writer, closing(pipeline.run(units(), advance)) as encoded_units:
+        for unit, encoded in encoded_units:
             writes.append(writer.submit(write, unit.name, encoded))
             for done in list(islice(writes, max(0, len(writes) - WRITES_AHEAD))):
                 done.result()

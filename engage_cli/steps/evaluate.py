@@ -13,6 +13,7 @@ from engage_cli.core.baselines import BASELINES
 from engage_cli.core.config import EncoderConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import EngageError, WrongCallError
+from engage_cli.core.features import side_of
 from engage_cli.core.metrics import bootstrap_metrics, true_of
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.predictors import load_predictor
@@ -20,7 +21,7 @@ from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import Run, load_run, newest_run
 from engage_cli.core.tabular import TABLE_BLOCKS
 from engage_cli.core.targets import Target
-from engage_cli.steps.embed import stored_blocks
+from engage_cli.steps.embed import make_encoder, stored_blocks
 
 SPLITS = ("test", "validation")
 
@@ -120,10 +121,10 @@ def blocks_of(run: Run) -> list[str]:
 
 
 def _source(run: Run, dataset: Dataset, reporter: Reporter) -> Any:
-    source = stored_blocks(dataset, encoder_config(run), blocks_of(run), reporter)
-    for side, store in source.stores.items():
-        must_be_same_encoder(run, side, store.encoder.record)
-    return source
+    config, blocks = encoder_config(run), blocks_of(run)
+    for side in dict.fromkeys(side_of(block) for block in blocks):  # before anything is embedded with it
+        must_be_same_encoder(run, side, make_encoder(side, config).record)
+    return stored_blocks(dataset, config, blocks, reporter)
 
 
 def must_be_same_encoder(run: Run, side: str, record: dict[str, Any]) -> None:

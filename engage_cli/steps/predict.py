@@ -73,6 +73,8 @@ def predict(
     opened = load_run(run) if run is not None else newest_run(runs_dir)
     if run is None:
         reporter.say(f"run: {opened.folder} (the newest finished one)")
+    # What the shell handed over in another encoding than UTF-8 comes as lone surrogates.
+    title, tags, description = (text.encode("utf-8", "replace").decode() for text in (title, tags, description))
     posts = pd.DataFrame(
         {"id": ["post"], "image": [str(image)], "title": [title], "tags": [tags], "description": [description]}
     )

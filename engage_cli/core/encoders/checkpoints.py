@@ -32,8 +32,13 @@ class Checkpoint:
 
     @property
     def config(self) -> dict[str, Any]:
-        config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
-        assert isinstance(config, dict)
+        path = self.folder / "config.json"
+        try:
+            config = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise EngageError(f"{path} cannot be read: {error}") from None
+        if not isinstance(config, dict):
+            raise EngageError(f"{path} holds no settings of a checkpoint")
         return config
 
 
@@ -68,6 +73,17 @@ def _local(name: str, folder: Path) -> Checkpoint:
     return Checkpoint(name=name, folder=folder.resolve(), revision=revision)
 
 
+def _is_whole(folder: Path) -> bool:
+    """Whether a download that may have been killed brought settings, all weights, and a processor or a tokenizer."""
+    if not (folder / "config.json").is_file() or not any(any(folder.glob(pattern)) for pattern in WEIGHTS):
+        return False
+    for index in folder.glob("*.index.json"):
+        names = set(json.loads(index.read_text(encoding="utf-8")).get("weight_map", {}).values())
+        if not all((folder / name).is_file() for name in names):
+            return False
+    return any(any(folder.glob(pattern)) for pattern in ("preprocessor_config.json", "tokenizer*", "vocab*", "*.model"))
+
+
 def _from_hub(name: str, hub_id: str) -> Checkpoint:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import (
@@ -79,7 +95,7 @@ def _from_hub(name: str, hub_id: str) -> Checkpoint:
 
     try:
         folder = Path(snapshot_download(hub_id, local_files_only=True))
-        if (folder / "config.json").is_file() and any(any(folder.glob(pattern)) for pattern in WEIGHTS):
+        if _is_whole(folder):
             return Checkpoint(name=name, folder=folder, revision=folder.name)
     except LocalEntryNotFoundError:
         pass  # not in the cache: fetched below

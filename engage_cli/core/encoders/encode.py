@@ -8,13 +8,15 @@ from typing import Any
 
 import torch
 
-from engage_cli.core.devices import PRECISIONS, choose_precision, find_device, matmul_precision
+from engage_cli.core.devices import PRECISIONS, choose_precision, find_device, is_out_of_memory, matmul_precision
 from engage_cli.core.encoders.checkpoints import find_checkpoint
+from engage_cli.core.encoders.loading import first_line
 from engage_cli.core.encoders.pixels import PREPROCESSING
 from engage_cli.core.encoders.pooling import find_pooling, region_grid
 from engage_cli.core.encoders.text import MAX_TOKENS, TextTower
 from engage_cli.core.encoders.vision import VisionTower
-from engage_cli.core.errors import WrongCallError
+from engage_cli.core.errors import EngageError, WrongCallError
+from engage_cli.core.images import placeholder
 
 DTYPES = {"fp16": "float16", "fp32": "float32"}  # of stored vectors, as numpy calls them
 
@@ -68,7 +70,25 @@ class Encoder:
     def _tower(self) -> VisionTower | TextTower:
         torch.set_float32_matmul_precision(matmul_precision(self.device))
         make = VisionTower if self.side == "vision" else TextTower
-        return make(self.checkpoint, PRECISIONS[self.precision], self.pooling).to(self.device)
+        tower = make(self.checkpoint, PRECISIONS[self.precision], self.pooling).to(self.device)
+        try:
+            self._try(tower)
+        except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
+            if is_out_of_memory(error):
+                raise
+            name = self.checkpoint.name
+            raise EngageError(f"'{name}' does not work as a {self.side} encoder: {first_line(error)}") from None
+        return tower
+
+    def _try(self, tower: VisionTower | TextTower) -> None:
+        """Encode one picture or text: what a checkpoint's files do not tell shows here, before any work is done."""
+        prepared = tower.prepare([placeholder()]) if isinstance(tower, VisionTower) else tower.prepare(["a"])
+        prepared = {name: tensor.to(self.device) for name, tensor in prepared.items()}
+        with torch.inference_mode():
+            tokens = tower.forward(**prepared)
+            tower.pool(tokens)
+            if self.tokens:
+                tower.few(tokens, self.tokens, **prepared)
 
     @property
     def tower(self) -> VisionTower | TextTower:

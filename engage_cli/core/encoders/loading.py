@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from engage_cli.core.errors import EngageError
+
+# What loading files that were made elsewhere, or damaged, has been seen to raise.
+BROKEN = (OSError, ValueError, RuntimeError, ImportError, TypeError, KeyError, AttributeError, SafetensorError)
 
 
 @contextlib.contextmanager
@@ -34,10 +38,10 @@ def load_model(model_class: Any, folder: Path, dtype: torch.dtype, **options: An
     try:
         with quiet_transformers():
             model, report = model_class.from_pretrained(
-                folder, dtype=dtype, output_loading_info=True, local_files_only=True, **options
+                folder, dtype=dtype, output_loading_info=True, local_files_only=True, trust_remote_code=False, **options
             )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise EngageError(f"{folder} cannot be loaded as a checkpoint: {str(error).splitlines()[0]}") from None
+    except BROKEN as error:
+        raise EngageError(f"{folder} cannot be loaded as a checkpoint: {first_line(error)}") from None
     # A pooler over the class token is often not saved, and never used here.
     missing = sorted(key for key in report["missing_keys"] if "pooler." not in key)
     if missing:
@@ -49,6 +53,11 @@ def load_processor(auto_class: Any, folder: Path, **options: Any) -> Any:
     """Load an image processor or a tokenizer."""
     try:
         with quiet_transformers():
-            return auto_class.from_pretrained(folder, local_files_only=True, **options)
-    except (OSError, ValueError, ImportError) as error:
-        raise EngageError(f"{folder} holds no usable {auto_class.__name__}: {str(error).splitlines()[0]}") from None
+            return auto_class.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
+    except BROKEN as error:
+        raise EngageError(f"{folder} holds no usable {auto_class.__name__}: {first_line(error)}") from None
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of a library's message, which may go on for a page, or the error's kind."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -18,14 +18,16 @@ from PIL import Image
 from torch import Tensor
 
 from engage_cli.core.encoders.loading import load_processor
+from engage_cli.core.errors import EngageError
 
 PREPROCESSING = "pixels 1"  # to be raised when the same picture gives other pixels
 KNOWN_STEPS = {"do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb"}
 PROBE_SIZES = ((211, 120), (97, 330), (600, 601))
 # Of the range of a pixel: resizing a part of a picture rounds a few pixels otherwise, by one step or two.
 TOLERANCE = 2.5 / 255
-# A JPEG decoded smaller keeps this many times the side that is needed: with 1 cosines fall to 0.997, with 2 to 0.9999.
-DRAFT_MARGIN = 2
+# A JPEG decoded smaller keeps this many times the side that is needed: lettering shows it first, with a cosine of 0.997
+# at 1 and of 0.9998 at 2.
+DRAFT_MARGIN = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +56,13 @@ class Pixels:
     def __init__(self, folder: Path) -> None:
         from transformers import AutoImageProcessor
 
+        self.folder = folder
         # Pixels differ between transformers' backends: one is pinned.
         self.processor = load_processor(AutoImageProcessor, folder, backend="pil")
-        recipe = read_recipe(self.processor)
+        try:
+            recipe = read_recipe(self.processor)
+        except (ValueError, TypeError, KeyError):  # settings that only the processor itself understands
+            recipe = None
         self.recipe = recipe if recipe is not None and self._is_right(recipe) else None
 
     @property
@@ -84,7 +90,12 @@ class Pixels:
         return rows.to(dtype).view(pixel_values.shape).permute(0, 3, 1, 2)  # the memory stays channels-last
 
     def _by_processor(self, images: Sequence[Image.Image]) -> dict[str, Tensor]:
-        return dict(self.processor(images=list(images), return_tensors="pt"))
+        try:
+            return dict(self.processor(images=list(images), return_tensors="pt"))
+        except ValueError as error:
+            raise EngageError(
+                f"the image processor of {self.folder} does not give pictures of one shape: {str(error).splitlines()[0]}"
+            ) from None
 
     def _is_right(self, recipe: Recipe) -> bool:
         self.recipe = recipe

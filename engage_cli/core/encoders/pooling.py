@@ -4,34 +4,51 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from engage_cli.core.config import POOLINGS
 from engage_cli.core.encoders import Tokens
 from engage_cli.core.encoders.checkpoints import Checkpoint
 from engage_cli.core.errors import EngageError, WrongCallError
 
 CLIP = ("clip", "clip_vision_model", "clip_text_model")
 SIGLIP = ("siglip", "siglip_vision_model", "siglip_text_model", "siglip2", "siglip2_vision_model", "siglip2_text_model")
-POOLINGS = ("checkpoint", "cls", "mean", "map")
-PROJECTED = "projected"  # CLIP's two sides and SigLIP's text: the token that stands for all, through the last layer
+# Of other families nobody knows whether the first token stands for the whole picture: their patches are averaged.
+WITH_CLASS_TOKEN = (
+    *("vit", "deit", "beit", "data2vec-vision", "vit_msn"),
+    *("dinov2", "dinov2_with_registers", "dinov3_vit", *CLIP),
+)
+# CLIP's two sides and SigLIP's text: the token that stands for all, through the last layer.
+PROJECTED = "projected"
+SENTENCE_MODES = {  # old and new names; None is a pooling that is not built here
+    "cls": "cls", "cls_token": "cls", "mean": "mean", "mean_tokens": "mean", "max_tokens": None,
+    "mean_sqrt_len_tokens": None, "weightedmean_tokens": None, "lasttoken": None,
+}  # fmt: skip
 SENTENCE_POOLING = "1_Pooling/config.json"  # sentence-transformers writes down how its checkpoints pool
 
 
 def find_pooling(checkpoint: Checkpoint, side: str, asked: str) -> str:
     """Return "cls", "mean", "map" or "projected"; raise where the checkpoint has no such pooling."""
     family = str(checkpoint.config.get("model_type"))
+    if family == "vit_mae":
+        raise EngageError(f"'{checkpoint.name}' ({family}) hides patches at random: the same picture gives other vectors")
+    if asked not in (*POOLINGS, PROJECTED):
+        raise WrongCallError(f"unknown --pool '{asked}'; there are: {', '.join(POOLINGS)}")
+    if side == "text" and asked in ("cls", "mean"):  # whatever is noted beside the checkpoint
+        return asked
     own = _own_pooling(checkpoint, side, family)
     if asked in ("checkpoint", own):
         return own
-    if asked not in POOLINGS:
-        raise WrongCallError(f"unknown --pool '{asked}'; there are: {', '.join(POOLINGS)}")
+    if asked == PROJECTED:
+        raise EngageError(f"the {side} encoder '{checkpoint.name}' ({family}) has no projection")
     has_map = side == "vision" and family in SIGLIP
     if asked == "map" and not has_map:
         raise EngageError(f"--pool map: the {side} encoder '{checkpoint.name}' ({family}) has no attention-pooling head")
-    if asked == "cls" and has_map:
+    if asked == "cls" and side == "vision" and family not in WITH_CLASS_TOKEN:
         raise EngageError(f"--pool cls: the {side} encoder '{checkpoint.name}' ({family}) has no class token")
     return asked
 
@@ -40,15 +57,27 @@ def _own_pooling(checkpoint: Checkpoint, side: str, family: str) -> str:
     if family in CLIP or (family in SIGLIP and side == "text"):
         return PROJECTED
     if side == "vision":
-        return "map" if family in SIGLIP else "cls"
+        return "map" if family in SIGLIP else "cls" if family in WITH_CLASS_TOKEN else "mean"
     path = checkpoint.folder / SENTENCE_POOLING
-    if path.is_file():
+    return _noted_pooling(path) if path.is_file() else "mean"
+
+
+def _noted_pooling(path: Path) -> str:
+    """Read what sentence-transformers noted, in its format of today or in that of before version 6."""
+    try:
         settings = json.loads(path.read_text(encoding="utf-8"))
-        modes = [name for name, value in settings.items() if name.startswith("pooling_mode_") and value is True]
-        known = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean"}
-        if len(modes) == 1 and modes[0] in known:
-            return known[modes[0]]
-    return "mean"
+        old = [name.removeprefix("pooling_mode_") for name, value in settings.items() if value is True]
+        modes = (
+            [settings["pooling_mode"]] if "pooling_mode" in settings else [name for name in old if name in SENTENCE_MODES]
+        )
+    except (OSError, ValueError, AttributeError) as error:
+        raise EngageError(f"{path} cannot be read: {error}") from None
+    known = [SENTENCE_MODES.get(str(mode)) for mode in modes]
+    if len(known) == 1 and known[0]:
+        return known[0]
+    raise EngageError(
+        f"{path}: texts are pooled by {' and '.join(map(str, modes)) or 'nothing known'}; give --pool mean or cls"
+    )
 
 
 def mean_of(tokens: Tokens) -> Tensor:
@@ -84,7 +113,9 @@ def regions_of(patches: Tensor, grid: tuple[int, int], num_regions: int) -> Tens
 
 def words_of(tokens: Tokens, num_words: int) -> Tokens:
     """(B, T, D) to (B, K, D): the first K tokens of each text, zeros and False where it has fewer."""
-    values, mask = tokens.values[:, :num_words], tokens.mask[:, :num_words]
+    order = (~tokens.mask).int().argsort(dim=1, stable=True)[:, :num_words]  # real ones first, wherever padding stands
+    values = tokens.values.gather(1, order.unsqueeze(-1).expand(-1, -1, tokens.values.shape[-1]))
+    mask = tokens.mask.gather(1, order)
     missing = num_words - values.shape[1]
     values = F.pad(values * mask.unsqueeze(-1).to(values.dtype), (0, 0, 0, missing))
     return Tokens(values, F.pad(mask, (0, missing)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -57,6 +58,10 @@ class TextTower(nn.Module):
         model_class = getattr(transformers, MODELS.get(self.family, "AutoModel"))
         self.model = load_model(model_class, checkpoint.folder, dtype, **options)
         self.tokenizer = load_processor(transformers.AutoTokenizer, checkpoint.folder)
+        self._tokenizing = threading.Lock()  # a fast tokenizer keeps in itself whether it cuts
+        # CLIP writes its end token for what it does not know: then nobody can tell them apart.
+        others = {getattr(self.tokenizer, f"{name}_token_id", None) for name in ("eos", "bos", "pad", "cls", "sep")}
+        self._unknown = None if self.tokenizer.unk_token_id in others else self.tokenizer.unk_token_id
         config = self.model.config
         if not isinstance(getattr(config, "hidden_size", None), int):
             raise EngageError(f"{checkpoint.folder} ({self.family}) is no text encoder that engage knows: no hidden_size")
@@ -64,13 +69,18 @@ class TextTower(nn.Module):
         self.pooled_dim = self.dim
         if self.pooling == PROJECTED:
             self.pooled_dim = int(config.projection_dim if self.family in CLIP else config.projection_size)
-        window = int(getattr(config, "max_position_embeddings", 0)) or MAX_TOKENS
+        window = getattr(config, "max_position_embeddings", None)
+        window = window if isinstance(window, int) and window > 0 else MAX_TOKENS
         if self.family in ("roberta", "xlm-roberta", "camembert"):
-            window -= int(config.pad_token_id) + 1  # their positions start behind the padding's
-        self.max_tokens = min(window, MAX_TOKENS)
+            window -= (config.pad_token_id or 0) + 1  # their positions start behind the padding's
+        self.max_tokens = min(window, MAX_TOKENS, self.tokenizer.model_max_length or MAX_TOKENS)
 
     def tokenize(self, texts: Sequence[str]) -> Tokenized:
         """Strings to ids, as the checkpoint's tokenizer gives them with truncation."""
+        with self._tokenizing:
+            return self._tokenize(texts)
+
+    def _tokenize(self, texts: Sequence[str]) -> Tokenized:
         ids = self._ids(texts)
         num_cut = np.array([max(0, len(row) - self.max_tokens) for row in ids], dtype=np.int32)
         long = np.flatnonzero(num_cut).tolist()
@@ -78,20 +88,22 @@ class TextTower(nn.Module):
             cut = self._ids([texts[row] for row in long], truncation=True, max_length=self.max_tokens)
             for row, short in zip(long, cut, strict=True):
                 ids[row] = short
-        unknown = self.tokenizer.unk_token_id
+        unknown = self._unknown
         num_unknown = np.array([row.count(unknown) if unknown is not None else 0 for row in ids], dtype=np.int32)
         return Tokenized(ids, num_cut, num_unknown)
 
     def pad(self, ids: Sequence[Sequence[int]]) -> dict[str, Tensor]:
         """Rows of ids to {"input_ids", "attention_mask"}: (B, T) int64, T the longest of them."""
-        # SigLIP was trained on texts padded to its whole window; other padding gives other vectors.
-        longest = self.max_tokens if self.family in SIGLIP else max(map(len, ids))
+        # SigLIP was trained on texts padded to its whole window; other padding, or the other side, gives other vectors.
+        # Elsewhere padding is masked, and stands on the right: positions are counted from the left.
+        is_left = self.family in SIGLIP and self.tokenizer.padding_side == "left"
+        longest = self.max_tokens if self.family in SIGLIP else max(1, *map(len, ids))
         padded = np.full((len(ids), longest), self.tokenizer.pad_token_id or 0, dtype=np.int64)
         mask = np.zeros_like(padded)
         for row, some in enumerate(ids):
-            place = slice(None, len(some)) if self.tokenizer.padding_side == "right" else slice(longest - len(some), None)
-            padded[row, place] = some
-            mask[row, place] = 1
+            start = longest - len(some) if is_left else 0
+            padded[row, start : start + len(some)] = some
+            mask[row, start : start + len(some)] = 1
         return {"input_ids": torch.from_numpy(padded), "attention_mask": torch.from_numpy(mask)}
 
     def prepare(self, inputs: Sequence[str]) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from engage_cli.core.encoders.checkpoints import Checkpoint
 from engage_cli.core.encoders.loading import load_model
 from engage_cli.core.encoders.pixels import Pixels
 from engage_cli.core.encoders.pooling import CLIP, PROJECTED, find_pooling, mean_of, regions_of
-from engage_cli.core.errors import EngageError
+from engage_cli.core.errors import EngageError, WrongCallError
 
 MODELS = {
     "clip": "CLIPVisionModelWithProjection",
@@ -83,6 +83,8 @@ class VisionTower(nn.Module):
         else:
             rows, columns = self._patch_grid(prepared["pixel_values"])
             first = tokens.values.shape[1] - rows * columns  # class and register tokens stand before the patches
+            if num > rows * columns:
+                raise WrongCallError(f"--tokens {num}: the pictures of '{self.name}' have only {rows * columns} patches")
             if first < 0:
                 raise EngageError(f"--tokens: the encoder '{self.name}' ({self.family}) has no grid of patches")
             regions = regions_of(tokens.values[:, first:], (rows, columns), num)

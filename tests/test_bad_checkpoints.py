@@ -1,0 +1,214 @@
+"""Checkpoints and stores that are damaged, foreign or odd: a sentence, or the right vector, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import transformers
+
+from engage_cli.core import images as images_module
+from engage_cli.core.config import EncoderConfig, PrepareConfig, setting_of_side
+from engage_cli.core.dataset import Dataset
+from engage_cli.core.distributed import get_rank, get_world_size
+from engage_cli.core.encoders.checkpoints import find_checkpoint
+from engage_cli.core.encoders.encode import Encoder
+from engage_cli.core.encoders.text import TextTower
+from engage_cli.core.errors import EngageError, WrongCallError
+from engage_cli.core.pipeline import Pipeline
+from engage_cli.steps.embed import embed
+from engage_cli.steps.import_posts import Source
+from engage_cli.steps.prepare import prepare
+from tests.calls import engage
+from tests.test_encoders import TEXTS
+
+
+def changed(source: str, folder: Path, file: str, **settings: object) -> str:
+    """A copy of a checkpoint with other settings in one of its JSON files."""
+    shutil.copytree(source, folder)
+    path = folder / file
+    before = json.loads(path.read_text()) if path.is_file() else {}
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(before | settings))
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("side", "family", "file", "text"),
+    [
+        ("vision", "vit", "model.safetensors", "cut"),
+        ("vision", "vit", "config.json", "{"),
+        ("vision", "vit", "config.json", "[]"),
+        ("vision", "vit", "preprocessor_config.json", '{"image_processor_type": "ViTImageProcessor", "size": "x"}'),
+        ("text", "roberta", "1_Pooling/config.json", "{"),
+        ("text", "bert", "tokenizer.json", "{"),
+    ],
+)
+def test_damaged_files_of_a_checkpoint_are_named(
+    side: str, family: str, file: str, text: str, checkpoints: dict[str, str], tmp_path: Path
+) -> None:
+    shutil.copytree(checkpoints[family], tmp_path / "copy")
+    (tmp_path / "copy" / file).write_text(text)
+    with pytest.raises(EngageError, match=r"copy"):
+        assert Encoder(side, str(tmp_path / "copy"), precision="fp32").tower
+
+
+@pytest.mark.parametrize(
+    ("side", "family", "file", "settings"),
+    [
+        ("vision", "vit", "preprocessor_config.json", {"size": {"height": 48, "width": 48}}),
+        ("vision", "siglip", "config.json", {"vision_config": {"vision_use_head": False}}),
+    ],
+)
+def test_checkpoints_that_do_not_fit_themselves(
+    side: str, family: str, file: str, settings: dict[str, object], checkpoints: dict[str, str], tmp_path: Path
+) -> None:
+    if file == "config.json":
+        config = json.loads((Path(checkpoints[family]) / file).read_text())
+        settings = {key: config[key] | value for key, value in settings.items() if isinstance(value, dict)}
+    folder = changed(checkpoints[family], tmp_path / "copy", file, **settings)
+    with pytest.raises(EngageError, match=rf"does not work as a {side} encoder"):
+        assert Encoder(side, folder, precision="fp32").tower
+
+
+def test_code_of_a_checkpoint_is_not_run_nor_asked_about(
+    checkpoints: dict[str, str], dataset: Dataset, tmp_path: Path
+) -> None:
+    auto = {"auto_map": {"AutoModel": "modeling.Evil", "AutoConfig": "modeling.EvilConfig"}, "model_type": "evil"}
+    folder = changed(checkpoints["bert"], tmp_path / "copy", "config.json", **auto)
+    (tmp_path / "copy" / "modeling.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    command = [sys.executable, "-m", "engage_cli", "embed", "--data", dataset.folder, "--text", folder, "--blocks", "title"]
+    done = subprocess.run([*map(str, command), "--json"], capture_output=True, text=True, input="y\n", timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("engage: ")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("mode", ["max", "lasttoken"])
+def test_poolings_of_sentence_transformers(mode: str, checkpoints: dict[str, str], tmp_path: Path) -> None:
+    new = changed(
+        checkpoints["bert"], tmp_path / "new", "1_Pooling/config.json", pooling_mode="cls", embedding_dimension=32
+    )
+    assert Encoder("text", new).pooling == "cls"
+    other = changed(checkpoints["bert"], tmp_path / "other", "1_Pooling/config.json", pooling_mode=mode)
+    with pytest.raises(EngageError, match=f"texts are pooled by {mode}; give --pool mean or cls"):
+        Encoder("text", other)
+    assert Encoder("text", other, pool="mean").pooling == "mean"
+
+
+def test_a_picture_encoder_without_class_token_is_averaged(checkpoints: dict[str, str], tmp_path: Path) -> None:
+    config = transformers.SwinConfig(
+        image_size=32, patch_size=4, embed_dim=16, depths=[1, 1], num_heads=[1, 1], window_size=4
+    )
+    model = transformers.SwinModel(config).eval()
+    model.save_pretrained(tmp_path)
+    shutil.copy(Path(checkpoints["vit"]) / "preprocessor_config.json", tmp_path)
+    encoder = Encoder("vision", str(tmp_path), precision="fp32", dtype="fp32")
+    assert encoder.pooling == "mean"
+    assert encoder.tower.pooled_dim == 32
+    with pytest.raises(EngageError, match="has no class token"):
+        Encoder("vision", str(tmp_path), pool="cls")
+
+
+@pytest.mark.parametrize("family", ["bert", "clip", "roberta"])
+def test_left_padding_tokenizers_give_the_same_vectors(family: str, checkpoints: dict[str, str], tmp_path: Path) -> None:
+    folder = changed(checkpoints[family], tmp_path / "copy", "tokenizer_config.json", padding_side="left")
+    encoder = Encoder("text", folder, precision="fp32", dtype="fp32", tokens=3)
+    together, alone = Pipeline(encoder).encode(TEXTS), [Pipeline(encoder).encode([text]) for text in TEXTS]
+    np.testing.assert_allclose(together.pooled, np.concatenate([one.pooled for one in alone]), atol=1e-5)
+    assert together.token_mask is not None
+    assert together.token_mask[1].all()  # "cat" between its two special tokens
+
+
+def test_texts_are_cut_alike_from_many_threads(checkpoints: dict[str, str]) -> None:
+    """A fast tokenizer keeps in itself whether it cuts, and two units are tokenised at once."""
+    tower = TextTower(find_checkpoint("text", checkpoints["bert"]))
+    texts = ["pizza " * 100, "cat"]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: tower.tokenize(texts), range(1500)))
+    assert {tuple(map(len, one.ids)) for one in found} == {(64, 3)}
+    assert {tuple(one.num_cut.tolist()) for one in found} == {(38, 0)}
+
+
+def test_an_unknown_token_that_ends_every_text_is_not_counted(checkpoints: dict[str, str], tmp_path: Path) -> None:
+    folder = changed(checkpoints["clip"], tmp_path / "copy", "tokenizer_config.json", unk_token="[EOS]")
+    tower = TextTower(find_checkpoint("text", folder))
+    assert tower.tokenize(["cat", "zebra"]).num_unknown.tolist() == [0, 0]
+
+
+def test_memory_that_runs_out_in_a_decoder_is_not_a_bad_image(
+    dataset: Dataset, encoders: EncoderConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def starve(image: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(images_module, "_turn_upright", starve)
+    fresh = EncoderConfig(vision=encoders.vision, text=encoders.text, precision="fp32", dtype="fp32", pool="mean")
+    with pytest.raises(EngageError, match="memory ran out while images were decoded"):
+        embed(dataset, fresh, blocks=["image"])
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"shards": []}', '{"shards": null, "blocks": []}'])
+def test_a_damaged_manifest_is_written_anew(text: str, dataset: Dataset, encoders: EncoderConfig) -> None:
+    (summary,) = embed(dataset, encoders, blocks=["title"])
+    manifest = summary.folder / "manifest.json"
+    whole = json.loads(manifest.read_text())
+    manifest.write_text(text)
+    assert embed(dataset, encoders, blocks=["title"])[0].added == 0
+    assert json.loads(manifest.read_text()) == whole | {"blocks": ["title"]}
+
+
+def test_a_shard_whose_tensors_do_not_fit_is_named(pixelrec: Path, encoders: EncoderConfig, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    data = prepare(PrepareConfig(), folder=tmp_path / "data", sources=[Source(path=pixelrec)]).dataset
+    (summary,) = embed(data, encoders, blocks=["title"])
+    shard = summary.folder / "shard-00000.safetensors"
+    tensors = load_file(shard)
+    save_file(tensors | {"pooled": tensors["pooled"][:-3].copy()}, shard)
+    with pytest.raises(EngageError, match=r"shard-00000\.safetensors is damaged .*do not fit"):
+        embed(data, encoders, blocks=["title"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ulimit of bash")
+def test_a_shard_that_cannot_be_written_is_a_sentence(pixelrec: Path, encoders: EncoderConfig, tmp_path: Path) -> None:
+    data = prepare(PrepareConfig(), folder=tmp_path / "data", sources=[Source(path=pixelrec)]).dataset
+    options = f"--data {data.folder} --text {encoders.text} --blocks title"
+    command = f"ulimit -f 8; exec {sys.executable} -m engage_cli embed {options}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "shard-00000.safetensors cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(data.folder.glob("features/*/*"))
+
+
+def test_variables_of_a_cluster_are_not_torchruns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    monkeypatch.setenv("RANK", "")
+    assert (get_rank(), get_world_size()) == (0, 1)
+
+
+def test_settings_of_one_side() -> None:
+    assert setting_of_side("mean", "text") == "mean"
+    assert setting_of_side("vision=cls, text=mean", "text") == "mean"
+    assert setting_of_side("vision=cls", "text") == "checkpoint"
+    for wrong in ("vision=", "audio=cls", "vision=cls,vision=mean", "vision=cls,"):
+        with pytest.raises(WrongCallError, match="is not understood"):
+            setting_of_side(wrong, "text")
+
+
+def test_more_regions_than_patches(checkpoints: dict[str, str]) -> None:
+    with pytest.raises(WrongCallError, match=r"--tokens 9: the pictures of .* have only 4 patches"):
+        assert Encoder("vision", checkpoints["vit"], tokens=9).tower
+
+
+def test_a_title_that_is_no_utf8_is_predicted(world: Path, pixelrec: Path) -> None:
+    image = next(path for path in (pixelrec / "cover").iterdir() if path.stat().st_size > 1000)
+    result = engage("predict", image, "--title", "\udcff cat", "--run", world / "runs" / "regressor", "--json")
+    assert result.exit_code == 0, result.stderr
