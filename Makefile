@@ -30,6 +30,7 @@ test: install  ## the test suite
 	$(BIN)/python -m pytest
 
 bench: install  ## speed, as ratios within one run
+	@$(PIP) --no-compile -e '.[bench]'
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 ENGAGE := ../$(BIN)/engage

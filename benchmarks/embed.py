@@ -31,7 +31,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-SEARCH = {"vision": 48, "text": 1024}  # contents on which the best settings are looked for
+SEARCH = {"vision": 64, "text": 2048}  # contents on which the best settings are looked for
 CLIP_RETRIEVAL = "clip-retrieval"
 
 
@@ -87,8 +87,8 @@ def bare(case: Case, folder: Path, contents: Sequence[Any]) -> tuple[Work, str]:
             return tower.pool(tower(**batch))
 
     cores = os.cpu_count() or 1
-    sizes = (16, 8, 32) if case.side == "vision" else (64, 32, 128)
-    layouts = ((1, cores), (cores, 1)) if cores > 1 else ((1, 1),)
+    sizes = (8, 16, 32) if case.side == "vision" else (128, 64, 32)
+    layouts = ((cores, 1), (1, cores)) if cores > 1 else ((1, 1),)
     batches: list[dict[str, torch.Tensor]] = []
 
     def run(settings: tuple[int, str, tuple[int, int]]) -> None:
@@ -394,7 +394,10 @@ def bench(name: str, case: Case, rounds: int, place: Path) -> dict[str, Any]:
         of_bare = spread([b / t for b, t in zip(times["bare"], times[contender], strict=True)])
         faster = spread([t / e for e, t in zip(times["engage"], times[contender], strict=True)])
         shown = "" if contender == "engage" else f"{faster} x"
-        print(f"  {contender:<31}{per_second:>10,.1f}   {of_bare:<20}  {shown:<18}  {contenders[contender].settings}")
+        print(
+            f"  {contender:<31}{per_second:>10,.1f}   {of_bare:<20}  {shown:<18}  {contenders[contender].settings}",
+            flush=True,
+        )
     return {"case": name, "per_round": case.per_round, "seconds": times}
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from engage_cli.core.config import EmbedConfig, EncoderConfig, PrepareConfig
 from engage_cli.core.dataset import load_dataset
+from engage_cli.core.distributed import SET_BY_TORCHRUN
 from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.steps import embed_shards
 from engage_cli.steps.embed import embed
@@ -143,6 +144,7 @@ def test_engines_that_do_not_fit(
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(EngageError, match=r"--engine ray needs Ray: pip install 'engage-cli\[ray\]'"):
         embed(data, exact, how=EmbedConfig(engine="ray"))
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name in SET_BY_TORCHRUN:
+        monkeypatch.setenv(name, "2")
     with pytest.raises(WrongCallError, match="call it without torchrun"):
         embed(data, exact, how=EmbedConfig(engine="ray"))

@@ -6,6 +6,7 @@ and what a batch gives does not depend on how many cores there are. On a GPU the
 
 from __future__ import annotations
 
+import gc
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -107,6 +108,7 @@ class Pipeline:
         if self.kind == "cpu":
             keep_freed_memory()
             torch.set_num_threads(self.num_threads)
+        gc.freeze()  # else every full collection walks through all that torch and transformers loaded, and all threads wait
         readers, towers = ThreadPoolExecutor(self.num_readers), ThreadPoolExecutor(self.num_towers)
         opened: deque[_Open] = deque()
         try:
@@ -134,6 +136,7 @@ class Pipeline:
             towers.shutdown(cancel_futures=True)
             readers.shutdown(cancel_futures=True)
             torch.set_num_threads(threads)
+            gc.unfreeze()
 
     def encode(self, contents: Sequence[str] | Sequence[ReadImage]) -> Encoded:
         """Encode one unit."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -98,12 +99,12 @@ class TextTower(nn.Module):
         # Elsewhere padding is masked, and stands on the right: positions are counted from the left.
         is_left = self.family in SIGLIP and self.tokenizer.padding_side == "left"
         longest = self.max_tokens if self.family in SIGLIP else max(1, *map(len, ids))
-        padded = np.full((len(ids), longest), self.tokenizer.pad_token_id or 0, dtype=np.int64)
-        mask = np.zeros_like(padded)
-        for row, some in enumerate(ids):
-            start = longest - len(some) if is_left else 0
-            padded[row, start : start + len(some)] = some
-            mask[row, start : start + len(some)] = 1
+        lengths = np.fromiter(map(len, ids), np.int64, len(ids))[:, None]
+        places = np.arange(longest)[None, :]
+        is_real = places >= longest - lengths if is_left else places < lengths
+        padded = np.full(is_real.shape, self.tokenizer.pad_token_id or 0, dtype=np.int64)
+        padded[is_real] = np.fromiter(chain.from_iterable(ids), np.int64, int(lengths.sum()))
+        mask = is_real.astype(np.int64)
         return {"input_ids": torch.from_numpy(padded), "attention_mask": torch.from_numpy(mask)}
 
     def prepare(self, inputs: Sequence[str]) -> dict[str, Tensor]:
