@@ -105,6 +105,9 @@ class FeatureStore:
         for left in self.folder.glob(".*.tmp"):
             left.unlink(missing_ok=True)
         before = self._read_manifest()
+        if before:  # a shard that was deleted may come back with other rows
+            there = {self._shard(number).name for number in self.numbers}
+            before["shards"] = {name: value for name, value in before["shards"].items() if name in there}
         if writing:
             self.manifest.unlink(missing_ok=True)
         return before
