@@ -23,11 +23,13 @@ HEAVY = {
 }  # fmt: skip
 # Inside core a module imports only what stands before it.
 CORE_ORDER = (
-    "errors", "registry", "config", "atomic", "posts", "cells", "leakage", "images", "perceptual", "image_checks",
-    "archives", "importers", "formulas", "targets", "duplicates", "splits", "history", "dataset", "quality", "charts",
-    "report", "metrics", "distributed", "devices", "clock", "encoders", "pipeline", "features", "handmade",
-    "tabular", "fusion", "predictions", "objectives",
-    "model", "checkpoints", "progress", "training", "runs", "predictors", "baselines", "synthetic", "drawing",
+    "errors", "registry", "config", "recipes", "atomic", "posts", "cells", "leakage", "images", "perceptual",
+    "image_checks", "archives", "importers", "formulas", "targets", "duplicates", "splits", "history", "dataset",
+    "quality", "charts", "report", "metrics", "distributed", "devices", "clock", "encoders", "pipeline", "features",
+    "handmade", "tabular", "fusion", "predictions", "objectives", "tuning", "model", "prefetch", "batches",
+    "live_batches", "averaging", "checkpoints", "training_view", "progress", "plots", "history_log", "collapse",
+    "validation", "rehearsal", "schedule", "stopping", "run_progress", "training", "runs", "predictors",
+    "baselines", "synthetic", "drawing",
 )  # fmt: skip
 TABLES = [
     importers.IMPORTERS,

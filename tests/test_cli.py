@@ -18,21 +18,27 @@ from engage_cli.core.dataset import Dataset
 from engage_cli.core.metrics import CLASS_METRICS, VALUE_METRICS
 from tests.calls import answer, engage
 
-NEURAL_FILES = {"run.json", "target.json", "history.jsonl", "model.safetensors", "metrics.json"}
+NEURAL_FILES = {"run.json", "target.json", "history.jsonl", "model.safetensors", "metrics.json", "plots/loss.png"}
+REGRESSOR_FILES = {*NEURAL_FILES, "plots/r2.png"}
+CLASSIFIER_FILES = {*NEURAL_FILES, "plots/kappa.png", "plots/accuracy.png"}
 CATBOOST_FILES = {"run.json", "target.json", "history.jsonl", "model.cbm", "features.json", "metrics.json"}
+
+
+def files_in(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize(
     ("run", "files"),
     [
-        ("regressor", NEURAL_FILES),
-        ("classifier", NEURAL_FILES),
+        ("regressor", REGRESSOR_FILES),
+        ("classifier", CLASSIFIER_FILES),
         ("catboost", CATBOOST_FILES),
         ("catboost-value", CATBOOST_FILES),
     ],
 )
 def test_run_folders_hold_exactly_these_files(world: Path, run: str, files: set[str]) -> None:
-    assert {path.name for path in (world / "runs" / run).iterdir()} == files
+    assert files_in(world / "runs" / run) == files
     metrics = json.loads((world / "runs" / run / "metrics.json").read_text())
     assert metrics["split"] == "validation"
     assert "optimistic" in metrics["note"]
@@ -212,9 +218,8 @@ def test_kill_minus_9_in_training_and_the_same_command_again(
     arguments = [str(a) for a in ("train-regressor", *common, "--epochs", 40, "--width", 256, "--json")]
     whole = answer(*arguments[:-1], "--run", tmp_path / "whole")
     # A checkpoint after every step, so that the kill falls between two on any machine.
-    often = (
-        "import engage_cli.core.training as t; t.SECONDS_BETWEEN_CHECKPOINTS = 0; from engage_cli.main import app; app()"
-    )
+    often = "import engage_cli.core.training as t; t.SECONDS_BETWEEN_CHECKPOINTS = 0; t.CHECKPOINT_SHARE = 1e9"
+    often += "; from engage_cli.main import app; app()"
     command = [sys.executable, "-c", often, *arguments, "--runs", str(tmp_path / "runs")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -231,6 +236,6 @@ def test_kill_minus_9_in_training_and_the_same_command_again(
     again = json.loads(done.stdout)
     assert again["run"] == str(killed.parent)
     assert again["metrics"] == whole["metrics"]
-    assert {path.name for path in killed.parent.iterdir()} == NEURAL_FILES
+    assert files_in(killed.parent) == REGRESSOR_FILES
     for name in ("model.safetensors", "history.jsonl"):
         assert (killed.parent / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

@@ -8,8 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from engage_cli.core.config import EncoderConfig, PrepareConfig, TrainConfig
+from engage_cli.core.config import EncoderConfig, PrepareConfig
 from engage_cli.core.encoders import packaged
+from engage_cli.core.recipes import resolve
 from engage_cli.steps.evaluate import evaluate
 from engage_cli.steps.import_posts import Source
 from engage_cli.steps.prepare import prepare
@@ -34,7 +35,7 @@ def test_titles_of_real_posts_beat_the_constant(tmp_path: Path) -> None:
     assert data.meta["rows"] == {"read": NUM_POSTS, "kept": NUM_POSTS, "left_out": {}}
     assert data.source_names["views"] == "view_count"
     assert not data.meta["image_problems"]
-    config = TrainConfig(target="views", blocks="title,context", epochs=15)
+    config = resolve("value", "stored", {"target": "views", "blocks": "title,context", "epochs": 15}, has_gpu=False)
     run = train_neural(
         config, kind="value", command="train-regressor", dataset=data, encoders=EncoderConfig(), runs_dir=tmp_path / "runs"
     ).run

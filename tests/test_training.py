@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +11,22 @@ import pandas as pd
 import pytest
 import torch
 
+from engage_cli.core.batches import Cut, StoredBatches, tokens_of
 from engage_cli.core.checkpoints import Checkpoints
 from engage_cli.core.config import TrainConfig
 from engage_cli.core.encoders import Tokens
-from engage_cli.core.errors import EngageError
+from engage_cli.core.errors import EngageError, StoppedError
 from engage_cli.core.features import Block
-from engage_cli.core.fusion import FUSIONS
-from engage_cli.core.model import EngagementModel, parameter_groups
+from engage_cli.core.fusion import FUSIONS, FusionSize
+from engage_cli.core.history_log import HistoryLog
+from engage_cli.core.model import EngagementModel, hide_blocks
 from engage_cli.core.objectives import OBJECTIVES
 from engage_cli.core.progress import SilentReporter
+from engage_cli.core.run_progress import Progress
+from engage_cli.core.schedule import learning_rate_at
 from engage_cli.core.targets import Target, fit_target
-from engage_cli.core.training import Progress, StoredBatches, fit, learning_rate_at
+from engage_cli.core.training import Task, fit
+from engage_cli.core.tuning import parameter_groups
 
 CPU = torch.device("cpu")
 RNG = np.random.default_rng(0)
@@ -33,57 +39,138 @@ def make_target() -> Target:
 
 def make_block(num_tokens: int, dim: int) -> Block:
     values = RNG.normal(size=(NUM, num_tokens, dim)).astype(np.float32)
-    return Block(values, RNG.random((NUM, num_tokens)) < 0.8, values[:, 0])
+    mask = RNG.random((NUM, num_tokens)) < 0.8
+    weights = mask[..., None] / np.maximum(mask.sum(axis=1), 1)[:, None, None]
+    return Block(values, mask, (values * weights).sum(axis=1))
 
 
 TARGET = make_target()
 BLOCKS = {"image": make_block(1, 8), "title": make_block(3, 6)}
+DIMS = {"image": 8, "title": 6}
 SCORES = TARGET.mean + TARGET.std * (BLOCKS["image"].values[:, 0, 0] * BLOCKS["image"].mask[:, 0] + 0.1).astype(np.float64)
-SMALL = TrainConfig(epochs=4, batch_size=16, width=12, dropout=0.2, patience=0, learning_rate=1e-2)
+SMALL = TrainConfig(epochs=4, batch_size=16, width=12, heads=2, layers=1, dropout=0.2, patience=0, learning_rate=1e-2)
 
 
 def train(
-    config: TrainConfig, folder: Path, *, kind: str = "value", objective: str = "hybrid", scores: np.ndarray = SCORES
-) -> tuple[Progress, torch.nn.Module]:
+    config: TrainConfig,
+    folder: Path,
+    *,
+    kind: str = "value",
+    objective: str = "hybrid",
+    scores: np.ndarray = SCORES,
+) -> tuple[Progress, EngagementModel]:
     torch.manual_seed(config.seed)
-    objective_ = OBJECTIVES[kind].load(objective)(TARGET)
-    model = EngagementModel(
-        {"image": 8, "title": 6},
-        fusion=config.fusion,
-        width=config.width,
-        dropout=config.dropout,
-        out_dim=objective_.out_dim,
-    )
+    config = dataclasses.replace(config, objective=objective)
+    objective_ = OBJECTIVES[kind].load(objective)(TARGET, config)
+    model = EngagementModel(DIMS, config, out_dim=objective_.out_dim)
     wanted = objective_.encode(torch.from_numpy(scores))
     parts = [
-        StoredBatches(BLOCKS, wanted, batch_size=config.batch_size, device=CPU, seed=seed) for seed in (config.seed, None)
+        StoredBatches(
+            BLOCKS,
+            wanted,
+            Cut(batch_size=config.batch_size, seed=seed),
+            reads_tokens=model.reads_tokens,
+            device=CPU,
+        )
+        for seed in (config.seed, None)
     ]
     true = scores if kind == "value" else TARGET.classes(scores)
+    task = Task(model=model, objective=objective_, train=parts[0], validation=parts[1], true=true)
     progress = fit(
-        model, objective_, *parts, true, config, checkpoints=Checkpoints(folder), device=CPU, reporter=SilentReporter()
+        task,
+        config,
+        checkpoints=Checkpoints(folder),
+        device=CPU,
+        reporter=SilentReporter(),
+        log=HistoryLog(folder, kind, writes=False),
     )
     return progress, model
 
 
+def weights_of(model: torch.nn.Module) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def make_fusion(name: str) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return FUSIONS.load(name)(DIMS, FusionSize(width=12, heads=2, layers=1))
+
+
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_every_fusion_learns_and_survives_missing_blocks(fusion: str, tmp_path: Path) -> None:
-    config = dataclasses.replace(SMALL, fusion=fusion, epochs=30, dropout=0.0)
+    config = dataclasses.replace(SMALL, fusion=fusion, epochs=40, dropout=0.0)
     progress, _ = train(config, tmp_path)
     assert progress.best is not None
     assert progress.best > 0.8
     empty = {"image": Tokens(torch.zeros(2, 1, 8), torch.zeros(2, 1, dtype=torch.bool)),
              "title": Tokens(torch.zeros(2, 3, 6), torch.zeros(2, 3, dtype=torch.bool))}  # fmt: skip
-    model = FUSIONS.load(fusion)({"image": 8, "title": 6}, 12, dropout=0.0)
+    model = make_fusion(fusion)
     assert model(empty).shape == (2, 12)
     assert torch.isfinite(model(empty)).all()
+    model(empty).sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("names", [("image",), ("title",), ("title", "context"), ("image", "title", "context")], ids=str)
+def test_every_fusion_takes_any_set_of_blocks(fusion: str, names: tuple[str, ...]) -> None:
+    model = FUSIONS.load(fusion)(dict.fromkeys(names, 5), FusionSize(width=12, heads=2, layers=1))
+    blocks = {name: Tokens(torch.randn(3, 4, 5), torch.ones(3, 4, dtype=torch.bool)) for name in names}
+    if not model.reads_tokens:
+        blocks = {name: Tokens(block.values[:, :1], block.mask[:, :1]) for name, block in blocks.items()}
+    assert model(blocks).shape == (3, 12)
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_masked_tokens_do_not_matter(fusion: str) -> None:
-    model = FUSIONS.load(fusion)({"title": 6}, 12, dropout=0.0).eval()
+    model = make_fusion(fusion).eval()
+    image = Tokens(torch.randn(2, 1, 8), torch.tensor([[True], [False]]))
     values, mask = torch.randn(2, 3, 6), torch.tensor([[True, True, False], [True, False, False]])
     other = torch.where(mask.unsqueeze(-1), values, values + 100)
-    torch.testing.assert_close(model({"title": Tokens(values, mask)}), model({"title": Tokens(other, mask)}))
+    one, two = (model({"image": image, "title": Tokens(v, mask)}) for v in (values, other))
+    torch.testing.assert_close(one, two)
+    absent = Tokens(torch.randn(2, 1, 8) + 50, image.mask)
+    hidden = model({"image": Tokens(torch.where(image.mask[..., None], image.values, absent.values), image.mask),
+                    "title": Tokens(values, mask)})  # fmt: skip
+    torch.testing.assert_close(one, hidden)
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_a_block_that_is_there_matters(fusion: str) -> None:
+    model = make_fusion(fusion).eval()
+    true = torch.ones(2, 1, dtype=torch.bool)
+    blocks = {"image": Tokens(torch.randn(2, 1, 8), true), "title": Tokens(torch.randn(2, 1, 6), true)}
+    for name, block in blocks.items():
+        changed = model({**blocks, name: Tokens(block.values * -1 + 0.3, true)})
+        assert not torch.allclose(model(blocks), changed, atol=1e-4)
+        with torch.no_grad():  # the learned "absent" stands in, and is not the content of another post
+            gone = model({**blocks, name: Tokens(block.values, ~true)})
+        assert not torch.allclose(model(blocks), gone, atol=1e-4)
+
+
+def test_tokens_of_a_block_as_a_fusion_reads_it() -> None:
+    block = Block(np.ones((2, 3, 4), np.float16), np.array([[1, 1, 0], [0, 0, 0]], bool), np.full((2, 4), 2, np.float16))
+    pooled = tokens_of(block, False)
+    assert pooled.values.shape == (2, 1, 4)
+    assert pooled.mask.tolist() == [[True], [False]]
+    all_ = tokens_of(block, True)
+    assert all_.values[0, :, 0].tolist() == [2.0, 1.0, 1.0, 1.0]  # what the whole says stands first
+    assert all_.mask.tolist() == [[True, True, True, False], [False] * 4]
+    other_width = block._replace(pooled=np.zeros((2, 7), np.float16))
+    assert tokens_of(other_width, True).values.shape == (2, 3, 4)
+
+
+def test_modality_dropout_hides_blocks_but_never_all() -> None:
+    torch.manual_seed(0)
+    there = torch.ones(4000, 1, dtype=torch.bool)
+    only_title = torch.zeros(4000, 1, dtype=torch.bool)
+    hidden = hide_blocks({"image": Tokens(there, there), "title": Tokens(there, there)}, 0.3)
+    shares = [float(1 - block.mask.float().mean()) for block in hidden.values()]
+    assert shares == pytest.approx([0.3 - 0.09 / 2] * 2, abs=0.02)  # where both would go, the one drawn higher stays
+    assert bool((hidden["image"].mask | hidden["title"].mask).all())
+    alone = hide_blocks({"image": Tokens(there, only_title), "title": Tokens(there, there)}, 0.9)
+    assert bool(alone["title"].mask.all())
+    assert not bool(alone["image"].mask.any())
 
 
 @pytest.mark.parametrize(("kind", "objective"), [(kind, name) for kind, table in OBJECTIVES.items() for name in table])
@@ -96,7 +183,7 @@ def test_every_objective_learns(kind: str, objective: str, tmp_path: Path) -> No
 
 
 def test_hybrid_is_the_studys_formula() -> None:
-    objective = OBJECTIVES["value"].load("hybrid")(TARGET)
+    objective = OBJECTIVES["value"].load("hybrid")(TARGET, SMALL)
     outputs, wanted = torch.tensor([[0.0], [3.0]]), torch.tensor([0.5, 0.0])
     mse, huber = (0.25 + 9.0) / 2, (0.5 * 0.25 + (3.0 - 0.5)) / 2
     assert float(objective.loss(outputs, wanted)) == pytest.approx(0.7 * mse + 0.3 * huber)
@@ -104,33 +191,45 @@ def test_hybrid_is_the_studys_formula() -> None:
     assert decoded.value[0] == pytest.approx(11.5, rel=1e-6)
 
 
-def test_accumulation_equals_one_large_batch(tmp_path: Path) -> None:
-    """Equal windows give the same update as one large batch, and a short last window is divided by its own length."""
-    weights = []
-    for name, batch_size, accumulate in (("large", 30, 1), ("windows", 10, 3)):
-        config = dataclasses.replace(SMALL, epochs=1, batch_size=batch_size, accumulate=accumulate, dropout=0.0)
-        weights.append(torch.cat([p.flatten() for p in train(config, tmp_path / name)[1].parameters()]))
-    torch.testing.assert_close(*weights, atol=1e-6, rtol=1e-5)
-    short = dataclasses.replace(SMALL, epochs=1, batch_size=45, accumulate=3, dropout=0.0)
-    whole = dataclasses.replace(SMALL, epochs=1, batch_size=90, accumulate=1, dropout=0.0)
-    pair = [
-        torch.cat([p.flatten() for p in train(c, tmp_path / f"s{c.batch_size}")[1].parameters()]) for c in (short, whole)
-    ]
-    torch.testing.assert_close(*pair, atol=1e-6, rtol=1e-5)
+@pytest.mark.parametrize("objective", ["cross-entropy", "ordinal", "hybrid", "quantile"])
+def test_accumulation_equals_one_large_batch(objective: str, tmp_path: Path) -> None:
+    """Windows give the update of one large batch, also where the last window, and its last batch, are short."""
+    kind = "value" if objective in OBJECTIVES["value"] else "classes"
+    for large, small, accumulate in ((30, 10, 3), (90, 25, 4), (40, 10, 4)):
+        weights = []
+        for batch_size, times in ((large, 1), (small, accumulate)):
+            config = dataclasses.replace(
+                SMALL, epochs=1, batch_size=batch_size, accumulate=times, dropout=0.0, class_weights="balanced"
+            )
+            _, model = train(config, tmp_path / f"{large}-{batch_size}", kind=kind, objective=objective)
+            weights.append(weights_of(model))
+        torch.testing.assert_close(*weights, atol=1e-6, rtol=1e-5)
 
 
 def test_learning_rate_curve() -> None:
-    rates = [learning_rate_at(step, 100, 0.1) for step in range(100)]
+    rates = [learning_rate_at(step, 100, warmup=0.1, schedule="cosine") for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
-    assert rates[9] == 1.0
+    assert rates[9] == rates[10] == 1.0
     assert rates[55] == pytest.approx(0.5)
     assert rates[99] < 0.001
-    assert learning_rate_at(0, 1, 0.0) == 1.0
+    assert learning_rate_at(0, 1, warmup=0.0, schedule="cosine") == 1.0
+    flat = [learning_rate_at(step, 10, warmup=0.2, schedule="constant") for step in range(10)]
+    assert flat == [0.5, *[1.0] * 9]
+
+
+def test_the_loop_follows_the_curve(tmp_path: Path) -> None:
+    progress, _ = train(dataclasses.replace(SMALL, epochs=5, warmup=0.2), tmp_path)
+    steps = [line["step"] for line in progress.history]
+    assert steps == [6, 12, 18, 24, 30]  # 90 posts, 16 a batch
+    curve = [1e-2 * learning_rate_at(step - 1, 30, warmup=0.2, schedule="cosine") for step in steps]
+    assert [line["learning_rate"] for line in progress.history] == pytest.approx(curve)
 
 
 def test_norms_and_biases_do_not_decay() -> None:
-    model = EngagementModel({"image": 8}, fusion="gated", width=12, dropout=0.0, out_dim=1)
-    decayed, plain = parameter_groups(model, 0.05)
+    model = EngagementModel({"image": 8}, SMALL, out_dim=1)
+    groups = parameter_groups(model, dataclasses.replace(SMALL, weight_decay=0.05))
+    assert [group["name"] for group in groups] == ["new layers, norms and biases", "new layers"]
+    plain, decayed = groups
     assert all(p.ndim >= 2 for p in decayed["params"])
     assert decayed["weight_decay"] == 0.05
     assert plain["weight_decay"] == 0.0
@@ -141,10 +240,18 @@ class _KilledError(Exception):
     pass
 
 
-@pytest.mark.parametrize("stop_at", [1, 2, 5, 9, 13])
-def test_killed_and_continued_is_bitwise_the_same(stop_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+MOMENTS = random.Random(0).sample(range(1, 24), 10)
+
+
+@pytest.mark.parametrize("stop_at", MOMENTS)
+@pytest.mark.parametrize("extra", [{}, {"ema": 0.9, "average": 2, "modality_dropout": 0.2}], ids=["plain", "averages"])
+def test_killed_and_continued_is_bitwise_the_same(
+    stop_at: int, extra: dict[str, float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("engage_cli.core.training.SECONDS_BETWEEN_CHECKPOINTS", -1.0)  # after every step
-    whole, _ = train(SMALL, tmp_path / "whole")
+    monkeypatch.setattr("engage_cli.core.training.CHECKPOINT_SHARE", 1e9)
+    config = dataclasses.replace(SMALL, **extra)
+    whole, _ = train(config, tmp_path / "whole")
     saves = 0
     original = Checkpoints.save
 
@@ -157,13 +264,39 @@ def test_killed_and_continued_is_bitwise_the_same(stop_at: int, tmp_path: Path, 
 
     monkeypatch.setattr(Checkpoints, "save", save)
     with pytest.raises(_KilledError):
-        train(SMALL, tmp_path / "killed")
+        train(config, tmp_path / "killed")
     monkeypatch.setattr(Checkpoints, "save", original)
-    torch.manual_seed(999)  # the random state comes from the checkpoint
-    again, _ = train(SMALL, tmp_path / "killed")
+    again, _ = train(config, tmp_path / "killed")
     assert again.history == whole.history
+    assert (again.best, again.scores, again.averaged) == (whole.best, whole.scores, whole.averaged)
     for name in ("model.safetensors", "history.jsonl"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_asked_to_stop_it_saves_and_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import signal
+
+    whole, _ = train(SMALL, tmp_path / "whole")
+    steps = 0
+    original = StoredBatches.epoch
+
+    def epoch(self: StoredBatches, number: int, start: int = 0):
+        nonlocal steps
+        for batch in original(self, number, start):
+            steps += self.order.cut.seed is not None
+            if steps == 10:
+                signal.raise_signal(signal.SIGINT)
+            yield batch
+
+    monkeypatch.setattr(StoredBatches, "epoch", epoch)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(StoppedError, match=r"stopped in epoch 2, step 9; the best weights .*the same command goes on"):
+        train(SMALL, tmp_path / "stopped")
+    assert signal.getsignal(signal.SIGINT) is before
+    assert StoppedError.exit_code == 130
+    monkeypatch.setattr(StoredBatches, "epoch", original)
+    again, _ = train(SMALL, tmp_path / "stopped")
+    assert again.history == whole.history
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
@@ -171,6 +304,7 @@ def test_mixed_precision_takes_the_same_path(precision: str, tmp_path: Path) -> 
     exact, _ = train(dataclasses.replace(SMALL, dropout=0.0), tmp_path / "fp32")
     mixed, _ = train(dataclasses.replace(SMALL, dropout=0.0, precision=precision), tmp_path / precision)
     assert mixed.history[0]["train_loss"] == pytest.approx(exact.history[0]["train_loss"], rel=0.05)
+    assert mixed.history[-1]["train_loss"] < mixed.history[0]["train_loss"]
 
 
 def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path: Path) -> None:
@@ -185,3 +319,60 @@ def test_patience_stops_and_the_best_epoch_is_kept(tmp_path: Path) -> None:
     assert progress.epoch == min(60, progress.best_epoch + 3)
     best = max(line["validation"]["r2"] for line in progress.history)
     assert progress.best == best
+
+
+def test_the_running_average_is_what_its_formula_says(tmp_path: Path) -> None:
+    from engage_cli.core.averaging import RunningAverage
+
+    model = torch.nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        model.weight.fill_(1.0)
+    average = RunningAverage(model, 0.9)
+    wanted = 1.0
+    for step in range(1, 200):
+        with torch.no_grad():
+            model.weight.fill_(float(step))
+        average.update()
+        decay = min(0.9, (1 + step) / (10 + step))
+        wanted = decay * wanted + (1 - decay) * step
+    assert float(average.average["weight"]) == pytest.approx(wanted, rel=1e-5)
+    with average.in_place():
+        assert model.weight.item() == pytest.approx(wanted, rel=1e-5)
+    assert model.weight.item() == 199.0
+
+
+def test_the_mean_of_the_best_epochs_is_kept_where_it_is_no_worse(tmp_path: Path) -> None:
+    noisy = SCORES + TARGET.std * RNG.normal(size=NUM)
+    config = dataclasses.replace(SMALL, epochs=12, average=4, learning_rate=3e-2, schedule="constant")
+    progress, _ = train(config, tmp_path, scores=noisy)
+    best_alone = max(line["validation"]["r2"] for line in progress.history)
+    assert len(progress.averaged) in (1, 4)
+    assert progress.best == progress.scores["r2"] >= best_alone
+    if len(progress.averaged) == 4:
+        ranked = sorted(progress.history, key=lambda line: -line["validation"]["r2"])[:4]
+        assert progress.averaged == sorted(line["epoch"] for line in ranked)
+
+
+def test_a_collapse_is_written_down_and_said_once(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    class Listener(SilentReporter):
+        def say(self, line: str) -> None:
+            said.append(line)
+
+    config = dataclasses.replace(SMALL, learning_rate=0.0, epochs=3)
+    torch.manual_seed(0)
+    objective = OBJECTIVES["classes"].load("cross-entropy")(TARGET, config)
+    model = EngagementModel(DIMS, config, out_dim=5)
+    with torch.no_grad():
+        model.head[-1].bias[1] = 50.0
+    wanted = objective.encode(torch.from_numpy(SCORES))
+    parts = [
+        StoredBatches(BLOCKS, wanted, Cut(batch_size=16, seed=seed), reads_tokens=False, device=CPU) for seed in (0, None)
+    ]
+    task = Task(model=model, objective=objective, train=parts[0], validation=parts[1], true=TARGET.classes(SCORES))
+    log = HistoryLog(tmp_path, "classes", writes=False)
+    progress = fit(task, config, checkpoints=Checkpoints(tmp_path), device=CPU, reporter=Listener(), log=log)
+    assert all("all validation posts are called 'Low'" in line["collapse"] for line in progress.history)
+    assert len([line for line in said if "collapsed" in line]) == 1
+    assert "--learning-rate" in said[0]

@@ -10,8 +10,6 @@ import typer
 
 from engage_cli.core.config import EncoderConfig, TrainConfig, help_of
 from engage_cli.core.errors import WrongCallError
-from engage_cli.core.fusion import FUSIONS
-from engage_cli.core.objectives import CLASS_OBJECTIVES, VALUE_OBJECTIVES
 
 DEFAULT_DATA = Path("data")
 DEFAULT_RUNS = Path("runs")
@@ -53,67 +51,3 @@ TokensOpt = Annotated[
 DtypeOpt = Annotated[str, typer.Option("--dtype", help=_help(EncoderConfig, "dtype"), rich_help_panel="Encoders")]
 TargetOpt = Annotated[str, typer.Option("--target", help=_help(TrainConfig, "target", TARGET_NAMES))]
 SeedOpt = Annotated[int, typer.Option("--seed", min=0, help=_help(TrainConfig, "seed"))]
-
-_MODEL, _LOOP = "Model", "Training loop"
-BlocksOpt = Annotated[
-    str,
-    typer.Option(
-        "--blocks", help=_help(TrainConfig, "blocks", ("image", "title", "context", "text")), rich_help_panel=_MODEL
-    ),
-]
-TuneOpt = Annotated[str, typer.Option("--tune", help=_help(TrainConfig, "tune", ("none",)), rich_help_panel=_MODEL)]
-WidthOpt = Annotated[int, typer.Option("--width", min=1, help=_help(TrainConfig, "width"), rich_help_panel=_MODEL)]
-DropoutOpt = Annotated[
-    float, typer.Option("--dropout", min=0, max=0.95, help=_help(TrainConfig, "dropout"), rich_help_panel=_MODEL)
-]
-EpochsOpt = Annotated[int, typer.Option("--epochs", min=1, help=_help(TrainConfig, "epochs"), rich_help_panel=_LOOP)]
-BatchSizeOpt = Annotated[
-    int, typer.Option("--batch-size", min=1, help=_help(TrainConfig, "batch_size"), rich_help_panel=_LOOP)
-]
-AccumulateOpt = Annotated[
-    int, typer.Option("--accumulate", min=1, help=_help(TrainConfig, "accumulate"), rich_help_panel=_LOOP)
-]
-LearningRateOpt = Annotated[
-    float,
-    typer.Option("--learning-rate", "--lr", min=0, help=_help(TrainConfig, "learning_rate"), rich_help_panel=_LOOP),
-]
-WeightDecayOpt = Annotated[
-    float, typer.Option("--weight-decay", min=0, help=_help(TrainConfig, "weight_decay"), rich_help_panel=_LOOP)
-]
-WarmupOpt = Annotated[
-    float, typer.Option("--warmup", min=0, max=1, help=_help(TrainConfig, "warmup"), rich_help_panel=_LOOP)
-]
-ClipNormOpt = Annotated[
-    float, typer.Option("--clip-norm", min=1e-6, help=_help(TrainConfig, "clip_norm"), rich_help_panel=_LOOP)
-]
-PatienceOpt = Annotated[int, typer.Option("--patience", min=0, help=_help(TrainConfig, "patience"), rich_help_panel=_LOOP)]
-PrecisionOpt = Annotated[
-    str,
-    typer.Option("--precision", help=_help(TrainConfig, "precision", ("fp32", "bf16", "fp16")), rich_help_panel=_LOOP),
-]
-
-
-FusionOpt = Annotated[
-    str,
-    typer.Option(
-        "--fusion", callback=FUSIONS.check, help=_help(TrainConfig, "fusion", tuple(FUSIONS)), rich_help_panel=_MODEL
-    ),
-]
-ValueObjectiveOpt = Annotated[
-    str,
-    typer.Option(
-        "--objective",
-        callback=VALUE_OBJECTIVES.check,
-        help=_help(TrainConfig, "objective", tuple(VALUE_OBJECTIVES)),
-        rich_help_panel=_MODEL,
-    ),
-]
-ClassObjectiveOpt = Annotated[
-    str,
-    typer.Option(
-        "--objective",
-        callback=CLASS_OBJECTIVES.check,
-        help=_help(TrainConfig, "objective", tuple(CLASS_OBJECTIVES)),
-        rich_help_panel=_MODEL,
-    ),
-]

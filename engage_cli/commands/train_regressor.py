@@ -5,63 +5,97 @@ from __future__ import annotations
 from engage_cli.commands.options import (
     DEFAULT_DATA,
     DEFAULT_RUNS,
-    AccumulateOpt,
-    BatchSizeOpt,
-    BlocksOpt,
-    ClipNormOpt,
     DataOpt,
-    DropoutOpt,
     DtypeOpt,
     EncoderPrecisionOpt,
-    EpochsOpt,
-    FusionOpt,
     JsonOpt,
-    LearningRateOpt,
-    PatienceOpt,
     PoolOpt,
-    PrecisionOpt,
     RunOpt,
     RunsOpt,
+    TokensOpt,
+)
+from engage_cli.commands.train_options import (
+    AccumulateOpt,
+    AverageOpt,
+    BatchSizeOpt,
+    BlocksOpt,
+    CheckpointingOpt,
+    ClipNormOpt,
+    CompileOpt,
+    CropOpt,
+    DropoutOpt,
+    EmaOpt,
+    EpochsOpt,
+    FlipOpt,
+    FusionOpt,
+    HeadLrOpt,
+    HeadsOpt,
+    LayerDecayOpt,
+    LayersOpt,
+    LearningRateOpt,
+    ModalityDropoutOpt,
+    PatienceOpt,
+    PrecisionOpt,
+    RecipeOpt,
+    ScheduleOpt,
     SeedOpt,
     TargetOpt,
+    TensorboardOpt,
     TextOpt,
-    TokensOpt,
+    Tf32Opt,
     TuneOpt,
     ValueObjectiveOpt,
     VisionOpt,
     WarmupOpt,
     WeightDecayOpt,
     WidthOpt,
+    WorkersOpt,
 )
-from engage_cli.commands.train_output import show_training
-from engage_cli.core.config import EncoderConfig, TrainConfig
+from engage_cli.commands.train_output import Encoding, run_training
+from engage_cli.core.config import EncoderConfig
 
 
 def train_regressor(
     data: DataOpt = DEFAULT_DATA,
-    target: TargetOpt = TrainConfig.target,
-    vision: VisionOpt = TrainConfig.vision,
-    text: TextOpt = TrainConfig.text,
-    fusion: FusionOpt = TrainConfig.fusion,
-    blocks: BlocksOpt = TrainConfig.blocks,
-    tune: TuneOpt = TrainConfig.tune,
-    objective: ValueObjectiveOpt = TrainConfig.objective,
-    width: WidthOpt = TrainConfig.width,
-    dropout: DropoutOpt = TrainConfig.dropout,
-    epochs: EpochsOpt = TrainConfig.epochs,
-    batch_size: BatchSizeOpt = TrainConfig.batch_size,
-    accumulate: AccumulateOpt = TrainConfig.accumulate,
-    learning_rate: LearningRateOpt = TrainConfig.learning_rate,
-    weight_decay: WeightDecayOpt = TrainConfig.weight_decay,
-    warmup: WarmupOpt = TrainConfig.warmup,
-    clip_norm: ClipNormOpt = TrainConfig.clip_norm,
-    patience: PatienceOpt = TrainConfig.patience,
-    precision: PrecisionOpt = TrainConfig.precision,
-    encoder_precision: EncoderPrecisionOpt = EncoderConfig.precision,
+    recipe: RecipeOpt = None,
+    target: TargetOpt = None,
+    vision: VisionOpt = None,
+    text: TextOpt = None,
+    tune: TuneOpt = None,
+    blocks: BlocksOpt = None,
+    fusion: FusionOpt = None,
+    objective: ValueObjectiveOpt = None,
+    width: WidthOpt = None,
+    layers: LayersOpt = None,
+    heads: HeadsOpt = None,
+    dropout: DropoutOpt = None,
+    modality_dropout: ModalityDropoutOpt = None,
+    epochs: EpochsOpt = None,
+    batch_size: BatchSizeOpt = None,
+    accumulate: AccumulateOpt = None,
+    learning_rate: LearningRateOpt = None,
+    weight_decay: WeightDecayOpt = None,
+    schedule: ScheduleOpt = None,
+    warmup: WarmupOpt = None,
+    clip_norm: ClipNormOpt = None,
+    ema: EmaOpt = None,
+    average: AverageOpt = None,
+    patience: PatienceOpt = None,
+    seed: SeedOpt = None,
+    tensorboard: TensorboardOpt = None,
+    head_lr: HeadLrOpt = None,
+    layer_decay: LayerDecayOpt = None,
+    checkpointing: CheckpointingOpt = None,
+    flip: FlipOpt = None,
+    crop: CropOpt = None,
+    precision: PrecisionOpt = None,
+    tf32: Tf32Opt = None,
+    compile: CompileOpt = None,
+    workers: WorkersOpt = None,
     pool: PoolOpt = EncoderConfig.pool,
     tokens: TokensOpt = EncoderConfig.tokens,
+    encoder_precision: EncoderPrecisionOpt = EncoderConfig.precision,
     dtype: DtypeOpt = EncoderConfig.dtype,
-    seed: SeedOpt = TrainConfig.seed,
     run: RunOpt = None,
     runs: RunsOpt = DEFAULT_RUNS,
     json: JsonOpt = False,
@@ -70,43 +104,12 @@ def train_regressor(
 
     engage train-regressor --target views
 
-    engage train-regressor --vision siglip --fusion concat --run runs/siglip
-    """
-    from engage_cli.core.dataset import load_dataset
-    from engage_cli.core.progress import make_reporter
-    from engage_cli.steps.train_neural import train_neural
+    engage train-regressor --vision siglip --fusion stack --tokens 16
 
-    config = TrainConfig(
-        target=target,
-        vision=vision,
-        text=text,
-        blocks=blocks,
-        fusion=fusion,
-        objective=objective,
-        tune=tune,
-        epochs=epochs,
-        batch_size=batch_size,
-        accumulate=accumulate,
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
-        warmup=warmup,
-        clip_norm=clip_norm,
-        width=width,
-        dropout=dropout,
-        patience=patience,
-        precision=precision,
-        seed=seed,
-    )
-    summary = train_neural(
-        config,
-        kind="value",
-        command="train-regressor",
-        dataset=load_dataset(data),
-        encoders=EncoderConfig(
-            vision=vision, text=text, precision=encoder_precision, pool=pool, tokens=tokens, dtype=dtype
-        ),
-        run=run,
-        runs_dir=runs,
-        reporter=make_reporter(),
-    )
-    show_training(summary, json=json)
+    engage train-regressor --tune top:2 --epochs 3
+
+    torchrun --nproc-per-node 2 -m engage_cli train-regressor --recipe study
+    """
+    given = dict(locals())  # by the names of TrainConfig's fields, first of all
+    encoding = Encoding(pool=pool, tokens=tokens, precision=encoder_precision, dtype=dtype)
+    run_training("value", "train-regressor", given, data=data, encoding=encoding, run=run, runs=runs, json=json)

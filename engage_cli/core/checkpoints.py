@@ -1,6 +1,7 @@
 """A run's files while it trains: the best weights, the history, and the point from which a killed run goes on.
 
-safetensors and JSON only: the optimizer's state is tensors and a few numbers, and nothing needs unpickling.
+safetensors and JSON only: the optimizer's state is tensors and a few numbers, and nothing needs unpickling. Of encoders
+only what learned is kept. Random numbers need no state: the loop seeds them anew for every micro-batch.
 """
 
 from __future__ import annotations
@@ -11,78 +12,125 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from engage_cli.core.atomic import replacing, write_text
+from engage_cli.core.averaging import RunningAverage
+from engage_cli.core.errors import EngageError
+from engage_cli.core.tuning import load_trained, trained_state
 
 MODEL_FILE, HISTORY_FILE, RESUME_FILE = "model.safetensors", "history.jsonl", "resume.safetensors"
 
 
 class Checkpoints:
-    """The files of one run folder that the loop writes."""
+    """The files of one run folder that the loop writes; with `writes` False (a rank but the first) it writes none."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, writes: bool = True) -> None:
+        self.folder, self.writes = folder, writes
 
-    def save_best(self, model: nn.Module) -> None:
-        with replacing(self.folder / MODEL_FILE) as beside:
-            save_file(_on_cpu(model.state_dict()), beside)
+    def save_best(self, state: Mapping[str, Tensor]) -> None:
+        self._save(MODEL_FILE, state)
 
     def load_best(self, model: nn.Module) -> None:
-        model.load_state_dict(load_file(self.folder / MODEL_FILE))
+        load_trained(model, self._load(MODEL_FILE))
+
+    def save_candidate(self, epoch: int, state: Mapping[str, Tensor]) -> None:
+        """Keep an epoch's weights for the average of the best."""
+        self._save(_candidate(epoch), state)
+
+    def load_candidate(self, epoch: int) -> dict[str, Tensor]:
+        return self._load(_candidate(epoch))
+
+    def keep_candidates(self, epochs: Sequence[int]) -> None:
+        """Remove the weights of all other epochs."""
+        kept = {_candidate(epoch) for epoch in epochs}
+        for path in self.folder.glob("candidate-*.safetensors") if self.writes else ():
+            if path.name not in kept:
+                path.unlink(missing_ok=True)
 
     def save_history(self, history: Sequence[Mapping[str, Any]]) -> None:
-        write_text(self.folder / HISTORY_FILE, "".join(json.dumps(line) + "\n" for line in history))
+        if self.writes:
+            write_text(self.folder / HISTORY_FILE, "".join(json.dumps(line) + "\n" for line in history))
 
     def save(
         self,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
         scaler: torch.amp.GradScaler,
+        average: RunningAverage | None,
         progress: Mapping[str, Any],
     ) -> None:
-        """Write model, optimizer, scaler, random state and progress as one file."""
-        tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+        """Write model, optimizer, scaler, running average and progress as one file."""
+        if not self.writes:
+            return
+        tensors = {f"model.{name}": tensor for name, tensor in trained_state(model).items()}
         for number, values in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in values.items()}
-        tensors["random.cpu"] = torch.get_rng_state()
-        if torch.cuda.is_available():
-            tensors["random.cuda"] = torch.cuda.get_rng_state()
-        metadata = {"progress": json.dumps(progress), "scaler": json.dumps(scaler.state_dict())}
-        with replacing(self.folder / RESUME_FILE) as beside:
-            save_file(_on_cpu(tensors), beside, metadata)
+        if average is not None:
+            tensors |= {f"average.{name}": tensor for name, tensor in average.average.items()}
+        metadata = {
+            "progress": json.dumps(progress),
+            "scaler": json.dumps(scaler.state_dict()),
+            "averaged": str(average.num_steps if average else 0),
+        }
+        self._save(RESUME_FILE, tensors, metadata)
 
     def resume(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler,
+        average: RunningAverage | None,
     ) -> dict[str, Any] | None:
         """Restore what `save` wrote and return the progress; None where there is nothing to go on from."""
         path = self.folder / RESUME_FILE
         if not path.is_file():
             return None
+        tensors = self._load(RESUME_FILE)
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata()
-        tensors = load_file(path)
-        model.load_state_dict(_under("model.", tensors))
+        load_trained(model, _under("model.", tensors))
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _under("optimizer.", tensors).items():
             number, _, field = name.partition(".")
             state.setdefault(int(number), {})[field] = tensor
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
         scaler.load_state_dict(json.loads(metadata["scaler"]))
-        torch.set_rng_state(tensors["random.cpu"])
-        if "random.cuda" in tensors and torch.cuda.is_available():
-            torch.cuda.set_rng_state(tensors["random.cuda"])
+        if average is not None:
+            for name, tensor in _under("average.", tensors).items():
+                average.average[name].copy_(tensor)
+            average.num_steps = int(metadata["averaged"])
         return dict(json.loads(metadata["progress"]))
 
     def forget(self) -> None:
-        """Remove what only a killed run needs."""
-        (self.folder / RESUME_FILE).unlink(missing_ok=True)
+        """Remove what only an unfinished run needs."""
+        self.keep_candidates(())
+        if self.writes:
+            (self.folder / RESUME_FILE).unlink(missing_ok=True)
+
+    def _save(self, name: str, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+        if not self.writes:
+            return
+        path = self.folder / name
+        on_cpu = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+        try:
+            with replacing(path) as beside:
+                save_file(on_cpu, beside, metadata)
+        except SafetensorError as error:  # it wraps what the system said, as that the disk is full
+            raise EngageError(f"{path} cannot be written: {error}") from None
+
+    def _load(self, name: str) -> dict[str, Tensor]:
+        path = self.folder / name
+        try:
+            return load_file(path)
+        except (SafetensorError, FileNotFoundError) as error:
+            raise EngageError(f"{path} is missing or damaged ({error}); train the run again") from None
 
 
-def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+def _candidate(epoch: int) -> str:
+    return f"candidate-{epoch:05d}.safetensors"
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -11,7 +11,10 @@ from engage_cli.core.errors import WrongCallError
 DEFAULT_VISION = "dinov2-small"
 DEFAULT_TEXT = "minilm"
 PARTS = ("train", "validation", "test")
+VISION_HELP = "Vision encoder: a name of the table, any hub id, or a local folder."
+TEXT_HELP = "Text encoder: a name of the table, any hub id, or a local folder."
 DATA_MARK = ".engage"  # written first into a data folder: what lies beside it under our names is ours
+QUANTILE_LEVELS = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)  # intervals of 95, 80 and 50 %, and the median
 CLASS_NAMES = ("Very Low", "Low", "Medium", "High", "Very High")
 
 
@@ -46,8 +49,8 @@ class PrepareConfig:
 class EncoderConfig:
     """Which encoders turn posts into vectors, and how."""
 
-    vision: str = setting(DEFAULT_VISION, "Vision encoder: a name of the table, any hub id, or a local folder.")
-    text: str = setting(DEFAULT_TEXT, "Text encoder: a name of the table, any hub id, or a local folder.")
+    vision: str = setting(DEFAULT_VISION, VISION_HELP)
+    text: str = setting(DEFAULT_TEXT, TEXT_HELP)
     precision: str = setting("auto", "Arithmetic of the encoders: fp32, bf16, or auto for what this machine does best.")
     pool: str = setting(
         "checkpoint",
@@ -95,27 +98,50 @@ class EmbedConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """A neural run on stored features. The defaults are chosen on validation rows."""
+    """A neural run. The defaults are those of the recipe "stored"; core.recipes holds where the others differ."""
 
     target: str = setting("popularity", "What is predicted.")
-    vision: str = EncoderConfig.vision
-    text: str = EncoderConfig.text
+    vision: str = setting(EncoderConfig.vision, VISION_HELP)
+    text: str = setting(EncoderConfig.text, TEXT_HELP)
     blocks: str = setting("image,title,context", "What the model sees of a post, separated by commas.")
     fusion: str = setting("gated", "How blocks are joined.")
     objective: str = setting("hybrid", "The loss, and how outputs become predictions.")
-    tune: str = setting("none", "Which part of the encoders is trained too; none reads stored features.")
+    class_weights: str = setting("none", "Classes only: balanced weighs a post by the rarity of its class.")
+    tune: str = setting(
+        "none",
+        "Which part of the encoders is trained too: none (stored features are read), top:N (last N layers), lora, full.",
+    )
     epochs: int = setting(40, "Passes over the training posts.")
-    batch_size: int = setting(64, "Posts per micro-batch.")
+    batch_size: int = setting(64, "Posts per micro-batch (of each rank under torchrun).")
     accumulate: int = setting(1, "Micro-batches per optimizer step.")
     learning_rate: float = setting(5e-4, "Peak learning rate of AdamW.")
+    head_lr: float = setting(0.0, "Peak learning rate of the new layers, where encoders are trained; 0 is that of all.")
+    layer_decay: float = setting(1.0, "Each encoder layer's learning rate, relative to that of the layer above it.")
     weight_decay: float = setting(0.05, "Weight decay of AdamW; norms and biases have none.")
-    warmup: float = setting(0.1, "Share of the steps in which the learning rate rises; then it falls as a cosine.")
-    clip_norm: float = setting(1.0, "Largest norm of the gradient.")
+    schedule: str = setting("cosine", "The learning rate after the warm-up: cosine (down to 0) or constant.")
+    warmup: float = setting(0.1, "Share of the steps in which the learning rate rises.")
+    clip_norm: float = setting(1.0, "Largest norm of the gradient; 0 does not clip.")
     width: int = setting(256, "Width of the fused representation.")
+    layers: int = setting(2, "Transformer layers of the stack.")
+    heads: int = setting(4, "Heads of the attention between blocks; they divide the width.")
     dropout: float = setting(0.4, "Dropout in fusion and head.")
+    modality_dropout: float = setting(
+        0.0, "Chance that a block of a training post is hidden, so that the model learns to do without it."
+    )
+    ema: float = setting(0.0, "Decay of a running average of the weights, as 0.999, which is then what is kept; 0 is none.")
+    average: int = setting(1, "Average the weights of so many best epochs, where that is no worse on validation posts.")
     patience: int = setting(10, "Epochs without a better validation score before training stops; 0 never stops early.")
     precision: str = setting("fp32", "Arithmetic of training: fp32, bf16 or fp16 (mixed precision).")
-    seed: int = setting(0, "Seed of initial weights, order and dropout.")
+    checkpointing: bool = setting(False, "Compute the encoders' activations twice instead of keeping them: less memory.")
+    tf32: bool = setting(False, "On a GPU: multiply float32 matrices in TF32, faster and less exact.")
+    compile: bool = setting(False, "Compile the model first (torch.compile).")
+    flip: bool = setting(False, "Mirror half of the training images; off, for covers carry lettering. Needs --tune.")
+    crop: float = setting(
+        1.0, "Smallest share of an image that a random crop keeps in training; 1 never crops. Needs --tune."
+    )
+    workers: int = setting(-1, "Processes that read images while encoders are trained; -1 chooses.")
+    tensorboard: bool = setting(False, "Also write events for TensorBoard into the run folder.")
+    seed: int = setting(0, "Seed of initial weights, order, dropout and augmentation.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,8 +166,3 @@ class CatBoostConfig:
     rsm: float = setting(0.1, "Share of features tried per split (CPU only).")
     patience: int = setting(150, "Trees without a better validation score before training stops.")
     seed: int = setting(0, "Seed of the bootstrap.")
-
-
-# Where train-classifier's defaults differ from train-regressor's.
-CLASSIFIER_TARGET = "engagement"
-CLASSIFIER_OBJECTIVE = "cross-entropy"

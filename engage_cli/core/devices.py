@@ -14,6 +14,7 @@ from engage_cli.core.distributed import get_local_rank, get_local_world_size
 from engage_cli.core.errors import WrongCallError
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+MIXED_PRECISIONS = {**PRECISIONS, "fp16": torch.float16}  # of training: weights stay in float32
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # glibc's malloc.h
 
 
@@ -33,6 +34,11 @@ def choose_precision(asked: str, device: torch.device) -> str:
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     return "bf16" if processor_flags() & {"avx512_bf16", "amx_bf16"} else "fp32"
+
+
+def mixed_precision(device: torch.device, precision: str) -> torch.autocast:
+    """Return the context in which a model computes in a precision of MIXED_PRECISIONS."""
+    return torch.autocast(device.type, MIXED_PRECISIONS[precision], enabled=precision != "fp32")
 
 
 def matmul_precision(device: torch.device) -> str:

@@ -6,11 +6,17 @@ import datetime
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from engage_cli.core.errors import EngageError
 
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
 # Ranks on slower machines are waited for; a rank that died is noticed at once.
 PATIENCE = datetime.timedelta(days=7)
+LOST = ("connection closed", "connection reset", "gloo", "nccl", "broken pipe")  # in what the others hear of it
 
 
 SET_BY_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -40,15 +46,18 @@ def get_local_world_size() -> int:
 
 
 @contextmanager
-def together() -> Iterator[None]:
-    """Join the other ranks for the time of the block; with one process nothing is done."""
+def together(*, on_gpu: bool = False) -> Iterator[None]:
+    """Join the other ranks for the time of the block; with one process, or inside such a block, nothing is done."""
     if get_world_size() == 1:
         yield
         return
     from torch import distributed
 
-    # Only barriers pass between ranks: gloo does that on every machine, with GPUs or without.
-    distributed.init_process_group("gloo", timeout=PATIENCE)
+    if distributed.is_initialized():
+        yield
+        return
+    # Barriers and what is on the CPU go through gloo, on every machine; gradients on GPUs through NCCL.
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=PATIENCE)
     try:
         yield
     finally:
@@ -61,7 +70,71 @@ def wait_for_all() -> None:
         return
     from torch import distributed
 
+    with noticing_lost_ranks():
+        # Not barrier(): on a machine with GPUs that would go through NCCL.
+        distributed.all_reduce(_cpu_tensor([0]))
+
+
+@contextmanager
+def noticing_lost_ranks() -> Iterator[None]:
+    """Turn the error that a rank meets when another one ended into a sentence."""
     try:
-        distributed.barrier()
+        yield
     except RuntimeError as error:
-        raise EngageError(f"another rank ended: {str(error).splitlines()[0]}; the same command goes on") from None
+        lines = str(error).splitlines() or [""]
+        if get_world_size() == 1 or not any(word in str(error).lower() for word in LOST):
+            raise
+        raise EngageError(f"another rank ended: {lines[0]}; the same command goes on") from None
+
+
+def gather_rows(values: Tensor, rows: np.ndarray, num: int) -> Tensor:
+    """Return (num, ...) on the CPU, the same on all ranks, from each rank's `values` (n, ...) of its `rows` of all."""
+    import torch
+
+    values, mine = values.cpu(), torch.from_numpy(rows)
+    if get_world_size() > 1:
+        from torch import distributed
+
+        # Ranks hold unequal numbers of rows: each adds its own to zeros, which changes no bit of them.
+        whole = torch.zeros((num, *values.shape[1:]), dtype=values.dtype)
+        whole[mine] = values
+        with noticing_lost_ranks():
+            distributed.all_reduce(whole)
+        return whole
+    return values.new_empty((num, *values.shape[1:])).index_copy_(0, mine, values)
+
+
+def sum_over_ranks(value: float) -> float:
+    """Return the sum of a number over all ranks."""
+    if get_world_size() == 1:
+        return value
+    from torch import distributed
+
+    total = _cpu_tensor([value])
+    with noticing_lost_ranks():
+        distributed.all_reduce(total)
+    return float(total[0])
+
+
+def share_text(text: str) -> str:
+    """Return the first rank's text on every rank."""
+    if get_world_size() == 1:
+        return text
+    import torch
+    from torch import distributed
+
+    data = text.encode()
+    length = torch.tensor([len(data)])
+    with noticing_lost_ranks():
+        distributed.broadcast(length, src=0)
+        content = torch.zeros(int(length), dtype=torch.uint8)
+        if get_rank() == 0:
+            content = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+        distributed.broadcast(content, src=0)
+    return bytes(content.tolist()).decode()
+
+
+def _cpu_tensor(values: list[float]) -> Tensor:
+    import torch
+
+    return torch.tensor(values, dtype=torch.float64)

@@ -11,3 +11,9 @@ class WrongCallError(EngageError):
     """The command line itself is wrong: an unknown name, options that exclude each other."""
 
     exit_code = 2
+
+
+class StoppedError(EngageError):
+    """Somebody asked to stop, and it was done at a good place."""
+
+    exit_code = 130

@@ -29,7 +29,7 @@ from engage_cli.core.encoders import CHECKPOINTS
 from engage_cli.core.encoders.encode import DTYPES, Encoder
 from engage_cli.core.errors import EngageError
 from engage_cli.core.pipeline import Encoded, Pipeline
-from engage_cli.core.posts import texts_of
+from engage_cli.core.posts import side_of, texts_of
 
 KEY_BYTES = 16
 PLACEHOLDER_KEY = hashlib.blake2b(b"the neutral placeholder", digest_size=KEY_BYTES).hexdigest()
@@ -48,10 +48,6 @@ class BlockSource(Protocol):
     """Where a model gets its blocks: the store, or the encoders themselves."""
 
     def blocks(self, posts: pd.DataFrame, names: Sequence[str]) -> dict[str, Block]: ...
-
-
-def side_of(block: str) -> str:
-    return "vision" if block == "image" else "text"
 
 
 def content_keys(posts: pd.DataFrame, block: str) -> list[str]:

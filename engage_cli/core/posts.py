@@ -74,6 +74,11 @@ def parse_blocks(text: str) -> tuple[str, ...]:
     return names
 
 
+def side_of(block: str) -> str:
+    """Return which encoder reads a block: "vision" or "text"."""
+    return "vision" if block == "image" else "text"
+
+
 def texts_of(posts: pd.DataFrame, block: str) -> list[str]:
     """Return the string of each post for a text block; empty where the post has none.
 

@@ -12,6 +12,7 @@ class Predictions:
     """Either values in the target's own unit, or probabilities of the five classes."""
 
     value: np.ndarray | None = None  # (n,) float64
+    quantiles: np.ndarray | None = None  # (n, Q) float64 at QUANTILE_LEVELS, rising, where the model gives them
     probabilities: np.ndarray | None = None  # (n, 5) float64, rows sum to 1
 
     @property
@@ -24,7 +25,12 @@ class Predictions:
         assert self.probabilities is not None
         return self.probabilities.argmax(axis=1).astype(np.int64)
 
-    def __len__(self) -> int:
+    @property
+    def main(self) -> np.ndarray:
+        """What metrics are computed from: values (n,), or probabilities (n, 5)."""
         some = self.value if self.value is not None else self.probabilities
         assert some is not None
-        return len(some)
+        return some
+
+    def __len__(self) -> int:
+        return len(self.main)

@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from typing import Protocol
 
+from engage_cli.core.training_view import Course, LineView, RichView, SilentView, TrainingView
+
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -21,6 +23,11 @@ class Reporter(Protocol):
     """What every step is given; everything goes to stderr."""
 
     def stage(self, title: str, total: int) -> contextlib.AbstractContextManager[Stage]: ...
+
+    def training(
+        self, *, kind: str, epochs: int, steps: int, done_epochs: int = 0, done_steps: int = 0
+    ) -> contextlib.AbstractContextManager[TrainingView]:
+        """Show a training; `steps` are an epoch's optimizer steps, `done_steps` those of the epoch that is resumed."""
 
     def say(self, line: str) -> None: ...
 
@@ -36,6 +43,12 @@ class SilentReporter:
     @contextlib.contextmanager
     def stage(self, title: str, total: int) -> Iterator[Stage]:
         yield _Silence()
+
+    @contextlib.contextmanager
+    def training(
+        self, *, kind: str, epochs: int, steps: int, done_epochs: int = 0, done_steps: int = 0
+    ) -> Iterator[TrainingView]:
+        yield SilentView()
 
     def say(self, line: str) -> None:
         return
@@ -68,6 +81,16 @@ class LineReporter:
         if lines.done:
             print(lines.line(), file=sys.stderr, flush=True)
 
+    @contextlib.contextmanager
+    def training(
+        self, *, kind: str, epochs: int, steps: int, done_epochs: int = 0, done_steps: int = 0
+    ) -> Iterator[TrainingView]:
+        view = LineView(_course(kind, epochs, steps, done_epochs, done_steps))
+        try:
+            yield view
+        finally:
+            view.close()
+
     def say(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
@@ -96,8 +119,28 @@ class RichReporter:
 
             yield Bar()
 
+    @contextlib.contextmanager
+    def training(
+        self, *, kind: str, epochs: int, steps: int, done_epochs: int = 0, done_steps: int = 0
+    ) -> Iterator[TrainingView]:
+        from rich.live import Live
+
+        view = RichView(_course(kind, epochs, steps, done_epochs, done_steps))
+        # stdout is the answer's, and may be a file: only what is written to stderr is put above the display.
+        with Live(view, console=self.console, redirect_stdout=False):
+            try:
+                yield view
+            finally:
+                view.close()
+
     def say(self, line: str) -> None:
         self.console.print(line, markup=False, highlight=False)
+
+
+def _course(kind: str, epochs: int, steps: int, done_epochs: int, done_steps: int) -> Course:
+    from engage_cli.core.metrics import PRIMARY  # heavy; whoever trains has it already
+
+    return Course(primary=PRIMARY[kind], epochs=epochs, steps=steps, done_epochs=done_epochs, done_steps=done_steps)
 
 
 def make_reporter() -> Reporter:

@@ -1,225 +1,296 @@
 """The loop. It knows neither the model nor the objective, and it never prints.
 
-One path for fp32, bf16 and fp16; accumulation; warm-up and cosine; clipping; the best checkpoint by the objective's
-primary metric; and a resumable checkpoint from which a killed run goes on to the same result.
+One path for fp32, bf16 and fp16; accumulation, warm-up and cosine, clipping; running and best-epoch averages; the best
+checkpoint by the objective's primary metric; one process or many; and a checkpoint from which a killed run goes on to
+the same result.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
+from engage_cli.core.averaging import RunningAverage, mean_of_states
+from engage_cli.core.batches import Batch, Batches
 from engage_cli.core.checkpoints import Checkpoints
 from engage_cli.core.config import TrainConfig
-from engage_cli.core.encoders import Tokens
-from engage_cli.core.errors import EngageError
-from engage_cli.core.features import Block
-from engage_cli.core.metrics import PRIMARY, better, compute_metrics
-from engage_cli.core.model import BlockInput, parameter_groups
+from engage_cli.core.devices import is_out_of_memory, mixed_precision
+from engage_cli.core.distributed import get_rank, get_world_size, noticing_lost_ranks, sum_over_ranks, wait_for_all
+from engage_cli.core.errors import EngageError, StoppedError
+from engage_cli.core.history_log import HistoryLog
+from engage_cli.core.metrics import PRIMARY, better
 from engage_cli.core.objectives import Objective
-from engage_cli.core.predictions import Predictions
+from engage_cli.core.prefetch import prefetch
 from engage_cli.core.progress import Reporter
+from engage_cli.core.rehearsal import rehearse
+from engage_cli.core.run_progress import Progress
+from engage_cli.core.schedule import learning_rate_at
+from engage_cli.core.stopping import listen_for_stop
+from engage_cli.core.training_view import TrainingView
+from engage_cli.core.tuning import load_trained, parameter_groups, train_mode, trained_state
+from engage_cli.core.validation import Validation, validate
 
-AMP_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 SECONDS_BETWEEN_CHECKPOINTS = 5.0
+CHECKPOINT_SHARE = 0.02  # of the time may go into writing checkpoints: large models write seldom
+SECONDS_BETWEEN_LOSSES = 1.0  # reading the loss waits for the device
+STEPS_BETWEEN_TALKS = 8  # of ranks, about whether to write a checkpoint or to stop
 
 
-class Batch(NamedTuple):
-    blocks: dict[str, BlockInput]
-    wanted: Tensor  # (B,) the encoded target
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is trained, and on what."""
 
-
-class Batches(Protocol):
-    """The posts of one part, in micro-batches; the order of an epoch depends on the seed and its number alone."""
-
-    def __len__(self) -> int: ...
-
-    def epoch(self, number: int) -> Iterator[Batch]: ...
-
-
-class StoredBatches:
-    """Batches of stored blocks, held in memory."""
-
-    def __init__(
-        self, blocks: Mapping[str, Block], wanted: Tensor, *, batch_size: int, device: torch.device, seed: int | None
-    ) -> None:
-        self.tokens = {
-            name: Tokens(torch.from_numpy(block.values).to(device), torch.from_numpy(block.mask).to(device))
-            for name, block in blocks.items()
-        }
-        self.wanted, self.batch_size, self.seed = wanted.to(device), batch_size, seed
-
-    def __len__(self) -> int:
-        return math.ceil(len(self.wanted) / self.batch_size)
-
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """Shuffled by (seed, number), or in order where the seed is None."""
-        order = torch.arange(len(self.wanted))
-        if self.seed is not None:
-            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
-            order = torch.randperm(len(self.wanted), generator=generator)
-        for rows in order.to(self.wanted.device).split(self.batch_size):
-            tokens = {name: Tokens(block.values[rows].float(), block.mask[rows]) for name, block in self.tokens.items()}
-            yield Batch(dict(tokens), self.wanted[rows])
-
-
-@dataclass
-class Progress:
-    """Where a run stands; saved with each checkpoint."""
-
-    epoch: int = 0  # epochs finished
-    batch: int = 0  # micro-batches finished in the next one
-    step: int = 0
-    loss_sum: float = 0.0
-    best: float | None = None
-    best_epoch: int = 0
-    seconds: float = 0.0
-    history: list[dict[str, Any]] = field(default_factory=list)
-
-
-def learning_rate_at(step: int, total: int, warmup: float) -> float:
-    """Return the share of the peak rate at a step, 0 <= step < total: linear warm-up, then a cosine to 0."""
-    rising = max(1, round(total * warmup))
-    if step < rising:
-        return (step + 1) / rising
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, total - rising)))
+    model: nn.Module
+    objective: Objective
+    train: Batches
+    validation: Batches
+    true: np.ndarray  # of the validation posts: scores or classes
 
 
 def fit(
-    model: nn.Module,
-    objective: Objective,
-    train: Batches,
-    validation: Batches,
-    true: np.ndarray,
-    config: TrainConfig,
-    *,
-    checkpoints: Checkpoints,
-    device: torch.device,
-    reporter: Reporter,
+    task: Task, config: TrainConfig, *, checkpoints: Checkpoints, device: torch.device, reporter: Reporter, log: HistoryLog
 ) -> Progress:
-    """Train until the epochs or the patience end; the best weights lie in `checkpoints`. `true` is for validation."""
-    optimizer = torch.optim.AdamW(
-        parameter_groups(model, config.weight_decay), lr=config.learning_rate, fused=device.type == "cuda"
-    )
-    scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
-    state = Progress(**(checkpoints.resume(model, optimizer, scaler) or {}))
-    if state.epoch or state.batch:
-        reporter.say(f"going on after epoch {state.epoch}, batch {state.batch}")
-    steps_per_epoch = math.ceil(len(train) / config.accumulate)
-    total_steps = steps_per_epoch * config.epochs
-    last_saved, started = time.monotonic(), time.monotonic() - state.seconds
-
-    with reporter.stage("training", total_steps) as stage:
-        stage.advance(state.step)
-        while state.epoch < config.epochs and not _is_out_of_patience(state, config):
-            model.train()
-            loss_sum = torch.tensor(state.loss_sum, dtype=torch.float64, device=device)
-            for number, batch in enumerate(train.epoch(state.epoch)):
-                if number < state.batch:
-                    continue
-                # The last window of an epoch is often short: divide by what is really in it.
-                window_start = number - number % config.accumulate
-                in_window = min(config.accumulate, len(train) - window_start)
-                with torch.autocast(device.type, AMP_DTYPES[config.precision], enabled=config.precision != "fp32"):
-                    outputs = model(batch.blocks)
-                loss = objective.loss(outputs.float(), batch.wanted)
-                scaler.scale(loss / in_window).backward()
-                loss_sum += loss.detach().double()
-                if number + 1 != window_start + in_window:
-                    continue
-                _step(model, optimizer, scaler, config, learning_rate_at(state.step, total_steps, config.warmup))
-                state.step += 1
-                state.batch = number + 1
-                stage.advance()
-                if time.monotonic() - last_saved > SECONDS_BETWEEN_CHECKPOINTS and state.batch < len(train):
-                    state.loss_sum, state.seconds = float(loss_sum), time.monotonic() - started
-                    _must_be_finite(state, config)
-                    checkpoints.save(model, optimizer, scaler, vars(state))
-                    last_saved = time.monotonic()
-            state.loss_sum = float(loss_sum)
-            _must_be_finite(state, config)
-            _end_epoch(state, model, objective, validation, true, config, checkpoints, len(train))
-            scores = state.history[-1]["validation"]
-            primary = PRIMARY[objective.kind]
-            stage.advance(0, note=f"{primary} {scores[primary]:.3f}, best {state.best:.3f} in epoch {state.best_epoch}")
-            state.seconds = time.monotonic() - started
-            if time.monotonic() - last_saved > SECONDS_BETWEEN_CHECKPOINTS / 5:  # an epoch's end is a good place
-                checkpoints.save(model, optimizer, scaler, vars(state))
-                last_saved = time.monotonic()
-    state.seconds = time.monotonic() - started
-    return state
-
-
-def predict(model: nn.Module, objective: Objective, batches: Batches) -> tuple[Predictions, float]:
-    """Return predictions in the batches' order, and the mean loss per post."""
-    model.eval()
-    outputs, losses = [], []
-    with torch.inference_mode():
-        for batch in batches.epoch(0):
-            outputs.append(model(batch.blocks))
-            losses.append(objective.loss(outputs[-1], batch.wanted) * len(batch.wanted))
-    joined = torch.cat(outputs)
-    return objective.decode(joined), float(torch.stack(losses).sum() / len(joined))
-
-
-def _step(
-    model: nn.Module, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, config: TrainConfig, share: float
-) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = config.learning_rate * share
-    scaler.unscale_(optimizer)  # once, before clipping: the norm must be the gradient's own
-    nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
-    scaler.step(optimizer)
-    scaler.update()
-    optimizer.zero_grad(set_to_none=True)
-
-
-def _end_epoch(
-    state: Progress,
-    model: nn.Module,
-    objective: Objective,
-    validation: Batches,
-    true: np.ndarray,
-    config: TrainConfig,
-    checkpoints: Checkpoints,
-    num_batches: int,
-) -> None:
-    predictions, loss = predict(model, objective, validation)
-    predicted = predictions.value if predictions.value is not None else predictions.probabilities
-    assert predicted is not None
-    scores = compute_metrics(objective.kind, true, predicted)
-    state.epoch, state.batch = state.epoch + 1, 0
-    state.history.append(
-        {
-            "epoch": state.epoch,
-            "step": state.step,
-            "train_loss": state.loss_sum / num_batches,
-            "validation_loss": loss,
-            "validation": scores,
-        }
-    )
-    state.loss_sum = 0.0
-    if better(objective.kind, scores, state.best):
-        state.best, state.best_epoch = scores[PRIMARY[objective.kind]], state.epoch
-        checkpoints.save_best(model)
-    checkpoints.save_history(state.history)
-
-
-def _is_out_of_patience(state: Progress, config: TrainConfig) -> bool:
-    return config.patience > 0 and state.epoch - state.best_epoch >= config.patience
-
-
-def _must_be_finite(state: Progress, config: TrainConfig) -> None:
-    if not math.isfinite(state.loss_sum):
-        kept = f"the best weights (epoch {state.best_epoch}) are kept" if state.best_epoch else "no epoch was finished"
+    """Train until the epochs or the patience end; the best weights lie in `checkpoints`."""
+    try:
+        with noticing_lost_ranks():
+            return _Loop(task, config, checkpoints, device, reporter, log).run()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
         raise EngageError(
-            f"the loss is no longer finite in epoch {state.epoch + 1}; {kept}; try a smaller --learning-rate than "
-            f"{config.learning_rate:g}, or --precision bf16 or fp32"
+            f"memory ran out with --batch-size {config.batch_size}; give a smaller one with a larger --accumulate "
+            f"({config.accumulate} now: their product is what counts), or --checkpointing where encoders are trained"
+        ) from None
+
+
+class _Loop:
+    def __init__(
+        self,
+        task: Task,
+        config: TrainConfig,
+        checkpoints: Checkpoints,
+        device: torch.device,
+        reporter: Reporter,
+        log: HistoryLog,
+    ) -> None:
+        self.task, self.config, self.checkpoints, self.device = task, config, checkpoints, device
+        self.reporter, self.log, self.model, self.sizes = reporter, log, task.model, task.train.sizes
+        self.primary = PRIMARY[task.objective.kind]
+        rehearse(task.model, task.objective, task.train, task.validation, device, config.precision)
+        self.optimizer = torch.optim.AdamW(parameter_groups(self.model, config), lr=config.learning_rate, fused=True)
+        self.learning = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
+        self.average = RunningAverage(self.model, config.ema) if config.ema else None
+        self.state = Progress(**(checkpoints.resume(self.model, self.optimizer, self.scaler, self.average) or {}))
+        if config.compile:
+            self.model.compile()
+        self.parallel = DistributedDataParallel(self.model) if get_world_size() > 1 else None
+        self.steps_per_epoch = math.ceil(len(self.sizes) / config.accumulate)
+        self.total_steps = self.steps_per_epoch * config.epochs
+        self.seconds_before = self.state.seconds
+        self.started = self.last_saved = time.monotonic()
+        self.last_loss, self.saving = 0.0, 0.0
+
+    def run(self) -> Progress:
+        state, config = self.state, self.config
+        if state.epoch or state.batch:
+            self.reporter.say(f"going on after epoch {state.epoch}, batch {state.batch}")
+        view = self.reporter.training(
+            kind=self.task.objective.kind,
+            epochs=config.epochs,
+            steps=self.steps_per_epoch,
+            done_epochs=state.epoch,
+            done_steps=state.step - state.epoch * self.steps_per_epoch,
         )
+        with view as shown, listen_for_stop() as stop, self.log:
+            while state.epoch < config.epochs and not self._is_out_of_patience():
+                train_mode(self.model)
+                before = state.loss_sum if get_rank() == 0 else 0.0
+                loss_sum = torch.tensor(before, dtype=torch.float64, device=self.device)
+                for window in self._windows():
+                    self._step(window, loss_sum)
+                    self._show(loss_sum, shown)
+                    if self._agreed(stop.is_asked or self._is_time_to_save()):
+                        self._save(loss_sum)
+                        if self._agreed(stop.is_asked):
+                            raise StoppedError(self._how_to_go_on())
+                self._end_epoch(loss_sum)
+                shown.epoch(state.history[-1], best=state.best, best_epoch=state.best_epoch)
+                if time.monotonic() - self.last_saved > SECONDS_BETWEEN_CHECKPOINTS / 5:  # a good place
+                    self._write()
+            self._average_best()
+        state.seconds = self._seconds()
+        return state
+
+    def _windows(self) -> Iterator[list[Batch]]:
+        """Yield the micro-batches of each optimizer step that is left of the epoch."""
+        window: list[Batch] = []
+        first = self.state.batch
+        for number, batch in enumerate(prefetch(self.task.train.epoch(self.state.epoch, first), self.device), first + 1):
+            window.append(batch)
+            if len(window) == self.config.accumulate or number == len(self.sizes):
+                yield window
+                window = []
+
+    def _step(self, window: list[Batch], loss_sum: Tensor) -> None:
+        """One update from a window of micro-batches: the gradient of the mean loss over all of its posts."""
+        state, config, first = self.state, self.config, self.state.batch
+        # The last window of an epoch is often short, and its last batch too: posts count, not batches.
+        num_posts = sum(self.sizes[first : first + len(window)])
+        for number, batch in enumerate(window):
+            self._seed(first + number)
+            with self._syncing(is_last=number == len(window) - 1):
+                with mixed_precision(self.device, config.precision):
+                    outputs = (self.parallel or self.model)(batch.blocks)
+                loss = self.task.objective.loss(outputs.float(), batch.wanted)
+                # Over ranks gradients are averaged, not added up.
+                self.scaler.scale(loss * (batch.num * get_world_size() / num_posts)).backward()
+            loss_sum += loss.detach().double() * batch.num
+        share = learning_rate_at(state.step, self.total_steps, warmup=config.warmup, schedule=config.schedule)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["rate"] * share
+        if config.clip_norm:
+            self.scaler.unscale_(self.optimizer)  # once, before clipping: the norm must be the gradient's own
+            nn.utils.clip_grad_norm_(self.learning, config.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update()
+        state.step += 1
+        state.batch = first + len(window)
+
+    def _end_epoch(self, loss_sum: Tensor) -> None:
+        state, config = self.state, self.config
+        total = self._must_be_finite(sum_over_ranks(float(loss_sum)))
+        with self.average.in_place() if self.average else contextlib.nullcontext():
+            found = self._validate()
+            state.epoch, state.batch, state.loss_sum = state.epoch + 1, 0, 0.0
+            state.history.append(
+                {
+                    "epoch": state.epoch,
+                    "step": state.step,
+                    "learning_rate": self._rate,
+                    "train_loss": total / sum(self.sizes),
+                    "validation_loss": found.loss,
+                    "validation": found.scores,
+                    "collapse": found.collapse,
+                }
+            )
+            if better(self.task.objective.kind, found.scores, state.best):
+                state.best, state.best_epoch, state.averaged = found.scores[self.primary], state.epoch, [state.epoch]
+                state.scores = found.scores
+                self.checkpoints.save_best(trained_state(self.model))
+            if config.average > 1:
+                kept = state.best_epochs(config.average, self.primary)
+                if state.epoch in kept:
+                    self.checkpoints.save_candidate(state.epoch, trained_state(self.model))
+                self.checkpoints.keep_candidates(kept)
+        if found.collapse and not (len(state.history) > 1 and state.history[-2]["collapse"]):
+            self.reporter.say(f"warning: epoch {state.epoch}: {found.collapse}")
+        self.checkpoints.save_history(state.history)
+        self.log.add(state.history)
+
+    def _validate(self) -> Validation:
+        task = self.task
+        found = validate(self.model, task.objective, task.validation, task.true, self.device, self.config.precision)
+        if not found.is_finite:
+            raise EngageError(f"the model's outputs are no longer finite in epoch {self.state.epoch + 1}; {self._advice()}")
+        return found
+
+    def _average_best(self) -> None:
+        """Take the mean of the best epochs' weights where it is no worse than the best."""
+        state, epochs = self.state, self.state.best_epochs(self.config.average, self.primary)
+        if len(epochs) < 2 or len(state.averaged) > 1:
+            return
+        wait_for_all()  # until the first rank has written its files
+        mean = mean_of_states([self.checkpoints.load_candidate(epoch) for epoch in epochs])
+        load_trained(self.model, mean)
+        scores = self._validate().scores
+        score = scores[self.primary]
+        assert state.best is not None
+        is_kept = score >= state.best
+        told = "kept" if is_kept else f"not kept, the best epoch alone has {state.best:.4f}"
+        self.reporter.say(f"the mean of epochs {', '.join(map(str, epochs))}: {self.primary} {score:.4f}, {told}")
+        if is_kept:
+            state.averaged, state.best, state.scores = epochs, score, scores
+            self.checkpoints.save_best(mean)
+
+    @property
+    def _rate(self) -> float:
+        """The highest learning rate of the last step."""
+        return max(float(group["lr"]) for group in self.optimizer.param_groups)
+
+    def _seed(self, batch: int) -> None:
+        """Dropout and its like depend on where the run stands alone, so that a killed one needs no random state."""
+        place = (self.state.epoch * len(self.sizes) + batch) * get_world_size() + get_rank()
+        seed = int(np.random.SeedSequence((self.config.seed, place)).generate_state(1)[0])
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+
+    def _syncing(self, *, is_last: bool) -> contextlib.AbstractContextManager[None]:
+        if self.parallel is None or is_last:
+            return contextlib.nullcontext()
+        return self.parallel.no_sync()
+
+    def _show(self, loss_sum: Tensor, view: TrainingView) -> None:
+        state, now, loss = self.state, time.monotonic(), None
+        in_epoch = state.step - state.epoch * self.steps_per_epoch
+        if now - self.last_loss > SECONDS_BETWEEN_LOSSES:
+            self.last_loss = now
+            loss = float(loss_sum) * get_world_size() / sum(self.sizes[: state.batch])  # of this rank's posts
+        posts = sum(self.sizes[(in_epoch - 1) * self.config.accumulate : state.batch])
+        view.step(epoch=state.epoch + 1, step=in_epoch, rate=self._rate, posts=posts, loss=loss)
+
+    def _is_time_to_save(self) -> bool:
+        pause = max(SECONDS_BETWEEN_CHECKPOINTS, self.saving / CHECKPOINT_SHARE)
+        return time.monotonic() - self.last_saved > pause and self.state.batch < len(self.sizes)
+
+    def _agreed(self, wants: bool) -> bool:
+        """Whether some rank wants it; ranks ask each other now and then."""
+        if get_world_size() == 1 or self.state.step % STEPS_BETWEEN_TALKS:
+            return wants and get_world_size() == 1
+        return sum_over_ranks(float(wants)) > 0
+
+    def _save(self, loss_sum: Tensor) -> None:
+        self.state.loss_sum = self._must_be_finite(sum_over_ranks(float(loss_sum)))
+        self._write()
+
+    def _write(self) -> None:
+        start = time.monotonic()
+        self.state.seconds = self._seconds()
+        self.checkpoints.save(self.model, self.optimizer, self.scaler, self.average, vars(self.state))
+        self.last_saved = time.monotonic()
+        self.saving = self.last_saved - start
+
+    def _seconds(self) -> float:
+        return self.seconds_before + time.monotonic() - self.started
+
+    def _is_out_of_patience(self) -> bool:
+        return self.config.patience > 0 and self.state.epoch - self.state.best_epoch >= self.config.patience
+
+    def _must_be_finite(self, loss: float) -> float:
+        if not math.isfinite(loss):
+            raise EngageError(f"the loss is no longer finite in epoch {self.state.epoch + 1}; {self._advice()}")
+        return loss
+
+    def _advice(self) -> str:
+        kept = f"the best weights (epoch {self.state.best_epoch}) are kept"
+        return (
+            f"{kept if self.state.best_epoch else 'no epoch was finished'}; try a smaller --learning-rate than "
+            f"{self.config.learning_rate:g}, or --precision bf16 or fp32"
+        )
+
+    def _how_to_go_on(self) -> str:
+        best = f"the best weights so far (epoch {self.state.best_epoch}) are in {self.checkpoints.folder}"
+        place = f"epoch {self.state.epoch + 1}, step {self.state.step}"
+        return f"stopped in {place}; {best if self.state.best_epoch else 'no epoch was finished'}; the same command goes on"

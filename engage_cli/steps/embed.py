@@ -18,8 +18,8 @@ from engage_cli.core.dataset import Dataset
 from engage_cli.core.distributed import get_rank, get_world_size, together, wait_for_all
 from engage_cli.core.encoders.encode import Encoder
 from engage_cli.core.errors import EngageError, WrongCallError
-from engage_cli.core.features import PLACEHOLDER_KEY, FeatureStore, StoredBlocks, content_keys, side_of
-from engage_cli.core.posts import BLOCKS
+from engage_cli.core.features import PLACEHOLDER_KEY, FeatureStore, StoredBlocks, content_keys
+from engage_cli.core.posts import BLOCKS, side_of
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.steps.embed_shards import Contents, Shard, plan, write_shards
 from engage_cli.steps.image_posts import NOT_ASKED_FOR
@@ -86,14 +86,16 @@ def stored_blocks(
 ) -> StoredBlocks:
     """Return the blocks' source, embedding first (and saying so) whatever the store lacks."""
     reporter = reporter or SilentReporter()
-    stores = open_stores(dataset, config, blocks)
-    lacking = sum(len(stores[side_of(block)].missing(content_keys(dataset.posts, block))) for block in blocks)
-    if not lacking and not all(store.manifest.is_file() for store in stores.values()):
-        embed(dataset, config, blocks=blocks, reporter=reporter)  # killed at its very end, or refused: say why again
-    if lacking:
-        reporter.say(f"the store lacks {lacking:,} vectors: embedding first (as `engage embed` would)")
-        embed(dataset, config, blocks=blocks, reporter=reporter)
+    with together():
         stores = open_stores(dataset, config, blocks)
+        lacking = sum(len(stores[side_of(block)].missing(content_keys(dataset.posts, block))) for block in blocks)
+        is_whole = all(store.manifest.is_file() for store in stores.values())
+        wait_for_all()  # until every rank has looked: none writes before
+        if lacking:
+            reporter.say(f"the store lacks {lacking:,} vectors: embedding first (as `engage embed` would)")
+        if lacking or not is_whole:  # killed at its very end, or refused: say why again
+            embed(dataset, config, blocks=blocks, reporter=reporter)
+            stores = open_stores(dataset, config, blocks)
     return StoredBlocks(stores)
 
 

@@ -15,10 +15,10 @@ import pandas as pd
 from engage_cli.core.config import EmbedConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import EngageError
-from engage_cli.core.features import PLACEHOLDER_KEY, FeatureStore, content_keys, side_of
+from engage_cli.core.features import PLACEHOLDER_KEY, FeatureStore, content_keys
 from engage_cli.core.images import ImageError, read_bytes, resolve_inside
 from engage_cli.core.pipeline import Encoded, Pipeline, ReadImage, Unit
-from engage_cli.core.posts import texts_of
+from engage_cli.core.posts import side_of, texts_of
 
 SHARD_SIZE = {"vision": 256, "text": 2048}  # a kill costs at most so many vectors
 WRITES_AHEAD = 2

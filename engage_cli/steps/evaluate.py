@@ -13,15 +13,18 @@ from engage_cli.core.baselines import BASELINES
 from engage_cli.core.config import EncoderConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import EngageError, WrongCallError
-from engage_cli.core.features import side_of
+from engage_cli.core.features import BlockSource
+from engage_cli.core.live_batches import ContentSource
 from engage_cli.core.metrics import bootstrap_metrics, true_of
+from engage_cli.core.posts import side_of
 from engage_cli.core.predictions import Predictions
-from engage_cli.core.predictors import load_predictor
+from engage_cli.core.predictors import TUNED, load_predictor
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import Run, load_run, newest_run
 from engage_cli.core.tabular import TABLE_BLOCKS
 from engage_cli.core.targets import Target
 from engage_cli.steps.embed import make_encoder, stored_blocks
+from engage_cli.steps.post_contents import DatasetContents
 
 SPLITS = ("test", "validation")
 
@@ -120,11 +123,11 @@ def blocks_of(run: Run) -> list[str]:
     return list(run.meta["dims"]) if "dims" in run.meta else list(TABLE_BLOCKS)
 
 
-def _source(run: Run, dataset: Dataset, reporter: Reporter) -> Any:
+def _source(run: Run, dataset: Dataset, reporter: Reporter) -> BlockSource | ContentSource:
     config, blocks = encoder_config(run), blocks_of(run)
     for side in dict.fromkeys(side_of(block) for block in blocks):  # before anything is embedded with it
         must_be_same_encoder(run, side, make_encoder(side, config).record)
-    return stored_blocks(dataset, config, blocks, reporter)
+    return DatasetContents(dataset) if run.meta["model"] == TUNED else stored_blocks(dataset, config, blocks, reporter)
 
 
 def must_be_same_encoder(run: Run, side: str, record: dict[str, Any]) -> None:
@@ -157,8 +160,7 @@ def _score(
 ) -> Score:
     scores = target.score(dataset.posts.iloc[dataset.rows(split, target)])
     true = true_of(kind, scores, target.classes(scores))
-    predicted = predictions.value if predictions.value is not None else predictions.probabilities
-    assert predicted is not None
+    predicted = predictions.main
     assert np.isfinite(predicted).all()
     metrics = bootstrap_metrics(kind, true, predicted, num_resamples=num_resamples)
     return Score(name=name, kind=kind, target=target.name, rows=len(true), metrics=metrics, leaky=leaky)

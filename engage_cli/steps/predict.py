@@ -13,15 +13,16 @@ import pandas as pd
 from engage_cli.core.cells import clean_text, parse_scores
 from engage_cli.core.config import CLASS_NAMES
 from engage_cli.core.errors import EngageError, WrongCallError
-from engage_cli.core.features import LiveBlocks, side_of
+from engage_cli.core.features import LiveBlocks
 from engage_cli.core.images import ImageError, decode, read_bytes
-from engage_cli.core.posts import OWN
-from engage_cli.core.predictors import extra_columns, load_predictor
+from engage_cli.core.posts import OWN, side_of
+from engage_cli.core.predictors import TUNED, extra_columns, load_predictor
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import Run, load_run, newest_run
 from engage_cli.core.tabular import NUMBER
 from engage_cli.steps.embed import make_encoder
 from engage_cli.steps.evaluate import blocks_of, encoder_config, must_be_same_encoder
+from engage_cli.steps.post_contents import GivenContents
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +89,9 @@ def predict(
     for side in dict.fromkeys(side_of(block) for block in blocks_of(opened)):
         encoders[side] = make_encoder(side, config)
         must_be_same_encoder(opened, side, encoders[side].record)
-    predictions = load_predictor(opened).predict(posts, LiveBlocks(encoders, [data]))
+    is_tuned = opened.meta["model"] == TUNED
+    source = GivenContents([data]) if is_tuned else LiveBlocks(encoders, [data])
+    predictions = load_predictor(opened).predict(posts, source)
     target = opened.target
     if predictions.value is not None:
         value = predictions.value[:1]

@@ -1,8 +1,10 @@
-"""Train a regressor or a classifier on stored features."""
+"""Train a regressor or a classifier, on stored features or with the encoders in the loop."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,19 +14,27 @@ import torch
 from engage_cli.core.checkpoints import Checkpoints
 from engage_cli.core.config import EncoderConfig, TrainConfig
 from engage_cli.core.dataset import Dataset
-from engage_cli.core.devices import find_device
-from engage_cli.core.errors import EngageError, WrongCallError
+from engage_cli.core.devices import MIXED_PRECISIONS, find_device
+from engage_cli.core.distributed import get_rank, get_world_size, share_text, together, wait_for_all
+from engage_cli.core.errors import WrongCallError
 from engage_cli.core.fusion import FUSIONS
-from engage_cli.core.leakage import known_before
-from engage_cli.core.metrics import true_of
+from engage_cli.core.history_log import HistoryLog
 from engage_cli.core.model import EngagementModel, num_parameters, seed_everything
 from engage_cli.core.objectives import OBJECTIVES, Objective
 from engage_cli.core.posts import parse_blocks
+from engage_cli.core.predictors import NEURAL, TUNED
 from engage_cli.core.progress import Reporter, SilentReporter
-from engage_cli.core.runs import Run, clear_stage, finish_run, open_run
-from engage_cli.core.targets import require_variety
-from engage_cli.core.training import AMP_DTYPES, StoredBatches, fit
-from engage_cli.steps.embed import stored_blocks
+from engage_cli.core.recipes import WHAT, Resolved
+from engage_cli.core.run_progress import Progress
+from engage_cli.core.runs import Run, clear_stage, finish_run, load_run, open_run
+from engage_cli.core.schedule import SCHEDULES
+from engage_cli.core.targets import Target
+from engage_cli.core.training import Task, fit
+from engage_cli.core.tuning import parse_tune
+from engage_cli.steps.train_inputs import Inputs, make_inputs
+
+OF_PICTURES_IN_THE_LOOP = ("flip", "crop", "checkpointing", "layer_decay", "head_lr")
+NOTE = "the best of all epochs, chosen on these rows: optimistic; `engage evaluate` reads the test split"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +47,7 @@ class TrainSummary:
 
 
 def train_neural(
-    config: TrainConfig,
+    resolved: Resolved,
     *,
     kind: str,
     command: str,
@@ -47,96 +57,149 @@ def train_neural(
     runs_dir: Path = Path("runs"),
     reporter: Reporter | None = None,
 ) -> TrainSummary:
-    """Train to a finished run folder, going on where an equal command was killed."""
-    reporter = reporter or SilentReporter()
-    _check(config, kind)
-    blocks = parse_blocks(config.blocks)
-    target = dataset.target(config.target)
-    rows = {part: dataset.rows(part, target) for part in ("train", "validation")}
-    source = stored_blocks(dataset, encoders, blocks, reporter)
-    meta: dict[str, Any] = {
-        "model": "neural",
-        "kind": kind,
-        "config": dataclasses.asdict(config),
-        "data": {"fingerprint": dataset.fingerprint, "split": dataset.meta["split"]["method"]},
-        "encoders": {
-            side: {"name": store.encoder.checkpoint.name, **store.encoder.record} for side, store in source.stores.items()
-        },
-        "leaky": False,
-        "marks": list(dataset.marks),
-    }
-    seed_everything(config.seed)
+    """Train to a finished run folder, going on where an equal command was killed. Under torchrun all ranks call it."""
+    config = resolved.config
+    _check(resolved, kind)
     device = find_device()
-    objective: Objective = OBJECTIVES[kind].load(config.objective)(target)
-    posts = dataset.posts
-    parts = {}
-    for part, numbers in rows.items():
-        some = posts.iloc[numbers]
-        parts[part] = (source.blocks(known_before(some), blocks), target.score(some))
-    stored, scores = parts["train"]
-    absent = [name for name, block in stored.items() if not block.mask.any()]
-    if len(absent) == len(blocks):
-        raise EngageError(
-            f"no training post has {' or '.join(absent)}: there is nothing to learn from; name other --blocks"
-        )
-    if absent:
-        reporter.say(f"no training post has {' or '.join(absent)}: the model learns without")
-    require_variety(true_of(kind, scores, target.classes(scores)), kind, target.name)
-    dims = {name: int(block.values.shape[-1]) for name, block in parts["train"][0].items()}
-    meta["dims"] = dims
-    batches = {
-        part: StoredBatches(
-            stored,
-            objective.encode(torch.from_numpy(scores)),
-            batch_size=config.batch_size,
-            device=device,
-            seed=config.seed if part == "train" else None,
-        )
-        for part, (stored, scores) in parts.items()
-    }
+    if config.tf32:
+        torch.set_float32_matmul_precision("high")
+    if reporter is None or get_rank() > 0:
+        reporter = SilentReporter()
+    reporter.say(_describe(resolved))
+    if config.precision == "fp16" and device.type == "cpu":
+        reporter.say("fp16 on a CPU is slow and gains nothing: --precision fp32, or bf16 where the processor has it")
+    with together(on_gpu=device.type == "cuda"):
+        return _train(resolved, kind, command, dataset, encoders, run, runs_dir, device, reporter)
+
+
+def _train(
+    resolved: Resolved,
+    kind: str,
+    command: str,
+    dataset: Dataset,
+    encoders: EncoderConfig,
+    run: Path | None,
+    runs_dir: Path,
+    device: torch.device,
+    reporter: Reporter,
+) -> TrainSummary:
+    config, is_first = resolved.config, get_rank() == 0
+    target = dataset.target(config.target)
+    objective: Objective = OBJECTIVES[kind].load(config.objective)(target, config)
+    seed_everything(config.seed)
+    inputs = make_inputs(
+        dataset,
+        config,
+        encoders,
+        target=target,
+        objective=objective,
+        blocks=parse_blocks(config.blocks),
+        device=device,
+        reporter=reporter,
+    )
     model = EngagementModel(
-        dims, fusion=config.fusion, width=config.width, dropout=config.dropout, out_dim=objective.out_dim
+        inputs.dims, config, out_dim=objective.out_dim, towers=inputs.towers, num_tokens=encoders.tokens
     ).to(device)
-    scores = parts["validation"][1]
-    with open_run(run, runs_dir, command=command, meta=meta, target=target) as (folder, goes_on):
-        checkpoints = Checkpoints(folder)
-        if not goes_on:
+    meta = _meta(resolved, kind, dataset, inputs)
+    with _open_together(run, runs_dir, command, meta, target) as (folder, goes_on):
+        checkpoints = Checkpoints(folder, writes=is_first)
+        if not goes_on and is_first:
             clear_stage(folder)
-        reporter.say(f"{'going on with' if goes_on else 'training'} {folder} ({num_parameters(model):,} parameters)")
+        learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        reporter.say(
+            f"{'going on with' if goes_on else 'training'} {folder} ({num_parameters(model):,} parameters, "
+            f"{learning:,} learn)"
+        )
+        wait_for_all()
         progress = fit(
-            model,
-            objective,
-            batches["train"],
-            batches["validation"],
-            true_of(kind, scores, target.classes(scores)),
+            Task(model=model, objective=objective, train=inputs.train, validation=inputs.validation, true=inputs.true),
             config,
             checkpoints=checkpoints,
             device=device,
             reporter=reporter,
+            log=HistoryLog(folder, kind, tensorboard=config.tensorboard, writes=is_first),
         )
         checkpoints.forget()
-        best = progress.history[progress.best_epoch - 1]
-        finished = finish_run(
-            folder,
-            {
-                "split": "validation",
-                "note": "the best of all epochs, chosen on these rows: optimistic; `engage evaluate` reads the test split",
-                "best_epoch": progress.best_epoch,
-                "epochs": progress.epoch,
-                "rows": {part: len(numbers) for part, numbers in rows.items()},
-                "metrics": best["validation"],
-                "parameters": num_parameters(model),
-                "seconds": round(progress.seconds, 1),
-                "leaky": False,
-            },
-        )
-    return TrainSummary(run=finished, went_on=goes_on, warnings=dataset.marks)
+        if is_first:
+            finish_run(folder, _metrics(progress, inputs, model, learning, device))
+        wait_for_all()
+    collapse = progress.history[progress.best_epoch - 1]["collapse"]
+    return TrainSummary(
+        run=load_run(folder), went_on=goes_on, warnings=(*dataset.marks, *((collapse,) if collapse else ()))
+    )
 
 
-def _check(config: TrainConfig, kind: str) -> None:
+def _meta(resolved: Resolved, kind: str, dataset: Dataset, inputs: Inputs) -> dict[str, Any]:
+    return {
+        "model": TUNED if inputs.towers else NEURAL,
+        "kind": kind,
+        "recipe": resolved.recipe,
+        "given": resolved.given,
+        "config": dataclasses.asdict(resolved.config),
+        "ranks": get_world_size(),
+        "data": {"fingerprint": dataset.fingerprint, "split": dataset.meta["split"]["method"]},
+        "encoders": inputs.encoders,
+        "dims": inputs.dims,
+        "leaky": False,
+        "marks": list(dataset.marks),
+    }
+
+
+def _metrics(
+    progress: Progress, inputs: Inputs, model: EngagementModel, learning: int, device: torch.device
+) -> dict[str, Any]:
+    metrics: dict[str, Any] = {
+        "split": "validation",
+        "note": NOTE,
+        "best_epoch": progress.best_epoch,
+        "averaged_epochs": progress.averaged,
+        "epochs": progress.epoch,
+        "rows": inputs.rows,
+        "metrics": progress.scores,
+        "collapse": progress.history[progress.best_epoch - 1]["collapse"],
+        "parameters": num_parameters(model),
+        "trained_parameters": learning,
+        "seconds": round(progress.seconds, 1),
+        "leaky": False,
+    }
+    if device.type == "cuda":
+        metrics["peak_gpu_memory"] = torch.cuda.max_memory_allocated(device)
+    return metrics
+
+
+@contextmanager
+def _open_together(
+    run: Path | None, runs_dir: Path, command: str, meta: dict[str, Any], target: Target
+) -> Iterator[tuple[Path, bool]]:
+    """Open the run on the first rank, which holds its lock, and tell the others where it is."""
+    if get_rank() > 0:
+        folder, _, goes_on = share_text("").rpartition("|")
+        yield Path(folder), goes_on == "goes on"
+        return
+    with open_run(run, runs_dir, command=command, meta=meta, target=target) as (path, went_on):
+        share_text(f"{path}|{'goes on' if went_on else 'new'}")
+        yield path, went_on
+
+
+def _describe(resolved: Resolved) -> str:
+    names = {field.name for field in dataclasses.fields(TrainConfig)} & set(resolved.given)
+    given = ", ".join(f"--{name.replace('_', '-')} {resolved.given[name]}" for name in resolved.given if name in names)
+    return f"recipe {resolved.recipe}: {WHAT[resolved.recipe]}{f'; given: {given}' if given else ''}"
+
+
+def _check(resolved: Resolved, kind: str) -> None:
+    config = resolved.config
     FUSIONS.check(config.fusion)
     OBJECTIVES[kind].check(config.objective)
-    if config.precision not in AMP_DTYPES:
-        raise WrongCallError(f"unknown precision '{config.precision}'; there are: {', '.join(AMP_DTYPES)}")
-    if config.tune != "none":
-        raise WrongCallError(f"unknown --tune '{config.tune}'; there is: none (train on stored features)")
+    for name, value, there in (
+        ("precision", config.precision, tuple(MIXED_PRECISIONS)),
+        ("schedule", config.schedule, SCHEDULES),
+    ):
+        if value not in there:
+            raise WrongCallError(f"unknown --{name} '{value}'; there are: {', '.join(there)}")
+    if config.width % config.heads:
+        raise WrongCallError(f"--heads {config.heads} does not divide --width {config.width}")
+    if parse_tune(config.tune).mode == "none":
+        for name in OF_PICTURES_IN_THE_LOOP:
+            if name in resolved.given:
+                raise WrongCallError(f"--{name.replace('_', '-')} is for encoders that are trained; give --tune too")

@@ -2,12 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
 from engage_cli.core.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from engage_cli.core.encoders import Tokens
 
 FUSIONS = Registry(
     "fusion",
     {
         "concat": "engage_cli.core.fusion.concat:ConcatFusion",
+        "attention": "engage_cli.core.fusion.attention:AttentionFusion",
         "gated": "engage_cli.core.fusion.gated:GatedFusion",
+        "stack": "engage_cli.core.fusion.stack:StackFusion",
     },
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FusionSize:
+    """How large a fusion is; each takes what it has."""
+
+    width: int
+    dropout: float = 0.0
+    layers: int = 2
+    heads: int = 4
+
+
+class Fusion(Protocol):
+    """Made from the width of each block's tokens. A post without a block has its whole mask False."""
+
+    reads_tokens: ClassVar[bool]  # else each block comes as its pooled vector, one token
+
+    def __init__(self, dims: Mapping[str, int], size: FusionSize) -> None: ...
+
+    def forward(self, blocks: Mapping[str, Tokens]) -> Tensor:
+        """(B, width)."""
+        ...

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from engage_cli.core.encoders import Tokens
+from engage_cli.core.fusion import FusionSize
 from engage_cli.core.fusion.projection import PooledProjection
 
 
 class ConcatFusion(nn.Module):
-    def __init__(self, dims: Mapping[str, int], width: int, *, dropout: float) -> None:
+    reads_tokens: ClassVar[bool] = False
+
+    def __init__(self, dims: Mapping[str, int], size: FusionSize) -> None:
         super().__init__()
-        self.project = nn.ModuleDict({name: PooledProjection(dim, width, dropout) for name, dim in dims.items()})
-        self.mix = nn.Sequential(nn.GELU(), nn.Dropout(dropout), nn.Linear(len(dims) * width, width))
+        self.project = nn.ModuleDict({name: PooledProjection(dim, size) for name, dim in dims.items()})
+        self.mix = nn.Sequential(nn.GELU(), nn.Dropout(size.dropout), nn.Linear(len(dims) * size.width, size.width))
 
     def forward(self, blocks: Mapping[str, Tokens]) -> Tensor:
         return self.mix(torch.cat([layer(blocks[name]) for name, layer in self.project.items()], dim=-1))  # (B, width)

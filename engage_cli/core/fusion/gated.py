@@ -7,26 +7,40 @@ complementary sigmoids, so that any number of blocks fits.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engage_cli.core.encoders import Tokens
+from engage_cli.core.fusion import FusionSize
 from engage_cli.core.fusion.projection import PooledProjection
 
 
-class GatedFusion(nn.Module):
-    def __init__(self, dims: Mapping[str, int], width: int, *, dropout: float) -> None:
+class Gates(nn.Module):
+    """(B, M, width) to (B, width)."""
+
+    def __init__(self, num_blocks: int, size: FusionSize) -> None:
         super().__init__()
-        self.project = nn.ModuleDict({name: PooledProjection(dim, width, dropout) for name, dim in dims.items()})
-        self.dropout = nn.Dropout(dropout)
-        self.hidden = nn.Linear(len(dims) * width, width)
-        self.gates = nn.Linear(width, len(dims) * width)
+        self.dropout = nn.Dropout(size.dropout)
+        self.hidden = nn.Linear(num_blocks * size.width, size.width)
+        self.gates = nn.Linear(size.width, num_blocks * size.width)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        # Without the hidden layer a gate sees sums of blocks only, and no match between two of them.
+        together = F.gelu(self.hidden(self.dropout(F.gelu(vectors)).flatten(1)))
+        gates = self.gates(together).view_as(vectors).float().softmax(dim=1).to(vectors.dtype)
+        return (gates * vectors).sum(dim=1) + together
+
+
+class GatedFusion(nn.Module):
+    reads_tokens: ClassVar[bool] = False
+
+    def __init__(self, dims: Mapping[str, int], size: FusionSize) -> None:
+        super().__init__()
+        self.project = nn.ModuleDict({name: PooledProjection(dim, size) for name, dim in dims.items()})
+        self.join = Gates(len(dims), size)
 
     def forward(self, blocks: Mapping[str, Tokens]) -> Tensor:
-        projected = torch.stack([layer(blocks[name]) for name, layer in self.project.items()], dim=1)  # (B, M, width)
-        # Without the hidden layer a gate sees sums of blocks only, and no match between two of them.
-        together = F.gelu(self.hidden(self.dropout(F.gelu(projected)).flatten(1)))
-        gates = self.gates(together).view_as(projected).float().softmax(dim=1).to(projected.dtype)
-        return (gates * projected).sum(dim=1) + together  # (B, width)
+        return self.join(torch.stack([layer(blocks[name]) for name, layer in self.project.items()], dim=1))  # (B, width)

@@ -9,23 +9,38 @@ from engage_cli.core.registry import Registry
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from engage_cli.core.config import TrainConfig
     from engage_cli.core.predictions import Predictions
     from engage_cli.core.targets import Target
 
-VALUE_OBJECTIVES = Registry("objective", {"hybrid": "engage_cli.core.objectives.hybrid:HybridObjective"})
+VALUE_OBJECTIVES = Registry(
+    "objective",
+    {
+        "hybrid": "engage_cli.core.objectives.hybrid:HybridObjective",
+        "quantile": "engage_cli.core.objectives.quantile:QuantileObjective",
+    },
+)
 CLASS_OBJECTIVES = Registry(
-    "objective", {"cross-entropy": "engage_cli.core.objectives.cross_entropy:CrossEntropyObjective"}
+    "objective",
+    {
+        "cross-entropy": "engage_cli.core.objectives.cross_entropy:CrossEntropyObjective",
+        "ordinal": "engage_cli.core.objectives.ordinal:OrdinalObjective",
+    },
 )
 OBJECTIVES = {"value": VALUE_OBJECTIVES, "classes": CLASS_OBJECTIVES}
 
 
 class Objective(Protocol):
-    """Made from the fitted target, which gives the scale."""
+    """Made from the fitted target, which gives the scale.
+
+    A loss is a mean over posts of something that each post has by itself: then it adds up, over the micro-batches of a
+    window and over ranks, to the loss of one large batch.
+    """
 
     kind: str  # "value" or "classes"
     out_dim: int
 
-    def __init__(self, target: Target) -> None: ...
+    def __init__(self, target: Target, config: TrainConfig) -> None: ...
 
     def encode(self, scores: Tensor) -> Tensor:
         """Target scores (n,) float64 to what `loss` compares with."""

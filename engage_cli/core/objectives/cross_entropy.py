@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engage_cli.core.config import CLASS_NAMES
+from engage_cli.core.config import CLASS_NAMES, TrainConfig
+from engage_cli.core.objectives.class_weights import weights_of
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.targets import Target
 
@@ -15,14 +16,15 @@ class CrossEntropyObjective:
     kind = "classes"
     out_dim = len(CLASS_NAMES)
 
-    def __init__(self, target: Target) -> None:
-        self.target = target
+    def __init__(self, target: Target, config: TrainConfig) -> None:
+        self.target, self.weights = target, weights_of(target, config)
 
     def encode(self, scores: Tensor) -> Tensor:
         return torch.from_numpy(self.target.classes(scores.numpy()))
 
     def loss(self, outputs: Tensor, wanted: Tensor) -> Tensor:
-        return F.cross_entropy(outputs, wanted)
+        weights = self.weights.to(outputs.device)[wanted]
+        return (F.cross_entropy(outputs, wanted, reduction="none") * weights).mean()
 
     def decode(self, outputs: Tensor) -> Predictions:
         return Predictions(probabilities=outputs.double().softmax(dim=-1).cpu().numpy())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
+from engage_cli.core.config import TrainConfig
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.targets import Target
 
@@ -15,7 +16,7 @@ class HybridObjective:
     kind = "value"
     out_dim = 1
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, config: TrainConfig) -> None:
         self.mean, self.std = target.mean, target.std
 
     def encode(self, scores: Tensor) -> Tensor:

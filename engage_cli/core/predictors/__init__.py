@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from engage_cli.core.features import BlockSource
+    from engage_cli.core.live_batches import ContentSource
     from engage_cli.core.predictions import Predictions
     from engage_cli.core.runs import Run
 
@@ -18,18 +19,20 @@ PREDICTORS = Registry(
     "model",
     {
         "neural": "engage_cli.core.predictors.neural:NeuralPredictor",
+        "tuned": "engage_cli.core.predictors.tuned:TunedPredictor",
         "catboost": "engage_cli.core.predictors.catboost:CatBoostPredictor",
     },
 )
 
-
+NEURAL = "neural"
+TUNED = "tuned"  # runs with encoders of their own: they read contents, all others blocks
 CONTRACT_FILE = "features.json"  # of a CatBoost run: what its table is made of
 
 
 class Predictor(Protocol):
     def __init__(self, run: Run) -> None: ...
 
-    def predict(self, posts: pd.DataFrame, source: BlockSource) -> Predictions:
+    def predict(self, posts: pd.DataFrame, source: BlockSource | ContentSource) -> Predictions:
         """Predict posts, given only what is known before publication."""
         ...
 

@@ -1,0 +1,174 @@
+"""Batches for towers in the loop: pictures are decoded in worker processes, one step ahead; texts are tokenised once.
+
+A broken picture stops nobody: the neutral placeholder stands in, and the post counts as one without an image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from engage_cli.core.batches import Batch, Cut, Order
+from engage_cli.core.devices import num_cores
+from engage_cli.core.encoders.pixels import Pixels
+from engage_cli.core.encoders.text import TextTower
+from engage_cli.core.model import BlockInput, LiveInput
+from engage_cli.core.pipeline import open_image
+
+MOST_WORKERS = {"cpu": 1, "cuda": 8}  # on a CPU the cores are the model's
+BATCHES_AHEAD = 2  # of each worker
+
+
+class PostImages(Protocol):
+    """The pictures of posts, by row. It is handed to worker processes."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, row: int) -> bytes | None:
+        """Return the file's bytes; None where the post has none, or it cannot be read."""
+        ...
+
+
+class Contents(NamedTuple):
+    """What the towers read of the posts of a part."""
+
+    images: PostImages
+    texts: Mapping[str, Sequence[str]]  # of each text block; "" where a post has none
+
+
+class ContentSource(Protocol):
+    """Where a model whose encoders were trained gets its posts' contents."""
+
+    def contents(self, posts: pd.DataFrame, blocks: Sequence[str]) -> Contents: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """What is done to training pictures, by chance."""
+
+    flip: bool = False
+    crop: float = 1.0  # smallest share of the area that is kept, at the picture's own shape
+
+    def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        if self.crop < 1:
+            side = float(np.sqrt(rng.uniform(self.crop, 1)))
+            width, height = max(1, round(image.width * side)), max(1, round(image.height * side))
+            left, top = rng.integers(0, image.width - width + 1), rng.integers(0, image.height - height + 1)
+            image = image.crop((int(left), int(top), int(left) + width, int(top) + height))
+        if self.flip and rng.random() < 0.5:
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        return image
+
+
+class LiveBatches:
+    """Batches of pictures and token ids, those of similar length together."""
+
+    def __init__(
+        self,
+        towers: Mapping[str, torch.nn.Module],
+        blocks: Sequence[str],
+        contents: Contents,
+        wanted: Tensor,
+        cut: Cut,
+        *,
+        device: torch.device,
+        augmentation: Augmentation | None = None,
+        workers: int = -1,
+    ) -> None:
+        self.wanted, self.device = wanted, device
+        self.tower = towers.get("text")
+        self.ids = {name: _tokenized(self.tower, contents.texts[name]) for name in blocks if name != "image"}
+        self.present = {name: np.array([bool(text) for text in contents.texts[name]]) for name in self.ids}
+        lengths = sum((ids.lengths for ids in self.ids.values()), np.zeros(len(wanted), np.int64))
+        self.order = Order(len(wanted), cut, lengths=lengths if self.ids else None)
+        self.sizes = self.order.sizes
+        self.pictures: _Pictures | None = None
+        if "image" in blocks:
+            pixels = towers["vision"].pixels
+            assert isinstance(pixels, Pixels)
+            self.pictures = _Pictures(contents.images, pixels, augmentation, cut.seed or 0)
+        self.workers = workers if workers >= 0 else min(MOST_WORKERS[self.kind], max(0, num_cores() - 1))
+
+    @property
+    def kind(self) -> str:
+        return "cuda" if self.device.type == "cuda" else "cpu"
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        order = list(self.order.batches(number))[start:]
+        for (rows, num), (pixels, seen) in zip(order, self._pictures(number, [rows for rows, _ in order]), strict=True):
+            blocks: dict[str, BlockInput] = {}
+            if pixels:
+                blocks["image"] = LiveInput(pixels, seen)
+            for name, ids in self.ids.items():
+                assert isinstance(self.tower, TextTower)
+                padded = self.tower.pad([ids[row] for row in rows])
+                blocks[name] = LiveInput(padded, torch.from_numpy(self.present[name][rows]))
+            yield self._pinned(Batch(rows, blocks, self.wanted[torch.from_numpy(rows)], num))
+
+    def _pictures(self, number: int, batches: Sequence[np.ndarray]) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
+        if self.pictures is None:
+            yield from (({}, torch.zeros(0)) for _ in batches)
+            return
+        yield from DataLoader(
+            self.pictures,
+            sampler=[(number, rows) for rows in batches],
+            batch_size=None,  # what the data set gives is a batch already
+            num_workers=min(self.workers, len(batches)),
+            prefetch_factor=BATCHES_AHEAD if self.workers and batches else None,
+        )
+
+    def _pinned(self, batch: Batch) -> Batch:
+        """Pin what will be copied to a GPU: only then does the copy overlap with arithmetic."""
+        if self.device.type != "cuda":
+            return batch
+        blocks: dict[str, BlockInput] = {}
+        for name, block in batch.blocks.items():
+            assert isinstance(block, LiveInput)
+            prepared = {key: tensor.pin_memory() for key, tensor in block.prepared.items()}
+            blocks[name] = LiveInput(prepared, block.present.pin_memory())
+        return batch._replace(blocks=blocks, wanted=batch.wanted.pin_memory())
+
+
+class _Pictures(Dataset[tuple[dict[str, Tensor], Tensor]]):
+    """(epoch, rows) to pixels and which of them are pictures; what a worker process does."""
+
+    def __init__(self, images: PostImages, pixels: Pixels, augmentation: Augmentation | None, seed: int) -> None:
+        self.images, self.pixels, self.augmentation, self.seed = images, pixels, augmentation, seed
+
+    def __getitem__(self, wanted: tuple[int, np.ndarray]) -> tuple[dict[str, Tensor], Tensor]:
+        number, rows = wanted
+        pictures, seen = [], []
+        for row in rows.tolist():
+            picture, problem = open_image(self.images.read(row), self.pixels.needed_side)
+            if self.augmentation is not None:
+                picture = self.augmentation(picture, np.random.default_rng((self.seed, number, row)))
+            pictures.append(picture)
+            seen.append(problem == "")
+        return self.pixels.prepare(pictures), torch.tensor(seen)
+
+
+class _Ragged:
+    """Rows of token ids of many lengths, in one array: 400,000 lists of Python numbers would take ten times the memory."""
+
+    def __init__(self, rows: Sequence[Sequence[int]]) -> None:
+        self.lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+        self.ends = np.cumsum(self.lengths)
+        self.flat = np.fromiter((token for row in rows for token in row), np.int32, int(self.lengths.sum()))
+
+    def __getitem__(self, row: int) -> list[int]:
+        end = int(self.ends[row])
+        return self.flat[end - int(self.lengths[row]) : end].tolist()
+
+
+def _tokenized(tower: torch.nn.Module | None, texts: Sequence[str]) -> _Ragged:
+    """An empty text is a dash, as in the store; it is masked."""
+    assert isinstance(tower, TextTower)
+    return _Ragged(tower.tokenize([text or "-" for text in texts]).ids if len(texts) else [])

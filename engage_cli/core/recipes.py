@@ -1,0 +1,119 @@
+"""Recipes: named sets of hyper-parameters for the neural trainers. What is given explicitly wins over them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from engage_cli.core.config import TrainConfig, help_of
+from engage_cli.core.errors import WrongCallError
+
+# Where five classes differ from a value, whatever the recipe.
+CLASSES = {"target": "engagement", "objective": "cross-entropy"}
+# Encoders in the loop learn slowly, what is new learns fast, and few epochs suffice.
+TUNED = {
+    "tune": "top:2",
+    "epochs": 5,
+    "batch_size": 16,
+    "accumulate": 2,
+    "learning_rate": 2e-5,
+    "head_lr": 5e-4,
+    "layer_decay": 0.9,
+    "dropout": 0.2,
+    "patience": 3,
+}
+# Study, section 4.3. It names neither width, layers, heads and dropout, nor the length of the warm-up: those are ours.
+STUDY_REGRESSOR = {
+    "vision": "siglip",
+    "text": "deberta",
+    "blocks": "image,title,context",
+    "fusion": "stack",
+    "objective": "hybrid",
+    "tune": "full",
+    "epochs": 50,
+    "batch_size": 16,
+    "accumulate": 3,
+    "learning_rate": 2e-5,
+    "weight_decay": 0.01,
+    "schedule": "cosine",
+    "warmup": 0.1,
+    "clip_norm": 1.0,
+    "precision": "fp16",
+    "width": 512,
+    "heads": 8,
+    "dropout": 0.1,
+    "patience": 0,
+}
+# Study, section 4.1, whose fusion is one of three. It names no schedule, no clipping and no mixed precision: there is none.
+STUDY_CLASSIFIER = {
+    "vision": "vit",
+    "text": "bert",
+    "blocks": "image,text",
+    "fusion": "concat",
+    "objective": "cross-entropy",
+    "tune": "full",
+    "epochs": 1,
+    "batch_size": 16,
+    "accumulate": 1,
+    "learning_rate": 2e-5,
+    "weight_decay": 0.01,
+    "schedule": "constant",
+    "warmup": 0.0,
+    "clip_norm": 0.0,
+    "precision": "fp32",
+    "width": 512,
+    "heads": 8,
+    "dropout": 0.1,
+    "patience": 0,
+}
+RECIPES: dict[str, dict[str, dict[str, Any]]] = {
+    "stored": {"value": {}, "classes": CLASSES},
+    "tuned": {"value": TUNED, "classes": {**CLASSES, **TUNED}},
+    "study": {"value": STUDY_REGRESSOR, "classes": {**CLASSES, **STUDY_CLASSIFIER}},
+}
+WHAT = {
+    "stored": "our defaults for stored features",
+    "tuned": "our defaults for training encoders too",
+    "study": "the study's hyper-parameters, its encoders trained end to end",
+}
+
+
+class Resolved(NamedTuple):
+    """Which recipe was taken, what was given besides, and what came out."""
+
+    recipe: str
+    given: dict[str, Any]
+    config: TrainConfig
+
+
+def resolve(kind: str, recipe: str | None, given: Mapping[str, Any], *, has_gpu: bool) -> Resolved:
+    """Return the configuration of a recipe under what is given (None is not given).
+
+    Without a recipe: "stored" where `tune` says none; on a GPU "study"; elsewhere "tuned" where encoders are to be
+    trained, else "stored".
+    """
+    explicit = {name: value for name, value in given.items() if value is not None}
+    tune = explicit.get("tune")
+    if recipe is None:
+        recipe = "stored" if tune == "none" else "study" if has_gpu else "tuned" if tune else "stored"
+    if recipe not in RECIPES:
+        raise WrongCallError(f"unknown --recipe '{recipe}'; there are: {', '.join(RECIPES)}")
+    config = dataclasses.replace(TrainConfig(), **{**RECIPES[recipe][kind], **explicit})
+    return Resolved(recipe, explicit, config)
+
+
+def help_with_defaults(field: str) -> str:
+    """Return a field's help, with the default of each recipe where it is not the same for all."""
+    defaults = [
+        (name, {kind: values.get(field, getattr(TrainConfig, field)) for kind, values in kinds.items()})
+        for name, kinds in RECIPES.items()
+    ]
+    shown = [(name, " or ".join(dict.fromkeys(_shown(value) for value in kinds.values()))) for name, kinds in defaults]
+    values = {value for _, value in shown}
+    words = values.pop() if len(values) == 1 else ", ".join(f"{name} {value}" for name, value in shown)
+    return f"{help_of(TrainConfig, field)} Default: {words}."
+
+
+def _shown(value: Any) -> str:
+    return "no" if value is False else f"{value:g}" if isinstance(value, float) else str(value)

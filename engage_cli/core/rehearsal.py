@@ -1,0 +1,35 @@
+"""What is broken shows before an epoch is spent on it."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from engage_cli.core.batches import Batches
+from engage_cli.core.devices import mixed_precision
+from engage_cli.core.objectives import Objective
+from engage_cli.core.prefetch import prefetch
+from engage_cli.core.tuning import freeze_unreached, train_mode
+
+NUM_BATCHES = 2  # of validation
+
+
+def rehearse(
+    model: nn.Module, objective: Objective, train: Batches, validation: Batches, device: torch.device, precision: str
+) -> None:
+    """Do one backward pass, and validation as far as two batches.
+
+    What the loss does not reach is frozen: AdamW would only let it decay, and other ranks wait for its gradient.
+    """
+    train_mode(model)
+    batch = next(prefetch(train.epoch(0), device))
+    with mixed_precision(device, precision):
+        outputs = model(batch.blocks)
+    objective.loss(outputs.float(), batch.wanted).backward()
+    freeze_unreached(model)
+    model.zero_grad(set_to_none=True)
+    model.eval()
+    with torch.inference_mode():
+        for _, batch in zip(range(NUM_BATCHES), prefetch(validation.epoch(0), device), strict=False):
+            with mixed_precision(device, precision):
+                objective.decode(model(batch.blocks).float())
