@@ -26,8 +26,8 @@ check: install  ## ruff format, ruff, mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test: install  ## the test suite
-	$(BIN)/python -m pytest
+test: install  ## the test suite, on two cores
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 bench: install  ## speed, as ratios within one run
 	@$(PIP) --no-compile -e '.[bench]'
