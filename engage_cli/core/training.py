@@ -40,6 +40,7 @@ from engage_cli.core.validation import Validation, validate
 
 SECONDS_BETWEEN_CHECKPOINTS = 5.0
 CHECKPOINT_SHARE = 0.02  # of the time may go into writing checkpoints: large models write seldom
+BYTES_PER_SECOND = 5e8  # ... how fast, until one was written
 SECONDS_BETWEEN_LOSSES = 1.0  # reading the loss waits for the device
 STEPS_BETWEEN_TALKS = 8  # of ranks, about whether to write a checkpoint or to stop
 
@@ -97,7 +98,8 @@ class _Loop:
         self.total_steps = self.steps_per_epoch * config.epochs
         self.seconds_before = self.state.seconds
         self.started = self.last_saved = time.monotonic()
-        self.last_loss, self.saving = 0.0, 0.0
+        self.last_loss = 0.0
+        self.saving = 3 * sum(p.nbytes for p in self.learning) / BYTES_PER_SECOND  # the weights and AdamW's two averages
 
     def run(self) -> Progress:
         state, config = self.state, self.config
@@ -124,7 +126,7 @@ class _Loop:
                             raise StoppedError(self._how_to_go_on())
                 self._end_epoch(loss_sum)
                 shown.epoch(state.history[-1], best=state.best, best_epoch=state.best_epoch)
-                if time.monotonic() - self.last_saved > SECONDS_BETWEEN_CHECKPOINTS / 5:  # a good place
+                if self._has_waited(SECONDS_BETWEEN_CHECKPOINTS / 5):  # a good place
                     self._write()
             self._average_best()
         state.seconds = self._seconds()
@@ -252,8 +254,10 @@ class _Loop:
         view.step(epoch=state.epoch + 1, step=in_epoch, rate=self._rate, posts=posts, loss=loss)
 
     def _is_time_to_save(self) -> bool:
-        pause = max(SECONDS_BETWEEN_CHECKPOINTS, self.saving / CHECKPOINT_SHARE)
-        return time.monotonic() - self.last_saved > pause and self.state.batch < len(self.sizes)
+        return self._has_waited(SECONDS_BETWEEN_CHECKPOINTS) and self.state.batch < len(self.sizes)
+
+    def _has_waited(self, seconds: float) -> bool:
+        return time.monotonic() - self.last_saved > max(seconds, self.saving / CHECKPOINT_SHARE)
 
     def _agreed(self, wants: bool) -> bool:
         """Whether some rank wants it; ranks ask each other now and then."""
