@@ -106,7 +106,7 @@ class Bench:
         self.objective = OBJECTIVES["value"].load("hybrid")(self.target, self.config)
         self.wanted = self.objective.encode(torch.from_numpy(scores))
         self.scores = scores
-        encoders = EncoderConfig()
+        encoders = EncoderConfig(precision="fp32")
         self.encoders = {side: make_encoder(side, encoders) for side in ("vision", "text")}
         torch.manual_seed(0)
         towers = make_towers(self.encoders, parse_tune("full"))
@@ -221,7 +221,12 @@ class Bench:
                 with Image.open(self.paths[row][0] / self.paths[row][1]) as picture:
                     pictures.append(picture.convert("RGB"))
             tokens = tokenizer(
-                [self.titles[row] for row in rows], padding=True, truncation=True, max_length=256, return_tensors="pt"
+                [self.titles[row] for row in rows],
+                padding=True,
+                truncation=True,
+                max_length=256,
+                return_token_type_ids=False,
+                return_tensors="pt",
             )
             pixels = processor(images=pictures, return_tensors="pt")["pixel_values"]
             return {"pixel_values": pixels, **tokens, "labels": self.wanted[rows]}

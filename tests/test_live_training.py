@@ -68,7 +68,7 @@ def test_the_study_end_to_end(
     assert (config.tune, config.fusion) == ("full", "stack" if command == "train-regressor" else "concat")
 
     trained = dict(load_predictor(saved).model.named_parameters())
-    encoders = EncoderConfig(vision=config.vision, text=config.text)
+    encoders = EncoderConfig(vision=config.vision, text=config.text, precision="fp32")
     seed_everything(config.seed)
     sides = {side: make_encoder(side, encoders) for side in ("vision", "text")}
     out_dim = 1 if command == "train-regressor" else 5
@@ -281,3 +281,25 @@ def test_small_modes_train_evaluate_and_keep_little(
     )
     value = on_validation["runs"][0]["metrics"]["r2"]["value"]
     assert value == pytest.approx(found["metrics"]["r2"], abs=1e-5)  # the kept weights are the ones that were scored
+
+
+def test_a_quantile_run_gives_intervals(dataset: Dataset, encoders: EncoderConfig, tmp_path: Path) -> None:
+    common = ["--data", dataset.folder, "--vision", encoders.vision, "--text", encoders.text, "--target", "views"]
+    answer("train-regressor", *common, "--objective", "quantile", "--epochs", 3, "--run", tmp_path / "run")
+    root = dataset.images_of("pixelrec")
+    image = root / dataset.posts["image"][dataset.posts["image_problem"] == ""].iloc[3]
+    post = answer("predict", image, "--title", "best pizza", "--run", tmp_path / "run")["posts"][0]
+    (low, high), (lower, higher) = post["interval_80"], post["interval_95"]
+    assert lower < low < post["value"] < high < higher
+    shown = engage("predict", image, "--title", "best pizza", "--run", tmp_path / "run").stdout
+    assert "80 % of such posts, by the model's own account (not calibrated): " in shown
+
+
+def test_a_learning_rate_turned_up_until_it_collapses(dataset: Dataset, encoders: EncoderConfig, tmp_path: Path) -> None:
+    common = ["--data", dataset.folder, "--vision", encoders.vision, "--text", encoders.text, "--fusion", "concat"]
+    high = ["--lr", 30, "--clip-norm", 0, "--epochs", 2, "--schedule", "constant", "--warmup", 0]
+    result = engage("train-classifier", *common, *high, "--run", tmp_path / "run")
+    assert result.exit_code == 0, result.stderr
+    assert "the classifier has collapsed; try a smaller --learning-rate" in result.stderr
+    assert "the classifier has collapsed" in result.stdout
+    assert "collapsed" in json.loads((tmp_path / "run" / "metrics.json").read_text())["collapse"]

@@ -376,3 +376,61 @@ def test_a_collapse_is_written_down_and_said_once(tmp_path: Path) -> None:
     assert all("all validation posts are called 'Low'" in line["collapse"] for line in progress.history)
     assert len([line for line in said if "collapsed" in line]) == 1
     assert "--learning-rate" in said[0]
+
+
+def test_what_is_broken_shows_before_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: object, outputs: torch.Tensor) -> None:
+        raise ZeroDivisionError
+
+    steps: list[int] = []
+    monkeypatch.setattr("engage_cli.core.objectives.hybrid.HybridObjective.decode", broken)
+    monkeypatch.setattr(torch.optim.AdamW, "step", lambda *_: steps.append(1))
+    with pytest.raises(ZeroDivisionError):
+        train(SMALL, tmp_path)
+    assert not steps
+
+
+def test_what_the_loss_does_not_reach_is_frozen(tmp_path: Path) -> None:
+    from engage_cli.core.tuning import freeze_unreached
+
+    model = torch.nn.ModuleDict({"used": torch.nn.Linear(2, 2), "unused": torch.nn.Linear(2, 2)})
+    model["used"](torch.ones(1, 2)).sum().backward()
+    assert freeze_unreached(model) == 2
+    assert [name for name, p in model.named_parameters() if p.requires_grad] == ["used.weight", "used.bias"]
+
+
+def test_events_for_tensorboard(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    with HistoryLog(tmp_path, "value", tensorboard=True) as log:
+        history = [
+            {
+                "epoch": n,
+                "learning_rate": 0.1 * n,
+                "train_loss": 1.0 / n,
+                "validation_loss": 2.0,
+                "validation": {"r2": 0.1 * n},
+            }
+            for n in (1, 2, 3)
+        ]
+        for number in range(3):
+            log.add(history[: number + 1])
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [(one.step, pytest.approx(one.value)) for one in events.Scalars("validation/r2")] == [
+        (1, 0.1),
+        (2, 0.2),
+        (3, 0.3),
+    ]
+    assert {"loss/train", "loss/validation", "learning_rate", "validation/r2"} == set(events.Tags()["scalars"])
+    assert {path.name for path in (tmp_path / "plots").iterdir()} == {"loss.png", "r2.png"}
+
+
+def test_memory_and_tokenizers_that_do_not_fit_are_sentences() -> None:
+    from engage_cli.core.training_errors import in_sentences
+
+    with pytest.raises(EngageError, match="memory ran out with --batch-size 16; give a smaller one"), in_sentences(SMALL):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    with pytest.raises(EngageError, match="gives ids that its encoder does not have"), in_sentences(SMALL):
+        torch.nn.Embedding(2, 2)(torch.tensor([5]))
+    with pytest.raises(RuntimeError, match="another"), in_sentences(SMALL):
+        raise RuntimeError("another")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -59,6 +60,11 @@ def _show(answer: PostPrediction) -> None:
         print_line(f"  {target.name}: about {_rounded(answer.count)}  ({target.formula} = {answer.value:.2f})")
     elif answer.value is not None:
         print_line(f"  {target.name}: {answer.value:.4g}  ({target.formula})")
+    for percent, (low, high) in answer.intervals.items():
+        words = f"{low:.4g} to {high:.4g}"
+        if answer.count is not None:
+            words = f"{_rounded(max(0.0, math.expm1(low)))} to {_rounded(max(0.0, math.expm1(high)))}"
+        print_line(f"  {percent} % of such posts, by the model's own account (not calibrated): {words}")
     print_line(f"  level: {answer.class_name}")
     if answer.probabilities is not None:
         for name, share in answer.probabilities.items():

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from engage_cli.core.encoders import Tokens
 from engage_cli.core.features import Block
-from engage_cli.core.model import BlockInput, with_pooled
+from engage_cli.core.model import BlockInput, LiveInput, with_pooled
 
 CHUNK = 32  # batches among whose posts those of similar length are brought together
 ON_DEVICE = 0.5  # of the GPU's free memory: stored features beyond it stay with the CPU
@@ -50,6 +50,17 @@ class Batches(Protocol):
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """Yield this rank's batches from the one numbered `start` on."""
         ...
+
+
+def first_of(batch: Batch, num: int) -> Batch:
+    """Return a batch of the first posts of a batch."""
+    blocks: dict[str, BlockInput] = {}
+    for name, block in batch.blocks.items():
+        if isinstance(block, Tokens):
+            blocks[name] = Tokens(block.values[:num], block.mask[:num])
+        else:
+            blocks[name] = LiveInput({key: tensor[:num] for key, tensor in block.prepared.items()}, block.present[:num])
+    return Batch(batch.rows[:num], blocks, batch.wanted[:num], min(batch.num, num))
 
 
 class Order:

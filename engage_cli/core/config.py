@@ -139,7 +139,7 @@ class TrainConfig:
     crop: float = setting(
         1.0, "Smallest share of an image that a random crop keeps in training; 1 never crops. Needs --tune."
     )
-    workers: int = setting(-1, "Processes that read images while encoders are trained; -1 chooses.")
+    workers: int = setting(-1, "Threads that read images while encoders are trained; -1 chooses.")
     tensorboard: bool = setting(False, "Also write events for TensorBoard into the run folder.")
     seed: int = setting(0, "Seed of initial weights, order, dropout and augmentation.")
 

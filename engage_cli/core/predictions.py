@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engage_cli.core.config import QUANTILE_LEVELS
+
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
@@ -31,6 +33,13 @@ class Predictions:
         some = self.value if self.value is not None else self.probabilities
         assert some is not None
         return some
+
+    def interval(self, share: float) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return (n,) low and high between which the model puts `share` of such posts; None where it gives no quantiles."""
+        if self.quantiles is None:
+            return None
+        low, high = (QUANTILE_LEVELS.index(round(0.5 + sign * share / 2, 4)) for sign in (-1, 1))
+        return self.quantiles[:, low], self.quantiles[:, high]
 
     def __len__(self) -> int:
         return len(self.main)

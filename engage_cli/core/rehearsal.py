@@ -5,24 +5,25 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from engage_cli.core.batches import Batches
+from engage_cli.core.batches import Batches, first_of
 from engage_cli.core.devices import mixed_precision
 from engage_cli.core.objectives import Objective
 from engage_cli.core.prefetch import prefetch
 from engage_cli.core.tuning import freeze_unreached, train_mode
 
+NUM_POSTS = 2  # of a backward pass
 NUM_BATCHES = 2  # of validation
 
 
 def rehearse(
     model: nn.Module, objective: Objective, train: Batches, validation: Batches, device: torch.device, precision: str
 ) -> None:
-    """Do one backward pass, and validation as far as two batches.
+    """Do one backward pass of two posts, and validation as far as two batches.
 
     What the loss does not reach is frozen: AdamW would only let it decay, and other ranks wait for its gradient.
     """
     train_mode(model)
-    batch = next(prefetch(train.epoch(0), device))
+    batch = first_of(next(prefetch(train.epoch(0), device)), NUM_POSTS)
     with mixed_precision(device, precision):
         outputs = model(batch.blocks)
     objective.loss(outputs.float(), batch.wanted).backward()

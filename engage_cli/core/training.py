@@ -22,7 +22,7 @@ from engage_cli.core.averaging import RunningAverage, mean_of_states
 from engage_cli.core.batches import Batch, Batches
 from engage_cli.core.checkpoints import Checkpoints
 from engage_cli.core.config import TrainConfig
-from engage_cli.core.devices import is_out_of_memory, mixed_precision
+from engage_cli.core.devices import mixed_precision
 from engage_cli.core.distributed import get_rank, get_world_size, noticing_lost_ranks, sum_over_ranks, wait_for_all
 from engage_cli.core.errors import EngageError, StoppedError
 from engage_cli.core.history_log import HistoryLog
@@ -34,6 +34,7 @@ from engage_cli.core.rehearsal import rehearse
 from engage_cli.core.run_progress import Progress
 from engage_cli.core.schedule import learning_rate_at
 from engage_cli.core.stopping import listen_for_stop
+from engage_cli.core.training_errors import in_sentences
 from engage_cli.core.training_view import TrainingView
 from engage_cli.core.tuning import load_trained, parameter_groups, train_mode, trained_state
 from engage_cli.core.validation import Validation, validate
@@ -60,16 +61,8 @@ def fit(
     task: Task, config: TrainConfig, *, checkpoints: Checkpoints, device: torch.device, reporter: Reporter, log: HistoryLog
 ) -> Progress:
     """Train until the epochs or the patience end; the best weights lie in `checkpoints`."""
-    try:
-        with noticing_lost_ranks():
-            return _Loop(task, config, checkpoints, device, reporter, log).run()
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise EngageError(
-            f"memory ran out with --batch-size {config.batch_size}; give a smaller one with a larger --accumulate "
-            f"({config.accumulate} now: their product is what counts), or --checkpointing where encoders are trained"
-        ) from None
+    with in_sentences(config), noticing_lost_ranks():
+        return _Loop(task, config, checkpoints, device, reporter, log).run()
 
 
 class _Loop:
@@ -125,9 +118,9 @@ class _Loop:
                         if self._agreed(stop.is_asked):
                             raise StoppedError(self._how_to_go_on())
                 self._end_epoch(loss_sum)
-                shown.epoch(state.history[-1], best=state.best, best_epoch=state.best_epoch)
                 if self._has_waited(SECONDS_BETWEEN_CHECKPOINTS / 5):  # a good place
                     self._write()
+                shown.epoch(state.history[-1], best=state.best, best_epoch=state.best_epoch)
             self._average_best()
         state.seconds = self._seconds()
         return state

@@ -11,8 +11,6 @@ from torch import Tensor, nn
 
 from engage_cli.core.config import TrainConfig
 from engage_cli.core.encoders.encode import Encoder
-from engage_cli.core.encoders.text import TextTower
-from engage_cli.core.encoders.vision import VisionTower
 from engage_cli.core.errors import EngageError, WrongCallError
 
 MODES = ("none", "top:N", "lora", "full")
@@ -40,11 +38,11 @@ def parse_tune(text: str) -> Tune:
 
 
 def make_towers(encoders: Mapping[str, Encoder], tune: Tune, *, checkpointing: bool = False) -> dict[str, nn.Module]:
-    """Load each side's encoder for training: weights in float32, whatever the checkpoint's own type."""
+    """Load each side's encoder for training. Encoders are in fp32: weights learn in it, whatever the checkpoint's type."""
     towers: dict[str, nn.Module] = {}
     for side, encoder in encoders.items():
-        make = VisionTower if side == "vision" else TextTower
-        towers[side] = make(encoder.checkpoint, torch.float32, encoder.pooling)
+        assert encoder.precision == "fp32"
+        towers[side] = encoder.tower
         prepare_tower(towers[side], tune, checkpointing=checkpointing)
     return towers
 

@@ -16,6 +16,7 @@ from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.features import LiveBlocks
 from engage_cli.core.images import ImageError, decode, read_bytes
 from engage_cli.core.posts import OWN, side_of
+from engage_cli.core.predictions import Predictions
 from engage_cli.core.predictors import TUNED, extra_columns, load_predictor
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import Run, load_run, newest_run
@@ -23,6 +24,8 @@ from engage_cli.core.tabular import NUMBER
 from engage_cli.steps.embed import make_encoder
 from engage_cli.steps.evaluate import blocks_of, encoder_config, must_be_same_encoder
 from engage_cli.steps.post_contents import GivenContents
+
+INTERVALS = (0.8, 0.95)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,7 @@ class PostPrediction:
     value: float | None  # in the target's own unit
     count: float | None  # the value as a count, where the target is the log of one
     percentile: float  # among the posts that the target was fitted on
+    intervals: dict[str, tuple[float, float]]  # "80" and "95" percent, as a quantile run itself gives them: not calibrated
     class_name: str
     probabilities: dict[str, float] | None
 
@@ -45,6 +49,7 @@ class PostPrediction:
             "value": self.value,
             "count": self.count,
             "percentile": self.percentile,
+            **{f"interval_{share}": list(bounds) for share, bounds in self.intervals.items()},
             "class": self.class_name,
             "probabilities": self.probabilities,
             "leaky": self.run.leaky,
@@ -103,6 +108,7 @@ def predict(
             value=float(value[0]),
             count=None if counts is None else max(0.0, float(counts[0])),
             percentile=float(target.percentile(value)[0]),
+            intervals=_intervals(predictions),
             class_name=CLASS_NAMES[int(target.classes(value)[0])],
             probabilities=None,
         )
@@ -117,9 +123,15 @@ def predict(
         value=None,
         count=None,
         percentile=float(100 * (shares * middles).sum()),
+        intervals={},
         class_name=CLASS_NAMES[int(predictions.classes[0])],
         probabilities={name: float(share) for name, share in zip(CLASS_NAMES, shares, strict=True)},
     )
+
+
+def _intervals(predictions: Predictions) -> dict[str, tuple[float, float]]:
+    found = {f"{share:.0%}"[:-1]: predictions.interval(share) for share in INTERVALS}
+    return {name: (float(bounds[0][0]), float(bounds[1][0])) for name, bounds in found.items() if bounds is not None}
 
 
 def _add_columns(posts: pd.DataFrame, run: Run, values: Mapping[str, str], reporter: Reporter) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -71,6 +72,8 @@ def make_inputs(
     batches: dict[str, Batches] = {}
     reads_tokens = bool(FUSIONS.load(config.fusion).reads_tokens)
     if parse_tune(config.tune).mode == "none":
+        if reads_tokens and not encoders.tokens:
+            reporter.say("the fusion attends to one vector of each block; --tokens 16 keeps regions and words as well")
         source = stored_blocks(dataset, encoders, blocks, reporter)
         stored = {part: source.blocks(posts[part], blocks) for part in PARTS}
         _say_absent({name: bool(block.mask.any()) for name, block in stored["train"].items()}, reporter)
@@ -79,7 +82,8 @@ def make_inputs(
             batches[part] = StoredBatches(stored[part], wanted[part], cuts[part], reads_tokens=reads_tokens, device=device)
         records = {side: _record(store.encoder) for side, store in source.stores.items()}
     else:
-        made = {side: make_encoder(side, encoders) for side in dict.fromkeys(map(side_of, blocks))}
+        exact = dataclasses.replace(encoders, precision="fp32", dtype="fp32")
+        made = {side: make_encoder(side, exact) for side in dict.fromkeys(map(side_of, blocks))}
         towers = make_towers(made, parse_tune(config.tune), checkpointing=config.checkpointing)
         dims = {name: _dim(towers[side_of(name)], reads_tokens) for name in blocks}
         contents = {part: DatasetContents(dataset).contents(posts[part], blocks) for part in PARTS}

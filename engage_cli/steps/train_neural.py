@@ -61,8 +61,6 @@ def train_neural(
     config = resolved.config
     _check(resolved, kind)
     device = find_device()
-    if config.tf32:
-        torch.set_float32_matmul_precision("high")
     if reporter is None or get_rank() > 0:
         reporter = SilentReporter()
     reporter.say(_describe(resolved))
@@ -97,6 +95,8 @@ def _train(
         device=device,
         reporter=reporter,
     )
+    if config.tf32 and device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
     model = EngagementModel(
         inputs.dims, config, out_dim=objective.out_dim, towers=inputs.towers, num_tokens=encoders.tokens
     ).to(device)

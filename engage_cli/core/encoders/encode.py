@@ -84,7 +84,7 @@ class Encoder:
         """Encode one picture or text: what a checkpoint's files do not tell shows here, before any work is done."""
         prepared = tower.prepare([placeholder()]) if isinstance(tower, VisionTower) else tower.prepare(["a"])
         prepared = {name: tensor.to(self.device) for name, tensor in prepared.items()}
-        with torch.inference_mode():
+        with torch.no_grad():  # not inference mode: what a model caches here may be trained with
             tokens = tower.forward(**prepared)
             tower.pool(tokens)
             if self.tokens:

@@ -28,7 +28,9 @@ class TunedPredictor:
         self.objective: Objective = OBJECTIVES[run.kind].load(config.objective)(run.target, config)
         self.device = find_device()
         encoders = {
-            side: Encoder(side, record["name"], precision="fp32", pool=record["pooling"], tokens=record["tokens"])
+            side: Encoder(
+                side, record["name"], precision="fp32", pool=record["pooling"], tokens=record["tokens"], dtype="fp32"
+            )
             for side, record in run.meta["encoders"].items()
         }
         towers = make_towers(encoders, parse_tune(config.tune))
@@ -48,6 +50,5 @@ class TunedPredictor:
             self.objective.encode(torch.zeros(len(posts), dtype=torch.float64)),
             Cut(batch_size=self.batch_size),
             device=self.device,
-            workers=0 if len(posts) <= self.batch_size else -1,  # starting a process takes longer than one picture
         )
         return self.objective.decode(outputs_of(self.model, batches, self.objective.out_dim, self.device))
