@@ -44,7 +44,8 @@ from engage_cli.core.model import EngagementModel, LiveInput
 from engage_cli.core.objectives import OBJECTIVES
 from engage_cli.core.progress import SilentReporter
 from engage_cli.core.targets import fit_target
-from engage_cli.core.training import Task, fit
+from engage_cli.core.task import Task
+from engage_cli.core.training import fit
 from engage_cli.core.tuning import make_towers, parameter_groups, parse_tune, train_mode
 from engage_cli.steps.embed import make_encoder
 from engage_cli.steps.post_contents import FileImages

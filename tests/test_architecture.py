@@ -28,8 +28,8 @@ CORE_ORDER = (
     "quality", "charts", "report", "metrics", "distributed", "devices", "clock", "encoders", "pipeline", "features",
     "handmade", "tabular", "fusion", "predictions", "objectives", "tuning", "model", "prefetch", "batches",
     "live_batches", "averaging", "checkpoints", "training_view", "progress", "plots", "history_log", "collapse",
-    "validation", "rehearsal", "schedule", "stopping", "run_progress", "training_errors", "training", "runs", "predictors",
-    "baselines", "synthetic", "drawing",
+    "validation", "task", "rehearsal", "schedule", "stopping", "run_progress", "training_errors", "training", "runs",
+    "predictors", "baselines", "synthetic", "drawing",
 )  # fmt: skip
 TABLES = [
     importers.IMPORTERS,

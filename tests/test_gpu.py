@@ -17,7 +17,8 @@ from engage_cli.core.objectives import OBJECTIVES
 from engage_cli.core.prefetch import prefetch
 from engage_cli.core.progress import SilentReporter
 from engage_cli.core.run_progress import Progress
-from engage_cli.core.training import Task, fit
+from engage_cli.core.task import Task
+from engage_cli.core.training import fit
 from engage_cli.core.validation import outputs_of
 from tests.calls import answer
 from tests.test_training import BLOCKS, DIMS, SCORES, SMALL, TARGET

@@ -303,3 +303,50 @@ def test_a_learning_rate_turned_up_until_it_collapses(dataset: Dataset, encoders
     assert "the classifier has collapsed; try a smaller --learning-rate" in result.stderr
     assert "the classifier has collapsed" in result.stdout
     assert "collapsed" in json.loads((tmp_path / "run" / "metrics.json").read_text())["collapse"]
+
+
+@pytest.mark.parametrize("vision", ["vit", "siglip", "siglip2", "clip", "dinov2", "registers"])
+@pytest.mark.parametrize("text", ["bert"])
+def test_gradients_end_at_the_lowest_layer_that_learns_in_pictures(
+    vision: str, text: str, dataset: Dataset, checkpoints: dict[str, str]
+) -> None:
+    no_gradient_below(dataset, checkpoints, vision, text, "vision", ["image"])
+
+
+@pytest.mark.parametrize("text", ["bert", "roberta", "deberta", "clip", "siglip"])
+def test_gradients_end_at_the_lowest_layer_that_learns_in_texts(
+    text: str, dataset: Dataset, checkpoints: dict[str, str]
+) -> None:
+    no_gradient_below(dataset, checkpoints, "vit", text, "text", ["title"])
+
+
+def no_gradient_below(
+    dataset: Dataset, checkpoints: dict[str, str], vision: str, text: str, side: str, blocks: list[str]
+) -> None:
+    towers = make_towers(encoders_of(checkpoints, vision, text), parse_tune("top:1"))
+    layers, _ = layers_of(towers[side])
+    found: list[bool] = []
+    first = towers[side].get_submodule(f"{layers}.0")
+    first.register_forward_hook(
+        lambda module, given, output: found.append((output[0] if isinstance(output, tuple) else output).requires_grad)
+    )
+    posts = known_before(dataset.posts.head(4))
+    contents = DatasetContents(dataset).contents(posts, blocks)
+    batches = LiveBatches(towers, blocks, contents, torch.zeros(4), Cut(batch_size=4), device=CPU, workers=0)
+    config = TrainConfig(tune="top:1", fusion="attention", width=8, heads=2)
+    model = EngagementModel({blocks[0]: towers[side].dim}, config, out_dim=1, towers=towers)
+    train_mode(model)
+    outputs = model(next(batches.epoch(0)).blocks)
+    assert outputs.requires_grad
+    assert found == [False]
+
+
+def test_tokens_and_positions_do_not_decay(checkpoints: dict[str, str]) -> None:
+    config = TrainConfig(tune="full", weight_decay=0.1, width=8, heads=2)
+    for vision in ("dinov2", "registers", "siglip", "clip", "vit"):
+        towers = make_towers(encoders_of(checkpoints, vision, "bert"), parse_tune("full"))
+        model = EngagementModel({"image": 32, "title": 32}, config, out_dim=1, towers=towers)
+        names = {id(p): name for name, p in model.named_parameters()}
+        decaying = [names[id(p)] for g in parameter_groups(model, config) if g["weight_decay"] for p in g["params"]]
+        assert not [n for n in decaying if any(word in n for word in ("_token", "position_emb", "probe", "class_emb"))]
+        assert any("patch_embed" in name for name in decaying)

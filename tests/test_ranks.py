@@ -81,3 +81,18 @@ def test_two_ranks_train_what_one_process_trains(
         assert [run["ranks"] for run in saved] == [1, 2]
         names = [{path.name for path in (tmp_path / f"{name}-{ranks}").iterdir()} for ranks in ("one", "two")]
         assert names[0] == names[1]
+
+
+@pytest.mark.parametrize("command", ["train-regressor", "train-classifier", "embed"])
+def test_torchrun_leaves_a_commands_options_alone(command: str) -> None:
+    """It takes what could be an abbreviation of its own options, as --run, wherever that stands."""
+    from torch.distributed.run import parse_args
+    from typer.main import get_command
+
+    from engage_cli.main import app
+
+    options = [max(option.opts, key=len) for option in get_command(app).commands[command].params if option.name != "help"]
+    assert "--run" not in options
+    given = [part for option in options for part in (option, "1")]
+    parsed = parse_args(["--standalone", "--nproc-per-node", "2", "-m", "engage_cli", command, *given])
+    assert parsed.training_script_args == [command, *given]

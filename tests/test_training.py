@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from engage_cli.core.batches import Cut, StoredBatches, tokens_of
 from engage_cli.core.checkpoints import Checkpoints
@@ -25,7 +27,8 @@ from engage_cli.core.progress import SilentReporter
 from engage_cli.core.run_progress import Progress
 from engage_cli.core.schedule import learning_rate_at
 from engage_cli.core.targets import Target, fit_target
-from engage_cli.core.training import Task, fit
+from engage_cli.core.task import Task
+from engage_cli.core.training import fit
 from engage_cli.core.tuning import parameter_groups
 
 CPU = torch.device("cpu")
@@ -308,7 +311,7 @@ def test_mixed_precision_takes_the_same_path(precision: str, tmp_path: Path) -> 
 
 
 def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path: Path) -> None:
-    with pytest.raises(EngageError, match=r"no longer finite in epoch 1; .*try a smaller --learning-rate"):
+    with pytest.raises(EngageError, match=r"no longer finite in epoch 1; .*with a smaller --learning-rate"):
         train(SMALL, tmp_path, scores=np.where(np.arange(NUM) == 5, np.inf, SCORES))
 
 
@@ -434,3 +437,109 @@ def test_memory_and_tokenizers_that_do_not_fit_are_sentences() -> None:
         torch.nn.Embedding(2, 2)(torch.tensor([5]))
     with pytest.raises(RuntimeError, match="another"), in_sentences(SMALL):
         raise RuntimeError("another")
+
+
+def stopped_after(saves: int, config: TrainConfig, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train with a checkpoint after every step, and kill it after so many."""
+    monkeypatch.setattr("engage_cli.core.training.SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    monkeypatch.setattr("engage_cli.core.training.CHECKPOINT_SHARE", 1e9)
+    original, left = Checkpoints.save, saves
+
+    def save(self: Checkpoints, *arguments: object) -> None:
+        nonlocal left
+        original(self, *arguments)
+        left -= 1
+        if left == 0:
+            raise _KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", save)
+        with pytest.raises(_KilledError):
+            train(config, folder)
+
+
+def test_the_kept_weights_say_what_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed pass may have kept a better epoch after its last checkpoint: on a GPU it may not be found again."""
+    stopped_after(8, SMALL, tmp_path, monkeypatch)
+    checkpoints = Checkpoints(tmp_path)
+    about = checkpoints.about_best()
+    assert about["best"] == about["scores"]["r2"]
+    weights = {name: tensor + 0.0 for name, tensor in load_file(tmp_path / "model.safetensors").items()}
+    lucky = {**about, "best": 0.99, "best_epoch": 3, "scores": {**about["scores"], "r2": 0.99}, "averaged": [3]}
+    checkpoints.save_best(weights, lucky)
+    progress, _ = train(SMALL, tmp_path)
+    assert (progress.best, progress.best_epoch, progress.scores["r2"]) == (0.99, 3, 0.99)
+    assert progress.epoch == 4
+
+
+def test_a_lost_candidate_costs_the_average_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = dataclasses.replace(SMALL, average=2)
+    stopped_after(15, config, tmp_path, monkeypatch)
+    for path in tmp_path.glob("candidate-*"):
+        path.unlink()
+    progress, _ = train(config, tmp_path)
+    assert progress.epoch == 4
+
+
+@pytest.mark.parametrize("damage", ["cut", "no metadata", "another shape", "a name less"])
+def test_a_damaged_checkpoint_is_named_with_what_to_do(
+    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped_after(3, SMALL, tmp_path, monkeypatch)
+    path = tmp_path / "resume.safetensors"
+    tensors = load_file(path)
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    name = next(name for name in tensors if name.startswith("model."))
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-100])
+    else:
+        if damage == "no metadata":
+            metadata = None
+        elif damage == "another shape":
+            tensors[name] = torch.zeros(3, 3, 3)
+        else:
+            del tensors[name]
+        save_file(tensors, path, metadata)
+    with pytest.raises(EngageError, match=r"resume.safetensors is damaged .*; remove it, and the same command starts anew"):
+        train(SMALL, tmp_path)
+    path.unlink()
+    assert train(SMALL, tmp_path)[0].epoch == 4
+
+
+def test_weights_that_are_no_numbers_are_never_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped_after(2, SMALL, tmp_path, monkeypatch)
+    before = (tmp_path / "resume.safetensors").read_bytes()
+    original = torch.optim.AdamW.step
+
+    def step(self: torch.optim.AdamW, *arguments: object) -> None:
+        original(self, *arguments)
+        with torch.no_grad():
+            self.param_groups[0]["params"][0].fill_(float("nan"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", step)
+        with pytest.raises(EngageError, match="weights are no longer finite"):
+            train(SMALL, tmp_path)
+    assert (tmp_path / "resume.safetensors").read_bytes() == before
+    assert train(SMALL, tmp_path)[0].epoch == 4
+
+
+def test_fp16_survives_an_overflow_and_stops_where_all_overflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = dataclasses.replace(SMALL, precision="fp16", epochs=4)
+    hybrid = OBJECTIVES["value"].load("hybrid")
+    original, calls = hybrid.loss, 0
+
+    def loss(self: object, outputs: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        return original(self, outputs, wanted) * (float("inf") if outputs.requires_grad and bad(calls) else 1.0)
+
+    monkeypatch.setattr(hybrid, "loss", loss)
+    bad = lambda number: number == 4  # noqa: E731
+    progress, _ = train(config, tmp_path / "one")
+    assert progress.epoch == 4
+    assert all(np.isfinite(line["train_loss"]) for line in progress.history)
+    calls, bad = 0, lambda number: number > 1
+    with pytest.raises(EngageError, match=r"every step overflows in fp16, epoch \d; .*--precision bf16 or fp32"):
+        train(dataclasses.replace(config, epochs=9), tmp_path / "all")

@@ -37,7 +37,10 @@ def parse_pairs(pairs: Iterable[str], example: str) -> dict[str, str]:
 
 DataOpt = Annotated[Path, typer.Option("--data", envvar="ENGAGE_DATA", help="The data folder.")]
 RunsOpt = Annotated[Path, typer.Option("--runs", envvar="ENGAGE_RUNS", help="Where unnamed runs are made and looked for.")]
-RunOpt = Annotated[Path | None, typer.Option("--run", help="The run's folder. Without it: a new one under --runs.")]
+# torchrun takes --run for one of its own options: under it, the longer name.
+RunOpt = Annotated[
+    Path | None, typer.Option("--run", "--run-dir", help="The run's folder. Without it: a new one under --runs.")
+]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout, and nothing else there.")]
 VisionOpt = Annotated[str, typer.Option("--vision", help=_help(EncoderConfig, "vision"))]
 TextOpt = Annotated[str, typer.Option("--text", help=_help(EncoderConfig, "text"))]

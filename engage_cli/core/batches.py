@@ -63,6 +63,20 @@ def first_of(batch: Batch, num: int) -> Batch:
     return Batch(batch.rows[:num], blocks, batch.wanted[:num], min(batch.num, num))
 
 
+def pinned(batch: Batch, device: torch.device) -> Batch:
+    """Pin what is to be copied to a GPU: only from pinned memory does a copy overlap with arithmetic."""
+    if device.type != "cuda" or batch.wanted.device == device:
+        return batch
+    blocks: dict[str, BlockInput] = {}
+    for name, block in batch.blocks.items():
+        if isinstance(block, Tokens):
+            blocks[name] = Tokens(block.values.pin_memory(), block.mask.pin_memory())
+        else:
+            prepared = {key: tensor.pin_memory() for key, tensor in block.prepared.items()}
+            blocks[name] = LiveInput(prepared, block.present.pin_memory())
+    return batch._replace(blocks=blocks, wanted=batch.wanted.pin_memory())
+
+
 class Order:
     """Which rows stand in which micro-batch.
 
@@ -131,20 +145,17 @@ class StoredBatches:
         self.tokens = {name: Tokens(*(part.to(self.place) for part in block)) for name, block in self.tokens.items()}
         self.order = Order(len(wanted), cut)
         self.sizes = self.order.sizes
-        self._wanted_there = wanted.to(device)
+        self._wanted_there = wanted.to(self.place)
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         for position, (rows, num) in enumerate(self.order.batches(number)):
             if position < start:
                 continue
             here = torch.from_numpy(rows).to(self.place)
-            blocks: dict[str, BlockInput] = {}
-            for name, block in self.tokens.items():
-                values, mask = block.values[here], block.mask[here]
-                blocks[name] = Tokens(
-                    values.to(self.device, non_blocking=True).float(), mask.to(self.device, non_blocking=True)
-                )
-            yield Batch(rows, blocks, self._wanted_there[here.to(self.device)], num)
+            blocks: dict[str, BlockInput] = {
+                name: Tokens(block.values[here].float(), block.mask[here]) for name, block in self.tokens.items()
+            }
+            yield pinned(Batch(rows, blocks, self._wanted_there[here], num), self.device)
 
 
 def tokens_of(block: Block, reads_tokens: bool) -> Tokens:

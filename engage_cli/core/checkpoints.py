@@ -30,8 +30,20 @@ class Checkpoints:
     def __init__(self, folder: Path, *, writes: bool = True) -> None:
         self.folder, self.writes = folder, writes
 
-    def save_best(self, state: Mapping[str, Tensor]) -> None:
-        self._save(MODEL_FILE, state)
+    def save_best(self, state: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+        """Keep the best weights, with what is known about them."""
+        self._save(MODEL_FILE, state, {"about": json.dumps(about)})
+
+    def about_best(self) -> dict[str, Any]:
+        """Return what `save_best` was told; nothing where no weights are kept."""
+        path = self.folder / MODEL_FILE
+        if not path.is_file():
+            return {}
+        try:
+            with safe_open(path, framework="pt") as file:
+                return dict(json.loads((file.metadata() or {})["about"]))
+        except (SafetensorError, KeyError, ValueError, TypeError) as error:
+            raise EngageError(f"{path} is damaged ({error}); remove the run's folder, and train it again") from None
 
     def load_best(self, model: nn.Module) -> None:
         load_trained(model, self._load(MODEL_FILE))
@@ -39,6 +51,9 @@ class Checkpoints:
     def save_candidate(self, epoch: int, state: Mapping[str, Tensor]) -> None:
         """Keep an epoch's weights for the average of the best."""
         self._save(_candidate(epoch), state)
+
+    def has_candidate(self, epoch: int) -> bool:
+        return (self.folder / _candidate(epoch)).is_file()
 
     def load_candidate(self, epoch: int) -> dict[str, Tensor]:
         return self._load(_candidate(epoch))
@@ -88,7 +103,20 @@ class Checkpoints:
         path = self.folder / RESUME_FILE
         if not path.is_file():
             return None
-        tensors = self._load(RESUME_FILE)
+        try:
+            return self._resume(path, model, optimizer, scaler, average)
+        except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, EngageError) as error:
+            raise EngageError(f"{path} is damaged ({error}); remove it, and the same command starts anew") from None
+
+    def _resume(
+        self,
+        path: Path,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler,
+        average: RunningAverage | None,
+    ) -> dict[str, Any]:
+        tensors = load_file(path)
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata()
         load_trained(model, _under("model.", tensors))
@@ -99,8 +127,8 @@ class Checkpoints:
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
         scaler.load_state_dict(json.loads(metadata["scaler"]))
         if average is not None:
-            for name, tensor in _under("average.", tensors).items():
-                average.average[name].copy_(tensor)
+            for name, kept in average.average.items():
+                kept.copy_(tensors[f"average.{name}"])
             average.num_steps = int(metadata["averaged"])
         return dict(json.loads(metadata["progress"]))
 
@@ -126,7 +154,9 @@ class Checkpoints:
         try:
             return load_file(path)
         except (SafetensorError, FileNotFoundError) as error:
-            raise EngageError(f"{path} is missing or damaged ({error}); train the run again") from None
+            raise EngageError(
+                f"{path} is missing or damaged ({error}); remove the run's folder, and train it again"
+            ) from None
 
 
 def _candidate(epoch: int) -> str:

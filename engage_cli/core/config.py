@@ -126,7 +126,8 @@ class TrainConfig:
     heads: int = setting(4, "Heads of the attention between blocks; they divide the width.")
     dropout: float = setting(0.4, "Dropout in fusion and head.")
     modality_dropout: float = setting(
-        0.0, "Chance that a block of a training post is hidden, so that the model learns to do without it."
+        0.0,
+        "Chance that a block of a training post is hidden (never its last one): the model learns to do without.",
     )
     ema: float = setting(0.0, "Decay of a running average of the weights, as 0.999, which is then what is kept; 0 is none.")
     average: int = setting(1, "Average the weights of so many best epochs, where that is no worse on validation posts.")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,13 +25,15 @@ class HistoryLog:
         self.history: Sequence[Mapping[str, Any]] = ()
         self.drawn = 0  # epochs in the plots
         self.last = time.monotonic()
-        self.events = _open_events(folder / TENSORBOARD) if tensorboard and writes else None
+        self.wants_events = tensorboard and writes
+        self.events: Any = None
 
     def add(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Take note of one more epoch, the last of `history`."""
         self.history = history
-        if self.events is not None:
+        if self.wants_events:
             line = history[-1]
+            self.events = self.events or _open_events(self.folder / TENSORBOARD, line["epoch"])
             scores = {f"validation/{name}": value for name, value in line["validation"].items()}
             losses = {f"loss/{name}": line[f"{name}_loss"] for name in ("train", "validation")}
             for name, value in {**losses, **scores, "learning_rate": line["learning_rate"]}.items():
@@ -44,7 +48,8 @@ class HistoryLog:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self.events is not None:
             self.events.close()
-        self._draw()
+        with contextlib.suppress(OSError) if error is not None else contextlib.nullcontext():  # the first error is told
+            self._draw()
 
     def _draw(self) -> None:
         if self.writes and len(self.history) > self.drawn:
@@ -52,11 +57,14 @@ class HistoryLog:
             self.drawn, self.last = len(self.history), time.monotonic()
 
 
-def _open_events(folder: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise EngageError(
-            "--tensorboard needs tensorboard; install it with: pip install 'engage-cli[tensorboard]'"
-        ) from None
-    return SummaryWriter(str(folder))
+def require_tensorboard() -> None:
+    """Raise EngageError where it is not installed."""
+    if find_spec("tensorboard") is None:
+        raise EngageError("--tensorboard needs tensorboard; install it with: pip install 'engage-cli[tensorboard]'")
+
+
+def _open_events(folder: Path, epoch: int) -> Any:
+    """Later events of an earlier, killed pass are purged."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder), purge_step=epoch)

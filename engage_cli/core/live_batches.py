@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from engage_cli.core.batches import Batch, Cut, Order
+from engage_cli.core.batches import Batch, Cut, Order, pinned
 from engage_cli.core.devices import num_cores
 from engage_cli.core.encoders.pixels import Pixels
 from engage_cli.core.encoders.text import TextTower
@@ -114,7 +114,7 @@ class LiveBatches:
                 assert isinstance(self.tower, TextTower)
                 padded = self.tower.pad([ids[row] for row in rows])
                 blocks[name] = LiveInput(padded, torch.from_numpy(self.present[name][rows]))
-            yield self._pinned(Batch(rows, blocks, self.wanted[torch.from_numpy(rows)], num))
+            yield pinned(Batch(rows, blocks, self.wanted[torch.from_numpy(rows)], num), self.device)
 
     def _pictures(self, number: int, batches: Sequence[np.ndarray]) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
         pictures = self.pictures
@@ -135,17 +135,6 @@ class LiveBatches:
                 finally:  # the loop may end before its epoch
                     for future in ahead:
                         future.cancel()
-
-    def _pinned(self, batch: Batch) -> Batch:
-        """Pin what will be copied to a GPU: only then does the copy overlap with arithmetic."""
-        if self.device.type != "cuda":
-            return batch
-        blocks: dict[str, BlockInput] = {}
-        for name, block in batch.blocks.items():
-            assert isinstance(block, LiveInput)
-            prepared = {key: tensor.pin_memory() for key, tensor in block.prepared.items()}
-            blocks[name] = LiveInput(prepared, block.present.pin_memory())
-        return batch._replace(blocks=blocks, wanted=batch.wanted.pin_memory())
 
 
 class _Pictures:

@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 
-from engage_cli.core.batches import Batches, first_of
+from engage_cli.core.batches import first_of
 from engage_cli.core.devices import mixed_precision
-from engage_cli.core.objectives import Objective
+from engage_cli.core.errors import EngageError
 from engage_cli.core.prefetch import prefetch
+from engage_cli.core.task import Task
 from engage_cli.core.tuning import freeze_unreached, train_mode
 
 NUM_POSTS = 2  # of a backward pass
 NUM_BATCHES = 2  # of validation
 
 
-def rehearse(
-    model: nn.Module, objective: Objective, train: Batches, validation: Batches, device: torch.device, precision: str
-) -> None:
+def rehearse(task: Task, device: torch.device, precision: str) -> None:
     """Do one backward pass of two posts, and validation as far as two batches.
 
     What the loss does not reach is frozen: AdamW would only let it decay, and other ranks wait for its gradient.
     """
+    model, objective = task.model, task.objective
     train_mode(model)
-    batch = first_of(next(prefetch(train.epoch(0), device)), NUM_POSTS)
+    batch = first_of(next(prefetch(task.train.epoch(0), device)), NUM_POSTS)
     with mixed_precision(device, precision):
         outputs = model(batch.blocks)
+    if not bool(torch.isfinite(outputs).all()):
+        raise EngageError(f"the model's outputs are not finite in {precision}, before the first step; try --precision fp32")
     objective.loss(outputs.float(), batch.wanted).backward()
     freeze_unreached(model)
     model.zero_grad(set_to_none=True)
     model.eval()
     with torch.inference_mode():
-        for _, batch in zip(range(NUM_BATCHES), prefetch(validation.epoch(0), device), strict=False):
+        for _, batch in zip(range(NUM_BATCHES), prefetch(task.validation.epoch(0), device), strict=False):
             with mixed_precision(device, precision):
                 objective.decode(model(batch.blocks).float())

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+ABOUT_BEST = ("best", "best_epoch", "scores", "averaged", "collapse")
 
 
 @dataclass
@@ -17,6 +20,7 @@ class Progress:
     best: float | None = None
     best_epoch: int = 0
     scores: dict[str, float] = field(default_factory=dict)  # of the kept weights, on validation posts
+    collapse: str | None = None  # what is wrong with their predictions as a whole
     averaged: list[int] = field(default_factory=list)  # the epochs whose mean the kept weights are
     seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -25,3 +29,12 @@ class Progress:
         """Return the numbers of the best epochs so far by a validation metric, in their order."""
         ranked = sorted(self.history, key=lambda line: -line["validation"][metric])
         return sorted(line["epoch"] for line in ranked[:num])
+
+    def about_best(self) -> dict[str, Any]:
+        """Return what is known of the kept weights, to be kept with them."""
+        return {name: getattr(self, name) for name in ABOUT_BEST}
+
+    def take_over(self, about: Mapping[str, Any]) -> None:
+        """Believe what `about_best` said, where it said something."""
+        for name in ABOUT_BEST if about else ():
+            setattr(self, name, about[name])

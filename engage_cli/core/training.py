@@ -11,7 +11,6 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from engage_cli.core.averaging import RunningAverage, mean_of_states
-from engage_cli.core.batches import Batch, Batches
+from engage_cli.core.batches import Batch
 from engage_cli.core.checkpoints import Checkpoints
 from engage_cli.core.config import TrainConfig
 from engage_cli.core.devices import mixed_precision
@@ -27,13 +26,13 @@ from engage_cli.core.distributed import get_rank, get_world_size, noticing_lost_
 from engage_cli.core.errors import EngageError, StoppedError
 from engage_cli.core.history_log import HistoryLog
 from engage_cli.core.metrics import PRIMARY, better
-from engage_cli.core.objectives import Objective
 from engage_cli.core.prefetch import prefetch
 from engage_cli.core.progress import Reporter
 from engage_cli.core.rehearsal import rehearse
 from engage_cli.core.run_progress import Progress
 from engage_cli.core.schedule import learning_rate_at
 from engage_cli.core.stopping import listen_for_stop
+from engage_cli.core.task import Task
 from engage_cli.core.training_errors import in_sentences
 from engage_cli.core.training_view import TrainingView
 from engage_cli.core.tuning import load_trained, parameter_groups, train_mode, trained_state
@@ -44,17 +43,6 @@ CHECKPOINT_SHARE = 0.02  # of the time may go into writing checkpoints: large mo
 BYTES_PER_SECOND = 5e8  # ... how fast, until one was written
 SECONDS_BETWEEN_LOSSES = 1.0  # reading the loss waits for the device
 STEPS_BETWEEN_TALKS = 8  # of ranks, about whether to write a checkpoint or to stop
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """What is trained, and on what."""
-
-    model: nn.Module
-    objective: Objective
-    train: Batches
-    validation: Batches
-    true: np.ndarray  # of the validation posts: scores or classes
 
 
 def fit(
@@ -78,14 +66,15 @@ class _Loop:
         self.task, self.config, self.checkpoints, self.device = task, config, checkpoints, device
         self.reporter, self.log, self.model, self.sizes = reporter, log, task.model, task.train.sizes
         self.primary = PRIMARY[task.objective.kind]
-        rehearse(task.model, task.objective, task.train, task.validation, device, config.precision)
+        if config.compile:
+            self.model.compile()
+        rehearse(task, device, config.precision)
         self.optimizer = torch.optim.AdamW(parameter_groups(self.model, config), lr=config.learning_rate, fused=True)
         self.learning = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
         self.average = RunningAverage(self.model, config.ema) if config.ema else None
         self.state = Progress(**(checkpoints.resume(self.model, self.optimizer, self.scaler, self.average) or {}))
-        if config.compile:
-            self.model.compile()
+        self._reconcile()
         self.parallel = DistributedDataParallel(self.model) if get_world_size() > 1 else None
         self.steps_per_epoch = math.ceil(len(self.sizes) / config.accumulate)
         self.total_steps = self.steps_per_epoch * config.epochs
@@ -108,10 +97,10 @@ class _Loop:
         with view as shown, listen_for_stop() as stop, self.log:
             while state.epoch < config.epochs and not self._is_out_of_patience():
                 train_mode(self.model)
-                before = state.loss_sum if get_rank() == 0 else 0.0
-                loss_sum = torch.tensor(before, dtype=torch.float64, device=self.device)
-                for window in self._windows():
-                    self._step(window, loss_sum)
+                loss_sum = torch.tensor(state.loss_sum / get_world_size(), dtype=torch.float64, device=self.device)
+                batches = prefetch(self.task.train.epoch(state.epoch, state.batch), self.device)
+                while state.batch < len(self.sizes):
+                    self._step(batches, loss_sum)
                     self._show(loss_sum, shown)
                     if self._agreed(stop.is_asked or self._is_time_to_save()):
                         self._save(loss_sum)
@@ -125,29 +114,22 @@ class _Loop:
         state.seconds = self._seconds()
         return state
 
-    def _windows(self) -> Iterator[list[Batch]]:
-        """Yield the micro-batches of each optimizer step that is left of the epoch."""
-        window: list[Batch] = []
-        first = self.state.batch
-        for number, batch in enumerate(prefetch(self.task.train.epoch(self.state.epoch, first), self.device), first + 1):
-            window.append(batch)
-            if len(window) == self.config.accumulate or number == len(self.sizes):
-                yield window
-                window = []
-
-    def _step(self, window: list[Batch], loss_sum: Tensor) -> None:
+    def _step(self, batches: Iterator[Batch], loss_sum: Tensor) -> None:
         """One update from a window of micro-batches: the gradient of the mean loss over all of its posts."""
         state, config, first = self.state, self.config, self.state.batch
         # The last window of an epoch is often short, and its last batch too: posts count, not batches.
-        num_posts = sum(self.sizes[first : first + len(window)])
-        for number, batch in enumerate(window):
+        window = self.sizes[first : first + config.accumulate]
+        for number in range(len(window)):
+            batch = next(batches)
             self._seed(first + number)
             with self._syncing(is_last=number == len(window) - 1):
                 with mixed_precision(self.device, config.precision):
                     outputs = (self.parallel or self.model)(batch.blocks)
                 loss = self.task.objective.loss(outputs.float(), batch.wanted)
                 # Over ranks gradients are averaged, not added up.
-                self.scaler.scale(loss * (batch.num * get_world_size() / num_posts)).backward()
+                self.scaler.scale(loss * (batch.num * get_world_size() / sum(window))).backward()
+            if self.scaler.is_enabled():  # an overflow is the scaler's to deal with: it leaves the step out
+                loss = torch.nan_to_num(loss, nan=0.0, posinf=0.0, neginf=0.0)
             loss_sum += loss.detach().double() * batch.num
         share = learning_rate_at(state.step, self.total_steps, warmup=config.warmup, schedule=config.schedule)
         for group in self.optimizer.param_groups:
@@ -166,6 +148,8 @@ class _Loop:
     def _end_epoch(self, loss_sum: Tensor) -> None:
         state, config = self.state, self.config
         total = self._must_be_finite(sum_over_ranks(float(loss_sum)))
+        if self.scaler.is_enabled() and self.scaler.get_scale() < 1:
+            raise EngageError(f"every step overflows in fp16, epoch {state.epoch + 1}; {self._advice()}")
         with self.average.in_place() if self.average else contextlib.nullcontext():
             found = self._validate()
             state.epoch, state.batch, state.loss_sum = state.epoch + 1, 0, 0.0
@@ -182,8 +166,8 @@ class _Loop:
             )
             if better(self.task.objective.kind, found.scores, state.best):
                 state.best, state.best_epoch, state.averaged = found.scores[self.primary], state.epoch, [state.epoch]
-                state.scores = found.scores
-                self.checkpoints.save_best(trained_state(self.model))
+                state.scores, state.collapse = found.scores, found.collapse
+                self.checkpoints.save_best(trained_state(self.model), state.about_best())
             if config.average > 1:
                 kept = state.best_epochs(config.average, self.primary)
                 if state.epoch in kept:
@@ -203,21 +187,35 @@ class _Loop:
 
     def _average_best(self) -> None:
         """Take the mean of the best epochs' weights where it is no worse than the best."""
-        state, epochs = self.state, self.state.best_epochs(self.config.average, self.primary)
+        wait_for_all()  # until the first rank has written its files
+        state, ranked = self.state, self.state.best_epochs(self.config.average, self.primary)
+        epochs = [epoch for epoch in ranked if self.config.average > 1 and self.checkpoints.has_candidate(epoch)]
         if len(epochs) < 2 or len(state.averaged) > 1:
             return
-        wait_for_all()  # until the first rank has written its files
         mean = mean_of_states([self.checkpoints.load_candidate(epoch) for epoch in epochs])
         load_trained(self.model, mean)
-        scores = self._validate().scores
-        score = scores[self.primary]
+        found = self._validate()
+        score = found.scores[self.primary]
         assert state.best is not None
         is_kept = score >= state.best
         told = "kept" if is_kept else f"not kept, the best epoch alone has {state.best:.4f}"
         self.reporter.say(f"the mean of epochs {', '.join(map(str, epochs))}: {self.primary} {score:.4f}, {told}")
         if is_kept:
-            state.averaged, state.best, state.scores = epochs, score, scores
-            self.checkpoints.save_best(mean)
+            state.averaged, state.best, state.scores, state.collapse = epochs, score, found.scores, found.collapse
+            self.checkpoints.save_best(mean, state.about_best())
+
+    def _reconcile(self) -> None:
+        """Take over what is known of the kept weights: a killed pass may have found better ones after its last checkpoint.
+
+        Where arithmetic repeats itself they are found again; on a GPU perhaps not, and they are what is kept.
+        """
+        if self.state.step:
+            self.state.take_over(self.checkpoints.about_best())
+        steps = sum_over_ranks(float(self.state.step))
+        if steps != self.state.step * get_world_size():
+            raise EngageError(
+                "ranks found different checkpoints: the run's folder must be on a disk that all of them share"
+            )
 
     @property
     def _rate(self) -> float:
@@ -264,6 +262,8 @@ class _Loop:
 
     def _write(self) -> None:
         start = time.monotonic()
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.learning):
+            raise EngageError(f"weights are no longer finite in epoch {self.state.epoch + 1}; {self._advice()}")
         self.state.seconds = self._seconds()
         self.checkpoints.save(self.model, self.optimizer, self.scaler, self.average, vars(self.state))
         self.last_saved = time.monotonic()
@@ -281,10 +281,10 @@ class _Loop:
         return loss
 
     def _advice(self) -> str:
-        kept = f"the best weights (epoch {self.state.best_epoch}) are kept"
+        kept = f"the best weights (epoch {self.state.best_epoch}) are kept in {self.checkpoints.folder}"
         return (
-            f"{kept if self.state.best_epoch else 'no epoch was finished'}; try a smaller --learning-rate than "
-            f"{self.config.learning_rate:g}, or --precision bf16 or fp32"
+            f"{kept if self.state.best_epoch else 'no epoch was finished'}; try another run, with a smaller "
+            f"--learning-rate than {self.config.learning_rate:g}, or --precision bf16 or fp32"
         )
 
     def _how_to_go_on(self) -> str:

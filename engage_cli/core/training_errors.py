@@ -24,6 +24,8 @@ def in_sentences(config: TrainConfig) -> Iterator[None]:
             "a tokenizer gives ids that its encoder does not have: the checkpoint's files do not fit"
         ) from None
     except (RuntimeError, MemoryError) as error:
+        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise EngageError(f"--compile does not work here, leave it out: {str(error).strip().splitlines()[0]}") from None
         if not is_out_of_memory(error):
             raise
         raise EngageError(

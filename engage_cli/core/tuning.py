@@ -18,6 +18,20 @@ LORA_RANK, LORA_ALPHA, LORA_DROPOUT = 8, 16, 0.05
 # What attention's queries and values are called; LoRA on these two is what its paper (Hu et al. 2021) recommends.
 QUERIES_AND_VALUES = re.compile(r"(^|\.)(q|v|query|value)(_proj|_lin)?$")
 TOWERS = "towers."
+# Parts that every layer builds upon, wherever a model keeps them: embeddings, CLIP's first norm, the norm of DeBERTa's
+# relative positions. Training one of them would send gradients through all frozen layers.
+BELOW_LAYERS = ("embed", "pre_layrnorm", "encoder.LayerNorm")
+# Vectors that are no weights of a product, whatever their shape: like norms and biases they do not decay.
+NO_DECAY = (
+    "cls_token",
+    "mask_token",
+    "register_tokens",
+    "class_embedding",
+    "position_embedding",
+    "probe",
+    "absent",
+    "kind",
+)
 
 
 class Tune(NamedTuple):
@@ -93,7 +107,7 @@ def freeze_unreached(model: nn.Module) -> int:
 def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
     """Split what learns into AdamW's groups: by learning rate (new layers, each layer of an encoder), and by decay.
 
-    Matrices decay; norms, biases and other vectors do not. `rate` is a group's peak learning rate.
+    Matrices decay; norms, biases, learned tokens and positions do not. `rate` is a group's peak learning rate.
     """
     depths = {side: layers_of(tower) for side, tower in getattr(model, "towers", {}).items()}
     groups: dict[tuple[str, bool], dict[str, Any]] = {}
@@ -101,7 +115,7 @@ def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, An
         if not parameter.requires_grad:
             continue
         part, rate = _part_of(name, depths, config)
-        decays = parameter.ndim >= 2
+        decays = parameter.ndim >= 2 and not any(word in name for word in NO_DECAY)
         group = groups.setdefault(
             (part, decays),
             {
@@ -133,6 +147,8 @@ def load_trained(model: nn.Module, state: Mapping[str, Tensor]) -> None:
             name = next(iter([*missing, *(set(state) - set(own))]))
             raise EngageError(f"the saved weights do not fit this model ('{name}' for one); train the run again")
         for name, tensor in state.items():
+            if own[name].shape != tensor.shape:
+                raise EngageError(f"the saved '{name}' does not fit this model; train the run again")
             own[name].copy_(tensor)
 
 
@@ -146,7 +162,7 @@ def _part_of(name: str, depths: Mapping[str, tuple[str, int]], config: TrainConf
     if place:
         below = num - 1 - int(place[1])
         return f"{side} layer {int(place[1])}", config.learning_rate * config.layer_decay**below
-    if "embed" in inner:
+    if any(word in inner for word in BELOW_LAYERS):
         return f"{side} embeddings", config.learning_rate * config.layer_decay**num
     return f"{side} after its layers", config.learning_rate
 
@@ -161,7 +177,8 @@ def _train_top(tower: nn.Module, num_layers: int) -> None:
         place = re.match(re.escape(layers) + r"\.(\d+)\.", name)
         is_after = is_after or place is not None
         in_top = place is not None and int(place[1]) >= num - num_layers
-        parameter.requires_grad_(in_top or (is_after and place is None and "embed" not in name))
+        is_below = any(word in name for word in BELOW_LAYERS)
+        parameter.requires_grad_(in_top or (is_after and place is None and not is_below))
 
 
 def _insert_lora(tower: nn.Module) -> None:

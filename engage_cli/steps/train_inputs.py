@@ -30,6 +30,7 @@ from engage_cli.steps.embed import make_encoder, stored_blocks
 from engage_cli.steps.post_contents import DatasetContents
 
 PARTS = ("train", "validation")
+FEW_POSTS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,11 @@ def make_inputs(
     scores = {part: target.score(dataset.posts.iloc[rows[part]]) for part in PARTS}
     true = {part: true_of(objective.kind, scores[part], target.classes(scores[part])) for part in PARTS}
     require_variety(true["train"], objective.kind, target.name)
+    if len(np.unique(true["validation"])) < 2 or len(true["validation"]) < FEW_POSTS:
+        reporter.say(
+            f"warning: {len(true['validation'])} validation posts, of {len(np.unique(true['validation']))} values, cannot "
+            "tell a good epoch from a bad one; prepare with other --fractions"
+        )
     wanted = {part: objective.encode(torch.from_numpy(scores[part])) for part in PARTS}
     posts = {part: known_before(dataset.posts.iloc[rows[part]]) for part in PARTS}
     ranks = {"rank": get_rank(), "num_ranks": get_world_size()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ import torch
 from engage_cli.core.checkpoints import Checkpoints
 from engage_cli.core.config import EncoderConfig, TrainConfig
 from engage_cli.core.dataset import Dataset
-from engage_cli.core.devices import MIXED_PRECISIONS, find_device
+from engage_cli.core.devices import MIXED_PRECISIONS, find_device, matmul_precision
 from engage_cli.core.distributed import get_rank, get_world_size, share_text, together, wait_for_all
-from engage_cli.core.errors import WrongCallError
+from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.fusion import FUSIONS
-from engage_cli.core.history_log import HistoryLog
+from engage_cli.core.history_log import HistoryLog, require_tensorboard
 from engage_cli.core.model import EngagementModel, num_parameters, seed_everything
 from engage_cli.core.objectives import OBJECTIVES, Objective
 from engage_cli.core.posts import parse_blocks
@@ -29,11 +29,13 @@ from engage_cli.core.run_progress import Progress
 from engage_cli.core.runs import Run, clear_stage, finish_run, load_run, open_run
 from engage_cli.core.schedule import SCHEDULES
 from engage_cli.core.targets import Target
-from engage_cli.core.training import Task, fit
+from engage_cli.core.task import Task
+from engage_cli.core.training import fit
 from engage_cli.core.tuning import parse_tune
 from engage_cli.steps.train_inputs import Inputs, make_inputs
 
 OF_PICTURES_IN_THE_LOOP = ("flip", "crop", "checkpointing", "layer_decay", "head_lr")
+REFUSED, GOES_ON, NEW = "refused", "goes on", "new"  # what the first rank tells the others of the run's folder
 NOTE = "the best of all epochs, chosen on these rows: optimistic; `engage evaluate` reads the test split"
 
 
@@ -82,6 +84,9 @@ def _train(
     reporter: Reporter,
 ) -> TrainSummary:
     config, is_first = resolved.config, get_rank() == 0
+    torch.set_float32_matmul_precision(matmul_precision(device))  # before anything is loaded, whatever that sets
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     target = dataset.target(config.target)
     objective: Objective = OBJECTIVES[kind].load(config.objective)(target, config)
     seed_everything(config.seed)
@@ -119,11 +124,11 @@ def _train(
             reporter=reporter,
             log=HistoryLog(folder, kind, tensorboard=config.tensorboard, writes=is_first),
         )
-        checkpoints.forget()
         if is_first:
             finish_run(folder, _metrics(progress, inputs, model, learning, device))
+        checkpoints.forget()
         wait_for_all()
-    collapse = progress.history[progress.best_epoch - 1]["collapse"]
+    collapse = progress.collapse
     return TrainSummary(
         run=load_run(folder), went_on=goes_on, warnings=(*dataset.marks, *((collapse,) if collapse else ()))
     )
@@ -156,7 +161,7 @@ def _metrics(
         "epochs": progress.epoch,
         "rows": inputs.rows,
         "metrics": progress.scores,
-        "collapse": progress.history[progress.best_epoch - 1]["collapse"],
+        "collapse": progress.collapse,
         "parameters": num_parameters(model),
         "trained_parameters": learning,
         "seconds": round(progress.seconds, 1),
@@ -173,11 +178,19 @@ def _open_together(
 ) -> Iterator[tuple[Path, bool]]:
     """Open the run on the first rank, which holds its lock, and tell the others where it is."""
     if get_rank() > 0:
-        folder, _, goes_on = share_text("").rpartition("|")
-        yield Path(folder), goes_on == "goes on"
+        how, _, what = share_text("").partition("|")
+        if how == REFUSED:
+            raise EngageError(what)
+        yield Path(what), how == GOES_ON
         return
-    with open_run(run, runs_dir, command=command, meta=meta, target=target) as (path, went_on):
-        share_text(f"{path}|{'goes on' if went_on else 'new'}")
+    with ExitStack() as stack:
+        try:
+            opened = open_run(run, runs_dir, command=command, meta=meta, target=target)
+            path, went_on = stack.enter_context(opened)
+        except EngageError as error:
+            share_text(f"{REFUSED}|{error}")
+            raise
+        share_text(f"{GOES_ON if went_on else NEW}|{path}")
         yield path, went_on
 
 
@@ -197,8 +210,8 @@ def _check(resolved: Resolved, kind: str) -> None:
     ):
         if value not in there:
             raise WrongCallError(f"unknown --{name} '{value}'; there are: {', '.join(there)}")
-    if config.width % config.heads:
-        raise WrongCallError(f"--heads {config.heads} does not divide --width {config.width}")
+    if config.tensorboard:
+        require_tensorboard()
     if parse_tune(config.tune).mode == "none":
         for name in OF_PICTURES_IN_THE_LOOP:
             if name in resolved.given:

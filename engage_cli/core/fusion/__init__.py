@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from engage_cli.core.errors import WrongCallError
 from engage_cli.core.registry import Registry
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ class FusionSize:
     dropout: float = 0.0
     layers: int = 2
     heads: int = 4
+
+    def check_heads(self) -> None:
+        """Raise WrongCallError where attention cannot share the width among its heads."""
+        if self.width % self.heads:
+            raise WrongCallError(f"--heads {self.heads} does not divide --width {self.width}")
 
 
 class Fusion(Protocol):

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engage_cli.core.encoders import Tokens
-from engage_cli.core.errors import WrongCallError
 from engage_cli.core.fusion import FusionSize
 from engage_cli.core.fusion.projection import TokenProjection
 from engage_cli.core.posts import side_of
@@ -20,8 +19,6 @@ class CrossAttention(nn.Module):
 
     def __init__(self, size: FusionSize) -> None:
         super().__init__()
-        if size.width % size.heads:
-            raise WrongCallError(f"--heads {size.heads} does not divide --width {size.width}")
         self.heads, self.dropout = size.heads, size.dropout
         self.norm_queries, self.norm_others = nn.LayerNorm(size.width), nn.LayerNorm(size.width)
         self.queries = nn.Linear(size.width, size.width)
@@ -66,6 +63,7 @@ class CrossModal(nn.Module):
 
     def __init__(self, dims: Mapping[str, int], size: FusionSize) -> None:
         super().__init__()
+        size.check_heads()
         self.project = nn.ModuleDict({name: TokenProjection(dim, size) for name, dim in dims.items()})
         sides = {side_of(name) for name in dims}
         self.attend = nn.ModuleDict({side: CrossAttention(size) for side in sorted(sides) if len(sides) > 1})

@@ -8,7 +8,7 @@ import torch
 from engage_cli.core.batches import Cut, StoredBatches
 from engage_cli.core.checkpoints import Checkpoints
 from engage_cli.core.config import TrainConfig
-from engage_cli.core.devices import find_device
+from engage_cli.core.devices import find_device, matmul_precision
 from engage_cli.core.features import BlockSource
 from engage_cli.core.leakage import known_before
 from engage_cli.core.model import EngagementModel
@@ -26,6 +26,7 @@ class NeuralPredictor:
         self.dims: dict[str, int] = run.meta["dims"]
         self.objective: Objective = OBJECTIVES[run.kind].load(config.objective)(run.target, config)
         self.device = find_device()
+        torch.set_float32_matmul_precision(matmul_precision(self.device))
         self.model = EngagementModel(self.dims, config, out_dim=self.objective.out_dim)
         Checkpoints(run.folder).load_best(self.model)
         self.model.to(self.device)
