@@ -177,7 +177,7 @@ class Pipeline:
             position += 1
 
     def _images_per_batch(self) -> int:
-        return self._limit or self.batch_size or IMAGES[self.kind]
+        return self._limit or self.batch_size or IMAGES[self.kind] * getattr(self.encoder.tower, "larger_batches", 1)
 
     def _by_length(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """Yield rows, the longest first, in batches of similar length; without a batch size, of so many tokens."""

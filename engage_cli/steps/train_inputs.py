@@ -5,21 +5,22 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from engage_cli.core.batches import Batches, Cut, StoredBatches, tokens_of
 from engage_cli.core.config import EncoderConfig, TrainConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.distributed import get_rank, get_world_size
 from engage_cli.core.encoders.encode import Encoder
-from engage_cli.core.errors import EngageError
+from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.fusion import FUSIONS
 from engage_cli.core.leakage import known_before
-from engage_cli.core.live_batches import Augmentation, Contents, LiveBatches
+from engage_cli.core.live_batches import Augmentation, LiveBatches
 from engage_cli.core.metrics import true_of
 from engage_cli.core.objectives import Objective
 from engage_cli.core.posts import side_of
@@ -46,6 +47,21 @@ class Inputs:
     rows: dict[str, int]
 
 
+class _Part(NamedTuple):
+    """The posts of a part, what is wanted of them, and how they are cut into batches."""
+
+    posts: pd.DataFrame
+    wanted: Tensor
+    cut: Cut
+
+
+class _Made(NamedTuple):
+    batches: dict[str, Batches]
+    dims: dict[str, int]
+    encoders: dict[str, Encoder]
+    towers: dict[str, nn.Module]
+
+
 def make_inputs(
     dataset: Dataset,
     config: TrainConfig,
@@ -58,76 +74,105 @@ def make_inputs(
     reporter: Reporter,
 ) -> Inputs:
     """Make the batches of training and validation posts; embed what the store lacks, where features are stored."""
-    rows = {part: dataset.rows(part, target) for part in PARTS}
-    scores = {part: target.score(dataset.posts.iloc[rows[part]]) for part in PARTS}
-    true = {part: true_of(objective.kind, scores[part], target.classes(scores[part])) for part in PARTS}
+    rows = {name: dataset.rows(name, target) for name in PARTS}
+    scores = {name: target.score(dataset.posts.iloc[rows[name]]) for name in PARTS}
+    true = {name: true_of(objective.kind, scores[name], target.classes(scores[name])) for name in PARTS}
     require_variety(true["train"], objective.kind, target.name)
     if len(np.unique(true["validation"])) < 2 or len(true["validation"]) < FEW_POSTS:
         reporter.say(
             f"warning: {len(true['validation'])} validation posts, of {len(np.unique(true['validation']))} values, cannot "
             "tell a good epoch from a bad one; prepare with other --fractions"
         )
-    wanted = {part: objective.encode(torch.from_numpy(scores[part])) for part in PARTS}
-    posts = {part: known_before(dataset.posts.iloc[rows[part]]) for part in PARTS}
-    ranks = {"rank": get_rank(), "num_ranks": get_world_size()}
-    cuts = {
-        "train": Cut(batch_size=config.batch_size, seed=config.seed, **ranks),
-        "validation": Cut(batch_size=config.batch_size, **ranks),
+    parts = {
+        name: _Part(
+            known_before(dataset.posts.iloc[rows[name]]),
+            objective.encode(torch.from_numpy(scores[name])),
+            Cut(
+                batch_size=config.batch_size,
+                seed=config.seed if name == "train" else None,
+                rank=get_rank(),
+                num_ranks=get_world_size(),
+            ),
+        )
+        for name in PARTS
     }
-    towers: dict[str, nn.Module] = {}
-    batches: dict[str, Batches] = {}
-    reads_tokens = bool(FUSIONS.load(config.fusion).reads_tokens)
-    if parse_tune(config.tune).mode == "none":
-        if reads_tokens and not encoders.tokens:
-            reporter.say("the fusion attends to one vector of each block; --tokens 16 keeps regions and words as well")
-        source = stored_blocks(dataset, encoders, blocks, reporter)
-        stored = {part: source.blocks(posts[part], blocks) for part in PARTS}
-        _say_absent({name: bool(block.mask.any()) for name, block in stored["train"].items()}, reporter)
-        dims = {name: int(tokens_of(block, reads_tokens).values.shape[-1]) for name, block in stored["train"].items()}
-        for part in PARTS:
-            batches[part] = StoredBatches(stored[part], wanted[part], cuts[part], reads_tokens=reads_tokens, device=device)
-        records = {side: _record(store.encoder) for side, store in source.stores.items()}
-    else:
-        exact = dataclasses.replace(encoders, precision="fp32", dtype="fp32")
-        made = {side: make_encoder(side, exact) for side in dict.fromkeys(map(side_of, blocks))}
-        towers = make_towers(made, parse_tune(config.tune), checkpointing=config.checkpointing)
-        dims = {name: _dim(towers[side_of(name)], reads_tokens) for name in blocks}
-        contents = {part: DatasetContents(dataset).contents(posts[part], blocks) for part in PARTS}
-        _say_absent(_present(contents["train"], posts["train"]["image_hash"] != "", blocks), reporter)
-        augmentation = Augmentation(flip=config.flip, crop=config.crop) if config.flip or config.crop < 1 else None
-        for part in PARTS:
-            batches[part] = LiveBatches(
-                towers,
-                blocks,
-                contents[part],
-                wanted[part],
-                cuts[part],
-                device=device,
-                augmentation=augmentation if part == "train" else None,
-                workers=config.workers,
-            )
-        records = {side: _record(encoder) for side, encoder in made.items()}
+    make = _make_stored if parse_tune(config.tune).mode == "none" else _make_live
+    made = make(dataset, config, encoders, parts, blocks, device, reporter)
     return Inputs(
-        train=batches["train"],
-        validation=batches["validation"],
+        train=made.batches["train"],
+        validation=made.batches["validation"],
         true=true["validation"],
-        dims=dims,
-        encoders=records,
-        towers=towers,
-        rows={part: len(numbers) for part, numbers in rows.items()},
+        dims=made.dims,
+        encoders={side: {"name": one.checkpoint.name, **one.record} for side, one in made.encoders.items()},
+        towers=made.towers,
+        rows={name: len(numbers) for name, numbers in rows.items()},
     )
 
 
-def _record(encoder: Encoder) -> dict[str, Any]:
-    return {"name": encoder.checkpoint.name, **encoder.record}
+def _make_stored(
+    dataset: Dataset,
+    config: TrainConfig,
+    encoders: EncoderConfig,
+    parts: Mapping[str, _Part],
+    blocks: Sequence[str],
+    device: torch.device,
+    reporter: Reporter,
+) -> _Made:
+    reads_tokens = bool(FUSIONS.load(config.fusion).reads_tokens)
+    if reads_tokens and not encoders.tokens:
+        reporter.say("the fusion attends to one vector of each block; --tokens 16 keeps regions and words as well")
+    source = stored_blocks(dataset, encoders, blocks, reporter)
+    stored = {name: source.blocks(part.posts, blocks) for name, part in parts.items()}
+    _say_absent({name: bool(block.mask.any()) for name, block in stored["train"].items()}, reporter)
+    batches: dict[str, Batches] = {
+        name: StoredBatches(stored[name], part.wanted, part.cut, reads_tokens=reads_tokens, device=device)
+        for name, part in parts.items()
+    }
+    dims = {name: int(tokens_of(block, reads_tokens).values.shape[-1]) for name, block in stored["train"].items()}
+    return _Made(batches, dims, {side: store.encoder for side, store in source.stores.items()}, {})
+
+
+def _make_live(
+    dataset: Dataset,
+    config: TrainConfig,
+    encoders: EncoderConfig,
+    parts: Mapping[str, _Part],
+    blocks: Sequence[str],
+    device: torch.device,
+    reporter: Reporter,
+) -> _Made:
+    if (encoders.precision, encoders.dtype) != (EncoderConfig.precision, EncoderConfig.dtype):
+        raise WrongCallError(
+            "--encoder-precision and --dtype are for stored features; encoders that are trained go by --precision"
+        )
+    exact = dataclasses.replace(encoders, precision="fp32", dtype="fp32")
+    made = {side: make_encoder(side, exact) for side in dict.fromkeys(map(side_of, blocks))}
+    towers = make_towers(made, parse_tune(config.tune), checkpointing=config.checkpointing)
+    reads_tokens = bool(FUSIONS.load(config.fusion).reads_tokens)
+    contents = {name: DatasetContents(dataset).contents(part.posts, blocks) for name, part in parts.items()}
+    has_image = bool((parts["train"].posts["image_hash"] != "").any())
+    texts = contents["train"].texts
+    _say_absent({name: has_image if name == "image" else any(texts[name]) for name in blocks}, reporter)
+    augmentation = Augmentation(flip=config.flip, crop=config.crop) if config.flip or config.crop < 1 else None
+    batches: dict[str, Batches] = {
+        name: LiveBatches(
+            towers,
+            blocks,
+            contents[name],
+            part.wanted,
+            part.cut,
+            device=device,
+            augmentation=augmentation if name == "train" else None,
+            workers=config.workers,
+        )
+        for name, part in parts.items()
+    }
+    dims = {name: _dim(towers[side_of(name)], reads_tokens) for name in blocks}
+    return _Made(batches, dims, made, towers)
 
 
 def _dim(tower: Any, reads_tokens: bool) -> int:
     return int(tower.dim if reads_tokens else tower.pooled_dim)
-
-
-def _present(contents: Contents, has_image: Any, blocks: Sequence[str]) -> dict[str, bool]:
-    return {name: bool(has_image.any()) if name == "image" else any(contents.texts[name]) for name in blocks}
 
 
 def _say_absent(present: Mapping[str, bool], reporter: Reporter) -> None:

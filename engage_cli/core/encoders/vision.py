@@ -24,6 +24,7 @@ MODELS = {
     "siglip2": "Siglip2VisionModel",
     "siglip2_vision_model": "Siglip2VisionModel",
 }
+FEW_PATCHES = 64
 WITHOUT_POOLER = ("vit", "deit", "beit")  # of these the unused pooler need not even be made
 
 
@@ -89,6 +90,17 @@ class VisionTower(nn.Module):
                 raise EngageError(f"--tokens: the encoder '{self.name}' ({self.family}) has no grid of patches")
             regions = regions_of(tokens.values[:, first:], (rows, columns), num)
         return Tokens(regions, torch.ones(regions.shape[:2], dtype=torch.bool, device=regions.device))
+
+    @property
+    def larger_batches(self) -> int:
+        """How many times as many pictures as usual go into a batch: of few patches, as CLIP B/32 has them, twice as many.
+
+        Its products are small, and on two cores 16 at a time are 10 % faster than 8; of 257 patches 8 are.
+        """
+        image, patch = (getattr(self.model.config, name, None) for name in ("image_size", "patch_size"))
+        if not (isinstance(image, int) and isinstance(patch, int)):
+            return 1
+        return 2 if (image // patch) ** 2 <= FEW_PATCHES else 1
 
     def _class_token(self, tokens: Tokens) -> Tensor:
         if self.family in CLIP:
