@@ -117,7 +117,7 @@ class TrainConfig:
     learning_rate: float = setting(5e-4, "Peak learning rate of AdamW.")
     head_lr: float = setting(0.0, "Peak learning rate of the new layers, where encoders are trained; 0 is that of all.")
     layer_decay: float = setting(1.0, "Each encoder layer's learning rate, relative to that of the layer above it.")
-    weight_decay: float = setting(0.05, "Weight decay of AdamW; norms and biases have none.")
+    weight_decay: float = setting(0.05, "Weight decay of AdamW; norms, biases and learned tokens have none.")
     schedule: str = setting("cosine", "The learning rate after the warm-up: cosine (down to 0) or constant.")
     warmup: float = setting(0.1, "Share of the steps in which the learning rate rises.")
     clip_norm: float = setting(1.0, "Largest norm of the gradient; 0 does not clip.")
