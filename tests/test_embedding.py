@@ -13,7 +13,7 @@ import pytest
 from engage_cli.core.config import EncoderConfig, PrepareConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import EngageError
-from engage_cli.core.features import PLACEHOLDER_KEY, LiveBlocks, content_keys
+from engage_cli.core.features import PLACEHOLDER_KEY, FeatureStore, LiveBlocks, content_keys
 from engage_cli.core.posts import texts_of
 from engage_cli.steps import embed_shards
 from engage_cli.steps.embed import embed, make_encoder, open_stores, stored_blocks
@@ -76,6 +76,23 @@ def test_only_new_contents_are_embedded(dataset: Dataset, encoders: EncoderConfi
     changed.__dict__["posts"] = posts
     vision, text = embed(changed, encoders, blocks=("image", "title"))
     assert (vision.added, text.added) == (0, 1)
+
+
+def test_what_a_killed_worker_left_half_written_is_gone_when_the_store_is_finished(
+    pixelrec: Path, encoders: EncoderConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ours are called .*.tmp, those of safetensors .tmp*; a worker dies after `begin` has looked."""
+    write = FeatureStore.write
+
+    def write_and_die_once(store: FeatureStore, *arguments: object) -> None:
+        write(store, *arguments)
+        (store.folder / ".shard-00007.safetensors.4711.tmp").touch()
+        (store.folder / ".tmpZwxHW5").touch()
+
+    monkeypatch.setattr(FeatureStore, "write", write_and_die_once)
+    data = prepare(PrepareConfig(), folder=tmp_path / "data", sources=[Source(path=pixelrec)]).dataset
+    (summary,) = embed(data, encoders, blocks=["title"])
+    assert not [path.name for path in summary.folder.iterdir() if path.name.startswith(".")]
 
 
 def test_missing_and_finished_are_told_apart(pixelrec: Path, encoders: EncoderConfig, tmp_path: Path) -> None:

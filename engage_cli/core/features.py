@@ -98,8 +98,7 @@ class FeatureStore:
     def begin(self, *, writing: bool) -> dict[str, Any]:
         """Take away what killed writers left and, before writing, the marker of completeness; return what it held."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for left in self.folder.glob(".*.tmp"):
-            left.unlink(missing_ok=True)
+        self._sweep()
         before = self._read_manifest()
         if before:  # a shard that was deleted may come back with other rows
             there = {self._shard(number).name for number in self.numbers}
@@ -107,6 +106,11 @@ class FeatureStore:
         if writing:
             self.manifest.unlink(missing_ok=True)
         return before
+
+    def _sweep(self) -> None:
+        """Take away half-written files: ours, and those that safetensors writes beside the path it is given."""
+        for left in (*self.folder.glob(".*.tmp"), *self.folder.glob(".tmp*")):
+            left.unlink(missing_ok=True)
 
     def write(self, number: int, keys: Sequence[str], encoded: Encoded) -> None:
         """Write a shard; several processes may write different ones at once."""
@@ -141,6 +145,7 @@ class FeatureStore:
             write_text(self.folder / "problems.csv", text.getvalue())
         else:
             (self.folder / "problems.csv").unlink(missing_ok=True)
+        self._sweep()  # a worker that was killed on the way had no time to
         shards = [self._shard(number) for number in self.numbers]
         hashes = before.get("shards", {})
         content = {
