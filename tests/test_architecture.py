@@ -11,7 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from engage_cli.core import baselines, fusion, importers, metrics, objectives, predictors, splits, targets
+from engage_cli.core import (
+    baselines,
+    fusion,
+    handmade,
+    importers,
+    metrics,
+    objectives,
+    predictors,
+    splits,
+    table_parts,
+    targets,
+)
 from engage_cli.core.registry import Registry
 
 ROOT = Path(__file__).parent.parent / "engage_cli"
@@ -26,10 +37,11 @@ CORE_ORDER = (
     "errors", "registry", "config", "recipes", "atomic", "posts", "cells", "leakage", "images", "perceptual",
     "image_checks", "archives", "importers", "formulas", "targets", "duplicates", "splits", "history", "dataset",
     "quality", "charts", "report", "metrics", "distributed", "devices", "clock", "encoders", "pipeline", "features",
-    "handmade", "tabular", "fusion", "predictions", "objectives", "tuning", "model", "prefetch", "batches",
-    "live_batches", "averaging", "checkpoints", "training_view", "progress", "plots", "history_log", "collapse",
-    "validation", "task", "rehearsal", "schedule", "stopping", "run_progress", "training_errors", "training", "runs",
-    "predictors", "baselines", "synthetic", "drawing",
+    "handmade", "given", "folds", "table_parts", "tabular", "feature_choice", "fusion", "predictions", "objectives",
+    "tuning", "model", "prefetch", "batches", "live_batches", "averaging", "checkpoints", "training_view", "progress",
+    "boosting", "attribution", "plot_style", "plots", "importance_plots", "history_log", "collapse", "validation",
+    "task", "rehearsal", "schedule", "stopping", "run_progress", "training_errors", "training", "runs", "predictors",
+    "baselines", "synthetic", "drawing",
 )  # fmt: skip
 TABLES = [
     importers.IMPORTERS,
@@ -37,6 +49,11 @@ TABLES = [
     splits.SPLITS,
     fusion.FUSIONS,
     predictors.PREDICTORS,
+    table_parts.PARTS,
+    handmade.TITLE_FEATURES,
+    handmade.TITLE_CATEGORIES,
+    handmade.DESCRIPTION_FEATURES,
+    handmade.IMAGE_FEATURES,
     *objectives.OBJECTIVES.values(),
     *metrics.METRICS.values(),
     *baselines.BASELINES.values(),

@@ -16,12 +16,24 @@ import pytest
 from engage_cli.core.config import EncoderConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.metrics import CLASS_METRICS, VALUE_METRICS
+from engage_cli.core.tabular import load_table
 from tests.calls import answer, engage
 
 NEURAL_FILES = {"run.json", "target.json", "history.jsonl", "model.safetensors", "metrics.json", "plots/loss.png"}
 REGRESSOR_FILES = {*NEURAL_FILES, "plots/r2.png"}
 CLASSIFIER_FILES = {*NEURAL_FILES, "plots/kappa.png", "plots/accuracy.png"}
-CATBOOST_FILES = {"run.json", "target.json", "history.jsonl", "model.cbm", "features.json", "metrics.json"}
+CATBOOST_FILES = {
+    "run.json",
+    "target.json",
+    "features.json",
+    "features.npz",
+    "model.cbm",
+    "history.jsonl",
+    "importance.csv",
+    "plots/importance.png",
+    "plots/shap.png",
+    "metrics.json",
+}
 
 
 def files_in(folder: Path) -> set[str]:
@@ -87,15 +99,15 @@ def test_predict_equals_evaluate_on_the_same_post(world: Path, run: str) -> None
     from engage_cli.core.config import EncoderConfig
     from engage_cli.core.dataset import load_dataset
     from engage_cli.core.predictors import load_predictor
+    from engage_cli.core.progress import SilentReporter
     from engage_cli.core.runs import load_run
-    from engage_cli.steps.embed import stored_blocks
-    from engage_cli.steps.evaluate import blocks_of, encoder_config
+    from engage_cli.steps.evaluate import encoder_config, source_of
     from engage_cli.steps.predict import predict
 
     data, opened = load_dataset(world / "data"), load_run(world / "runs" / run)
     assert isinstance(encoder_config(opened), EncoderConfig)
     row = data.posts[(data.posts["image_problem"] == "") & (data.posts["title"] != "")].iloc[[4]]
-    stored = load_predictor(opened).predict(row, stored_blocks(data, encoder_config(opened), blocks_of(opened)))
+    stored = load_predictor(opened).predict(row, source_of(opened, data, SilentReporter()))
     post = row.iloc[0]
     live = predict(
         data.images_of("pixelrec") / post["image"],
@@ -115,16 +127,16 @@ def test_no_counter_can_change_a_prediction(world: Path) -> None:
     from engage_cli.core.dataset import load_dataset
     from engage_cli.core.posts import COUNTERS, EXTRA_COUNTERS
     from engage_cli.core.predictors import load_predictor
+    from engage_cli.core.progress import SilentReporter
     from engage_cli.core.runs import load_run
-    from engage_cli.steps.embed import stored_blocks
-    from engage_cli.steps.evaluate import blocks_of, encoder_config
+    from engage_cli.steps.evaluate import source_of
 
     data = load_dataset(world / "data")
     counters = [column for column in (*COUNTERS, *EXTRA_COUNTERS) if column in data.posts]
     shuffled = data.posts.assign(**{c: data.posts[c].sample(frac=1, random_state=1).to_numpy() for c in counters})
     for run in ("regressor", "classifier", "catboost"):
         opened = load_run(world / "runs" / run)
-        source = stored_blocks(data, encoder_config(opened), blocks_of(opened))
+        source = source_of(opened, data, SilentReporter())
         before, after = (load_predictor(opened).predict(posts, source) for posts in (data.posts, shuffled))
         for field in ("value", "probabilities"):
             np.testing.assert_array_equal(getattr(before, field), getattr(after, field))
@@ -143,7 +155,7 @@ def test_missing_features_are_made_on_the_way_and_said(world: Path, checkpoints:
     result = engage("train-catboost", *arguments, "--iterations", 3, "--run", world / "clip")
     assert result.exit_code == 0, result.stderr
     assert "embedding first" in result.stderr
-    names = json.loads((world / "clip" / "features.json").read_text())["names"]
+    names = load_table(world / "clip").names
     assert "image_text_cosine" in names  # the two sides share a space
     assert not {"views", "likes", "comments", "shares", "favorites"} & set(names)
 

@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 
 from engage_cli.core.config import EncoderConfig
 from engage_cli.core.errors import WrongCallError
-from engage_cli.core.leakage import known_before, parse_features, probe
+from engage_cli.core.feature_choice import parse_features
+from engage_cli.core.leakage import known_before, probe
 from engage_cli.core.posts import ALL_COUNTERS, KNOWN_AFTER, KNOWN_BEFORE
+from engage_cli.core.table_parts import LEAKY_PARTS, PARTS, SETS
+from engage_cli.core.tabular import load_table
 from tests.calls import answer, engage
 from tests.sources import write_table
 
@@ -45,9 +48,12 @@ def test_a_counter_is_refused_as_one_by_the_sources_name_too(name: str) -> None:
 
 
 def test_features_that_exist() -> None:
-    assert parse_features("honest", COLUMNS, SOURCES) == ()
-    assert parse_features("honest, duration ,hour,hour", COLUMNS, SOURCES) == ("own.duration", "hour")
-    with pytest.raises(WrongCallError, match="'lenght': no such feature; there are: honest, duration, hour, weekday"):
+    honest = parse_features("honest", COLUMNS, SOURCES)
+    assert (honest.parts, honest.columns, honest.is_leaky) == (tuple(n for n in PARTS if n in SETS["honest"]), (), False)
+    more = parse_features("words, duration ,hour,hour,title_statistics", COLUMNS, SOURCES)
+    assert more.parts == ("words_score", "title_topics", "description_topics", "title_statistics", "time", "own_columns")
+    assert more.columns == ("own.duration",)
+    with pytest.raises(WrongCallError, match=r"'lenght': no such feature; there are: honest, .*, duration"):
         parse_features("lenght", COLUMNS, SOURCES)
     with pytest.raises(WrongCallError, match="no such feature"):
         parse_features("group", COLUMNS, SOURCES)
@@ -65,6 +71,16 @@ HIDDEN = {
     "as the length": np.array(["x" * int(4 * np.log1p(n)) for n in VIEWS]),
     "as its rank": VIEWS.argsort().argsort().astype(str),
 }
+
+
+def test_counters_come_with_the_study_alone() -> None:
+    assert [name for name, parts in SETS.items() if set(parts) & set(LEAKY_PARTS)] == ["study"]
+    assert parse_features("study", COLUMNS, SOURCES).is_leaky
+    for refused in ("counters", "honest,counters"):
+        with pytest.raises(WrongCallError, match="--features counters: known only after publication"):
+            parse_features(refused, COLUMNS, SOURCES)
+    with pytest.raises(WrongCallError, match="it takes no further features"):
+        parse_features("study,duration", COLUMNS, SOURCES)
 
 
 @pytest.mark.parametrize("way", HIDDEN)
@@ -140,7 +156,7 @@ def test_kept_columns_reach_catboost_by_name_alone(tmp_path: Path, encoders: Enc
     names = {}
     for run, features in (("plain", "honest"), ("more", "honest,length,mood")):
         answer(*train, tmp_path / run, "--features", features)
-        names[run] = set(pd.read_json(tmp_path / run / "features.json", typ="series")["names"])
+        names[run] = set(load_table(tmp_path / run).names)
     assert names["more"] - names["plain"] == {"own.length", "own.mood"}
     refused = engage(*train, tmp_path / "refused", "--features", "honest,LIKES")
     assert (refused.exit_code, refused.stdout) == (2, "")

@@ -9,6 +9,7 @@ import typer
 
 from engage_cli.commands.options import DEFAULT_DATA, DEFAULT_RUNS, DataOpt, JsonOpt, RunsOpt
 from engage_cli.commands.output import print_json, print_line, print_table
+from engage_cli.core.config import LEAKY
 
 if TYPE_CHECKING:
     from engage_cli.steps.evaluate import Evaluation, Score
@@ -82,6 +83,9 @@ def _show(evaluation: Evaluation, *, with_intervals: bool) -> None:
             print_table("Recall of each class", columns, [_row(score, recalls, False) for score in scores])
     for mark in evaluation.marks:
         print_line(f"mark: {mark}")
+    for score in evaluation.runs:
+        if score.leaky:
+            print_line(f"{score.name}: {LEAKY}")
     if with_intervals:
         print_line("95 %: bootstrap interval of the first metric; --json has every metric and interval.")
     print_line("Baselines were fitted on the same training posts.\n\nNext: engage predict IMAGE --title ...")

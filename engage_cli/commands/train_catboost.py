@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,12 +18,14 @@ from engage_cli.commands.options import (
     RunsOpt,
     SeedOpt,
     TargetOpt,
-    TextOpt,
     TokensOpt,
-    VisionOpt,
 )
 from engage_cli.commands.train_output import show_training
-from engage_cli.core.config import CatBoostConfig, EncoderConfig, help_of
+from engage_cli.core.config import STUDY, TEXT_HELP, VISION_HELP, CatBoostConfig, EncoderConfig, help_of
+
+
+def _encoder(help: str, default: str, flag: str) -> Any:
+    return typer.Option(flag, help=f"{help} Default: {default}; clip-base with --features study.", show_default=False)
 
 
 def train_catboost(
@@ -32,10 +34,17 @@ def train_catboost(
     kind: Annotated[str, typer.Option("--as", help=help_of(CatBoostConfig, "kind") + " One of: classes, value.")] = (
         CatBoostConfig.kind
     ),
-    vision: VisionOpt = CatBoostConfig.vision,
-    text: TextOpt = CatBoostConfig.text,
+    objective: Annotated[str, typer.Option("--objective", help=help_of(CatBoostConfig, "objective"))] = (
+        CatBoostConfig.objective
+    ),
+    vision: Annotated[str | None, _encoder(VISION_HELP, CatBoostConfig.vision, "--vision")] = None,
+    text: Annotated[str | None, _encoder(TEXT_HELP, CatBoostConfig.text, "--text")] = None,
     features: Annotated[str, typer.Option("--features", help=help_of(CatBoostConfig, "features"))] = (
         CatBoostConfig.features
+    ),
+    pca: Annotated[str, typer.Option("--pca", help=help_of(CatBoostConfig, "pca"))] = CatBoostConfig.pca,
+    folds: Annotated[int, typer.Option("--folds", min=0, max=50, help=help_of(CatBoostConfig, "folds"))] = (
+        CatBoostConfig.folds
     ),
     iterations: Annotated[
         int, typer.Option("--iterations", min=1, help=help_of(CatBoostConfig, "iterations"))
@@ -68,22 +77,31 @@ def train_catboost(
     runs: RunsOpt = DEFAULT_RUNS,
     json: JsonOpt = False,
 ) -> None:
-    """Train CatBoost on embeddings and on counts of the text, all known before publication.
+    """Train CatBoost on embeddings, words and handmade features, all known before publication.
 
     engage train-catboost
 
-    engage train-catboost --target views --as value
+    engage train-catboost --target views --as value --folds 5
+
+    engage train-catboost --features study    # the study's experiment: LEAKY, and marked so
     """
     from engage_cli.core.dataset import load_dataset
+    from engage_cli.core.feature_choice import STUDY_ENCODER
     from engage_cli.core.progress import make_reporter
     from engage_cli.steps.train_catboost import train_catboost as run_step
 
+    is_study = features.strip() == STUDY
+    vision = vision or (STUDY_ENCODER if is_study else CatBoostConfig.vision)
+    text = text or (STUDY_ENCODER if is_study else CatBoostConfig.text)
     config = CatBoostConfig(
         target=target,
         kind=kind,
+        objective=objective,
         vision=vision,
         text=text,
         features=features,
+        pca=pca,
+        folds=folds,
         iterations=iterations,
         learning_rate=learning_rate,
         depth=depth,

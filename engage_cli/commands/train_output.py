@@ -77,10 +77,34 @@ def show_training(summary: TrainSummary, *, json: bool) -> None:
     where = (
         f"epoch {shown['best_epoch']} of {shown['epochs']}" if "epochs" in shown else f"{shown['best_iteration']:,} trees"
     )
-    rows = [(name, f"{value:.4f}") for name, value in shown["metrics"].items()]
-    title = f"{run.folder}: {run.target.name}, {shown['rows']['validation']:,} validation posts, {where}"
-    print_table(title, ("", run.kind), rows)
+    folds = shown.get("folds")
+    columns = ["", run.kind, *([f"{folds['number']} folds"] if folds else [])]
+    rows = [
+        [name, f"{value:.4f}", *([_spread(folds["metrics"][name])] if folds else [])]
+        for name, value in shown["metrics"].items()
+    ]
+    leaky = " LEAKY" if run.leaky else ""
+    title = f"{run.folder}{leaky}: {run.target.name}, {shown['rows']['validation']:,} validation posts, {where}"
+    print_table(title, columns, rows)
+    if why := shown.get("why"):
+        _show_why(why, leaky)
     print_line(f"{shown['note']}.")
+    if folds:
+        print_line(f"{folds['number']} folds, {folds['rows']:,} posts (mean ± standard deviation): {folds['note']}.")
     for warning in summary.warnings:
         print_line(f"warning: {warning}")
     print_line(f"\nNext: engage evaluate {run.folder}")
+
+
+def _show_why(why: Mapping[str, Any], leaky: str) -> None:
+    rows = [
+        [share["name"], f"{share['loss_change']:+.4f}", f"{share['mean_abs_shap']:.3f}"]
+        for share in why["groups"]
+        if share["mean_abs_shap"] > 0
+    ]
+    title = f"What its predictions rest on{leaky}: the model's view, not a cause ({why['rows']:,} validation posts)"
+    print_table(title, ("", f"{why['loss']} without it", "mean contribution"), rows)
+
+
+def _spread(metric: Mapping[str, Any]) -> str:
+    return f"{metric['mean']:.4f} ± {metric['std']:.4f}"

@@ -63,6 +63,11 @@ class EncoderConfig:
     dtype: str = setting("fp16", "Number format of stored vectors: fp16 or fp32.")
 
 
+STUDY = "study"  # the name under which the study's own way is reached
+LEAKY = (
+    "LEAKY: it was given the counters that its label is computed from, which nobody has before publication; "
+    "its figures say nothing of posts to come"
+)
 POOLINGS = ("checkpoint", "cls", "mean", "map")
 
 
@@ -147,17 +152,21 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CatBoostConfig:
-    """A CatBoost run: the study's hyper-parameters on features that are known before publication."""
+    """A CatBoost run: the study's hyper-parameters, on features that are known before publication."""
 
     target: str = setting("engagement", "What is predicted.")
     kind: str = setting("classes", "Five ordered classes, or the target's value.")
-    vision: str = EncoderConfig.vision
-    text: str = EncoderConfig.text
+    objective: str = setting("rmse", "With --as value: rmse, or quantile for seven quantiles and so for intervals.")
+    vision: str = setting(EncoderConfig.vision, VISION_HELP)
+    text: str = setting(EncoderConfig.text, TEXT_HELP)
     features: str = setting(
         "honest",
-        "What a post is described by: honest is embeddings, counts of the text and the category; further columns that are "
-        "known before publication are added by name, as in honest,hour,duration.",
+        "What a post is described by: honest is all that is known before publication; embeddings, words and handmade are "
+        "parts of it; study is the study's own set with the counters that its label is computed from, and is marked LEAKY. "
+        "Groups and your own columns are added by name, as in honest,duration.",
     )
+    pca: str = setting("none", "Reduce each embedding to so many principal components, or none.")
+    folds: int = setting(0, "Also cross-validate on so many folds of the training and validation posts; 0 does not.")
     iterations: int = setting(2000, "Most trees; early stopping usually ends sooner.")
     learning_rate: float = setting(0.03, "Learning rate.")
     depth: int = setting(6, "Depth of a tree.")
@@ -166,4 +175,4 @@ class CatBoostConfig:
     border_count: int = setting(32, "Split candidates per feature; few are fast and as good on embeddings.")
     rsm: float = setting(0.1, "Share of features tried per split (CPU only).")
     patience: int = setting(150, "Trees without a better validation score before training stops.")
-    seed: int = setting(0, "Seed of the bootstrap.")
+    seed: int = setting(0, "Seed of the bootstrap, the folds and the components.")

@@ -20,11 +20,7 @@ def add_history(posts: pd.DataFrame) -> pd.DataFrame:
     """Return the posts with these columns, where they have dates and authors. Needs the column `split`."""
     if "posted_at" not in posts or posts["posted_at"].isna().all():
         return posts
-    times = posts["posted_at"]
-    has_hours = bool((times.dropna() != times.dropna().dt.normalize()).any())
-    if has_hours:
-        posts = posts.assign(hour=times.dt.hour.astype(np.float64))
-    posts = posts.assign(weekday=times.dt.weekday.astype(np.float64))
+    posts = add_time(posts)
     if "author" not in posts or (posts["author"] == "").all():
         return posts
     counts, medians = np.full(len(posts), np.nan), np.full(len(posts), np.nan)
@@ -40,6 +36,15 @@ def add_history(posts: pd.DataFrame) -> pd.DataFrame:
                 np.where(rows[seen], new, old) for new, old in ((part_counts, counts[seen]), (part_medians, medians[seen]))
             )
     return posts.assign(author_posts=counts, author_median_views=medians)
+
+
+def add_time(posts: pd.DataFrame) -> pd.DataFrame:
+    """Return the posts with weekday, and with hour unless all dates are days."""
+    times = posts["posted_at"]
+    has_hours = bool((times.dropna() != times.dropna().dt.normalize()).any())
+    if has_hours:
+        posts = posts.assign(hour=times.dt.hour.astype(np.float64))
+    return posts.assign(weekday=times.dt.weekday.astype(np.float64))
 
 
 def _earlier(posts: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

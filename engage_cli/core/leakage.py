@@ -7,16 +7,14 @@ hold a counter under an innocent name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from engage_cli.core.cells import parse_counters
-from engage_cli.core.errors import WrongCallError
 from engage_cli.core.posts import (
-    HISTORY_COLUMNS,
     KNOWN_AFTER,
     OWN,
     is_counter_name,
@@ -24,7 +22,6 @@ from engage_cli.core.posts import (
     plain_name,
 )
 
-HONEST = "honest"
 SUSPICIOUS_R2 = 0.5  # content explains 0.1 to 0.4 of engagement in every study that we know
 MOST_BINS, LEAST_BINS, ROWS_PER_BIN = 32, 4, 10
 PROBED_ROWS = 10_000
@@ -35,28 +32,14 @@ def known_before(posts: pd.DataFrame) -> pd.DataFrame:
     return posts[[column for column in posts.columns if is_known_before(column)]]
 
 
-def parse_features(text: str, columns: Iterable[str], sources: Mapping[str, str]) -> tuple[str, ...]:
-    """Parse "honest" or "honest,duration,hour" into the columns that a model is given besides the usual features.
+def is_known_after(name: str, sources: Mapping[str, str]) -> bool:
+    """Say whether a name, under any usual spelling or as a source writes it, is of what is known only after publication.
 
-    `columns` are the table's, `sources` maps our columns to the source's names. Only columns of the user's own and
-    the time and author features can be named; anything that is or looks like a counter is refused as such.
+    `sources` maps our columns to the source's names.
     """
-    usable = {column.removeprefix(OWN): column for column in columns if column.startswith(OWN)}
-    usable = {name: column for name, column in usable.items() if not is_counter_name(name)}
-    usable |= {column: column for column in columns if column in HISTORY_COLUMNS}
+    plain = plain_name(name)
     after = {plain_name(theirs) for ours, theirs in sources.items() if ours in KNOWN_AFTER}
-    chosen = []
-    for name in (part.strip() for part in text.split(",")):
-        if name == HONEST:
-            continue
-        plain = plain_name(name)
-        if is_counter_name(plain) or is_counter_name(plain.removeprefix(plain_name(OWN))) or plain in after:
-            raise WrongCallError(f"--features {name}: known only after publication, so no model may see it")
-        if name not in usable:
-            there = ", ".join((HONEST, *usable))
-            raise WrongCallError(f"--features '{name}': no such feature; there are: {there}")
-        chosen.append(usable[name])
-    return tuple(dict.fromkeys(chosen))
+    return is_counter_name(plain) or is_counter_name(plain.removeprefix(plain_name(OWN))) or plain in after
 
 
 @dataclass(frozen=True, kw_only=True)

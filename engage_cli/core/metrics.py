@@ -37,6 +37,8 @@ CLASS_METRICS = Registry(
         "weighted_f1": "engage_cli.core.metrics:weighted_f1",
         "kappa": "engage_cli.core.metrics:kappa",
         "ordinal_mae": "engage_cli.core.metrics:ordinal_mae",
+        "median_kappa": "engage_cli.core.metrics:median_kappa",
+        "median_ordinal_mae": "engage_cli.core.metrics:median_ordinal_mae",
         "ece": "engage_cli.core.metrics:ece",
         **{
             f"recall_{name.lower().replace(' ', '_')}": f"engage_cli.core.metrics:recall_{k}"
@@ -150,18 +152,37 @@ def weighted_f1(true: np.ndarray, predicted: np.ndarray) -> float:
 
 def kappa(true: np.ndarray, predicted: np.ndarray) -> float:
     """Quadratic weighted kappa; 0 where truth and prediction are one and the same single class."""
-    labels = predicted.argmax(axis=1)
+    return _kappa(true, predicted.argmax(axis=1))
+
+
+def ordinal_mae(true: np.ndarray, predicted: np.ndarray) -> float:
+    """Mean distance, in classes, between the predicted class and the true one."""
+    return float(np.abs(predicted.argmax(axis=1) - true).mean())
+
+
+def median_kappa(true: np.ndarray, predicted: np.ndarray) -> float:
+    """Kappa of the probabilities' median class: read as an order, which the most probable class is not."""
+    return _kappa(true, median_classes(predicted))
+
+
+def median_ordinal_mae(true: np.ndarray, predicted: np.ndarray) -> float:
+    """Mean distance, in classes, between the median class and the true one; no other class has a smaller expected one."""
+    return float(np.abs(median_classes(predicted) - true).mean())
+
+
+def median_classes(probabilities: np.ndarray) -> np.ndarray:
+    """Return (n,) int64: the first class at which half of the probability is reached."""
+    reached = probabilities.cumsum(axis=1) >= 0.5 * probabilities.sum(axis=1, keepdims=True)
+    return np.asarray(reached.argmax(axis=1), np.int64)
+
+
+def _kappa(true: np.ndarray, labels: np.ndarray) -> float:
     seen = np.zeros((NUM_CLASSES, NUM_CLASSES))
     np.add.at(seen, (true, labels), 1)
     weights = (np.arange(NUM_CLASSES)[:, None] - np.arange(NUM_CLASSES)[None]) ** 2
     expected = np.outer(seen.sum(axis=1), seen.sum(axis=0)) / len(true)
     chance = float((weights * expected).sum())
     return 1.0 - float((weights * seen).sum()) / chance if chance > 0 else 0.0
-
-
-def ordinal_mae(true: np.ndarray, predicted: np.ndarray) -> float:
-    """Mean distance, in classes, between the predicted class and the true one."""
-    return float(np.abs(predicted.argmax(axis=1) - true).mean())
 
 
 def ece(true: np.ndarray, predicted: np.ndarray) -> float:

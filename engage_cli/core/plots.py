@@ -8,21 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from engage_cli.core.atomic import replacing
 from engage_cli.core.metrics import PRIMARY
+from engage_cli.core.plot_style import BLUE, DPI, GREEN, INK, ORANGE, drawable, font, style_axes, style_ticks, write
 
-SIZE, DPI = (8.0, 4.5), 150  # inches, dots per inch: 1200 x 675 pixels
-TRAIN, VALIDATION, BEST, INK, EDGE, PALE = "#0072B2", "#D55E00", "#009E73", "#333333", "#999999", "#E3E3E3"
-FONT = "DejaVu Sans"  # matplotlib brings it
+SIZE = (8.0, 4.5)  # inches: 1200 x 675 pixels
+TRAIN, VALIDATION, BEST = BLUE, ORANGE, GREEN
 MOST_MARKERS = 40  # epochs; the dots of more would touch
 LARGEST_RATIO = 20.0  # of losses on a linear axis
 LOWEST_SHOWN = 1.0  # below the best score; R² has no lower end, and one bad epoch would flatten all others
-LONGEST_TITLE = 80
 NAMES = {"r2": "R²", "kappa": "kappa", "accuracy": "accuracy"}
 SCORES = {"value": ("r2",), "classes": ("kappa", "accuracy")}
 
@@ -93,7 +89,7 @@ def _leave_out_low(axes: Axes, scores: list[float]) -> None:
     margin = 0.06 * (top - min(shown)) or 0.05
     axes.set_ylim(min(shown) - margin, top + margin)
     words = f"{len(finite) - len(shown)} of {len(finite)} epochs lie below, down to {min(finite):.4g}"
-    axes.text(0.99, 0.02, words, transform=axes.transAxes, ha="right", va="bottom", color=INK, fontproperties=_font(8.5))
+    axes.text(0.99, 0.02, words, transform=axes.transAxes, ha="right", va="bottom", color=INK, fontproperties=font(8.5))
 
 
 def _draw_curve(axes: Axes, epochs: list[int], values: list[float], colour: str, label: str) -> None:
@@ -105,26 +101,19 @@ def _draw_curve(axes: Axes, epochs: list[int], values: list[float], colour: str,
 
 
 def _make_axes(epochs: list[int], label: str) -> tuple[Figure, Axes]:
-    """Colours and fonts are all named, so that a machine's own matplotlibrc cannot make them unreadable."""
     figure = Figure(figsize=SIZE, dpi=DPI, facecolor="white", layout="constrained")
     axes = figure.add_subplot(facecolor="white")
     pad = max(0.5, 0.02 * (epochs[-1] - epochs[0]))
     axes.set_xlim(epochs[0] - pad, epochs[-1] + pad)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=(1, 2, 5, 10), integer=True, min_n_ticks=1))
-    axes.set_xlabel("epoch", color=INK, fontproperties=_font(10))
-    axes.set_ylabel(label, color=INK, fontproperties=_font(10))
-    axes.grid(True, which="major", color=PALE, linewidth=0.8)
-    axes.set_axisbelow(True)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set(color=EDGE, linewidth=0.8)
+    axes.set_xlabel("epoch", color=INK, fontproperties=font(10))
+    axes.set_ylabel(label, color=INK, fontproperties=font(10))
+    style_axes(axes)
     return figure, axes
 
 
 def _write(figure: Figure, axes: Axes, path: Path, title: str) -> None:
-    axes.tick_params(which="both", color=EDGE, width=0.8, length=3.5, pad=3.5, labelcolor=INK, direction="out")
-    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-        label.set_fontproperties(_font(9))
+    style_ticks(axes)
     axes.legend(
         loc="lower left",
         bbox_to_anchor=(0, 1),
@@ -133,24 +122,11 @@ def _write(figure: Figure, axes: Axes, path: Path, title: str) -> None:
         columnspacing=1.5,
         borderaxespad=0.2,
         labelcolor=INK,
-        prop=_font(9.5),
+        prop=font(9.5),
     )
-    if title := _drawable(title):
-        figure.suptitle(title, x=0.012, ha="left", color=INK, fontproperties=_font(11.5, "bold"), parse_math=False)
-    with replacing(path) as beside:
-        FigureCanvasAgg(figure).print_png(beside, metadata={"Software": None})
-
-
-def _drawable(title: str) -> str:
-    """Shorten a title; leave out one in a script that the font lacks, for it would be a row of boxes."""
-    there = get_font(findfont(_font(11.5, "bold"))).get_charmap()
-    title = " ".join(title.split())
-    title = title if len(title) <= LONGEST_TITLE else f"{title[: LONGEST_TITLE - 1]}…"
-    return title if all(ord(letter) in there for letter in title) else ""
-
-
-def _font(size: float, weight: str = "normal") -> FontProperties:
-    return FontProperties(family=FONT, size=size, weight=weight)
+    if title := drawable(title):
+        figure.suptitle(title, x=0.012, ha="left", color=INK, fontproperties=font(11.5, "bold"), parse_math=False)
+    write(figure, path)
 
 
 def _numbers(values: Any) -> list[float]:

@@ -68,7 +68,14 @@ class _Lines:
 
     def line(self, note: str = "") -> str:
         rate = self.done / max(time.monotonic() - self.start, 1e-9)
-        return f"{self.title}: {self.done:,}/{self.total:,}, {rate:,.1f}/s{'  ' + note if note else ''}"
+        left = f", at most {_duration((self.total - self.done) / rate)} left" if note and 0 < self.done < self.total else ""
+        return f"{self.title}: {self.done:,}/{self.total:,}, {rate:,.1f}/s{left}{'  ' + note if note else ''}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 class LineReporter:

@@ -101,7 +101,12 @@ def open_run(
         if not goes_on:
             write_json(folder / FIRST, {"engage": __version__, **same, "started": _now(), "versions": versions()})
             write_json(folder / TARGET_FILE, target.to_json())
-        yield folder, goes_on
+        try:
+            yield folder, goes_on
+        except EngageError:
+            if not goes_on and {entry.name for entry in folder.iterdir()} == {FIRST, TARGET_FILE}:
+                shutil.rmtree(folder)  # it was refused before anything was done
+            raise
 
 
 def finish_run(folder: Path, metrics: Mapping[str, Any]) -> Run:

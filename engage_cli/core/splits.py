@@ -118,14 +118,18 @@ def split_file(posts: pd.DataFrame, request: SplitRequest) -> np.ndarray:
 
 def _split_units(units: pd.Series, request: SplitRequest) -> np.ndarray:
     """Return each row's part so that rows of one unit share it: the part in which the unit's middle row falls."""
+    return np.array(_parts_at(place_units(units, request.seed), request.fractions), dtype=object)
+
+
+def place_units(units: pd.Series, seed: int) -> np.ndarray:
+    """Return (n,) in 0..1: where the middle row of each row's unit falls, units in the order of a seeded hash."""
     inverse, names = pd.factorize(units)
     sizes = np.bincount(inverse)
-    hashes = pd.util.hash_array(names.to_numpy(object), hash_key=f"{request.seed:016d}"[-16:], categorize=False)
+    hashes = pd.util.hash_array(names.to_numpy(object), hash_key=f"{seed:016d}"[-16:], categorize=False)
     order = np.argsort(hashes, kind="stable")
-    middles = (np.cumsum(sizes[order]) - sizes[order] / 2) / sizes.sum()
-    parts = np.empty(len(names), dtype=object)
-    parts[order] = _parts_at(middles, request.fractions)
-    return parts[inverse]
+    middles = np.empty(len(names))
+    middles[order] = (np.cumsum(sizes[order]) - sizes[order] / 2) / sizes.sum()
+    return np.asarray(middles[inverse])
 
 
 def _keep_one_part(posts: pd.DataFrame, parts: np.ndarray, order: Sequence[str]) -> np.ndarray:

@@ -14,17 +14,18 @@ from engage_cli.core.config import EncoderConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.features import BlockSource
+from engage_cli.core.given import TableSource
 from engage_cli.core.live_batches import ContentSource
 from engage_cli.core.metrics import bootstrap_metrics, true_of
 from engage_cli.core.posts import side_of
 from engage_cli.core.predictions import Predictions
-from engage_cli.core.predictors import TUNED, load_predictor
+from engage_cli.core.predictors import CATBOOST, TUNED, load_predictor
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import Run, load_run, newest_run
-from engage_cli.core.tabular import TABLE_BLOCKS
 from engage_cli.core.targets import Target
 from engage_cli.steps.embed import make_encoder, stored_blocks
 from engage_cli.steps.post_contents import DatasetContents
+from engage_cli.steps.table_source import StoredTable
 
 SPLITS = ("test", "validation")
 
@@ -91,7 +92,7 @@ def evaluate(
     with reporter.stage("evaluating", len(runs) + num_baselines) as stage:
         for run in runs:
             posts = dataset.posts.iloc[dataset.rows(split, run.target)]
-            predictions = load_predictor(run).predict(posts, _source(run, dataset, reporter))
+            predictions = load_predictor(run).predict(posts, source_of(run, dataset, reporter))
             name = str(run.folder)
             scores.append(_score(name, run.kind, run.target, dataset, split, predictions, num_resamples, run.leaky))
             stage.advance(note=name)
@@ -112,6 +113,8 @@ def evaluate(
 def encoder_config(run: Run) -> EncoderConfig:
     """Return the encoders that a run was trained on."""
     encoders = run.meta["encoders"]
+    if not encoders:  # it reads no embedding
+        return EncoderConfig()
     names = {side: encoders[side]["name"] for side in encoders}
     pool = ",".join(f"{side}={encoders[side]['pooling']}" for side in encoders)
     any_side = next(iter(encoders.values()))
@@ -120,14 +123,20 @@ def encoder_config(run: Run) -> EncoderConfig:
 
 
 def blocks_of(run: Run) -> list[str]:
-    return list(run.meta["dims"]) if "dims" in run.meta else list(TABLE_BLOCKS)
+    """Return the blocks whose vectors, or contents, the run reads."""
+    return list(run.meta["dims"] if "dims" in run.meta else run.meta["blocks"])
 
 
-def _source(run: Run, dataset: Dataset, reporter: Reporter) -> BlockSource | ContentSource:
+def source_of(run: Run, dataset: Dataset, reporter: Reporter) -> BlockSource | ContentSource | TableSource:
+    """Return what gives a run what it reads of a data folder's posts."""
     config, blocks = encoder_config(run), blocks_of(run)
     for side in dict.fromkeys(side_of(block) for block in blocks):  # before anything is embedded with it
         must_be_same_encoder(run, side, make_encoder(side, config).record)
-    return DatasetContents(dataset) if run.meta["model"] == TUNED else stored_blocks(dataset, config, blocks, reporter)
+    if run.meta["model"] == TUNED:
+        return DatasetContents(dataset)
+    if run.meta["model"] == CATBOOST:
+        return StoredTable(dataset, config, blocks, reads_pictures=run.meta["reads_pictures"], reporter=reporter)
+    return stored_blocks(dataset, config, blocks, reporter)
 
 
 def must_be_same_encoder(run: Run, side: str, record: dict[str, Any]) -> None:

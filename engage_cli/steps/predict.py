@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,20 +13,25 @@ import pandas as pd
 
 from engage_cli.core.cells import clean_text, parse_scores
 from engage_cli.core.config import CLASS_NAMES
+from engage_cli.core.encoders.encode import Encoder
 from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.features import LiveBlocks
+from engage_cli.core.history import add_time
 from engage_cli.core.images import ImageError, decode, read_bytes
 from engage_cli.core.posts import OWN, side_of
 from engage_cli.core.predictions import Predictions
-from engage_cli.core.predictors import TUNED, extra_columns, load_predictor
+from engage_cli.core.predictors import CATBOOST, TUNED, extra_columns, load_predictor
+from engage_cli.core.predictors.catboost import CatBoostPredictor, Reasons
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import Run, load_run, newest_run
-from engage_cli.core.tabular import NUMBER
+from engage_cli.core.table_parts.columns import NUMBER, Time
 from engage_cli.steps.embed import make_encoder
 from engage_cli.steps.evaluate import blocks_of, encoder_config, must_be_same_encoder
 from engage_cli.steps.post_contents import GivenContents
+from engage_cli.steps.table_source import LiveTable
 
 INTERVALS = (0.8, 0.95)
+NOT_A_CAUSE = "the model's view, not a cause"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +47,10 @@ class PostPrediction:
     intervals: dict[str, tuple[float, float]]  # "80" and "95" percent, as a quantile run itself gives them: not calibrated
     class_name: str
     probabilities: dict[str, float] | None
+    reasons: Reasons | None = None  # what the prediction rests on, where that was asked for
 
     def to_json(self) -> dict[str, Any]:
-        post = {
+        post: dict[str, Any] = {
             "image": self.image,
             "title": self.title,
             "value": self.value,
@@ -55,6 +62,8 @@ class PostPrediction:
             "leaky": self.run.leaky,
             "marks": list(self.run.marks),
         }
+        if self.reasons is not None:
+            post["explanation"] = {"note": NOT_A_CAUSE, **dataclasses.asdict(self.reasons)}
         return {"run": str(self.run.folder), "target": self.run.target.name, "kind": self.run.kind, "posts": [post]}
 
 
@@ -64,12 +73,18 @@ def predict(
     title: str = "",
     tags: str = "",
     description: str = "",
+    posted_at: str = "",
     columns: Mapping[str, str] | None = None,
+    explain: bool = False,
     run: Path | None = None,
     runs_dir: Path = Path("runs"),
     reporter: Reporter | None = None,
 ) -> PostPrediction:
-    """Predict one post from what is known before publication. `columns` are further columns that the run was given."""
+    """Predict one post from what is known before publication.
+
+    `posted_at` is when it will be published, in UTC unless it says otherwise; `columns` are further columns that the run
+    was given.
+    """
     reporter = reporter or SilentReporter()
     try:
         data = read_bytes(image)
@@ -79,6 +94,8 @@ def predict(
     opened = load_run(run) if run is not None else newest_run(runs_dir)
     if run is None:
         reporter.say(f"run: {opened.folder} (the newest finished one)")
+    if explain and opened.meta["model"] != CATBOOST:
+        raise WrongCallError(f"--explain: {opened.folder} is no run of train-catboost, and only those give reasons")
     # What the shell handed over in another encoding than UTF-8 comes as lone surrogates.
     title, tags, description = (text.encode("utf-8", "replace").decode() for text in (title, tags, description))
     posts = pd.DataFrame(
@@ -86,6 +103,8 @@ def predict(
     )
     for column in ("title", "tags", "description"):
         posts[column] = clean_text(posts[column])
+    if posted_at:
+        posts = add_time(posts.assign(posted_at=_parse_moment(posted_at)))
     posts = _add_columns(posts, opened, columns or {}, reporter)
     if not posts["title"].iloc[0]:
         reporter.say("no --title: the model predicts from the image (and tags, description) alone")
@@ -94,9 +113,7 @@ def predict(
     for side in dict.fromkeys(side_of(block) for block in blocks_of(opened)):
         encoders[side] = make_encoder(side, config)
         must_be_same_encoder(opened, side, encoders[side].record)
-    is_tuned = opened.meta["model"] == TUNED
-    source = GivenContents([data]) if is_tuned else LiveBlocks(encoders, [data])
-    predictions = load_predictor(opened).predict(posts, source)
+    predictions, reasons = _ask(opened, posts, data, encoders, explain=explain)
     target = opened.target
     if predictions.value is not None:
         value = predictions.value[:1]
@@ -111,6 +128,7 @@ def predict(
             intervals=_intervals(predictions),
             class_name=CLASS_NAMES[int(target.classes(value)[0])],
             probabilities=None,
+            reasons=reasons,
         )
     assert predictions.probabilities is not None
     shares = predictions.probabilities[0]
@@ -126,12 +144,31 @@ def predict(
         intervals={},
         class_name=CLASS_NAMES[int(predictions.classes[0])],
         probabilities={name: float(share) for name, share in zip(CLASS_NAMES, shares, strict=True)},
+        reasons=reasons,
     )
+
+
+def _ask(
+    run: Run, posts: pd.DataFrame, data: bytes, encoders: dict[str, Encoder], *, explain: bool
+) -> tuple[Predictions, Reasons | None]:
+    predictor = load_predictor(run)
+    if isinstance(predictor, CatBoostPredictor):
+        table = LiveTable(encoders, [data])
+        return predictor.predict(posts, table), predictor.explain(posts, table)[0] if explain else None
+    is_tuned = run.meta["model"] == TUNED
+    return predictor.predict(posts, GivenContents([data]) if is_tuned else LiveBlocks(encoders, [data])), None
 
 
 def _intervals(predictions: Predictions) -> dict[str, tuple[float, float]]:
     found = {f"{share:.0%}"[:-1]: predictions.interval(share) for share in INTERVALS}
     return {name: (float(bounds[0][0]), float(bounds[1][0])) for name, bounds in found.items() if bounds is not None}
+
+
+def _parse_moment(text: str) -> pd.Timestamp:
+    moment = pd.to_datetime(text, errors="coerce", utc=True)
+    if pd.isna(moment):
+        raise WrongCallError(f"--posted-at '{text}' is no date; write it as 2026-11-24 or 2026-11-24T18:30")
+    return moment
 
 
 def _add_columns(posts: pd.DataFrame, run: Run, values: Mapping[str, str], reporter: Reporter) -> pd.DataFrame:
@@ -149,7 +186,9 @@ def _add_columns(posts: pd.DataFrame, run: Run, values: Mapping[str, str], repor
             posts[column] = number
         else:
             posts[column] = value
-    missing = [name for name in wanted if name not in values]
-    if missing:
+    missing = [name for name, (column, _) in wanted.items() if column not in posts]
+    if times := [name for name in missing if name in Time.names]:
+        reporter.say(f"without {', '.join(times)}: give --posted-at, the run was trained on it")
+    if missing := [name for name in missing if name not in times]:
         reporter.say(f"without {', '.join(missing)}: give it as in --with {missing[0]}=..., the run was trained on it")
     return posts

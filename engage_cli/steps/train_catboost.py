@@ -1,33 +1,43 @@
-"""Train CatBoost on stored embeddings and honest features of the text."""
+"""Train CatBoost on a table of features, and say what its predictions rest on."""
 
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
+import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from engage_cli.core.atomic import replacing, write_json, write_text
-from engage_cli.core.config import CLASS_NAMES, CatBoostConfig, EncoderConfig
+from engage_cli.core.atomic import replacing, write_text
+from engage_cli.core.attribution import UNIT_OF_CLASSES, Attribution, attribute
+from engage_cli.core.boosting import OF_VALUES, Rows, boost, loss_of, predict_table
+from engage_cli.core.config import LEAKY, CatBoostConfig, EncoderConfig
 from engage_cli.core.dataset import Dataset
-from engage_cli.core.devices import find_device
 from engage_cli.core.errors import WrongCallError
-from engage_cli.core.handmade import CATEGORICAL
-from engage_cli.core.leakage import known_before, parse_features
-from engage_cli.core.metrics import compute_metrics, true_of
-from engage_cli.core.predictors import CONTRACT_FILE
-from engage_cli.core.predictors.catboost import MODEL_FILE, predict_table
-from engage_cli.core.progress import Reporter, SilentReporter, Stage
+from engage_cli.core.feature_choice import parse_features, parse_pca
+from engage_cli.core.importance_plots import draw_importance
+from engage_cli.core.metrics import compute_metrics
+from engage_cli.core.predictors import CATBOOST
+from engage_cli.core.predictors.catboost import MODEL_FILE
+from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import clear_stage, finish_run, open_run
-from engage_cli.core.tabular import CATEGORY, TABLE_BLOCKS, build_table, kinds_of
-from engage_cli.core.targets import require_variety
-from engage_cli.steps.embed import stored_blocks
+from engage_cli.core.tabular import FeatureTable
+from engage_cli.core.targets import Target, require_variety
+from engage_cli.steps.catboost_inputs import Inputs, make_inputs
+from engage_cli.steps.cross_validate import cross_validate
 from engage_cli.steps.train_neural import TrainSummary
 
 KINDS = ("classes", "value")
+WORK = "work"  # snapshots of what is being trained; gone from a finished run
+MOST_EXPLAINED = 1000  # posts whose predictions are attributed
+NOTE = "stopped early on these rows: optimistic; `engage evaluate` reads the test split"
+HISTORY_FILE, IMPORTANCE_FILE = "history.jsonl", "importance.csv"
 
 
 def train_catboost(
@@ -39,134 +49,156 @@ def train_catboost(
     runs_dir: Path = Path("runs"),
     reporter: Reporter | None = None,
 ) -> TrainSummary:
-    """Train to a finished run folder; a killed training starts anew in its folder."""
+    """Train to a finished run folder; a killed training goes on where it was."""
     reporter = reporter or SilentReporter()
-    if config.kind not in KINDS:
-        raise WrongCallError(f"unknown --as '{config.kind}'; there are: {', '.join(KINDS)}")
+    _check(config)
+    choice = parse_features(config.features, dataset.posts.columns, dataset.source_names)
     target = dataset.target(config.target)
-    columns = kinds_of(dataset.posts, parse_features(config.features, dataset.posts.columns, dataset.source_names))
-    rows = {part: dataset.rows(part, target) for part in ("train", "validation")}
-    source = stored_blocks(dataset, encoders, TABLE_BLOCKS, reporter)
-    spaces = {store.encoder.shared_space for store in source.stores.values()}
-    with_cosine = len(spaces) == 1 and None not in spaces
-    if not with_cosine:
-        reporter.say(
-            f"no image-text cosine: {encoders.vision} and {encoders.text} do not share a space "
-            "(the two sides of one CLIP or SigLIP checkpoint do)"
-        )
-    meta: dict[str, Any] = {
-        "model": "catboost",
-        "kind": config.kind,
-        "config": dataclasses.asdict(config),
-        "data": {"fingerprint": dataset.fingerprint, "split": dataset.meta["split"]["method"]},
-        "encoders": {
-            side: {"name": store.encoder.checkpoint.name, **store.encoder.record} for side, store in source.stores.items()
-        },
-        "leaky": False,
-        "marks": list(dataset.marks),
-    }
-    tables, truths = {}, {}
-    for part, numbers in rows.items():
-        some = dataset.posts.iloc[numbers]
-        tables[part] = build_table(known_before(some), source, with_cosine=with_cosine, extra=columns)
-        scores = target.score(some)
-        truths[part] = true_of(config.kind, scores, target.classes(scores))
-    require_variety(truths["train"], config.kind, target.name)
-    with open_run(run, runs_dir, command="train-catboost", meta=meta, target=target) as (folder, goes_on):
-        clear_stage(folder)
-        reporter.say(f"{'starting anew in' if goes_on else 'training'} {folder} ({tables['train'].shape[1]:,} features)")
-        names = list(tables["train"].columns)
-        categorical = [CATEGORICAL, *(name for name, kind in columns.items() if kind == CATEGORY)]
-        write_json(
-            folder / CONTRACT_FILE,
-            {
-                "names": names,
-                "categorical": categorical,
-                "blocks": list(TABLE_BLOCKS),
-                "with_cosine": with_cosine,
-                "columns": columns,
-            },
-        )
-        started = time.monotonic()
-        with reporter.stage("boosting", config.iterations) as stage:
-            model = _fit(config, tables, truths, categorical, stage)
-        with replacing(folder / MODEL_FILE) as beside:
-            model.save_model(str(beside), format="cbm")
-        write_text(folder / "history.jsonl", _history(model.get_evals_result()))
-        predictions = predict_table(model, tables["validation"], config.kind)
-        predicted = predictions.value if predictions.value is not None else predictions.probabilities
-        assert predicted is not None
+    marks = (*dataset.marks, *((LEAKY,) if choice.is_leaky else ()))
+    for mark in marks:
+        reporter.say(mark)
+    inputs = make_inputs(config, choice, dataset, encoders, target, reporter)
+    train, validation = inputs.parts["train"], inputs.parts["validation"]
+    require_variety(inputs.truth(train, target, config.kind), config.kind, target.name)
+    with open_run(run, runs_dir, command="train-catboost", meta=_meta(config, dataset, inputs, marks), target=target) as (
+        folder,
+        goes_on,
+    ):
+        if not goes_on:
+            clear_stage(folder)
+        reporter.say(f"{'going on with' if goes_on else 'training'} {folder}")
+        started, work = time.monotonic(), folder / WORK
+        table = inputs.new_table()
+        with reporter.stage("features", len(table.parts)) as stage:
+            fitted = inputs.fit_rows(table, train, target, config.kind, lambda part: stage.advance(note=part))
+        stopping = inputs.rows(table, validation, target, config.kind)
+        table.save(folder, marks=list(marks))
+        model = _train(config, table, fitted, stopping, folder, work, reporter, leaky=choice.is_leaky)
+        folds = cross_validate(config, inputs, target, folder, work, reporter) if config.folds else None
+        why = _explain(config, table, model, stopping, target, reporter)
+        _write_why(folder, why, table, target, LEAKY if choice.is_leaky else "")
+        predicted = predict_table(model, stopping.table, config.kind)
+        shutil.rmtree(work, ignore_errors=True)
         finished = finish_run(
             folder,
             {
                 "split": "validation",
-                "note": "stopped early on these rows: optimistic; `engage evaluate` reads the test split",
+                "note": NOTE,
                 "best_iteration": int(model.tree_count_),
-                "rows": {part: len(numbers) for part, numbers in rows.items()},
-                "metrics": compute_metrics(config.kind, truths["validation"], predicted),
-                "features": len(names),
+                "rows": {part: len(places) for part, places in inputs.parts.items()},
+                "metrics": compute_metrics(config.kind, stopping.truth, predicted.main),
+                "folds": folds,
+                "features": len(table.names),
+                "why": {
+                    "loss": why.loss,
+                    "unit": why.unit,
+                    "rows": why.rows,
+                    "groups": [dataclasses.asdict(share) for share in why.groups],
+                },
                 "seconds": round(time.monotonic() - started, 1),
-                "leaky": False,
+                "leaky": choice.is_leaky,
+                "marks": list(marks),
             },
         )
-    return TrainSummary(run=finished, went_on=goes_on, warnings=dataset.marks)
+    warnings = list(marks)
+    if model.tree_count_ > config.iterations - config.patience:
+        warnings.append(
+            f"it was still getting better near its last tree: more --iterations than {config.iterations:,} may help"
+        )
+    return TrainSummary(run=finished, went_on=goes_on, warnings=tuple(warnings))
 
 
-def _fit(
+def _check(config: CatBoostConfig) -> None:
+    if config.kind not in KINDS:
+        raise WrongCallError(f"unknown --as '{config.kind}'; there are: {', '.join(KINDS)}")
+    if config.objective not in OF_VALUES:
+        raise WrongCallError(f"unknown --objective '{config.objective}'; there are: {', '.join(OF_VALUES)}")
+    parse_pca(config.pca)
+    if config.folds == 1:
+        raise WrongCallError("--folds 1: cross-validation needs two or more; 0 does none")
+
+
+def _meta(config: CatBoostConfig, dataset: Dataset, inputs: Inputs, marks: Sequence[str]) -> dict[str, Any]:
+    table = inputs.new_table()
+    return {
+        "model": CATBOOST,
+        "kind": config.kind,
+        "config": dataclasses.asdict(config),
+        "data": {"fingerprint": dataset.fingerprint, "split": dataset.meta["split"]["method"]},
+        "encoders": {
+            side: {"name": encoder.checkpoint.name, **encoder.record} for side, encoder in inputs.encoders.items()
+        },
+        "blocks": table.blocks,
+        "reads_pictures": table.reads_pictures,
+        "leaky": inputs.choice.is_leaky,
+        "marks": list(marks),
+    }
+
+
+def _train(
     config: CatBoostConfig,
-    tables: dict[str, Any],
-    truths: dict[str, np.ndarray],
-    categorical: list[str],
-    stage: Stage,
+    table: FeatureTable,
+    fitted: Rows,
+    stopping: Rows,
+    folder: Path,
+    work: Path,
+    reporter: Reporter,
+    *,
+    leaky: bool,
 ) -> Any:
-    from catboost import CatBoost, Pool
+    """Return the model: the one that stands in the folder, of a run that was killed later, or a new one."""
+    from catboost import CatBoost
 
-    pools = {part: Pool(tables[part], truths[part], cat_features=categorical) for part in tables}
-    # Integer classes and a fixed count: a part that lacks a class must not have narrower probabilities.
-    loss: dict[str, Any] = {"loss_function": "RMSE"}
-    if config.kind == "classes":
-        loss = {"loss_function": "MultiClass", "classes_count": len(CLASS_NAMES)}
-    # rsm is not to be had on the GPU for these losses.
-    device: dict[str, Any] = {"task_type": "GPU"} if find_device().type == "cuda" else {"rsm": config.rsm}
-    model = CatBoost(
-        {
-            **loss,
-            **device,
-            "iterations": config.iterations,
-            "learning_rate": config.learning_rate,
-            "depth": config.depth,
-            "l2_leaf_reg": config.l2,
-            "bootstrap_type": "Bernoulli",
-            "subsample": config.subsample,
-            "border_count": config.border_count,
-            "random_seed": config.seed,
-            "od_type": "Iter",
-            "od_wait": config.patience,
-            "use_best_model": True,
-            "allow_writing_files": False,
-            "logging_level": "Silent",
-        }
-    )
-    # Callbacks exist on the CPU only.
-    callbacks = None if "task_type" in device else [_Advance(stage)]
-    model.fit(pools["train"], eval_set=pools["validation"], callbacks=callbacks)
+    if (folder / MODEL_FILE).exists():
+        return CatBoost().load_model(str(folder / MODEL_FILE))
+    with reporter.stage(f"boosting on {len(table.names):,} features", config.iterations) as stage:
+        model = boost(config, fitted, stopping, table.categorical, work=work / "main", stage=stage)
+    if leaky:
+        model.get_metadata()["leaky"] = LEAKY
+    write_text(folder / HISTORY_FILE, _history(model.get_evals_result(), leaky=leaky))
+    with replacing(folder / MODEL_FILE) as beside:
+        model.save_model(str(beside), format="cbm")
+    shutil.rmtree(work / "main", ignore_errors=True)
     return model
 
 
-class _Advance:
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
+def _explain(
+    config: CatBoostConfig, table: FeatureTable, model: Any, rows: Rows, target: Target, reporter: Reporter
+) -> Attribution:
+    places = np.random.default_rng(config.seed).permutation(len(rows.truth))[:MOST_EXPLAINED]
+    some = Rows(table=rows.table.iloc[places], truth=rows.truth[places])
+    with reporter.stage(f"asking the model why, on {len(places):,} validation posts", 1) as stage:
+        why = attribute(
+            model,
+            some,
+            table.categorical,
+            table.groups,
+            loss=loss_of(config).name,
+            unit=str(target.formula) if config.kind == "value" else UNIT_OF_CLASSES,
+            labelled=table.labels(),
+        )
+        stage.advance()
+    return why
 
-    def after_iteration(self, info: Any) -> bool:
-        (loss,) = list(info.metrics["validation"].values())[:1]
-        self.stage.advance(note=f"validation loss {loss[-1]:.4f}")
-        return True
+
+def _write_why(folder: Path, why: Attribution, table: FeatureTable, target: Target, mark: str) -> None:
+    """Write importance.csv and the two plots."""
+    meanings = table.meanings()
+    rows = pd.DataFrame([dataclasses.asdict(share) for share in why.features])
+    rows.insert(2, "meaning", [meanings[name] for name in rows["name"]])
+    if mark:
+        rows["leaky"] = True
+    text = io.StringIO()
+    rows.rename(columns={"name": "feature"}).to_csv(text, index=False)
+    write_text(folder / IMPORTANCE_FILE, text.getvalue())
+    draw_importance(folder, why.for_people(table.labels()), title=f"{folder.name}: {target.name}", mark=mark)
 
 
-def _history(evals: dict[str, dict[str, list[float]]]) -> str:
+def _history(evals: dict[str, dict[str, list[float]]], *, leaky: bool) -> str:
     columns = {f"{part}_{name}": values for part, losses in evals.items() for name, values in losses.items()}
     lines = zip(*columns.values(), strict=True)
+    more = {"leaky": True} if leaky else {}
     return "".join(
-        json.dumps({"iteration": number, **dict(zip(columns, values, strict=True))}) + "\n"
+        json.dumps({"iteration": number, **dict(zip(columns, values, strict=True)), **more}) + "\n"
         for number, values in enumerate(lines, start=1)
     )

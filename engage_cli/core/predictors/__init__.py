@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from engage_cli.core.atomic import read_json
 from engage_cli.core.registry import Registry
+from engage_cli.core.tabular import CONTRACT_FILE
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from engage_cli.core.features import BlockSource
+    from engage_cli.core.given import TableSource
     from engage_cli.core.live_batches import ContentSource
     from engage_cli.core.predictions import Predictions
     from engage_cli.core.runs import Run
@@ -25,22 +27,22 @@ PREDICTORS = Registry(
 )
 
 NEURAL = "neural"
-TUNED = "tuned"  # runs with encoders of their own: they read contents, all others blocks
-CONTRACT_FILE = "features.json"  # of a CatBoost run: what its table is made of
+TUNED = "tuned"  # runs with encoders of their own: they read contents
+CATBOOST = "catboost"  # runs on a table: they read blocks and measured covers
 
 
 class Predictor(Protocol):
     def __init__(self, run: Run) -> None: ...
 
-    def predict(self, posts: pd.DataFrame, source: BlockSource | ContentSource) -> Predictions:
+    def predict(self, posts: pd.DataFrame, source: BlockSource | ContentSource | TableSource) -> Predictions:
         """Predict posts, given only what is known before publication."""
         ...
 
 
 def extra_columns(run: Run) -> dict[str, str]:
-    """Return the columns of posts, each a number or a category, that the run was given by name."""
+    """Return the columns of posts, beside cover and texts, that the run reads: each a number or a category."""
     path = run.folder / CONTRACT_FILE
-    return dict(read_json(path)["columns"]) if path.is_file() else {}
+    return dict(read_json(path)["further_columns"]) if path.is_file() else {}
 
 
 def load_predictor(run: Run) -> Predictor:

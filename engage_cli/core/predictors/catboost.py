@@ -2,39 +2,69 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
-from engage_cli.core.atomic import read_json
-from engage_cli.core.features import BlockSource
-from engage_cli.core.leakage import known_before
+from engage_cli.core.attribution import UNIT_OF_CLASSES, contributions_of
+from engage_cli.core.boosting import predict_table
+from engage_cli.core.given import Given, TableSource
+from engage_cli.core.posts import KNOWN_AFTER
 from engage_cli.core.predictions import Predictions
-from engage_cli.core.predictors import CONTRACT_FILE
 from engage_cli.core.runs import Run
-from engage_cli.core.tabular import build_table, check_columns
+from engage_cli.core.tabular import load_table
 
 MODEL_FILE = "model.cbm"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reasons:
+    """What one post's prediction rests on. `start` and all contributions of groups add up to the model's raw output."""
+
+    unit: str
+    start: float  # the mean prediction
+    groups: dict[str, float]  # the largest first
+    features: dict[str, float]  # the same; without the numbers of embeddings
+    values: dict[str, str]  # what the post has of each feature
 
 
 class CatBoostPredictor:
     def __init__(self, run: Run) -> None:
         from catboost import CatBoost
 
-        self.contract = read_json(run.folder / CONTRACT_FILE)
         self.kind = run.kind
+        self.unit = str(run.target.formula) if run.kind == "value" else UNIT_OF_CLASSES
+        self.table = load_table(run.folder)
+        self.counters = [name for name in self.table.further_columns if name in KNOWN_AFTER]
         self.model = CatBoost()
         self.model.load_model(str(run.folder / MODEL_FILE))
 
-    def predict(self, posts: pd.DataFrame, source: BlockSource) -> Predictions:
-        table = build_table(
-            known_before(posts), source, with_cosine=self.contract["with_cosine"], extra=self.contract["columns"]
+    def predict(self, posts: pd.DataFrame, source: TableSource) -> Predictions:
+        return predict_table(self.model, self._table_of(posts, source), self.kind)
+
+    def explain(self, posts: pd.DataFrame, source: TableSource) -> list[Reasons]:
+        """Return what each post's prediction rests on."""
+        table = self._table_of(posts, source)
+        contributions, starts = contributions_of(self.model, table, self.table.categorical)
+        return [self._reasons(table.iloc[row], contributions[row], starts[row]) for row in range(len(table))]
+
+    def _reasons(self, post: pd.Series, contributions: np.ndarray, start: float) -> Reasons:
+        groups: dict[str, float] = {}
+        features: dict[str, float] = {}
+        labels = self.table.labels()
+        for (name, group), contribution in zip(self.table.groups.items(), contributions.tolist(), strict=True):
+            groups[group] = groups.get(group, 0.0) + contribution
+            if name in labels:
+                features[name] = contribution
+        ordered = sorted(features, key=lambda name: -abs(features[name]))
+        return Reasons(
+            unit=self.unit,
+            start=float(start),
+            groups={name: groups[name] for name in sorted(groups, key=lambda name: -abs(groups[name]))},
+            features={labels[name]: features[name] for name in ordered},
+            values={labels[name]: post[name] if isinstance(post[name], str) else f"{post[name]:.4g}" for name in ordered},
         )
-        return predict_table(self.model, check_columns(table, self.contract["names"]), self.kind)
 
-
-def predict_table(model: object, table: pd.DataFrame, kind: str) -> Predictions:
-    """Predict the rows of a feature table with a CatBoost model of either kind."""
-    predict = model.predict  # type: ignore[attr-defined]
-    if kind == "value":
-        return Predictions(value=np.asarray(predict(table), np.float64).reshape(-1))
-    return Predictions(probabilities=np.asarray(predict(table, prediction_type="Probability"), np.float64))
+    def _table_of(self, posts: pd.DataFrame, source: TableSource) -> pd.DataFrame:
+        return self.table.transform(Given(posts, source, counters=self.counters))

@@ -1,0 +1,151 @@
+"""One CatBoost training: its parameters, snapshots so that a killed one goes on, and what its outputs mean."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from engage_cli.core.atomic import write_text
+from engage_cli.core.config import CLASS_NAMES, QUANTILE_LEVELS, CatBoostConfig
+from engage_cli.core.devices import find_device
+from engage_cli.core.predictions import Predictions
+from engage_cli.core.progress import Stage
+
+MEDIAN = QUANTILE_LEVELS.index(0.5)
+SNAPSHOT, SECONDS_BETWEEN_SNAPSHOTS = "snapshot", 10
+ROWS_FILE = "rows.txt"  # beside the snapshot: of which rows and parameters it is, for CatBoost itself does not look
+
+
+class Loss(NamedTuple):
+    """What CatBoost minimises, and what it is called."""
+
+    name: str
+    parameters: dict[str, Any]
+    on_gpu: bool = True
+
+
+# Integer classes and a fixed count: a part that lacks a class must not have narrower probabilities.
+OF_CLASSES = Loss("log loss", {"loss_function": "MultiClass", "classes_count": len(CLASS_NAMES)})
+OF_VALUES = {
+    "rmse": Loss("RMSE", {"loss_function": "RMSE"}),
+    "quantile": Loss(
+        "pinball loss",
+        {"loss_function": f"MultiQuantile:alpha={','.join(map(str, QUANTILE_LEVELS))}"},
+        on_gpu=False,
+    ),
+}
+
+
+def loss_of(config: CatBoostConfig) -> Loss:
+    return OF_CLASSES if config.kind == "classes" else OF_VALUES[config.objective]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """A table with its truth: values (n,), or integer classes."""
+
+    table: pd.DataFrame
+    truth: np.ndarray
+
+    def pool(self, categorical: Sequence[str]) -> Any:
+        from catboost import Pool
+
+        return Pool(self.table, self.truth, cat_features=list(categorical))
+
+
+class _Advance:
+    """CatBoost's callback: one step of the bar for each tree, also for those of a snapshot."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage, self.done = stage, 0
+
+    def after_iteration(self, info: Any) -> bool:
+        (losses,) = list(info.metrics["validation"].values())[:1]
+        self.stage.advance(info.iteration - self.done, note=f"validation loss {losses[-1]:.4f}")
+        self.done = info.iteration
+        return True
+
+
+def boost(
+    config: CatBoostConfig, fitted: Rows, stopping: Rows, categorical: Sequence[str], *, work: Path, stage: Stage
+) -> Any:
+    """Train on `fitted`, stopped early on `stopping`; goes on from the snapshot in `work`, if one is there.
+
+    `work` is CatBoost's own folder: what is in it of another training, or damaged, counts for nothing.
+    """
+    from catboost import CatBoost, CatBoostError
+
+    loss = loss_of(config)
+    on_gpu = loss.on_gpu and find_device().type == "cuda"
+    # On the GPU there is no rsm for these losses, and there are no callbacks.
+    device: dict[str, Any] = {"task_type": "GPU"} if on_gpu else {"rsm": config.rsm}
+    parameters = {
+        **loss.parameters,
+        **device,
+        "iterations": config.iterations,
+        "learning_rate": config.learning_rate,
+        "depth": config.depth,
+        "l2_leaf_reg": config.l2,
+        "bootstrap_type": "Bernoulli",
+        "subsample": config.subsample,
+        "border_count": config.border_count,
+        "random_seed": config.seed,
+        "od_type": "Iter",
+        "od_wait": config.patience,
+        "use_best_model": True,
+        "logging_level": "Silent",
+        # Without leave to write files there is no snapshot; all of them go into a folder that is taken away afterwards.
+        "allow_writing_files": True,
+        "train_dir": str(work),
+        "save_snapshot": True,
+        "snapshot_file": SNAPSHOT,
+        "snapshot_interval": SECONDS_BETWEEN_SNAPSHOTS,
+    }
+    of_what = _fingerprint(fitted, stopping, parameters)
+    if work.exists() and (not (work / ROWS_FILE).exists() or (work / ROWS_FILE).read_text() != of_what):
+        shutil.rmtree(work)
+    write_text(work / ROWS_FILE, of_what)
+    pools = [rows.pool(categorical) for rows in (fitted, stopping)]
+
+    def fit() -> Any:
+        model = CatBoost(parameters)
+        return model.fit(pools[0], eval_set=pools[1], callbacks=None if on_gpu else [_Advance(stage)])
+
+    had_snapshot = (work / SNAPSHOT).exists()
+    try:
+        return fit()
+    except CatBoostError:
+        if not had_snapshot:
+            raise
+        (work / SNAPSHOT).unlink()  # a damaged one costs its trees, not the training
+        return fit()
+
+
+def _fingerprint(fitted: Rows, stopping: Rows, parameters: dict[str, Any]) -> str:
+    digest = hashlib.blake2b(json.dumps(parameters, sort_keys=True).encode(), digest_size=16)
+    for rows in (fitted, stopping):
+        digest.update(np.ascontiguousarray(rows.truth).data)
+        numbers = rows.table.select_dtypes("number")
+        digest.update(np.ascontiguousarray(numbers.to_numpy(np.float32)).data)
+        categories = rows.table.drop(columns=numbers.columns).to_numpy().ravel()
+        digest.update("\0".join(categories).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def predict_table(model: Any, table: pd.DataFrame, kind: str) -> Predictions:
+    """Predict the rows of a table. Quantiles that cross are put in order (Chernozhukov et al. 2010)."""
+    if kind == "classes":
+        return Predictions(probabilities=np.asarray(model.predict(table, prediction_type="Probability"), np.float64))
+    raw = np.asarray(model.predict(table), np.float64)
+    if raw.ndim == 1:
+        return Predictions(value=raw)
+    quantiles = np.sort(raw, axis=1)
+    return Predictions(value=quantiles[:, MEDIAN].copy(), quantiles=quantiles)

@@ -1,0 +1,75 @@
+"""Topics of title and description: TF-IDF, reduced to a few directions (latent semantic analysis, Deerwester 1990)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from engage_cli.core.folds import Folds
+from engage_cli.core.given import Given
+from engage_cli.core.table_parts import PartOptions, TablePart, make_table, no_columns
+from engage_cli.core.table_parts.tfidf import TfIdf
+
+MOST_TERMS = 30_000
+LEAST_TEXTS = 20  # below, there is nothing to find topics in
+NUM_WORDS = 3  # that a topic is called after
+
+
+class TitleTopics(TablePart):
+    group = "title topics"
+    column, num_topics = "title", 64
+
+    def __init__(self, options: PartOptions) -> None:
+        super().__init__(options)
+        self.tfidf = TfIdf(MOST_TERMS)
+        self.components = np.zeros((0, 0), np.float32)  # (K, V)
+
+    def fit(self, given: Given, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
+        from sklearn.decomposition import TruncatedSVD
+
+        texts = given.text(self.column)
+        if (texts != "").sum() < LEAST_TEXTS:
+            return no_columns(given)
+        rows = self.tfidf.fit_transform(texts.tolist())
+        num = min(self.num_topics, rows.shape[0] - 1, rows.shape[1] - 1)
+        if num < 1:
+            self.tfidf = TfIdf(MOST_TERMS)
+            return no_columns(given)
+        fitted = TruncatedSVD(num, random_state=self.options.seed).fit(rows)
+        self.components = fitted.components_.astype(np.float32)
+        return self.transform(given)
+
+    def transform(self, given: Given) -> pd.DataFrame:
+        if not self.components.size:
+            return no_columns(given)
+        topics = self.tfidf.transform(given.text(self.column).tolist()) @ self.components.T
+        return make_table(topics, [f"{self.column}_topic_{number}" for number in range(len(self.components))], given)
+
+    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        return {}, {"components": self.components, **self.tfidf.arrays()} if self.components.size else {}
+
+    def restore(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        if "components" in arrays:
+            self.components = arrays["components"]
+            self.tfidf.restore(arrays)
+
+    def label(self, column: str) -> str | None:
+        return f"{self.column}_topic: {self._words_of(column)}"
+
+    def meaning(self, column: str) -> str:
+        return f"How much the {self.column} is about: {self._words_of(column)} [no unit]"
+
+    def _words_of(self, column: str) -> str:
+        words = self.tfidf.terms.get("words", [])
+        weights = self.components[int(column.rpartition("_")[2])][: len(words)]  # words come before pieces of words
+        largest = np.argsort(-np.abs(weights), kind="stable")[:NUM_WORDS]
+        shown = [f"{'' if weights[place] > 0 else 'not '}{words[place]}" for place in largest]
+        return ", ".join(shown) or "pieces of words"
+
+
+class DescriptionTopics(TitleTopics):
+    group = "description topics"
+    column, num_topics = "description", 32

@@ -1,0 +1,102 @@
+"""What a CatBoost training reads: posts with their sources, and tables fitted on some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from engage_cli.core.boosting import Rows
+from engage_cli.core.config import CatBoostConfig, EncoderConfig
+from engage_cli.core.dataset import Dataset
+from engage_cli.core.encoders.encode import Encoder
+from engage_cli.core.feature_choice import FeatureChoice, parse_pca
+from engage_cli.core.folds import make_folds
+from engage_cli.core.given import Given
+from engage_cli.core.metrics import true_of
+from engage_cli.core.posts import KNOWN_AFTER
+from engage_cli.core.progress import Reporter
+from engage_cli.core.table_parts import PARTS, PartOptions
+from engage_cli.core.tabular import FeatureTable, kinds_of
+from engage_cli.core.targets import Target
+from engage_cli.steps.table_source import StoredTable
+
+FOLDS_OF_SCORES = 5  # in which a training row's linear scores are computed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """The training and validation posts that have the target, in the order of the data."""
+
+    posts: pd.DataFrame  # with counters: for targets alone
+    given: Given  # what the model may see of them
+    parts: dict[str, np.ndarray]  # "train" and "validation": places in the above
+    choice: FeatureChoice
+    options: PartOptions
+    encoders: dict[str, Encoder]
+
+    def new_table(self) -> FeatureTable:
+        return FeatureTable(self.choice.parts, self.options)
+
+    def fit_rows(
+        self,
+        table: FeatureTable,
+        places: np.ndarray,
+        target: Target,
+        kind: str,
+        advance: Callable[[str], None] = lambda part: None,
+    ) -> Rows:
+        """Fit the table on these posts and return their rows."""
+        truth = self.truth(places, target, kind)
+        folds = make_folds(self.posts.iloc[places], FOLDS_OF_SCORES, seed=self.options.seed)
+        return Rows(table=table.fit(self.given.take(places), truth, folds, advance=advance), truth=truth)
+
+    def rows(self, table: FeatureTable, places: np.ndarray, target: Target, kind: str) -> Rows:
+        """Return the rows of these posts by a fitted table."""
+        return Rows(table=table.transform(self.given.take(places)), truth=self.truth(places, target, kind))
+
+    def truth(self, places: np.ndarray, target: Target, kind: str) -> np.ndarray:
+        scores = target.score(self.posts.iloc[places])
+        return true_of(kind, scores, target.classes(scores))
+
+
+def make_inputs(
+    config: CatBoostConfig,
+    choice: FeatureChoice,
+    dataset: Dataset,
+    encoders: EncoderConfig,
+    target: Target,
+    reporter: Reporter,
+) -> Inputs:
+    """Read the posts, and embed and measure whatever the data folder lacks."""
+    classes = [PARTS.load(name) for name in choice.parts]
+    blocks = list(dict.fromkeys(block for part in classes for block in part.blocks))
+    source = StoredTable(
+        dataset, encoders, blocks, reads_pictures=any(part.reads_pictures for part in classes), reporter=reporter
+    )
+    spaces = {encoder.shared_space for encoder in source.encoders.values()}
+    shared = len(source.encoders) == 2 and len(spaces) == 1 and None not in spaces
+    if "image_text_match" in choice.parts and not shared:
+        reporter.say(
+            f"no image-text cosine: {encoders.vision} and {encoders.text} do not share a space "
+            "(the two sides of one CLIP or SigLIP checkpoint do)"
+        )
+    numbers = {part: dataset.rows(part, target) for part in ("train", "validation")}
+    both = np.sort(np.concatenate(list(numbers.values())))
+    posts = dataset.posts.iloc[both].reset_index(drop=True)
+    counters = [name for name in KNOWN_AFTER if name in posts] if choice.is_leaky else []
+    return Inputs(
+        posts=posts,
+        given=Given(posts, source, counters=counters),
+        parts={part: np.searchsorted(both, rows) for part, rows in numbers.items()},
+        choice=choice,
+        options=PartOptions(
+            pca=parse_pca(config.pca),
+            columns=kinds_of(posts, choice.columns),
+            shared_space=shared,
+            seed=config.seed,
+        ),
+        encoders=source.encoders,
+    )

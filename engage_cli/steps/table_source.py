@@ -1,0 +1,68 @@
+"""Where the table of CatBoost gets vectors and measurements: a data folder's store, or one post's own contents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from engage_cli.core.config import EncoderConfig
+from engage_cli.core.dataset import Dataset
+from engage_cli.core.encoders.encode import Encoder
+from engage_cli.core.features import Block, LiveBlocks, StoredBlocks
+from engage_cli.core.handmade import measure_picture
+from engage_cli.core.handmade.pictures import Picture
+from engage_cli.core.images import ImageError
+from engage_cli.core.progress import Reporter
+from engage_cli.steps.embed import stored_blocks
+from engage_cli.steps.measure_pictures import PictureStatistics
+
+
+class StoredTable:
+    """Of a data folder's posts; what its stores lack is embedded and measured first."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        encoders: EncoderConfig,
+        blocks: Sequence[str],
+        *,
+        reads_pictures: bool,
+        reporter: Reporter,
+    ) -> None:
+        self._blocks = stored_blocks(dataset, encoders, blocks, reporter) if blocks else StoredBlocks({})
+        self._statistics = PictureStatistics(dataset)
+        if reads_pictures:
+            self._statistics.measure(dataset.posts, reporter)
+
+    @property
+    def encoders(self) -> dict[str, Encoder]:
+        """The encoder of each side that is read."""
+        return {side: store.encoder for side, store in self._blocks.stores.items()}
+
+    def blocks(self, posts: pd.DataFrame, names: Sequence[str]) -> dict[str, Block]:
+        return self._blocks.blocks(posts, names)
+
+    def pictures(self, posts: pd.DataFrame) -> np.ndarray:
+        return self._statistics.of(posts)
+
+
+class LiveTable:
+    """Of posts that lie in no data folder; `images` holds each post's file, or None for a post without one."""
+
+    def __init__(self, encoders: dict[str, Encoder], images: Sequence[bytes | None]) -> None:
+        self._blocks, self._images = LiveBlocks(encoders, images), images
+
+    def blocks(self, posts: pd.DataFrame, names: Sequence[str]) -> dict[str, Block]:
+        return self._blocks.blocks(posts, names)
+
+    def pictures(self, posts: pd.DataFrame) -> np.ndarray:
+        return np.stack([_measure(data) for data in self._images])
+
+
+def _measure(data: bytes | None) -> np.ndarray:
+    try:
+        return measure_picture(Picture(data) if data is not None else None)
+    except ImageError:
+        return measure_picture(None)
