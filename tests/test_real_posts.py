@@ -8,12 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from engage_cli.core.config import EncoderConfig, PrepareConfig
+from engage_cli.core.config import CatBoostConfig, EncoderConfig, PrepareConfig
 from engage_cli.core.encoders import packaged
 from engage_cli.core.recipes import resolve
 from engage_cli.steps.evaluate import evaluate
 from engage_cli.steps.import_posts import Source
 from engage_cli.steps.prepare import prepare
+from engage_cli.steps.train_catboost import train_catboost
 from engage_cli.steps.train_neural import train_neural
 
 POSTS = os.environ.get("ENGAGE_REAL_POSTS")
@@ -43,3 +44,18 @@ def test_titles_of_real_posts_beat_the_constant(tmp_path: Path) -> None:
     constant = next(score for score in found.baselines if score.name == "constant")
     assert found.runs[0].metrics["spearman"]["value"] > 0.15
     assert found.runs[0].metrics["r2"]["value"] > constant.metrics["r2"]["value"]
+
+
+def test_words_of_real_titles_serve_catboost_as_well_as_ridge(tmp_path: Path) -> None:
+    folder = Path(str(POSTS))
+    pd.read_csv(folder / "posts.csv", dtype=str, keep_default_na=False).head(NUM_POSTS).to_csv(
+        tmp_path / "posts.csv", index=False
+    )
+    source = Source(path=tmp_path / "posts.csv", images=folder / "images")
+    data = prepare(PrepareConfig(split="random"), folder=tmp_path / "data", sources=[source]).dataset
+    config = CatBoostConfig(target="views", kind="value", features="words,title_statistics,time", iterations=600)
+    run = train_catboost(config, dataset=data, encoders=EncoderConfig(), runs_dir=tmp_path / "runs").run
+    found = evaluate([run.folder], dataset=data, num_resamples=10)
+    ridge = next(score for score in found.baselines if score.name == "tf-idf + ridge")
+    assert found.runs[0].metrics["r2"]["value"] > ridge.metrics["r2"]["value"] - 0.03
+    assert found.runs[0].metrics["spearman"]["value"] > 0.3

@@ -117,7 +117,7 @@ def test_what_comes_later_changes_nothing_that_was_fitted(part: str) -> None:
 
 @pytest.mark.parametrize("part", PARTS)
 def test_posts_with_nothing_but_an_image_are_no_error(part: str) -> None:
-    table = FeatureTable([part, "title_statistics"], PartOptions())
+    table = FeatureTable([part, "image_statistics"], PartOptions())
     posts = make_posts()[["id", "group"]].assign(title="", tags="", description="")
     some = Given(posts, FakeSource())
     fitted = table.fit(some, np.arange(float(len(posts))), make_folds(posts, 5, seed=0))
@@ -140,7 +140,7 @@ def test_scores_of_training_rows_do_not_know_their_own_truth() -> None:
     table, fitted = fit(["text_score", "image_score", "words_score"], posts)
     refitted = table.transform(given(posts))
     for name in fitted.columns:
-        assert abs(np.corrcoef(fitted[name], truth)[0, 1]) < 0.2, name
+        assert np.corrcoef(fitted[name], truth)[0, 1] < 0.15, name
     assert np.corrcoef(refitted["words_score"], truth)[0, 1] > 0.5  # what it would be without folds
 
 
@@ -152,7 +152,7 @@ def test_scores_leave_near_duplicates_out() -> None:
     truth = np.tile(np.random.default_rng(5).normal(size=NUM), 2)
     table = FeatureTable(["words_score"], OPTIONS)
     fitted = table.fit(given(both), truth, make_folds(both, 5, seed=0))
-    assert abs(np.corrcoef(fitted["words_score"], truth)[0, 1]) < 0.2
+    assert np.corrcoef(fitted["words_score"], truth)[0, 1] < 0.15
 
 
 def test_everything_is_fitted_on_the_rows_it_was_given(tmp_path: Path) -> None:
@@ -180,13 +180,17 @@ def test_everything_is_fitted_on_the_rows_it_was_given(tmp_path: Path) -> None:
         (["a|b|c", "b", "c, d"], [["a", "b", "c"], ["b"], ["c", "d"]]),
         (["#Fun #sun", "fun、海"], [["fun", "sun"], ["fun", "海"]]),
         (["red sun sky", "sky night", "old red house"], [["red", "sun", "sky"], ["sky", "night"], ["old", "red", "house"]]),
+        (
+            ["a b c", "d e", "f g h", "c# d"] + [f"x{n} y" for n in range(60)],
+            [["a", "b", "c"], ["d", "e"], ["f", "g", "h"]],
+        ),
         (["Pet Life", "Pet Life", "Daily Life", "Pet Life"], [["pet life"], ["pet life"], ["daily life"], ["pet life"]]),
     ],
 )
 def test_tags_are_divided_as_the_source_writes_them(texts: list[str], expected: list[list[str]]) -> None:
     posts = make_posts(len(texts)).assign(tags=texts)
     part = PARTS.load("tags")(PartOptions())
-    assert part._learn(Given(posts, FakeSource())) == expected
+    assert part._learn(Given(posts, FakeSource()))[: len(expected)] == expected
 
 
 def test_tags_as_columns() -> None:
@@ -215,8 +219,18 @@ def test_the_studys_counters() -> None:
 def test_topics_are_called_after_their_words() -> None:
     table, _ = fit(["title_topics"], make_posts())
     labels = table.labels()
-    assert all(re.fullmatch(r"title_topic: \S.*", label) for label in labels.values())
-    assert len(set(labels)) == len(labels)
+    assert all(re.fullmatch(r"title_topic_\d+: \S.*", label) for label in labels.values())
+    assert len(set(labels.values())) == len(labels) > 5
+    assert any("pizza" in label for label in labels.values())
+
+
+def test_topics_of_texts_without_spaces_are_called_after_pieces() -> None:
+    signs = list("猫犬鳥魚花草木山川海")
+    titles = ["".join(np.random.default_rng(n).permutation(signs)[:5]) + str(n) for n in range(NUM)]
+    table, _ = fit(["title_topics"], make_posts().assign(title=titles))
+    labels = list(table.labels().values())
+    assert len(set(labels)) == len(labels) > 5
+    assert any(sign in label for label in labels for sign in signs)
 
 
 def test_what_is_taken_of_a_whole_equals_what_is_given_alone() -> None:

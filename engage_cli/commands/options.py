@@ -12,6 +12,7 @@ from engage_cli.core.config import EncoderConfig, TrainConfig, help_of
 from engage_cli.core.errors import WrongCallError
 
 DEFAULT_DATA = Path("data")
+LARGEST_SEED = 2**32 - 1  # that NumPy's and scikit-learn's generators take
 DEFAULT_RUNS = Path("runs")
 # The names of the tables stand here a second time, for core.targets is heavy; a test holds them equal.
 TARGET_NAMES = ("popularity", "engagement", "composite", "views", "rate", "relative", "given")
@@ -53,4 +54,4 @@ TokensOpt = Annotated[
 ]
 DtypeOpt = Annotated[str, typer.Option("--dtype", help=_help(EncoderConfig, "dtype"), rich_help_panel="Encoders")]
 TargetOpt = Annotated[str, typer.Option("--target", help=_help(TrainConfig, "target", TARGET_NAMES))]
-SeedOpt = Annotated[int, typer.Option("--seed", min=0, help=_help(TrainConfig, "seed"))]
+SeedOpt = Annotated[int, typer.Option("--seed", min=0, max=LARGEST_SEED, help=_help(TrainConfig, "seed"))]

@@ -50,7 +50,7 @@ def train_catboost(
         int, typer.Option("--iterations", min=1, help=help_of(CatBoostConfig, "iterations"))
     ] = CatBoostConfig.iterations,
     learning_rate: Annotated[
-        float, typer.Option("--learning-rate", "--lr", min=1e-6, help=help_of(CatBoostConfig, "learning_rate"))
+        float, typer.Option("--learning-rate", "--lr", min=1e-6, max=10, help=help_of(CatBoostConfig, "learning_rate"))
     ] = CatBoostConfig.learning_rate,
     depth: Annotated[int, typer.Option("--depth", min=1, max=16, help=help_of(CatBoostConfig, "depth"))] = (
         CatBoostConfig.depth

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from engage_cli.commands.options import TARGET_NAMES
+from engage_cli.commands.options import LARGEST_SEED, TARGET_NAMES
 from engage_cli.core.fusion import FUSIONS
 from engage_cli.core.objectives import CLASS_OBJECTIVES, VALUE_OBJECTIVES
 from engage_cli.core.recipes import RECIPES, WHAT, help_with_defaults
@@ -74,7 +74,7 @@ ClipNormOpt = Annotated[float | None, _option("clip_norm", _LOOP, low=0)]
 EmaOpt = Annotated[float | None, _option("ema", _LOOP, low=0, high=0.99999)]
 AverageOpt = Annotated[int | None, _option("average", _LOOP, low=1, high=50)]
 PatienceOpt = Annotated[int | None, _option("patience", _LOOP, low=0)]
-SeedOpt = Annotated[int | None, _option("seed", _LOOP, low=0)]
+SeedOpt = Annotated[int | None, _option("seed", _LOOP, low=0, high=LARGEST_SEED)]
 TensorboardOpt = Annotated[bool | None, _option("tensorboard", _LOOP, flag="--tensorboard")]
 
 PrecisionOpt = Annotated[str | None, _option("precision", _MACHINE, names=("fp32", "bf16", "fp16"))]

@@ -102,7 +102,7 @@ def _show_why(why: Mapping[str, Any], leaky: str) -> None:
         for share in why["groups"]
         if share["mean_abs_shap"] > 0
     ]
-    title = f"What its predictions rest on{leaky}: the model's view, not a cause ({why['rows']:,} validation posts)"
+    title = f"What its{leaky} predictions rest on: the model's view, not a cause ({why['rows']:,} validation posts)"
     print_table(title, ("", f"{why['loss']} without it", "mean contribution"), rows)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import pandas as pd
 from engage_cli.core.atomic import write_text
 from engage_cli.core.config import CLASS_NAMES, QUANTILE_LEVELS, CatBoostConfig
 from engage_cli.core.devices import find_device
+from engage_cli.core.errors import EngageError
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.progress import Stage
 
@@ -122,11 +124,20 @@ def boost(
     had_snapshot = (work / SNAPSHOT).exists()
     try:
         return fit()
-    except CatBoostError:
+    except CatBoostError as error:
         if not had_snapshot:
-            raise
-        (work / SNAPSHOT).unlink()  # a damaged one costs its trees, not the training
+            raise _refusal(error) from None
+    (work / SNAPSHOT).unlink()  # a damaged one costs its trees, not the training
+    try:
         return fit()
+    except CatBoostError as error:
+        raise _refusal(error) from None
+
+
+def _refusal(error: Exception) -> EngageError:
+    """What CatBoost says after the place in its source, as one sentence."""
+    words = re.sub(r"^\S+\.(cpp|h):\d+: ", "", str(error)).strip().rstrip(".")
+    return EngageError(f"CatBoost cannot train on these posts: {words}")
 
 
 def _fingerprint(fitted: Rows, stopping: Rows, parameters: dict[str, Any]) -> str:
@@ -138,6 +149,16 @@ def _fingerprint(fitted: Rows, stopping: Rows, parameters: dict[str, Any]) -> st
         categories = rows.table.drop(columns=numbers.columns).to_numpy().ravel()
         digest.update("\0".join(categories).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
+
+
+def load_model(path: Path) -> Any | None:
+    """Return a model that was saved; None where the file is damaged or absent."""
+    from catboost import CatBoost, CatBoostError
+
+    try:
+        return CatBoost().load_model(str(path))
+    except CatBoostError:
+        return None
 
 
 def predict_table(model: Any, table: pd.DataFrame, kind: str) -> Predictions:

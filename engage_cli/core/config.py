@@ -165,7 +165,9 @@ class CatBoostConfig:
         "parts of it; study is the study's own set with the counters that its label is computed from, and is marked LEAKY. "
         "Groups and your own columns are added by name, as in honest,duration.",
     )
-    pca: str = setting("none", "Reduce each embedding to so many principal components, or none.")
+    pca: str = setting(
+        "none", "Reduce each embedding to so many principal components (as many as it has, at most), or none."
+    )
     folds: int = setting(0, "Also cross-validate on so many folds of the training and validation posts; 0 does not.")
     iterations: int = setting(2000, "Most trees; early stopping usually ends sooner.")
     learning_rate: float = setting(0.03, "Learning rate.")

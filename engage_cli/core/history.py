@@ -20,7 +20,8 @@ def add_history(posts: pd.DataFrame) -> pd.DataFrame:
     """Return the posts with these columns, where they have dates and authors. Needs the column `split`."""
     if "posted_at" not in posts or posts["posted_at"].isna().all():
         return posts
-    posts = add_time(posts)
+    times = posts["posted_at"].dropna()
+    posts = add_time(posts, has_hours=bool((times != times.dt.normalize()).any()))
     if "author" not in posts or (posts["author"] == "").all():
         return posts
     counts, medians = np.full(len(posts), np.nan), np.full(len(posts), np.nan)
@@ -38,10 +39,9 @@ def add_history(posts: pd.DataFrame) -> pd.DataFrame:
     return posts.assign(author_posts=counts, author_median_views=medians)
 
 
-def add_time(posts: pd.DataFrame) -> pd.DataFrame:
-    """Return the posts with weekday, and with hour unless all dates are days."""
+def add_time(posts: pd.DataFrame, *, has_hours: bool) -> pd.DataFrame:
+    """Return the posts with weekday, and with hour where their dates are more than days."""
     times = posts["posted_at"]
-    has_hours = bool((times.dropna() != times.dropna().dt.normalize()).any())
     if has_hours:
         posts = posts.assign(hour=times.dt.hour.astype(np.float64))
     return posts.assign(weekday=times.dt.weekday.astype(np.float64))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import itertools
 import platform
 import shutil
 from collections.abc import Iterator, Mapping
@@ -83,9 +84,11 @@ def open_run(
                     if free:
                         yield first.parent, True
                         return
-        folder = _new_name(runs_dir, f"{command.removeprefix('train-')}-{target.name}")
-    with _lock(folder) as free:
-        if not free:
+    with contextlib.ExitStack() as stack:
+        if folder is None:  # of several that start in one second each takes a name of its own
+            names = _new_names(runs_dir, f"{command.removeprefix('train-')}-{target.name}")
+            folder = next(name for name in names if stack.enter_context(_lock(name)))
+        elif not stack.enter_context(_lock(folder)):
             raise EngageError(f"another process is training in {folder}; name another with --run")
         goes_on = False
         if folder.exists() and any(folder.iterdir()):
@@ -154,14 +157,12 @@ def _lock(folder: Path) -> Iterator[bool]:
         lock.release()
 
 
-def _new_name(runs_dir: Path, stem: str) -> Path:
+def _new_names(runs_dir: Path, stem: str) -> Iterator[Path]:
     stamp = datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
-    folder = runs_dir / f"{stem}-{stamp}"
-    number = 2
-    while folder.exists():
-        folder = runs_dir / f"{stem}-{stamp}-{number}"
-        number += 1
-    return folder
+    for number in itertools.count(1):
+        folder = runs_dir / (f"{stem}-{stamp}" if number == 1 else f"{stem}-{stamp}-{number}")
+        if not folder.exists():
+            yield folder
 
 
 def _now() -> str:

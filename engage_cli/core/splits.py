@@ -118,10 +118,10 @@ def split_file(posts: pd.DataFrame, request: SplitRequest) -> np.ndarray:
 
 def _split_units(units: pd.Series, request: SplitRequest) -> np.ndarray:
     """Return each row's part so that rows of one unit share it: the part in which the unit's middle row falls."""
-    return np.array(_parts_at(place_units(units, request.seed), request.fractions), dtype=object)
+    return np.array(_parts_at(_place_units(units, request.seed), request.fractions), dtype=object)
 
 
-def place_units(units: pd.Series, seed: int) -> np.ndarray:
+def _place_units(units: pd.Series, seed: int) -> np.ndarray:
     """Return (n,) in 0..1: where the middle row of each row's unit falls, units in the order of a seeded hash."""
     inverse, names = pd.factorize(units)
     sizes = np.bincount(inverse)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -78,8 +79,9 @@ class FeatureTable:
             advance(part.group)
         self.columns = {name: list(table.columns) for name, table in found.items()}
         table = _join(list(found.values()))
-        if table.shape[1] == 0:
-            raise EngageError(f"the posts have nothing of what --features asks for ({', '.join(self.parts)})")
+        if not any(table[name].nunique(dropna=False) > 1 for name in table.columns):
+            what = ", ".join(self.parts)
+            raise EngageError(f"the posts have nothing of what --features asks for, or all have the same ({what})")
         self.categorical = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
         return table
 
@@ -123,7 +125,14 @@ def _join(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def load_table(folder: Path) -> FeatureTable:
-    """Read a contract."""
+    """Read a contract; raise EngageError where its files are damaged."""
+    try:
+        return _load_table(folder)
+    except (OSError, ValueError, LookupError, TypeError, AssertionError, EOFError, BadZipFile):
+        raise EngageError(f"{folder}: {CONTRACT_FILE} or {ARRAYS_FILE} is damaged; train again") from None
+
+
+def _load_table(folder: Path) -> FeatureTable:
     contract = read_json(folder / CONTRACT_FILE)
     table = FeatureTable(list(contract["parts"]), PartOptions(**contract["options"]))
     with np.load(folder / ARRAYS_FILE, allow_pickle=False) as stored:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from engage_cli.core.config import CatBoostConfig, EncoderConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.encoders.encode import Encoder
 from engage_cli.core.feature_choice import FeatureChoice, parse_pca
-from engage_cli.core.folds import make_folds
+from engage_cli.core.folds import count_groups, make_folds
 from engage_cli.core.given import Given
 from engage_cli.core.metrics import true_of
 from engage_cli.core.posts import KNOWN_AFTER
@@ -37,8 +37,8 @@ class Inputs:
     options: PartOptions
     encoders: dict[str, Encoder]
 
-    def new_table(self) -> FeatureTable:
-        return FeatureTable(self.choice.parts, self.options)
+    def new_table(self, *, without: Sequence[str] = ()) -> FeatureTable:
+        return FeatureTable([part for part in self.choice.parts if part not in without], self.options)
 
     def fit_rows(
         self,
@@ -49,8 +49,8 @@ class Inputs:
         advance: Callable[[str], None] = lambda part: None,
     ) -> Rows:
         """Fit the table on these posts and return their rows."""
-        truth = self.truth(places, target, kind)
-        folds = make_folds(self.posts.iloc[places], FOLDS_OF_SCORES, seed=self.options.seed)
+        truth, posts = self.truth(places, target, kind), self.posts.iloc[places]
+        folds = make_folds(posts, min(FOLDS_OF_SCORES, count_groups(posts)), seed=self.options.seed)
         return Rows(table=table.fit(self.given.take(places), truth, folds, advance=advance), truth=truth)
 
     def rows(self, table: FeatureTable, places: np.ndarray, target: Target, kind: str) -> Rows:

@@ -45,7 +45,10 @@ class PictureStatistics:
             for batch, results in zip(batches, _run(batches), strict=True):
                 for (root, name, digest), measured in zip(batch, results, strict=True):
                     if measured is None:
-                        raise EngageError(f"{root / name} changed since `engage prepare`; run prepare --overwrite again")
+                        raise EngageError(
+                            f"{root / name} is gone or changed since `engage prepare`; bring it back, or run prepare "
+                            "--overwrite again"
+                        )
                     self._known[digest] = measured
                 stage.advance(len(batch))
                 if time.monotonic() - last_save > SECONDS_BETWEEN_SAVES:
@@ -82,11 +85,11 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     """Return what earlier calls measured; nothing where that is damaged or of another version: it is measured again."""
     try:
         table = pd.read_parquet(path) if path.is_file() else pd.DataFrame()
+        if list(table.columns) != [HASH, *IMAGE_FEATURES, "version"] or (table["version"] != IMAGE_VERSION).any():
+            return {}
+        return dict(zip(table[HASH], table[list(IMAGE_FEATURES)].to_numpy(np.float32), strict=True))
     except (pa.ArrowException, OSError, ValueError):
         return {}
-    if list(table.columns) != [HASH, *IMAGE_FEATURES, "version"] or (table["version"] != IMAGE_VERSION).any():
-        return {}
-    return dict(zip(table[HASH], table[list(IMAGE_FEATURES)].to_numpy(np.float32), strict=True))
 
 
 def _run(batches: Sequence[list[Named]]) -> Iterator[list[np.ndarray | None]]:

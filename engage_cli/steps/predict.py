@@ -96,15 +96,14 @@ def predict(
         reporter.say(f"run: {opened.folder} (the newest finished one)")
     if explain and opened.meta["model"] != CATBOOST:
         raise WrongCallError(f"--explain: {opened.folder} is no run of train-catboost, and only those give reasons")
-    # What the shell handed over in another encoding than UTF-8 comes as lone surrogates.
-    title, tags, description = (text.encode("utf-8", "replace").decode() for text in (title, tags, description))
+    title, tags, description = map(_as_unicode, (title, tags, description))
     posts = pd.DataFrame(
         {"id": ["post"], "image": [str(image)], "title": [title], "tags": [tags], "description": [description]}
     )
     for column in ("title", "tags", "description"):
         posts[column] = clean_text(posts[column])
     if posted_at:
-        posts = add_time(posts.assign(posted_at=_parse_moment(posted_at)))
+        posts = add_time(posts.assign(posted_at=_parse_moment(posted_at)), has_hours=":" in posted_at)
     posts = _add_columns(posts, opened, columns or {}, reporter)
     if not posts["title"].iloc[0]:
         reporter.say("no --title: the model predicts from the image (and tags, description) alone")
@@ -164,6 +163,11 @@ def _intervals(predictions: Predictions) -> dict[str, tuple[float, float]]:
     return {name: (float(bounds[0][0]), float(bounds[1][0])) for name, bounds in found.items() if bounds is not None}
 
 
+def _as_unicode(text: str) -> str:
+    """What the shell handed over in another encoding than UTF-8 comes as lone surrogates."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def _parse_moment(text: str) -> pd.Timestamp:
     moment = pd.to_datetime(text, errors="coerce", utc=True)
     if pd.isna(moment):
@@ -174,7 +178,7 @@ def _parse_moment(text: str) -> pd.Timestamp:
 def _add_columns(posts: pd.DataFrame, run: Run, values: Mapping[str, str], reporter: Reporter) -> pd.DataFrame:
     """Add the further columns that the run was trained on; say which ones are not given."""
     wanted = {name.removeprefix(OWN): (name, kind) for name, kind in extra_columns(run).items()}
-    for name, value in values.items():
+    for name, value in ((name, _as_unicode(value)) for name, value in values.items()):
         if name not in wanted:
             there = ", ".join(wanted) or "none"
             raise WrongCallError(f"--with {name}: {run.folder} was trained without it; it was given: {there}")
@@ -185,7 +189,7 @@ def _add_columns(posts: pd.DataFrame, run: Run, values: Mapping[str, str], repor
                 raise WrongCallError(f"--with {name}={value}: '{value}' is no number")
             posts[column] = number
         else:
-            posts[column] = value
+            posts[column] = clean_text(pd.Series([value])).to_numpy()
     missing = [name for name, (column, _) in wanted.items() if column not in posts]
     if times := [name for name in missing if name in Time.names]:
         reporter.say(f"without {', '.join(times)}: give --posted-at, the run was trained on it")

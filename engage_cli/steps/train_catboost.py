@@ -16,7 +16,7 @@ import pandas as pd
 
 from engage_cli.core.atomic import replacing, write_text
 from engage_cli.core.attribution import UNIT_OF_CLASSES, Attribution, attribute
-from engage_cli.core.boosting import OF_VALUES, Rows, boost, loss_of, predict_table
+from engage_cli.core.boosting import OF_VALUES, Rows, boost, load_model, loss_of, predict_table
 from engage_cli.core.config import LEAKY, CatBoostConfig, EncoderConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import WrongCallError
@@ -30,13 +30,14 @@ from engage_cli.core.runs import clear_stage, finish_run, open_run
 from engage_cli.core.tabular import FeatureTable
 from engage_cli.core.targets import Target, require_variety
 from engage_cli.steps.catboost_inputs import Inputs, make_inputs
-from engage_cli.steps.cross_validate import cross_validate
+from engage_cli.steps.cross_validate import cross_validate, plan_folds
 from engage_cli.steps.train_neural import TrainSummary
 
 KINDS = ("classes", "value")
 WORK = "work"  # snapshots of what is being trained; gone from a finished run
 MOST_EXPLAINED = 1000  # posts whose predictions are attributed
 NOTE = "stopped early on these rows: optimistic; `engage evaluate` reads the test split"
+NEARLY = 0.95  # of all trees that were asked for: so late a best one is hardly the last
 HISTORY_FILE, IMPORTANCE_FILE = "history.jsonl", "importance.csv"
 
 
@@ -60,6 +61,7 @@ def train_catboost(
     inputs = make_inputs(config, choice, dataset, encoders, target, reporter)
     train, validation = inputs.parts["train"], inputs.parts["validation"]
     require_variety(inputs.truth(train, target, config.kind), config.kind, target.name)
+    plan = plan_folds(config, inputs, target)
     with open_run(run, runs_dir, command="train-catboost", meta=_meta(config, dataset, inputs, marks), target=target) as (
         folder,
         goes_on,
@@ -74,10 +76,11 @@ def train_catboost(
         stopping = inputs.rows(table, validation, target, config.kind)
         table.save(folder, marks=list(marks))
         model = _train(config, table, fitted, stopping, folder, work, reporter, leaky=choice.is_leaky)
-        folds = cross_validate(config, inputs, target, folder, work, reporter) if config.folds else None
+        folds = cross_validate(config, plan, inputs, folder, work, reporter) if plan else None
         why = _explain(config, table, model, stopping, target, reporter)
         _write_why(folder, why, table, target, LEAKY if choice.is_leaky else "")
         predicted = predict_table(model, stopping.table, config.kind)
+        ran = len((folder / HISTORY_FILE).read_text().splitlines())
         shutil.rmtree(work, ignore_errors=True)
         finished = finish_run(
             folder,
@@ -101,7 +104,7 @@ def train_catboost(
             },
         )
     warnings = list(marks)
-    if model.tree_count_ > config.iterations - config.patience:
+    if ran == config.iterations and model.tree_count_ > NEARLY * ran:
         warnings.append(
             f"it was still getting better near its last tree: more --iterations than {config.iterations:,} may help"
         )
@@ -113,6 +116,8 @@ def _check(config: CatBoostConfig) -> None:
         raise WrongCallError(f"unknown --as '{config.kind}'; there are: {', '.join(KINDS)}")
     if config.objective not in OF_VALUES:
         raise WrongCallError(f"unknown --objective '{config.objective}'; there are: {', '.join(OF_VALUES)}")
+    if config.kind == "classes" and config.objective != CatBoostConfig.objective:
+        raise WrongCallError(f"--objective {config.objective} is for --as value")
     parse_pca(config.pca)
     if config.folds == 1:
         raise WrongCallError("--folds 1: cross-validation needs two or more; 0 does none")
@@ -147,10 +152,8 @@ def _train(
     leaky: bool,
 ) -> Any:
     """Return the model: the one that stands in the folder, of a run that was killed later, or a new one."""
-    from catboost import CatBoost
-
-    if (folder / MODEL_FILE).exists():
-        return CatBoost().load_model(str(folder / MODEL_FILE))
+    if (done := load_model(folder / MODEL_FILE)) is not None:
+        return done
     with reporter.stage(f"boosting on {len(table.names):,} features", config.iterations) as stage:
         model = boost(config, fitted, stopping, table.categorical, work=work / "main", stage=stage)
     if leaky:

@@ -107,13 +107,16 @@ def measure_picture(picture: Picture | None) -> np.ndarray:
 
 
 def measure_file(root: Path, name: str, digest: str) -> np.ndarray | None:
-    """Measure a cover's file; None where it is not (any more) the one with this hash, NaN where it cannot be decoded."""
+    """Measure a cover's file; None where the one with this hash is no longer there, NaN where it cannot be decoded."""
     from engage_cli.core.handmade.pictures import Picture
 
     try:
         data = read_bytes(resolve_inside(root, name))
-        if hashlib.blake2b(data, digest_size=16).hexdigest() != digest:
-            return None
+    except ImageError:
+        return None
+    if hashlib.blake2b(data, digest_size=16).hexdigest() != digest:
+        return None
+    try:
         return measure_picture(Picture(data))
     except ImageError:
         return measure_picture(None)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from engage_cli.core.atomic import read_json
 from engage_cli.core.registry import Registry
-from engage_cli.core.tabular import CONTRACT_FILE
+from engage_cli.core.tabular import load_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,8 +40,7 @@ class Predictor(Protocol):
 
 def extra_columns(run: Run) -> dict[str, str]:
     """Return the columns of posts, beside cover and texts, that the run reads: each a number or a category."""
-    path = run.folder / CONTRACT_FILE
-    return dict(read_json(path)["further_columns"]) if path.is_file() else {}
+    return load_table(run.folder).further_columns if run.meta["model"] == CATBOOST else {}
 
 
 def load_predictor(run: Run) -> Predictor:

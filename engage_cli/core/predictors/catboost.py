@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from engage_cli.core.attribution import UNIT_OF_CLASSES, contributions_of
-from engage_cli.core.boosting import predict_table
+from engage_cli.core.boosting import load_model, predict_table
+from engage_cli.core.errors import EngageError
 from engage_cli.core.given import Given, TableSource
 from engage_cli.core.posts import KNOWN_AFTER
 from engage_cli.core.predictions import Predictions
@@ -31,14 +32,13 @@ class Reasons:
 
 class CatBoostPredictor:
     def __init__(self, run: Run) -> None:
-        from catboost import CatBoost
-
         self.kind = run.kind
         self.unit = str(run.target.formula) if run.kind == "value" else UNIT_OF_CLASSES
         self.table = load_table(run.folder)
         self.counters = [name for name in self.table.further_columns if name in KNOWN_AFTER]
-        self.model = CatBoost()
-        self.model.load_model(str(run.folder / MODEL_FILE))
+        self.model = load_model(run.folder / MODEL_FILE)
+        if self.model is None:
+            raise EngageError(f"{run.folder / MODEL_FILE} is damaged or gone; train again")
 
     def predict(self, posts: pd.DataFrame, source: TableSource) -> Predictions:
         return predict_table(self.model, self._table_of(posts, source), self.kind)

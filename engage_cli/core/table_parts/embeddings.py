@@ -24,10 +24,10 @@ class ImageEmbedding(TablePart):
 
     def fit(self, given: Given, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
         vectors = given.vectors(self.blocks[0])
-        if self.options.pca is not None and self.options.pca < min(vectors.shape):
+        if self.options.pca is not None:
             from sklearn.decomposition import PCA
 
-            fitted = PCA(self.options.pca, random_state=self.options.seed).fit(vectors)
+            fitted = PCA(min(self.options.pca, *vectors.shape), random_state=self.options.seed).fit(vectors)
             self.mean, self.components = fitted.mean_.astype(np.float32), fitted.components_.astype(np.float32)
         return self.transform(given)
 

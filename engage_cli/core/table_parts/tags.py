@@ -18,8 +18,8 @@ from engage_cli.core.table_parts import PartOptions, TablePart, make_table, no_c
 MOST_TAGS = 200
 LEAST_POSTS, LEAST_SHARE = 10, 0.002  # of the training posts, that have a tag which is frequent
 SIGNS, SPACES = r"[|,;#\n，、；＃]", r"[\s|,;#，、；＃]"
-# Where signs divide no post's tags, and most posts have one string that few share, spaces divide them (Flickr).
-FEW_ALIKE = 0.5
+# Where signs divide hardly any post's tags, and most posts have a string that few share, spaces divide them (Flickr).
+HARDLY_ANY, FEW_ALIKE = 0.02, 0.5
 
 
 class _TagReader(TablePart):
@@ -32,7 +32,7 @@ class _TagReader(TablePart):
     def _learn(self, given: Given) -> list[list[str]]:
         texts = given.text("tags")
         there = texts[texts != ""]
-        if len(there) and not there.str.contains(SIGNS).any() and there.nunique() > FEW_ALIKE * len(there):
+        if len(there) and there.str.contains(SIGNS).mean() <= HARDLY_ANY and there.nunique() > FEW_ALIKE * len(there):
             self.between = SPACES
         return self._read(given)
 

@@ -40,13 +40,16 @@ class TitleTopics(TablePart):
             return no_columns(given)
         fitted = TruncatedSVD(num, random_state=self.options.seed).fit(rows)
         self.components = fitted.components_.astype(np.float32)
-        return self.transform(given)
+        return self._table(rows, given)
 
     def transform(self, given: Given) -> pd.DataFrame:
         if not self.components.size:
             return no_columns(given)
-        topics = self.tfidf.transform(given.text(self.column).tolist()) @ self.components.T
-        return make_table(topics, [f"{self.column}_topic_{number}" for number in range(len(self.components))], given)
+        return self._table(self.tfidf.transform(given.text(self.column).tolist()), given)
+
+    def _table(self, rows: Any, given: Given) -> pd.DataFrame:
+        names = [f"{self.column}_topic_{number}" for number in range(len(self.components))]
+        return make_table(rows @ self.components.T, names, given)
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         return {}, {"components": self.components, **self.tfidf.arrays()} if self.components.size else {}
@@ -57,17 +60,17 @@ class TitleTopics(TablePart):
             self.tfidf.restore(arrays)
 
     def label(self, column: str) -> str | None:
-        return f"{self.column}_topic: {self._words_of(column)}"
+        return f"{column}: {self._words_of(column)}"
 
     def meaning(self, column: str) -> str:
         return f"How much the {self.column} is about: {self._words_of(column)} [no unit]"
 
     def _words_of(self, column: str) -> str:
-        words = self.tfidf.terms.get("words", [])
-        weights = self.components[int(column.rpartition("_")[2])][: len(words)]  # words come before pieces of words
+        """Name the terms that weigh most: words, or pieces of them where texts have no words in common."""
+        terms = self.tfidf.terms.get("words") or self.tfidf.terms["pieces"]
+        weights = self.components[int(column.rpartition("_")[2])][: len(terms)]  # words come before pieces
         largest = np.argsort(-np.abs(weights), kind="stable")[:NUM_WORDS]
-        shown = [f"{'' if weights[place] > 0 else 'not '}{words[place]}" for place in largest]
-        return ", ".join(shown) or "pieces of words"
+        return ", ".join(f"{'' if weights[place] > 0 else 'not '}{terms[place].strip()}" for place in largest)
 
 
 class DescriptionTopics(TitleTopics):
