@@ -30,7 +30,7 @@ test: install  ## the test suite, on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-gpu: install  ## the tests that need a GPU
-	$(BIN)/python -m pytest -m gpu tests/test_gpu.py
+	$(BIN)/python -m pytest -m gpu tests/test_gpu.py tests/test_catboost.py
 
 bench: install  ## speed, as ratios within one run
 	@$(PIP) --no-compile -e '.[bench]'

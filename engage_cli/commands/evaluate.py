@@ -81,21 +81,30 @@ def _show(evaluation: Evaluation, *, with_intervals: bool) -> None:
         if recalls:
             columns = ["", *(name.removeprefix(RECALL).replace("_", " ") for name in recalls)]
             print_table("Recall of each class", columns, [_row(score, recalls, False) for score in scores])
+    for comparison in evaluation.comparisons:
+        verdict = comparison.verdict.replace(comparison.second, _short(comparison.second))
+        print_line(f"{_short(comparison.first)}: {verdict}")
+    if evaluation.comparisons:
+        print_line("")
     for mark in evaluation.marks:
         print_line(f"mark: {mark}")
     for score in evaluation.runs:
         if score.leaky:
             print_line(f"{score.name}: {LEAKY}")
     if with_intervals:
-        print_line("95 %: bootstrap interval of the first metric; --json has every metric and interval.")
+        print_line("95 %: bootstrap interval of the first metric; --json has every one. Differences: paired bootstrap.")
     print_line("Baselines were fitted on the same training posts.\n\nNext: engage predict IMAGE --title ...")
 
 
 def _row(score: Score, metrics: list[str], with_intervals: bool) -> list[str]:
-    cells = [score.name.removeprefix(f"{DEFAULT_RUNS}/") + (" LEAKY" if score.leaky else "")]
+    cells = [_short(score.name) + (" LEAKY" if score.leaky else "")]
     for name in metrics:
         cells.append(f"{score.metrics[name]['value']:.3f}")
     if with_intervals:
         first = score.metrics[metrics[0]]
         cells.insert(2, f"{first['low']:.2f} to {first['high']:.2f}")
     return cells
+
+
+def _short(name: str) -> str:
+    return name.removeprefix(f"{DEFAULT_RUNS}/")

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from engage_cli.core.baselines import BASELINES
+from engage_cli.core.comparison import Comparison, compare
 from engage_cli.core.config import EncoderConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.features import BlockSource
 from engage_cli.core.given import TableSource
 from engage_cli.core.live_batches import ContentSource
-from engage_cli.core.metrics import bootstrap_metrics, true_of
+from engage_cli.core.metrics import PRIMARY, bootstrap_metrics, true_of
 from engage_cli.core.posts import side_of
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.predictors import CATBOOST, TUNED, load_predictor
@@ -39,6 +41,8 @@ class Score:
     target: str
     rows: int
     metrics: dict[str, dict[str, float]]  # name -> value, low, high
+    predicted: np.ndarray  # of these rows: values (n,), or probabilities (n, 5)
+    true: np.ndarray
     leaky: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -57,6 +61,7 @@ class Evaluation:
     split: str
     runs: list[Score]
     baselines: list[Score]
+    comparisons: list[Comparison] = field(default_factory=list)  # with the best baseline, and of each two runs
     marks: tuple[str, ...] = ()  # of the data: what makes these figures incomparable with honest ones
 
     def to_json(self) -> dict[str, Any]:
@@ -64,6 +69,7 @@ class Evaluation:
             "split": self.split,
             "runs": [score.to_json() for score in self.runs],
             "baselines": [score.to_json() for score in self.baselines],
+            "comparisons": [comparison.to_json() for comparison in self.comparisons],
             "marks": list(self.marks),
         }
 
@@ -107,7 +113,22 @@ def evaluate(
                 predictions = BASELINES[kind].load(name)(parts["train"], parts["validation"], posts)
                 baselines.append(_score(name, kind, target, dataset, split, predictions, num_resamples, False))
                 stage.advance(note=f"{name} ({target_name})")
-    return Evaluation(split=split, runs=scores, baselines=baselines, marks=dataset.marks)
+    comparisons = _compare(scores, baselines, num_resamples) if num_resamples else []
+    return Evaluation(split=split, runs=scores, baselines=baselines, comparisons=comparisons, marks=dataset.marks)
+
+
+def _compare(runs: Sequence[Score], baselines: Sequence[Score], num_resamples: int) -> list[Comparison]:
+    """Compare each run with the best baseline on these rows, and each two runs, of one target and kind."""
+    found = []
+    for target, kind in dict.fromkeys((run.target, run.kind) for run in runs):
+        own, others = ([one for one in some if (one.target, one.kind) == (target, kind)] for some in (runs, baselines))
+        best = max(others, key=lambda one: one.metrics[PRIMARY[kind]]["value"])
+        pairs = [*((run, best) for run in own), *combinations(own, 2)]
+        for first, second in pairs:
+            if np.array_equal(first.true, second.true):  # a run may have fitted its target on other rows
+                both = ((first.name, first.predicted), (second.name, second.predicted))
+                found.append(compare(kind, first.true, *both, num_resamples=num_resamples))
+    return found
 
 
 def encoder_config(run: Run) -> EncoderConfig:
@@ -172,4 +193,13 @@ def _score(
     predicted = predictions.main
     assert np.isfinite(predicted).all()
     metrics = bootstrap_metrics(kind, true, predicted, num_resamples=num_resamples)
-    return Score(name=name, kind=kind, target=target.name, rows=len(true), metrics=metrics, leaky=leaky)
+    return Score(
+        name=name,
+        kind=kind,
+        target=target.name,
+        rows=len(true),
+        metrics=metrics,
+        predicted=predicted,
+        true=true,
+        leaky=leaky,
+    )

@@ -1,0 +1,57 @@
+"""Whether one set of predictions is better than another on the same rows: a paired bootstrap of the primary metric."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from engage_cli.core.metrics import METRICS, PRIMARY
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The first one's score minus the second one's, and its 95 % interval over resampled rows, the same for both."""
+
+    first: str
+    second: str
+    metric: str
+    difference: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> str:
+        """Say it in words: better or worse only where the interval leaves 0 out."""
+        interval = f"{self.low:+.3f} to {self.high:+.3f}"
+        if self.low > 0 or self.high < 0:
+            word = "better" if self.low > 0 else "worse"
+            return f"{word} than {self.second} by {abs(self.difference):.3f} {self.metric}, interval {interval}"
+        return f"no difference from {self.second} can be shown: {self.difference:+.3f} {self.metric}, interval {interval}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "verdict": self.verdict}
+
+
+def compare(
+    kind: str,
+    true: np.ndarray,
+    first: tuple[str, np.ndarray],
+    second: tuple[str, np.ndarray],
+    *,
+    num_resamples: int,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two named predictions, values (n,) or probabilities (n, 5), of the same rows."""
+    name = PRIMARY[kind]
+    metric = METRICS[kind].load(name)
+
+    def difference(rows: np.ndarray | slice) -> float:
+        return float(metric(true[rows], first[1][rows]) - metric(true[rows], second[1][rows]))
+
+    generator = np.random.default_rng(seed)
+    samples = [difference(generator.integers(0, len(true), len(true))) for _ in range(num_resamples)]
+    point = difference(slice(None))
+    low, high = np.percentile(samples, [2.5, 97.5]) if samples else (point, point)
+    return Comparison(first=first[0], second=second[0], metric=name, difference=point, low=float(low), high=float(high))
