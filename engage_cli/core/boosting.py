@@ -141,7 +141,8 @@ def _refusal(error: Exception) -> EngageError:
 
 
 def _fingerprint(fitted: Rows, stopping: Rows, parameters: dict[str, Any]) -> str:
-    digest = hashlib.blake2b(json.dumps(parameters, sort_keys=True).encode(), digest_size=16)
+    settings = {name: value for name, value in parameters.items() if name != "train_dir"}  # a run may be moved
+    digest = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16)
     for rows in (fitted, stopping):
         digest.update(np.ascontiguousarray(rows.truth).data)
         numbers = rows.table.select_dtypes("number")
