@@ -311,6 +311,34 @@ def test_what_catboost_refuses_is_one_sentence(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_a_category_is_given_as_prepare_cleans_it(tmp_path: Path, pixelrec: Path) -> None:
+    moods = ("lo\r\nud", "calm")
+    rows = "".join(f'p{n},title {n},{10 + n % 2 * 900},"{moods[n % 2]}"\n' for n in range(80))
+    (tmp_path / "posts.csv").write_bytes(("id,title,views,mood\n" + rows).encode())
+    answer("prepare", "--table", tmp_path / "posts.csv", "--no-images", "--data", tmp_path / "data", "--keep", "mood")
+    answer(
+        "train-catboost", "--data", tmp_path / "data", "--target", "views", "--as", "value", "--iterations", 60,
+        "--features", "title_statistics,mood", "--rsm", 1, "--run", tmp_path / "run",
+    )  # fmt: skip
+    ask = ["predict", pixelrec / "cover" / "i5.jpg", "--title", "title 4", "--run", tmp_path / "run"]
+    loud = [answer(*ask, "--with", f"mood={text}")["posts"][0]["value"] for text in ("lo\nud", "lo\r\nud", "calm")]
+    assert loud[0] == loud[1] != loud[2]
+    assert engage(*ask, "--with", "mood=\udcff").exit_code == 0  # bytes of another encoding than UTF-8
+
+
+def test_more_trees_are_advised_only_where_they_ran_out(dataset: Dataset, tmp_path: Path) -> None:
+    warnings = {}
+    for rate in (0.01, 1.0):
+        config = CatBoostConfig(
+            target="views", kind="value", features="title_statistics", iterations=40, learning_rate=rate, rsm=1.0
+        )
+        run = train_catboost(config, dataset=dataset, encoders=EncoderConfig(), run=tmp_path / str(rate))
+        warnings[rate] = any("more --iterations than 40 may help" in warning for warning in run.warnings)
+        trees = run.run.metrics["best_iteration"]
+        assert warnings[rate] == (trees > 38), trees
+    assert warnings == {0.01: True, 1.0: False}
+
+
 def test_reasons_of_one_post_add_up(world: Path, pixelrec: Path) -> None:
     image = pixelrec / "cover" / "i5.jpg"
     ask = ["predict", image, "--title", "the best pizza", "--run", world / "runs" / "catboost-value", "--explain"]
@@ -350,6 +378,9 @@ def test_the_moment_of_publication_is_read_from_a_date(tmp_path: Path, pixelrec:
         result = engage(*ask, "--posted-at", moment, "--explain", "--json")
         assert "without" not in result.stderr
         assert json.loads(result.stdout)["posts"][0] == named
+    midnight = answer(*ask, "--with", "hour=0", "--with", "weekday=1")["posts"][0]
+    assert answer(*ask, "--posted-at", "2026-11-24T00:00")["posts"][0] == midnight
+    assert "without hour: give --posted-at" in engage(*ask, "--posted-at", "2026-11-24").stderr
     assert "'someday' is no date" in engage(*ask, "--posted-at", "someday").stderr
 
 

@@ -48,6 +48,17 @@ def test_classes_equal_the_libraries() -> None:
     assert found["majority_lift"] == pytest.approx(found["accuracy"] - np.bincount(LABELS).max() / 300)
 
 
+def test_the_median_class_reads_probabilities_as_an_order() -> None:
+    shares = np.array([[0.4, 0.0, 0.3, 0.3, 0.0], [0.5, 0.0, 0.0, 0.0, 0.5], [0.1, 0.1, 0.1, 0.3, 0.4], [0, 0, 0, 0, 1.0]])
+    assert metrics.median_classes(shares).tolist() == [2, 0, 3, 4]  # the most probable ones are 0, 0, 4, 4
+    found = metrics.compute_metrics("classes", LABELS, PROBABILITIES)
+    median = np.array(
+        [int(np.flatnonzero(np.cumsum(row) >= 0.5)[0]) for row in PROBABILITIES / PROBABILITIES.sum(1)[:, None]]
+    )
+    assert found["median_kappa"] == pytest.approx(sk.cohen_kappa_score(LABELS, median, weights="quadratic"))
+    assert found["median_ordinal_mae"] == pytest.approx(np.abs(LABELS - median).mean())
+
+
 def test_a_constant_prediction() -> None:
     found = metrics.compute_metrics("value", TRUE, np.full(200, TRUE.mean()))
     assert found["r2"] == pytest.approx(0.0)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from engage_cli.core.config import CatBoostConfig, EncoderConfig, PrepareConfig
+from engage_cli.core.dataset import Dataset
 from engage_cli.core.encoders import packaged
 from engage_cli.core.recipes import resolve
 from engage_cli.steps.evaluate import evaluate
@@ -25,14 +26,17 @@ pytestmark = [
 ]
 
 
-def test_titles_of_real_posts_beat_the_constant(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    folder, place = Path(str(POSTS)), tmp_path_factory.mktemp("real")
+    posts = pd.read_csv(folder / "posts.csv", dtype=str, keep_default_na=False).head(NUM_POSTS)
+    posts.to_csv(place / "posts.csv", index=False)
+    source = Source(path=place / "posts.csv", images=folder / "images")
+    return prepare(PrepareConfig(split="random"), folder=place / "data", sources=[source]).dataset
+
+
+def test_titles_of_real_posts_beat_the_constant(data: Dataset, tmp_path: Path) -> None:
     """Text alone, so that it takes seconds: the picture's part is measured by hand on all posts."""
-    folder = Path(str(POSTS))
-    pd.read_csv(folder / "posts.csv", dtype=str, keep_default_na=False).head(NUM_POSTS).to_csv(
-        tmp_path / "posts.csv", index=False
-    )
-    source = Source(path=tmp_path / "posts.csv", images=folder / "images")
-    data = prepare(PrepareConfig(split="random"), folder=tmp_path / "data", sources=[source]).dataset
     assert data.meta["rows"] == {"read": NUM_POSTS, "kept": NUM_POSTS, "left_out": {}}
     assert data.source_names["views"] == "view_count"
     assert not data.meta["image_problems"]
@@ -46,13 +50,7 @@ def test_titles_of_real_posts_beat_the_constant(tmp_path: Path) -> None:
     assert found.runs[0].metrics["r2"]["value"] > constant.metrics["r2"]["value"]
 
 
-def test_words_of_real_titles_serve_catboost_as_well_as_ridge(tmp_path: Path) -> None:
-    folder = Path(str(POSTS))
-    pd.read_csv(folder / "posts.csv", dtype=str, keep_default_na=False).head(NUM_POSTS).to_csv(
-        tmp_path / "posts.csv", index=False
-    )
-    source = Source(path=tmp_path / "posts.csv", images=folder / "images")
-    data = prepare(PrepareConfig(split="random"), folder=tmp_path / "data", sources=[source]).dataset
+def test_words_of_real_titles_serve_catboost_as_well_as_ridge(data: Dataset, tmp_path: Path) -> None:
     config = CatBoostConfig(target="views", kind="value", features="words,title_statistics,time", iterations=600)
     run = train_catboost(config, dataset=data, encoders=EncoderConfig(), runs_dir=tmp_path / "runs").run
     found = evaluate([run.folder], dataset=data, num_resamples=10)

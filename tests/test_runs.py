@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from filelock import FileLock
 
+from engage_cli.core import runs
 from engage_cli.core.errors import EngageError
 from engage_cli.core.runs import finish_run, load_run, newest_run, open_run
 from engage_cli.core.targets import fit_target
@@ -16,8 +18,8 @@ TARGET = fit_target("views", pd.DataFrame({"views": [1.0, 2.0, 3.0]}), fit_on="t
 META = {"kind": "value", "leaky": False, "config": {"seed": 0}, "data": {"fingerprint": "f"}}
 
 
-def start(runs: Path, folder: Path | None = None, **changes: object) -> tuple[Path, bool]:
-    with open_run(folder, runs, command="train-x", meta={**META, **changes}, target=TARGET) as (path, goes_on):
+def start(runs_dir: Path, folder: Path | None = None, **changes: object) -> tuple[Path, bool]:
+    with open_run(folder, runs_dir, command="train-x", meta={**META, **changes}, target=TARGET) as (path, goes_on):
         return path, goes_on
 
 
@@ -91,3 +93,23 @@ def test_files_are_whole_or_absent_and_readable(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="half"):
         write_half()
     assert {path.name for path in tmp_path.iterdir()} == {"plain", "a"}
+
+
+def test_of_two_that_start_in_one_second_each_takes_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one holds its lock already, and has written nothing yet."""
+    monkeypatch.setattr(runs, "_new_names", lambda folder, stem: iter([folder / "a", folder / "a-2"]))
+    with FileLock(tmp_path / ".a.lock"):
+        assert start(tmp_path) == (tmp_path / "a-2", False)
+
+
+def test_what_is_refused_before_anything_is_done_leaves_no_folder(tmp_path: Path) -> None:
+    def refuse(path: Path, work: bool) -> None:
+        with open_run(path, tmp_path, command="train-x", meta=META, target=TARGET) as (folder, _):
+            if work:
+                (folder / "history.jsonl").touch()
+            raise EngageError("no")
+
+    for path, work in ((tmp_path / "none", False), (tmp_path / "some", True)):
+        with pytest.raises(EngageError, match=r"^no$"):
+            refuse(path, work)
+        assert path.exists() == work

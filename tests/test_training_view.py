@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from engage_cli.core import progress
 from engage_cli.core.collapse import find_collapse
 from engage_cli.core.progress import LineReporter, Reporter, RichReporter, SilentReporter
 from engage_cli.core.training_view import Course, LineView, RichView, clock_words, loss_words, score_words, sparkline
@@ -285,3 +286,18 @@ def test_a_collapsed_regressor_is_named() -> None:
     assert find_collapse("value", np.full(50, 3.0), np.full(50, 3.0)) is None
     assert find_collapse("value", true[:9], np.zeros(9)) is None
     assert find_collapse("value", true[:10], np.zeros(10, np.float32)) is not None
+
+
+@pytest.mark.parametrize(
+    ("done", "seconds", "left"),
+    [(25, 10, "at most 30 s left"), (10, 30, "at most 4 min 30 s left"), (1, 100, "at most 2 h 45 min left"), (100, 9, "")],
+)
+def test_a_line_says_how_long_it_takes_at_most(
+    done: int, seconds: float, left: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    lines = progress._Lines("boosting", 100)
+    now[0], lines.done = seconds, done
+    assert ("left" in lines.line("loss 1")) == bool(left)
+    assert left in lines.line("loss 1")
