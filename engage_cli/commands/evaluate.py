@@ -12,7 +12,7 @@ from engage_cli.commands.output import print_json, print_line, print_table
 from engage_cli.core.config import LEAKY
 
 if TYPE_CHECKING:
-    from engage_cli.steps.evaluate import Evaluation, Score
+    from engage_cli.core.scores import Evaluation, Score
 
 
 def evaluate(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -24,54 +23,13 @@ from engage_cli.core.predictions import Predictions
 from engage_cli.core.predictors import CATBOOST, TUNED, load_predictor
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import Run, load_run, newest_run
+from engage_cli.core.scores import Evaluation, Score
 from engage_cli.core.targets import Target
 from engage_cli.steps.embed import make_encoder, stored_blocks
 from engage_cli.steps.post_contents import DatasetContents
 from engage_cli.steps.table_source import StoredTable
 
 SPLITS = ("test", "validation")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """One row of the table: a run or a baseline."""
-
-    name: str
-    kind: str
-    target: str
-    rows: int
-    metrics: dict[str, dict[str, float]]  # name -> value, low, high
-    predicted: np.ndarray  # of these rows: values (n,), or probabilities (n, 5)
-    true: np.ndarray
-    leaky: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "run": self.name,
-            "kind": self.kind,
-            "target": self.target,
-            "rows": self.rows,
-            "leaky": self.leaky,
-            "metrics": self.metrics,
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    split: str
-    runs: list[Score]
-    baselines: list[Score]
-    comparisons: list[Comparison] = field(default_factory=list)  # with the best baseline, and of each two runs
-    marks: tuple[str, ...] = ()  # of the data: what makes these figures incomparable with honest ones
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "split": self.split,
-            "runs": [score.to_json() for score in self.runs],
-            "baselines": [score.to_json() for score in self.baselines],
-            "comparisons": [comparison.to_json() for comparison in self.comparisons],
-            "marks": list(self.marks),
-        }
 
 
 def evaluate(
@@ -188,17 +146,18 @@ def _score(
     num_resamples: int,
     leaky: bool,
 ) -> Score:
-    scores = target.score(dataset.posts.iloc[dataset.rows(split, target)])
+    places = dataset.rows(split, target)
+    scores = target.score(dataset.posts.iloc[places])
     true = true_of(kind, scores, target.classes(scores))
     predicted = predictions.main
     assert np.isfinite(predicted).all()
-    metrics = bootstrap_metrics(kind, true, predicted, num_resamples=num_resamples)
     return Score(
         name=name,
         kind=kind,
         target=target.name,
-        rows=len(true),
-        metrics=metrics,
+        unit=str(target.formula),
+        metrics=bootstrap_metrics(kind, true, predicted, num_resamples=num_resamples),
+        places=places,
         predicted=predicted,
         true=true,
         leaky=leaky,

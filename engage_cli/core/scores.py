@@ -1,0 +1,79 @@
+"""What an evaluation found: runs and baselines on the same rows of one split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from engage_cli.core.comparison import Comparison
+
+Metrics = dict[str, dict[str, float]]  # name -> value, low, high
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """A run on some of the rows: those of one tag, month, author, ..."""
+
+    by: str  # "tag"
+    name: str  # "Music"; "" for posts that have none
+    rows: int
+    metrics: Metrics
+
+    def to_json(self) -> dict[str, Any]:
+        return {"by": self.by, "name": self.name, "rows": self.rows, "metrics": self.metrics}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One row of the table: a run or a baseline."""
+
+    name: str
+    kind: str  # "value" or "classes"
+    target: str
+    unit: str  # the target's formula, as "log1p(views)"
+    metrics: Metrics
+    places: np.ndarray  # (n,) which rows of the data's posts these are
+    predicted: np.ndarray  # values (n,), or probabilities (n, 5)
+    true: np.ndarray  # scores (n,), or classes (n,) int64
+    # "80" and "95" -> low (n,) and high (n,); none of a baseline, or of a run of classes
+    intervals: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    slices: tuple[Slice, ...] = ()
+    leaky: bool = False
+
+    @property
+    def rows(self) -> int:
+        return len(self.true)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "run": self.name,
+            "kind": self.kind,
+            "target": self.target,
+            "rows": self.rows,
+            "leaky": self.leaky,
+            "metrics": self.metrics,
+            **({"slices": [one.to_json() for one in self.slices]} if self.slices else {}),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Runs, the baselines of each target and kind among them, and how they compare."""
+
+    split: str
+    runs: list[Score]
+    baselines: list[Score]
+    comparisons: list[Comparison] = field(default_factory=list)  # with the best baseline, and of each two runs
+    marks: tuple[str, ...] = ()  # of the data: what makes these figures incomparable with honest ones
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "split": self.split,
+            "runs": [score.to_json() for score in self.runs],
+            "baselines": [score.to_json() for score in self.baselines],
+            "comparisons": [comparison.to_json() for comparison in self.comparisons],
+            "marks": list(self.marks),
+        }
