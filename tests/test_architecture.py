@@ -35,14 +35,14 @@ HEAVY = {
 # Inside core a module imports only what stands before it.
 CORE_ORDER = (
     "errors", "registry", "config", "recipes", "atomic", "posts", "cells", "leakage", "images", "perceptual",
-    "image_checks", "archives", "importers", "formulas", "targets", "duplicates", "splits", "history", "dataset",
-    "quality", "charts", "report", "metrics", "comparison", "scores", "distributed", "devices", "clock", "encoders",
-    "pipeline", "features", "handmade", "given", "folds", "table_parts", "tabular", "feature_choice", "fusion",
-    "predictions", "conformal", "neighbours", "objectives", "tuning", "model", "prefetch", "batches", "live_batches",
-    "averaging", "checkpoints", "training_view", "progress", "boosting", "attribution", "plot_style", "plots",
-    "importance_plots", "evaluation_plots", "evaluation_report", "model_card", "study", "history_log", "collapse",
-    "validation", "task", "rehearsal", "schedule", "stopping", "run_progress", "training_errors", "training", "runs",
-    "predictors", "baselines", "synthetic", "drawing",
+    "image_checks", "occlusion", "words", "archives", "importers", "formulas", "targets", "duplicates", "splits",
+    "history", "dataset", "quality", "charts", "report", "metrics", "comparison", "scores", "distributed", "devices",
+    "clock", "encoders", "pipeline", "features", "handmade", "given", "folds", "table_parts", "tabular", "feature_choice",
+    "fusion", "predictions", "calibration", "neighbours", "joint", "forecast", "live_blocks", "objectives", "tuning",
+    "model", "prefetch", "batches", "live_batches", "averaging", "checkpoints", "training_view", "progress", "boosting",
+    "attribution", "plot_style", "plots", "importance_plots", "study", "evaluation_plots", "evaluation_report",
+    "model_card", "history_log", "collapse", "validation", "task", "rehearsal", "schedule", "stopping", "run_progress",
+    "training_errors", "training", "runs", "predictors", "baselines", "synthetic", "drawing", "planting",
 )  # fmt: skip
 TABLES = [
     importers.IMPORTERS,

@@ -98,11 +98,12 @@ def test_predict_equals_evaluate_on_the_same_post(world: Path, run: str) -> None
     """One post through the live encoders gives what the store gave."""
     from engage_cli.core.config import EncoderConfig
     from engage_cli.core.dataset import load_dataset
+    from engage_cli.core.forecast import load_doubt
     from engage_cli.core.predictors import load_predictor
     from engage_cli.core.progress import SilentReporter
     from engage_cli.core.runs import load_run
-    from engage_cli.steps.evaluate import encoder_config, source_of
     from engage_cli.steps.predict import predict
+    from engage_cli.steps.sources import encoder_config, source_of
 
     data, opened = load_dataset(world / "data"), load_run(world / "runs" / run)
     assert isinstance(encoder_config(opened), EncoderConfig)
@@ -110,16 +111,17 @@ def test_predict_equals_evaluate_on_the_same_post(world: Path, run: str) -> None
     stored = load_predictor(opened).predict(row, source_of(opened, data, SilentReporter()))
     post = row.iloc[0]
     live = predict(
-        data.images_of("pixelrec") / post["image"],
-        title=post["title"],
+        [data.images_of("pixelrec") / post["image"]],
+        titles=[post["title"]],
         tags=post["tags"],
         description=post["description"],
         run=opened.folder,
     )
     if opened.kind == "value":
-        assert live.value == pytest.approx(stored.value[0], abs=1e-4)
+        assert live.forecast.value[0] == pytest.approx(stored.value[0], abs=1e-4)
     else:
-        assert list(live.probabilities.values()) == pytest.approx(stored.probabilities[0].tolist(), abs=1e-4)
+        tempered = load_doubt(opened.folder, opened.target).calibration.probabilities(stored, opened.target.cuts)
+        assert live.forecast.probabilities[0].tolist() == pytest.approx(tempered[0].tolist(), abs=1e-4)
 
 
 def test_no_counter_can_change_a_prediction(world: Path) -> None:
@@ -129,7 +131,7 @@ def test_no_counter_can_change_a_prediction(world: Path) -> None:
     from engage_cli.core.predictors import load_predictor
     from engage_cli.core.progress import SilentReporter
     from engage_cli.core.runs import load_run
-    from engage_cli.steps.evaluate import source_of
+    from engage_cli.steps.sources import source_of
 
     data = load_dataset(world / "data")
     counters = [column for column in (*COUNTERS, *EXTRA_COUNTERS) if column in data.posts]

@@ -13,7 +13,8 @@ import pytest
 from engage_cli.core.config import EncoderConfig, PrepareConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import EngageError
-from engage_cli.core.features import PLACEHOLDER_KEY, FeatureStore, LiveBlocks, content_keys
+from engage_cli.core.features import PLACEHOLDER_KEY, FeatureStore, content_keys
+from engage_cli.core.live_blocks import LiveBlocks, LiveVectors
 from engage_cli.core.posts import texts_of
 from engage_cli.steps import embed_shards
 from engage_cli.steps.embed import embed, make_encoder, open_stores, stored_blocks
@@ -38,7 +39,7 @@ def test_every_row_has_its_own_vector(dataset: Dataset, encoders: EncoderConfig)
     files = []
     for name, problem in zip(posts["image"], posts["image_problem"], strict=True):
         files.append(None if problem else (dataset.images_of("pixelrec") / name).read_bytes())
-    fresh = LiveBlocks(live, files).blocks(posts, ("image", "title", "context"))
+    fresh = LiveBlocks(LiveVectors(live), files).blocks(posts, ("image", "title", "context"))
     for name in stored:
         np.testing.assert_allclose(stored[name].values, fresh[name].values, atol=2e-5)
         np.testing.assert_array_equal(stored[name].mask, fresh[name].mask)
@@ -186,7 +187,9 @@ def test_kept_tokens_lie_beside_the_pooled_vector(dataset: Dataset, checkpoints:
     assert found["image"].mask[found["image"].mask.any(axis=1)].all()
     files = [None if bad else (dataset.images_of("pixelrec") / name).read_bytes()
              for name, bad in zip(posts["image"], posts["image_problem"], strict=True)]  # fmt: skip
-    live = LiveBlocks({side: make_encoder(side, kept) for side in ("vision", "text")}, files).blocks(posts, names)
+    live = LiveBlocks(LiveVectors({side: make_encoder(side, kept) for side in ("vision", "text")}), files).blocks(
+        posts, names
+    )
     for name in names:
         np.testing.assert_allclose(live[name].values, found[name].values, atol=2e-5)
         np.testing.assert_allclose(live[name].pooled, found[name].pooled, atol=2e-5)

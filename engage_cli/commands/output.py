@@ -17,6 +17,11 @@ def print_json(answer: Mapping[str, Any]) -> None:
     print(json.dumps(_strict(answer), ensure_ascii=not is_unicode, indent=2, allow_nan=False))
 
 
+def print_json_line(answer: Mapping[str, Any]) -> None:
+    """Print one JSON object on a line of its own, at once: somebody waits for it."""
+    print(json.dumps(_strict(answer), allow_nan=False), flush=True)
+
+
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, needed: int | None = None) -> None:
     """Print a table; every column but the first is right-aligned.
 

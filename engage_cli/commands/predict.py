@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from engage_cli.commands.options import DEFAULT_RUNS, JsonOpt, RunsOpt, parse_pairs
-from engage_cli.commands.output import print_json, print_line
+from engage_cli.commands.output import print_json
+from engage_cli.core.errors import WrongCallError
 
-if TYPE_CHECKING:
-    from engage_cli.core.predictors.catboost import Reasons
-    from engage_cli.steps.predict import PostPrediction
-
-# Of an explanation.
-SMALLEST_SHOWN = 0.0005  # contributions of groups; smaller ones would show as 0.000
-MOST_FEATURES, LONGEST_NAME, BAR = 8, 44, 10
+MANY, WHY = "Many posts", "Why"
 
 
 def predict(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The cover: JPEG, PNG, WebP or GIF.", show_default=False)],
-    title: Annotated[str, typer.Option("--title", help="The title.")] = "",
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[IMAGE]...", help="Covers: JPEG, PNG, WebP or GIF; - reads one from stdin.", show_default=False
+        ),
+    ] = None,
+    title: Annotated[
+        list[str] | None, typer.Option("--title", help="The title; several to compare them, each with each image.")
+    ] = None,
     tags: Annotated[str, typer.Option("--tags", help="Tags or category, as the training posts write them.")] = "",
     description: Annotated[str, typer.Option("--description", help="The description.")] = "",
     posted_at: Annotated[
@@ -35,84 +36,150 @@ def predict(
             "--with", metavar="NAME=VALUE", help="A further column that the run was trained on; give it several times."
         ),
     ] = None,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Also say what the prediction rests on (runs of train-catboost).")
-    ] = False,
     run: Annotated[Path | None, typer.Option("--run", help="The run to ask. Without: the newest finished one.")] = None,
     runs: RunsOpt = DEFAULT_RUNS,
     json: JsonOpt = False,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Also say what the prediction of one post rests on.", rich_help_panel=WHY),
+    ] = False,
+    overlay: Annotated[
+        Path | None,
+        typer.Option(
+            "--overlay", help="Of --explain: write the cover with what carries it as this PNG.", rich_help_panel=WHY
+        ),
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option("--table", help="Predict every row of a .csv, .tsv, .jsonl or .parquet.", rich_help_panel=MANY),
+    ] = None,
+    images_dir: Annotated[
+        Path | None, typer.Option("--images-dir", help="Of --table: where its images lie.", rich_help_panel=MANY)
+    ] = None,
+    mapping: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="Of --table: its columns, as in title=headline,image=file.", rich_help_panel=MANY),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Of --table: the .csv or .parquet that is written.", rich_help_panel=MANY),
+    ] = None,
+    serve_stdin: Annotated[
+        bool,
+        typer.Option(
+            "--serve-stdin", help="Stay loaded: answer one JSON line for each JSON line on stdin.", rich_help_panel=MANY
+        ),
+    ] = False,
 ) -> None:
     """Say how much engagement a post will get, before it is published.
 
     engage predict cover.jpg --title "I built a house in a day" --tags DIY
+
+    engage predict a.jpg b.jpg --title "I built a house" --title "A house in a day"
+
+    engage predict cover.jpg --title "I built a house in a day" --explain --overlay why.png
+
+    engage predict --table posts.csv --images-dir covers --out predictions.csv
     """
+    one = {
+        "--title": title, "--tags": tags, "--description": description, "--posted-at": posted_at, "--with": columns,
+        "--explain": explain, "--overlay": overlay, "an image": images,
+    }  # fmt: skip
+    many = {"--images-dir": images_dir, "--map": mapping, "--out": out}
+    if table is not None and serve_stdin:
+        raise WrongCallError("--table and --serve-stdin are two ways to give posts; give one")
+    for way, is_given, others in (
+        ("--table", table is not None, one),
+        ("--serve-stdin", serve_stdin, {**one, **many}),
+        ("images", table is None and not serve_stdin, many),
+    ):
+        if is_given and (wrong := [name for name, value in others.items() if value]):
+            raise WrongCallError(
+                f"{wrong[0]} goes with --table" if way == "images" else f"{way} and {wrong[0]} do not go together"
+            )
+    if table is not None:
+        _predict_table(table, images_dir, mapping or [], out, run, runs, json=json)
+    elif serve_stdin:
+        _serve_stdin(run, runs)
+    else:
+        _predict(images or [], title or [], tags, description, posted_at, columns or [], explain, overlay, run, runs, json)
+
+
+def _predict(
+    images: list[Path],
+    titles: list[str],
+    tags: str,
+    description: str,
+    posted_at: str,
+    columns: list[str],
+    explain: bool,
+    overlay: Path | None,
+    run: Path | None,
+    runs: Path,
+    json: bool,
+) -> None:
+    import sys
+
+    if not images:
+        raise WrongCallError("name an image, several, or - for one on stdin; or give --table, for many posts")
+    from engage_cli.commands.predict_output import show_answer
     from engage_cli.core.progress import make_reporter
+    from engage_cli.steps.predict import STDIN
     from engage_cli.steps.predict import predict as run_step
 
     answer = run_step(
-        image,
-        title=title,
+        images,
+        titles=titles,
         tags=tags,
         description=description,
         posted_at=posted_at,
-        columns=parse_pairs(columns or [], "--with duration=30"),
+        columns=parse_pairs(columns, "--with duration=30"),
         explain=explain,
+        overlay=overlay,
+        stdin=sys.stdin.buffer.read() if STDIN in map(str, images) else None,
         run=run,
         runs_dir=runs,
         reporter=make_reporter(),
     )
     if json:
         print_json(answer.to_json())
-        return
-    _show(answer)
+    else:
+        show_answer(answer)
 
 
-def _show(answer: PostPrediction) -> None:
-    target = answer.run.target
-    print_line(f"{answer.image}  “{answer.title}”" if answer.title else answer.image)
-    if answer.count is not None:
-        print_line(f"  {target.name}: about {_rounded(answer.count)}  ({target.formula} = {answer.value:.2f})")
-    elif answer.value is not None:
-        print_line(f"  {target.name}: {answer.value:.4g}  ({target.formula})")
-    for percent, (low, high) in answer.intervals.items():
-        words = f"{low:.4g} to {high:.4g}"
-        if answer.count is not None:
-            words = f"{_rounded(max(0.0, math.expm1(low)))} to {_rounded(max(0.0, math.expm1(high)))}"
-        print_line(f"  {percent} % of such posts, by the model's own account (not calibrated): {words}")
-    print_line(f"  level: {answer.class_name}")
-    if answer.probabilities is not None:
-        for name, share in answer.probabilities.items():
-            print_line(f"    {name:<10}{share:>6.1%}  {'█' * round(30 * share)}")
-    print_line(
-        f"  percentile: {answer.percentile:.0f} of 100 among the {target.num_rows:,} posts it learned the scale from"
+def _predict_table(
+    table: Path, images_dir: Path | None, mapping: list[str], out: Path | None, run: Path | None, runs: Path, *, json: bool
+) -> None:
+    import dataclasses
+
+    from engage_cli.commands.predict_output import show_table
+    from engage_cli.core.progress import make_reporter
+    from engage_cli.steps.predict_table import predict_table
+
+    if out is None:
+        raise WrongCallError("--table needs --out, the .csv or .parquet that is written")
+    pairs = [pair for text in mapping for pair in text.split(",")]
+    summary = predict_table(
+        table,
+        out=out,
+        images_dir=images_dir,
+        mapping=parse_pairs(pairs, "--map title=headline,image=file"),
+        run=run,
+        runs_dir=runs,
+        reporter=make_reporter(),
     )
-    for mark in answer.run.marks:
-        print_line(f"  mark: {mark}")
-    if answer.reasons is not None:
-        _show_reasons(answer.reasons)
+    if json:
+        print_json(dataclasses.asdict(summary))
+    else:
+        show_table(summary)
 
 
-def _show_reasons(reasons: Reasons) -> None:
-    """Show each group's and the first features' contributions as bars to both sides of the mean prediction."""
-    from engage_cli.steps.predict import NOT_A_CAUSE
+def _serve_stdin(run: Path | None, runs: Path) -> None:
+    import sys
 
-    print_line(f"\n  Why ({NOT_A_CAUSE}), from a mean of {reasons.start:.3f}, in {reasons.unit}:")
-    groups = [(name, value, "") for name, value in reasons.groups.items() if abs(value) >= SMALLEST_SHOWN]
-    features = [(name.replace("_", " "), value, reasons.values[name]) for name, value in reasons.features.items() if value][
-        :MOST_FEATURES
-    ]
-    rows = [*groups, *features]
-    width = min(LONGEST_NAME, max((len(name) for name, *_ in rows), default=0))
-    largest = max((abs(value) for _, value, _ in rows), default=1.0)
-    for title, some in (("groups", groups), ("single features", features)):
-        print_line(f"  {title}")
-        for name, value, post in some:
-            bar = round(BAR * abs(value) / largest)
-            left, right = ("█" * bar, "") if value < 0 else ("", "█" * bar)
-            shown = name if len(name) <= width else f"{name[: width - 1]}…"
-            print_line(f"    {shown:<{width}}{value:>+8.3f}  {left:>{BAR}}│{right:<{BAR}}  {post}".rstrip())
+    from engage_cli.commands.output import print_json_line
+    from engage_cli.core.progress import make_reporter
+    from engage_cli.steps.predict_lines import answer_lines
 
-
-def _rounded(count: float) -> str:
-    """Two significant digits: more would sound surer than any model is."""
-    return f"{float(f'{count:.2g}'):,.0f}"
+    for answer in answer_lines(sys.stdin, run=run, runs_dir=runs, reporter=make_reporter()):
+        print_json_line(answer)

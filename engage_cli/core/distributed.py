@@ -89,11 +89,11 @@ def noticing_lost_ranks() -> Iterator[None]:
 
 def gather_rows(values: Tensor, rows: np.ndarray, num: int) -> Tensor:
     """Return (num, ...) on the CPU, the same on all ranks, from each rank's `values` (n, ...) of its `rows` of all."""
-    import torch
-
-    values, mine = values.cpu(), torch.from_numpy(rows)
     if get_world_size() > 1:
+        import torch
         from torch import distributed
+
+        values, mine = values.cpu(), torch.from_numpy(rows)
 
         # Ranks hold unequal numbers of rows: each adds its own to zeros, which changes no bit of them.
         whole = torch.zeros((num, *values.shape[1:]), dtype=values.dtype)
@@ -101,7 +101,15 @@ def gather_rows(values: Tensor, rows: np.ndarray, num: int) -> Tensor:
         with noticing_lost_ranks():
             distributed.all_reduce(whole)
         return whole
-    return values.new_empty((num, *values.shape[1:])).index_copy_(0, mine, values)
+    return put_in_order(values, rows, num)
+
+
+def put_in_order(values: Tensor, rows: np.ndarray, num: int) -> Tensor:
+    """Return (num, ...) on the CPU from `values` (num, ...) of `rows`, which are all."""
+    import torch
+
+    values = values.cpu()
+    return values.new_empty((num, *values.shape[1:])).index_copy_(0, torch.from_numpy(rows), values)
 
 
 def sum_over_ranks(value: float) -> float:

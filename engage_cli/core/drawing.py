@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from engage_cli.core.synthetic import STYLES, SUBJECTS
 
 SIZE = 224
+QUALITY = 88  # of the JPEG
 Colour = tuple[int, int, int]
 # style -> sky, ground, how bright the subject is
 PALETTES: dict[str, tuple[Colour, Colour, float]] = {
@@ -22,7 +23,14 @@ PALETTES: dict[str, tuple[Colour, Colour, float]] = {
 
 
 def draw_cover(drawn: int, style: int, seed: tuple[int, int]) -> bytes:
-    """Return a JPEG of the subject; position, size and colours vary with the seed (the sample's, the post's)."""
+    """Return a JPEG of what `paint_cover` paints."""
+    out = io.BytesIO()
+    paint_cover(drawn, style, seed).save(out, "JPEG", quality=QUALITY)
+    return out.getvalue()
+
+
+def paint_cover(drawn: int, style: int, seed: tuple[int, int]) -> Image.Image:
+    """Paint the subject; position, size and colours vary with the seed (the sample's, the post's)."""
     rng = np.random.default_rng(seed)
     sky, ground, light = PALETTES[STYLES[style]]
     image = Image.new("RGB", (SIZE, SIZE), _vary(rng, sky))
@@ -33,9 +41,7 @@ def draw_cover(drawn: int, style: int, seed: tuple[int, int]) -> bytes:
     radius = rng.uniform(0.26, 0.38) * SIZE
     x, y = rng.uniform(0.4, 0.6, 2) * SIZE
     {"cat": _cat, "pizza": _pizza, "car": _car, "mountain": _mountain}[SUBJECTS[drawn]](pen, rng, x, y, radius, light)
-    out = io.BytesIO()
-    image.filter(ImageFilter.GaussianBlur(0.6)).save(out, "JPEG", quality=88)
-    return out.getvalue()
+    return image.filter(ImageFilter.GaussianBlur(0.6))
 
 
 def _vary(rng: np.random.Generator, colour: Colour, light: float = 1.0) -> Colour:

@@ -28,7 +28,7 @@ from engage_cli.core.atomic import file_fingerprint, fingerprint, replacing, wri
 from engage_cli.core.encoders import CHECKPOINTS
 from engage_cli.core.encoders.encode import DTYPES, Encoder
 from engage_cli.core.errors import EngageError
-from engage_cli.core.pipeline import Encoded, Pipeline
+from engage_cli.core.pipeline import Encoded
 from engage_cli.core.posts import side_of, texts_of
 
 KEY_BYTES = 16
@@ -236,34 +236,3 @@ class StoredBlocks:
 
     def blocks(self, posts: pd.DataFrame, names: Sequence[str]) -> dict[str, Block]:
         return {name: self.stores[side_of(name)].gather(content_keys(posts, name)) for name in names}
-
-
-class LiveBlocks:
-    """Blocks of posts that lie in no store; `images` holds each post's file, or None for a post without one."""
-
-    def __init__(self, encoders: dict[str, Encoder], images: Sequence[bytes | None]) -> None:
-        self.encoders, self.images = encoders, images
-
-    def blocks(self, posts: pd.DataFrame, names: Sequence[str]) -> dict[str, Block]:
-        found = {}
-        for name in names:
-            encoder = self.encoders[side_of(name)]
-            pipeline = Pipeline(encoder, num_towers=1)  # one tower on all cores answers soonest
-            if name == "image":
-                encoded = pipeline.encode([lambda data=data: data for data in self.images])
-                has = np.array([problem == "" for problem in encoded.problems], dtype=bool)
-            else:
-                texts = texts_of(posts, name)
-                has = np.array([bool(text) for text in texts], dtype=bool)
-                encoded = pipeline.encode([text or "-" for text in texts])
-                for values in (encoded.pooled, encoded.tokens):  # as in the store: no text, no vector
-                    if values is not None:
-                        values[~has] = 0
-            found[name] = _block_of(encoded, has)
-        return found
-
-
-def _block_of(encoded: Encoded, has: np.ndarray) -> Block:
-    if encoded.tokens is None or encoded.token_mask is None:
-        return Block(encoded.pooled[:, None, :], has[:, None], encoded.pooled)
-    return Block(encoded.tokens, encoded.token_mask & has[:, None], encoded.pooled)

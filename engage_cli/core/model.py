@@ -49,13 +49,21 @@ class EngagementModel(nn.Module):
         )
 
     def forward(self, blocks: Mapping[str, BlockInput]) -> Tensor:
-        tokens = {
+        tokens = self.encode(blocks)
+        if self.training and self.modality_dropout:
+            tokens = hide_blocks(tokens, self.modality_dropout)
+        return self.score(tokens)
+
+    def encode(self, blocks: Mapping[str, BlockInput]) -> dict[str, Tokens]:
+        """Return the tokens of each block: the stored ones, or what the live towers make."""
+        return {
             name: block if isinstance(block, Tokens) else self._encode(self.towers[side_of(name)], block)
             for name, block in blocks.items()
         }
-        if self.training and self.modality_dropout:
-            tokens = hide_blocks(tokens, self.modality_dropout)
-        return self.head(self.fusion(tokens)).float()  # (B, out_dim): losses are taken in float32
+
+    def score(self, tokens: Mapping[str, Tokens]) -> Tensor:
+        """(B, out_dim) float32: losses are taken in it."""
+        return self.head(self.fusion(tokens)).float()
 
     def _encode(self, tower: nn.Module, block: LiveInput) -> Tokens:
         return encode_live(tower, block, self.num_tokens, self.reads_tokens)  # type: ignore[arg-type]

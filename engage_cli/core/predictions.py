@@ -16,6 +16,7 @@ class Predictions:
     value: np.ndarray | None = None  # (n,) float64
     quantiles: np.ndarray | None = None  # (n, Q) float64 at QUANTILE_LEVELS, rising, where the model gives them
     probabilities: np.ndarray | None = None  # (n, 5) float64, rows sum to 1
+    vectors: np.ndarray | None = None  # (n, V) float32: where the posts lie among all that the model reads vectors of
 
     @property
     def kind(self) -> str:

@@ -14,6 +14,7 @@ have them too, off the law: 1 % of the posts carry another post's counters, 0.5 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,26 +81,37 @@ class SyntheticPosts:
     """The table in PixelRec's columns, the planted factors, and which covers are missing or truncated."""
 
     table: pd.DataFrame  # every cell a string, as the CSV has it
-    factors: pd.DataFrame  # drawn, named, style, tone, match, views_score (z)
+    factors: pd.DataFrame  # drawn, named, style, tone, match, views_score (z); where planted, as core.planting says
     missing_covers: frozenset[int]
     truncated_covers: frozenset[int]
 
 
-def make_posts(rows: int, seed: int) -> SyntheticPosts:
-    """Make the posts; the same seed gives the same ones."""
+def make_posts(
+    rows: int,
+    seed: int,
+    *,
+    views_law: Mapping[str, float] = VIEWS_LAW,
+    rate_law: Mapping[str, float] = RATE_LAW,
+    more: Mapping[str, np.ndarray] | None = None,
+) -> SyntheticPosts:
+    """Make the posts; the same seed gives the same ones, and under other laws the same ones but for their counters.
+
+    `more` has a value a post of each part that the laws name beyond picture, words, match and noise.
+    """
     rng = np.random.default_rng(seed)
     drawn = rng.integers(0, len(SUBJECTS), rows)
     is_match = rng.random(rows) < 0.5
     named = np.where(is_match, drawn, (drawn + rng.integers(1, len(SUBJECTS), rows)) % len(SUBJECTS))
     style, tone = rng.integers(0, len(STYLES), rows), rng.integers(0, len(TITLES), rows)
     parts = {"picture": LEVELS[style], "words": LEVELS[tone], "match": np.where(is_match, 1.0, -1.0)}
+    parts |= more or {}
 
-    def follow(law: dict[str, float]) -> np.ndarray:
+    def follow(law: Mapping[str, float]) -> np.ndarray:
         return sum((law[name] * part for name, part in parts.items()), law["noise"] * rng.standard_normal(rows))
 
-    score = follow(VIEWS_LAW)
+    score = follow(views_law)
     views = np.round(MEDIAN_VIEWS * np.exp(VIEWS_SPREAD * score))
-    likes = np.round(views * np.minimum(MEDIAN_RATE * np.exp(follow(RATE_LAW)), 0.9))
+    likes = np.round(views * np.minimum(MEDIAN_RATE * np.exp(follow(rate_law)), 0.9))
     counters = {"view_number": views, "thumbup_number": likes}
     for name, (share, spread) in PER_LIKE.items():
         counters[f"{name}_number"] = np.floor(likes * share * np.exp(spread * rng.standard_normal(rows)))

@@ -67,6 +67,11 @@ class Target:
         above = np.searchsorted(quantiles, scores, side="right")
         return np.asarray(100.0 * (below + above) / 2 / len(quantiles))
 
+    def percentile_range(self, low: float, high: float) -> tuple[float, float]:
+        """Return the percentiles of two scores."""
+        found = self.percentile(np.array([low, high]))
+        return float(found[0]), float(found[1])
+
     def counts(self, scores: np.ndarray) -> np.ndarray | None:
         """Return the scores as counts where the formula is the log1p of one, else None."""
         return np.expm1(scores) if self.formula.transform == "log1p" and not self.formula.minus else None

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from engage_cli.core.batches import Batches
 from engage_cli.core.collapse import find_collapse
 from engage_cli.core.devices import mixed_precision
-from engage_cli.core.distributed import gather_rows
+from engage_cli.core.distributed import gather_rows, put_in_order
 from engage_cli.core.metrics import compute_metrics
 from engage_cli.core.objectives import Objective
 from engage_cli.core.prefetch import prefetch
@@ -27,8 +27,13 @@ class Validation:
     is_finite: bool
 
 
-def outputs_of(model: nn.Module, batches: Batches, out_dim: int, device: torch.device, precision: str = "fp32") -> Tensor:
-    """Return (n, out_dim) float32 of all posts, in their order, on the CPU and on every rank."""
+def outputs_of(
+    model: nn.Module, batches: Batches, out_dim: int, device: torch.device, precision: str = "fp32", *, alone: bool = False
+) -> Tensor:
+    """Return (n, out_dim) float32 of all posts, in their order, on the CPU and on every rank.
+
+    `alone`: this rank has all of the posts, and the others are not asked.
+    """
     model.eval()
     outputs, rows = [], []
     with torch.inference_mode():
@@ -37,7 +42,8 @@ def outputs_of(model: nn.Module, batches: Batches, out_dim: int, device: torch.d
                 outputs.append(model(batch.blocks).float())
             rows.append(batch.rows)
         joined = torch.cat(outputs).cpu() if outputs else torch.zeros(0, out_dim)
-        return gather_rows(joined, np.concatenate(rows) if rows else np.zeros(0, np.int64), len(batches.wanted))
+        places, num = np.concatenate(rows) if rows else np.zeros(0, np.int64), len(batches.wanted)
+        return put_in_order(joined, places, num) if alone else gather_rows(joined, places, num)
 
 
 def validate(

@@ -5,29 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from engage_cli.core.baselines import BASELINES
 from engage_cli.core.comparison import Comparison, compare
-from engage_cli.core.config import EncoderConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import EngageError, WrongCallError
-from engage_cli.core.features import BlockSource
-from engage_cli.core.given import TableSource
-from engage_cli.core.live_batches import ContentSource
 from engage_cli.core.metrics import PRIMARY, bootstrap_metrics, true_of
-from engage_cli.core.posts import side_of
 from engage_cli.core.predictions import Predictions
-from engage_cli.core.predictors import CATBOOST, TUNED, load_predictor
+from engage_cli.core.predictors import load_predictor
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import Run, load_run, newest_run
 from engage_cli.core.scores import Evaluation, Score
 from engage_cli.core.targets import Target
-from engage_cli.steps.embed import make_encoder, stored_blocks
-from engage_cli.steps.post_contents import DatasetContents
-from engage_cli.steps.table_source import StoredTable
+from engage_cli.steps.sources import source_of
 
 SPLITS = ("test", "validation")
 
@@ -87,45 +79,6 @@ def _compare(runs: Sequence[Score], baselines: Sequence[Score], num_resamples: i
                 both = ((first.name, first.predicted), (second.name, second.predicted))
                 found.append(compare(kind, first.true, *both, num_resamples=num_resamples))
     return found
-
-
-def encoder_config(run: Run) -> EncoderConfig:
-    """Return the encoders that a run was trained on."""
-    encoders = run.meta["encoders"]
-    if not encoders:  # it reads no embedding
-        return EncoderConfig()
-    names = {side: encoders[side]["name"] for side in encoders}
-    pool = ",".join(f"{side}={encoders[side]['pooling']}" for side in encoders)
-    any_side = next(iter(encoders.values()))
-    same = {key: any_side[key] for key in ("precision", "tokens", "dtype")}
-    return EncoderConfig(**names, pool=pool, **same)
-
-
-def blocks_of(run: Run) -> list[str]:
-    """Return the blocks whose vectors, or contents, the run reads."""
-    return list(run.meta["dims"] if "dims" in run.meta else run.meta["blocks"])
-
-
-def source_of(run: Run, dataset: Dataset, reporter: Reporter) -> BlockSource | ContentSource | TableSource:
-    """Return what gives a run what it reads of a data folder's posts."""
-    config, blocks = encoder_config(run), blocks_of(run)
-    for side in dict.fromkeys(side_of(block) for block in blocks):  # before anything is embedded with it
-        must_be_same_encoder(run, side, make_encoder(side, config).record)
-    if run.meta["model"] == TUNED:
-        return DatasetContents(dataset)
-    if run.meta["model"] == CATBOOST:
-        return StoredTable(dataset, config, blocks, reads_pictures=run.meta["reads_pictures"], reporter=reporter)
-    return stored_blocks(dataset, config, blocks, reporter)
-
-
-def must_be_same_encoder(run: Run, side: str, record: dict[str, Any]) -> None:
-    saved = {key: value for key, value in run.meta["encoders"][side].items() if key != "name"}
-    if saved != record:
-        changed = ", ".join(key for key in record if saved.get(key) != record[key])
-        raise EngageError(
-            f"the encoder '{run.meta['encoders'][side]['name']}' on this machine is not the one that {run.folder} was "
-            f"trained on (differs in: {changed}); train again, or bring back that checkpoint"
-        )
 
 
 def _must_fit(run: Run, dataset: Dataset) -> None:

@@ -1,9 +1,8 @@
-"""One post, before it is published."""
+"""Posts before they are published: one, or the variants of one."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,188 +10,191 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engage_cli.core.cells import clean_text, parse_scores
 from engage_cli.core.config import CLASS_NAMES
-from engage_cli.core.encoders.encode import Encoder
 from engage_cli.core.errors import EngageError, WrongCallError
-from engage_cli.core.features import LiveBlocks
-from engage_cli.core.history import add_time
+from engage_cli.core.forecast import Forecast
 from engage_cli.core.images import ImageError, decode, read_bytes
-from engage_cli.core.posts import OWN, side_of
-from engage_cli.core.predictions import Predictions
-from engage_cli.core.predictors import CATBOOST, TUNED, extra_columns, load_predictor
-from engage_cli.core.predictors.catboost import CatBoostPredictor, Reasons
+from engage_cli.core.joint import chances, draw_together
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import Run, load_run, newest_run
-from engage_cli.core.table_parts.columns import NUMBER, Time
-from engage_cli.steps.embed import make_encoder
-from engage_cli.steps.evaluate import blocks_of, encoder_config, must_be_same_encoder
-from engage_cli.steps.post_contents import GivenContents
-from engage_cli.steps.table_source import LiveTable
+from engage_cli.steps.ask import OpenRun
+from engage_cli.steps.asked_posts import make_posts
+from engage_cli.steps.explain import Explanation, explain_post
 
-INTERVALS = (0.8, 0.95)
-NOT_A_CAUSE = "the model's view, not a cause"
+MOST_VARIANTS = 400
+MOST_COMPARED = 8  # variants whose pairs are told
+SURE_ENOUGH = 2 / 3  # that the first beats the second: below it the two are too close to call
+STDIN = "-"  # in the place of an image
 
 
 @dataclass(frozen=True, kw_only=True)
-class PostPrediction:
-    """What a run says about one post."""
+class Ranking:
+    """Variants of one post, the best first."""
+
+    order: tuple[int, ...]  # places among the posts
+    best: tuple[float, ...]  # how probable it is that each of them, in this order, is the best of all
+    beats: np.ndarray  # (m, m) how probable it is that one of the first m beats another of them
+
+    @property
+    def is_close(self) -> bool:
+        """Whether the first two are too close to call."""
+        return bool(self.beats[0, 1] < SURE_ENOUGH)
+
+    @property
+    def verdict(self) -> str:
+        chance = f"the first beats the second in {100 * self.beats[0, 1]:.0f} of 100 draws"
+        return f"too close to call: {chance}" if self.is_close else f"{chance}, and is the best in {100 * self.best[0]:.0f}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a run says about posts."""
 
     run: Run
-    image: str
-    title: str
-    value: float | None  # in the target's own unit
-    count: float | None  # the value as a count, where the target is the log of one
-    percentile: float  # among the posts that the target was fitted on
-    intervals: dict[str, tuple[float, float]]  # "80" and "95" percent, as a quantile run itself gives them: not calibrated
-    class_name: str
-    probabilities: dict[str, float] | None
-    reasons: Reasons | None = None  # what the prediction rests on, where that was asked for
+    images: tuple[str, ...]
+    titles: tuple[str, ...]
+    forecast: Forecast
+    ranking: Ranking | None = None  # of variants
+    explanation: Explanation | None = None  # of one post, where that was asked for
 
     def to_json(self) -> dict[str, Any]:
-        post: dict[str, Any] = {
-            "image": self.image,
-            "title": self.title,
-            "value": self.value,
-            "count": self.count,
-            "percentile": self.percentile,
-            **{f"interval_{share}": list(bounds) for share, bounds in self.intervals.items()},
-            "class": self.class_name,
-            "probabilities": self.probabilities,
+        posts = [self.post_json(row) for row in range(len(self.titles))]
+        if self.explanation is not None:
+            posts[0]["explanation"] = self.explanation.to_json()
+        found: dict[str, Any] = {
+            "run": str(self.run.folder),
+            "target": self.run.target.name,
+            "unit": str(self.run.target.formula),
+            "kind": self.run.kind,
+            "posts": posts,
+        }
+        if self.ranking is not None:
+            found["ranking"] = [
+                {"rank": rank, "post": place, "image": self.images[place], "title": self.titles[place], "p_best": chance}
+                for rank, (place, chance) in enumerate(zip(self.ranking.order, self.ranking.best, strict=True), start=1)
+            ]
+            found["beats"] = self.ranking.beats.tolist()
+            found["too_close_to_call"] = self.ranking.is_close
+            found["verdict"] = self.ranking.verdict
+        return found
+
+    def post_json(self, row: int) -> dict[str, Any]:
+        said = self.forecast
+        return {
+            "image": self.images[row],
+            "title": self.titles[row],
+            "value": None if said.value is None else float(said.value[row]),
+            "count": None if said.count is None else float(said.count[row]),
+            "percentile": float(said.percentile[row]),
+            **{f"interval_{name}": [float(low[row]), float(high[row])] for name, (low, high) in said.intervals.items()},
+            "class": CLASS_NAMES[int(said.classes[row])],
+            "probabilities": {name: float(p) for name, p in zip(CLASS_NAMES, said.probabilities[row], strict=True)},
+            "neighbour_distance": None if said.distance is None else float(said.distance[row]),
+            "unlike_training_posts": bool(said.is_far[row]),
             "leaky": self.run.leaky,
             "marks": list(self.run.marks),
         }
-        if self.reasons is not None:
-            post["explanation"] = {"note": NOT_A_CAUSE, **dataclasses.asdict(self.reasons)}
-        return {"run": str(self.run.folder), "target": self.run.target.name, "kind": self.run.kind, "posts": [post]}
 
 
 def predict(
-    image: Path,
+    images: Sequence[Path],
     *,
-    title: str = "",
+    titles: Sequence[str] = ("",),
     tags: str = "",
     description: str = "",
     posted_at: str = "",
     columns: Mapping[str, str] | None = None,
     explain: bool = False,
+    overlay: Path | None = None,
+    stdin: bytes | None = None,
     run: Path | None = None,
     runs_dir: Path = Path("runs"),
     reporter: Reporter | None = None,
-) -> PostPrediction:
-    """Predict one post from what is known before publication.
+) -> Answer:
+    """Predict every image with every title, from what is known before publication.
 
     `posted_at` is when it will be published, in UTC unless it says otherwise; `columns` are further columns that the run
-    was given.
+    was given. The image "-" is in `stdin`. `overlay` is where the picture of `explain` is written.
     """
     reporter = reporter or SilentReporter()
-    try:
-        data = read_bytes(image)
-        decode(data)
-    except ImageError as problem:
-        raise EngageError(f"{image}: {problem}; give a JPEG, PNG, WebP or GIF") from None
+    titles = list(titles) or [""]
+    pairs = [(str(image), title) for image in images for title in titles]
+    _check(pairs, explain=explain, overlay=overlay)
+    files = {str(image): read_image(image, stdin) for image in images}
     opened = load_run(run) if run is not None else newest_run(runs_dir)
     if run is None:
         reporter.say(f"run: {opened.folder} (the newest finished one)")
-    if explain and opened.meta["model"] != CATBOOST:
-        raise WrongCallError(f"--explain: {opened.folder} is no run of train-catboost, and only those give reasons")
-    title, tags, description = map(_as_unicode, (title, tags, description))
-    posts = pd.DataFrame(
-        {"id": ["post"], "image": [str(image)], "title": [title], "tags": [tags], "description": [description]}
+    posts = make_posts(
+        opened,
+        pairs,
+        tags=tags,
+        description=description,
+        posted_at=posted_at,
+        columns=columns or {},
+        reporter=reporter,
     )
-    for column in ("title", "tags", "description"):
-        posts[column] = clean_text(posts[column])
-    if posted_at:
-        posts = add_time(posts.assign(posted_at=_parse_moment(posted_at)), has_hours=":" in posted_at)
-    posts = _add_columns(posts, opened, columns or {}, reporter)
-    if not posts["title"].iloc[0]:
-        reporter.say("no --title: the model predicts from the image (and tags, description) alone")
-    config = encoder_config(opened)
-    encoders = {}
-    for side in dict.fromkeys(side_of(block) for block in blocks_of(opened)):
-        encoders[side] = make_encoder(side, config)
-        must_be_same_encoder(opened, side, encoders[side].record)
-    predictions, reasons = _ask(opened, posts, data, encoders, explain=explain)
-    target = opened.target
-    if predictions.value is not None:
-        value = predictions.value[:1]
-        counts = target.counts(value)
-        return PostPrediction(
-            run=opened,
-            image=str(image),
-            title=title,
-            value=float(value[0]),
-            count=None if counts is None else max(0.0, float(counts[0])),
-            percentile=float(target.percentile(value)[0]),
-            intervals=_intervals(predictions),
-            class_name=CLASS_NAMES[int(target.classes(value)[0])],
-            probabilities=None,
-            reasons=reasons,
-        )
-    assert predictions.probabilities is not None
-    shares = predictions.probabilities[0]
-    # A class stands for the middle of its stretch of the training posts.
-    middles = np.cumsum(target.class_shares) - np.asarray(target.class_shares) / 2
-    return PostPrediction(
-        run=opened,
-        image=str(image),
-        title=title,
-        value=None,
-        count=None,
-        percentile=float(100 * (shares * middles).sum()),
-        intervals={},
-        class_name=CLASS_NAMES[int(predictions.classes[0])],
-        probabilities={name: float(share) for name, share in zip(CLASS_NAMES, shares, strict=True)},
-        reasons=reasons,
+    asked = OpenRun(opened)
+    contents = [files[image] for image in posts["image"]]
+    explanation = None
+    if explain:
+        explanation = explain_post(asked, posts, contents[0], overlay=overlay, reporter=reporter)
+    return answer_of(asked, posts, contents, explanation=explanation)
+
+
+def answer_of(
+    asked: OpenRun, posts: pd.DataFrame, images: Sequence[bytes | None], *, explanation: Explanation | None = None
+) -> Answer:
+    """Answer for posts that are variants of each other, where there are several."""
+    predictions = asked.predict(posts, images)
+    forecast = asked.doubt.forecast(predictions)
+    return Answer(
+        run=asked.run,
+        images=tuple(posts["image"]),
+        titles=tuple(posts["title"]),
+        forecast=forecast,
+        ranking=_rank(asked, predictions, forecast) if len(posts) > 1 else None,
+        explanation=explanation,
     )
 
 
-def _ask(
-    run: Run, posts: pd.DataFrame, data: bytes, encoders: dict[str, Encoder], *, explain: bool
-) -> tuple[Predictions, Reasons | None]:
-    predictor = load_predictor(run)
-    if isinstance(predictor, CatBoostPredictor):
-        table = LiveTable(encoders, [data])
-        return predictor.predict(posts, table), predictor.explain(posts, table)[0] if explain else None
-    is_tuned = run.meta["model"] == TUNED
-    return predictor.predict(posts, GivenContents([data]) if is_tuned else LiveBlocks(encoders, [data])), None
+def _rank(asked: OpenRun, predictions: Any, forecast: Forecast) -> Ranking:
+    doubt = asked.doubt
+    correlation = doubt.correlation.between(doubt.points(predictions), len(predictions))
+    best, beats = chances(draw_together(doubt.calibration, predictions, correlation))
+    scores = forecast.value if forecast.value is not None else forecast.percentile
+    order = np.argsort(-scores, kind="stable")
+    top = order[:MOST_COMPARED]
+    return Ranking(order=tuple(order.tolist()), best=tuple(best[order].tolist()), beats=beats[np.ix_(top, top)])
 
 
-def _intervals(predictions: Predictions) -> dict[str, tuple[float, float]]:
-    found = {f"{share:.0%}"[:-1]: predictions.interval(share) for share in INTERVALS}
-    return {name: (float(bounds[0][0]), float(bounds[1][0])) for name, bounds in found.items() if bounds is not None}
+def _check(pairs: Sequence[tuple[str, str]], *, explain: bool, overlay: Path | None) -> None:
+    check_variants(pairs)
+    if explain and len(pairs) > 1:
+        raise WrongCallError(f"--explain is of one post, and these are {len(pairs)} variants; name one image and one title")
+    if overlay is not None and not explain:
+        raise WrongCallError("--overlay is the picture of --explain; give both")
 
 
-def _as_unicode(text: str) -> str:
-    """What the shell handed over in another encoding than UTF-8 comes as lone surrogates."""
-    return text.encode("utf-8", "replace").decode()
+def check_variants(pairs: Sequence[tuple[str, str]]) -> None:
+    """Raise WrongCallError for none, for too many, or for equal ones."""
+    if not pairs:
+        raise WrongCallError("no image is named")
+    if len(pairs) > MOST_VARIANTS:
+        raise WrongCallError(f"{len(pairs):,} variants: at most {MOST_VARIANTS} are ranked; give --table for many posts")
+    if len(set(pairs)) < len(pairs):
+        raise WrongCallError("an image or a title is given twice; give each once")
 
 
-def _parse_moment(text: str) -> pd.Timestamp:
-    moment = pd.to_datetime(text, errors="coerce", utc=True)
-    if pd.isna(moment):
-        raise WrongCallError(f"--posted-at '{text}' is no date; write it as 2026-11-24 or 2026-11-24T18:30")
-    return moment
-
-
-def _add_columns(posts: pd.DataFrame, run: Run, values: Mapping[str, str], reporter: Reporter) -> pd.DataFrame:
-    """Add the further columns that the run was trained on; say which ones are not given."""
-    wanted = {name.removeprefix(OWN): (name, kind) for name, kind in extra_columns(run).items()}
-    for name, value in ((name, _as_unicode(value)) for name, value in values.items()):
-        if name not in wanted:
-            there = ", ".join(wanted) or "none"
-            raise WrongCallError(f"--with {name}: {run.folder} was trained without it; it was given: {there}")
-        column, kind = wanted[name]
-        if kind == NUMBER:
-            number, unusable = parse_scores(pd.Series([value]))
-            if unusable[0]:
-                raise WrongCallError(f"--with {name}={value}: '{value}' is no number")
-            posts[column] = number
-        else:
-            posts[column] = clean_text(pd.Series([value])).to_numpy()
-    missing = [name for name, (column, _) in wanted.items() if column not in posts]
-    if times := [name for name in missing if name in Time.names]:
-        reporter.say(f"without {', '.join(times)}: give --posted-at, the run was trained on it")
-    if missing := [name for name in missing if name not in times]:
-        reporter.say(f"without {', '.join(missing)}: give it as in --with {missing[0]}=..., the run was trained on it")
-    return posts
+def read_image(image: Path, stdin: bytes | None = None) -> bytes:
+    """Return an image file that can be shown; raise EngageError for any other. "-" is `stdin`, where that is given."""
+    is_stdin = str(image) == STDIN and stdin is not None
+    try:
+        data = stdin if is_stdin else read_bytes(image)
+        if not data:
+            raise ImageError("empty")
+        decode(data)
+    except ImageError as problem:
+        raise EngageError(
+            f"{'the image on stdin' if is_stdin else image}: {problem}; give a JPEG, PNG, WebP or GIF"
+        ) from None
+    return data

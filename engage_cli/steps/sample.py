@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from typing import Any
 from engage_cli.core.atomic import replacing, write_json
 from engage_cli.core.drawing import draw_cover
 from engage_cli.core.errors import EngageError
+from engage_cli.core.planting import draw_planted_cover, make_planted_posts
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.synthetic import SyntheticPosts, make_posts
 
 MARKER = ".engage-sample.json"  # written first: what lies beside it is ours
 TABLE = Path("pixelrec_iteminfo") / "sample_item_info.csv"
 COVERS = "cover"
+PLANTED = "planted.csv"  # id, word, row, column: core.planting's truth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +34,8 @@ class SampleSummary:
     null_counters: int
     missing_titles: int
     missing_descriptions: int
+    planted_words: int = 0
+    planted_badges: int = 0
 
 
 def write_sample(
@@ -39,17 +44,24 @@ def write_sample(
     rows: int = 2000,
     seed: int = 0,
     with_images: bool = True,
+    planted: bool = False,
     overwrite: bool = False,
     reporter: Reporter | None = None,
 ) -> SampleSummary:
     """Write covers, then the table: a killed call goes on where it was when it is given again."""
     reporter = reporter or SilentReporter()
     settings = {"rows": rows, "seed": seed, "images": with_images}
+    if planted:  # an ordinary sample's marker stays what it was before there were others
+        settings["planted"] = True
     _make_room(folder, settings, overwrite=overwrite)
     write_json(folder / MARKER, settings)
-    posts = make_posts(rows, seed)
+    posts = make_planted_posts(rows, seed) if planted else make_posts(rows, seed)
     if with_images:
         _write_covers(folder / COVERS, posts, seed, reporter)
+    if planted:
+        truth = posts.table[["item_id"]].set_axis(["id"], axis=1).join(posts.factors[["word", "row", "column"]])
+        with replacing(folder / PLANTED) as beside:
+            truth.to_csv(beside, index=False, lineterminator="\n")
     with replacing(folder / TABLE) as beside:
         posts.table.to_csv(beside, index=False, quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
     table = posts.table
@@ -62,6 +74,8 @@ def write_sample(
         null_counters=int((table["view_number"] == "").sum()),
         missing_titles=int((table["title"] == "").sum()),
         missing_descriptions=int((table["description"] == "").sum()),
+        planted_words=int((posts.factors["word"] != "").sum()) if planted else 0,
+        planted_badges=int((posts.factors["row"] >= 0).sum()) if planted and with_images else 0,
     )
 
 
@@ -76,8 +90,9 @@ def _make_room(folder: Path, settings: dict[str, int], *, overwrite: bool) -> No
         raise EngageError(f"{folder} is a finished sample; give --overwrite to replace it, or name another folder")
     if not overwrite and before != settings:
         raise EngageError(f"{folder} is an unfinished sample with other settings; give --overwrite to replace it")
-    for stray in (*folder.glob(f"{COVERS}/.i*.jpg.*.tmp"), *folder.glob(f"{TABLE.parent}/.{TABLE.name}.*.tmp")):
-        stray.unlink()  # half a file from a call that was killed
+    for pattern in (f"{COVERS}/.i*.jpg.*.tmp", f".{PLANTED}.*.tmp", f"{TABLE.parent}/.{TABLE.name}.*.tmp"):
+        for stray in folder.glob(pattern):
+            stray.unlink()  # half a file from a call that was killed
     if overwrite:
         _remove(folder, before)
 
@@ -97,6 +112,8 @@ def _read_marker(folder: Path) -> dict[str, Any]:
 def _remove(folder: Path, settings: dict[str, Any]) -> None:
     """Remove the files that a call with these settings writes, and no other; the marker stays until the new one."""
     (folder / TABLE).unlink(missing_ok=True)
+    if settings.get("planted"):
+        (folder / PLANTED).unlink(missing_ok=True)
     if not (folder / COVERS).is_dir():
         return
     for number in range(settings["rows"]):
@@ -106,12 +123,19 @@ def _remove(folder: Path, settings: dict[str, Any]) -> None:
 
 
 def _write_covers(folder: Path, posts: SyntheticPosts, seed: int, reporter: Reporter) -> None:
-    factors = posts.factors[["drawn", "style"]].to_numpy()
-    with reporter.stage("drawing covers", len(factors)) as stage:
-        for number, (drawn, style) in enumerate(factors):
+    with reporter.stage("drawing covers", len(posts.factors)) as stage:
+        for number, post in enumerate(posts.factors.to_dict("records")):
             path = folder / f"i{number}.jpg"
             if number not in posts.missing_covers and not path.exists():
-                data = draw_cover(int(drawn), int(style), (seed, number))
+                data = _draw(post, (seed, number))
                 with replacing(path) as beside:
                     beside.write_bytes(data[: len(data) // 2] if number in posts.truncated_covers else data)
             stage.advance()
+
+
+def _draw(post: dict[Hashable, Any], seed: tuple[int, int]) -> bytes:
+    """Draw the cover of a row of `factors`."""
+    if "row" not in post:
+        return draw_cover(post["drawn"], post["style"], seed)
+    cell = (post["row"], post["column"]) if post["row"] >= 0 else None
+    return draw_planted_cover(post["drawn"], post["style"], seed, cell)

@@ -10,10 +10,11 @@ import pandas as pd
 from engage_cli.core.config import EncoderConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.encoders.encode import Encoder
-from engage_cli.core.features import Block, LiveBlocks, StoredBlocks
+from engage_cli.core.features import Block, StoredBlocks
 from engage_cli.core.handmade import measure_picture
 from engage_cli.core.handmade.pictures import Picture
 from engage_cli.core.images import ImageError
+from engage_cli.core.live_blocks import LiveBlocks
 from engage_cli.core.progress import Reporter
 from engage_cli.steps.embed import stored_blocks
 from engage_cli.steps.measure_pictures import PictureStatistics
@@ -48,17 +49,32 @@ class StoredTable:
         return self._statistics.of(posts)
 
 
+class PictureMemo:
+    """What was measured in pictures, by their bytes, until `forget`."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes | None, np.ndarray] = {}
+
+    def measure(self, data: bytes | None) -> np.ndarray:
+        if data not in self._known:
+            self._known[data] = _measure(data)
+        return self._known[data]
+
+    def forget(self) -> None:
+        self._known.clear()
+
+
 class LiveTable:
     """Of posts that lie in no data folder; `images` holds each post's file, or None for a post without one."""
 
-    def __init__(self, encoders: dict[str, Encoder], images: Sequence[bytes | None]) -> None:
-        self._blocks, self._images = LiveBlocks(encoders, images), images
+    def __init__(self, blocks: LiveBlocks, images: Sequence[bytes | None], memo: PictureMemo) -> None:
+        self._blocks, self._images, self._memo = blocks, images, memo
 
     def blocks(self, posts: pd.DataFrame, names: Sequence[str]) -> dict[str, Block]:
         return self._blocks.blocks(posts, names)
 
     def pictures(self, posts: pd.DataFrame) -> np.ndarray:
-        return np.stack([_measure(data) for data in self._images])
+        return np.stack([self._memo.measure(data) for data in self._images])
 
 
 def _measure(data: bytes | None) -> np.ndarray:

@@ -26,9 +26,10 @@ from engage_cli.core.metrics import compute_metrics
 from engage_cli.core.predictors import CATBOOST
 from engage_cli.core.predictors.catboost import MODEL_FILE
 from engage_cli.core.progress import Reporter, SilentReporter
-from engage_cli.core.runs import clear_stage, finish_run, open_run
+from engage_cli.core.runs import Run, clear_stage, finish_run, open_run
 from engage_cli.core.tabular import FeatureTable
 from engage_cli.core.targets import Target, require_variety
+from engage_cli.steps.calibrate import calibrate
 from engage_cli.steps.catboost_inputs import Inputs, make_inputs
 from engage_cli.steps.cross_validate import cross_validate, plan_folds
 from engage_cli.steps.train_neural import TrainSummary
@@ -62,10 +63,8 @@ def train_catboost(
     train, validation = inputs.parts["train"], inputs.parts["validation"]
     require_variety(inputs.truth(train, target, config.kind), config.kind, target.name)
     plan = plan_folds(config, inputs, target)
-    with open_run(run, runs_dir, command="train-catboost", meta=_meta(config, dataset, inputs, marks), target=target) as (
-        folder,
-        goes_on,
-    ):
+    meta = _meta(config, dataset, inputs, marks)
+    with open_run(run, runs_dir, command="train-catboost", meta=meta, target=target) as (folder, goes_on):
         if not goes_on:
             clear_stage(folder)
         reporter.say(f"{'going on with' if goes_on else 'training'} {folder}")
@@ -82,6 +81,7 @@ def train_catboost(
         predicted = predict_table(model, stopping.table, config.kind)
         ran = len((folder / HISTORY_FILE).read_text().splitlines())
         shutil.rmtree(work, ignore_errors=True)
+        calibrate(Run(folder, meta, target, {}), dataset, reporter)
         finished = finish_run(
             folder,
             {

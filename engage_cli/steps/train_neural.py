@@ -32,6 +32,7 @@ from engage_cli.core.targets import Target
 from engage_cli.core.task import Task
 from engage_cli.core.training import fit
 from engage_cli.core.tuning import parse_tune
+from engage_cli.steps.calibrate import calibrate
 from engage_cli.steps.train_inputs import Inputs, make_inputs
 
 OF_PICTURES_IN_THE_LOOP = ("flip", "crop", "checkpointing", "layer_decay", "head_lr")
@@ -125,6 +126,7 @@ def _train(
             log=HistoryLog(folder, kind, tensorboard=config.tensorboard, writes=is_first),
         )
         if is_first:
+            calibrate(Run(folder, meta, target, {}), dataset, reporter)
             finish_run(folder, _metrics(progress, inputs, model, learning, device))
         checkpoints.forget()
         wait_for_all()

@@ -40,7 +40,9 @@ MOST_UNUSABLE_DATES = 0.5
 MISSING, KEPT = ("count as missing", "counts as missing"), ("stay as they are", "stays as it is")
 
 
-def match_columns(columns: Sequence[str], mapping: Mapping[str, str], path: Path) -> dict[str, str]:
+def match_columns(
+    columns: Sequence[str], mapping: Mapping[str, str], path: Path, *, needs_counter: bool = True
+) -> dict[str, str]:
     """Return our column -> the file's column: --map first, then equal names, then aliases."""
     for ours, theirs in mapping.items():
         if ours not in COLUMNS:
@@ -61,7 +63,7 @@ def match_columns(columns: Sequence[str], mapping: Mapping[str, str], path: Path
             if ours not in found and match:
                 found[ours] = match
                 taken.add(match)
-    if not any(column in found for column in KNOWN_AFTER):
+    if needs_counter and not any(column in found for column in KNOWN_AFTER):
         raise EngageError(
             f"{path} has no counter (views, likes, ...) that could be found by name; it has the columns: "
             f"{', '.join(columns)}; name one, as in --map views={columns[-1]}"
@@ -72,7 +74,17 @@ def match_columns(columns: Sequence[str], mapping: Mapping[str, str], path: Path
 class Typed:
     """Posts under our names and types, with notes for the user and the problems of single cells."""
 
-    def __init__(self, raw: pd.DataFrame, found: Mapping[str, str], path: Path, keep: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        raw: pd.DataFrame,
+        found: Mapping[str, str],
+        path: Path,
+        keep: Sequence[str] = (),
+        *,
+        now: pd.Timestamp | None = None,
+    ) -> None:
+        """`now` is the moment after which nothing can have been published; None is this moment."""
+        self._now = now if now is not None else pd.Timestamp.now(tz="UTC")
         self.notes: list[str] = []
         self._problems: list[pd.DataFrame] = []
         self._path = path
@@ -130,7 +142,7 @@ class Typed:
         return values
 
     def _dates(self, column: pd.Series, theirs: str) -> pd.Series:
-        dates = parse_dates(column, now=pd.Timestamp.now(tz="UTC"))
+        dates = parse_dates(column, now=self._now)
         num, filled = int(dates.unusable.sum()), int(dates.unusable.sum() + dates.future.sum() + dates.values.notna().sum())
         if num > MOST_UNUSABLE_DATES * filled:
             row = int(np.flatnonzero(dates.unusable)[0])

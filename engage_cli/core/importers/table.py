@@ -13,7 +13,9 @@ from engage_cli.core.importers import Import
 from engage_cli.core.importers.columns import Typed, match_columns
 from engage_cli.core.importers.delimited import warn_of_swallowed_rows
 from engage_cli.core.importers.reading import read_frame
-from engage_cli.core.posts import GIVEN_PART, KNOWN_AFTER, is_counter_name
+from engage_cli.core.posts import GIVEN_PART, KNOWN_AFTER, OWN, TEXT_COLUMNS, is_counter_name
+
+END_OF_TIME = pd.Timestamp("2200-01-01", tz="UTC")
 
 
 def read_table(
@@ -62,6 +64,42 @@ def read_table(
         images=images_dir,
         found=found,
         unused=tuple(column for column in raw.columns if column not in (*found.values(), *keep, split_column)),
+        warnings=(*notes, *typed.notes),
+        problems=typed.problems,
+    )
+
+
+def read_unpublished(path: Path, *, images_dir: Path | None, mapping: Mapping[str, str], reads: Sequence[str]) -> Import:
+    """Read posts that are to be predicted; of counters, and of columns of the user's own, only those that a run `reads`.
+
+    They may be published at any time to come.
+    """
+    if images_dir is not None and not images_dir.is_dir():
+        raise EngageError(f"no such image folder: {images_dir}")
+    raw, notes, delimiter = read_frame(path)
+    matched = match_columns(list(raw.columns), mapping, path, needs_counter=False)
+    found = {ours: theirs for ours, theirs in matched.items() if ours not in KNOWN_AFTER or ours in reads}
+    if not set(found) & {"image", *TEXT_COLUMNS} and images_dir is None:
+        raise EngageError(
+            f"{path} has no column with an image or a text that could be found by name; it has the columns: "
+            f"{', '.join(raw.columns)}; name one, as in --map title={raw.columns[0]}"
+        )
+    own = [name.removeprefix(OWN) for name in reads if name.startswith(OWN)]
+    keep = [name for name in own if name in raw.columns]
+    if delimiter:
+        notes += warn_of_swallowed_rows(raw, found, delimiter, path)
+    typed = Typed(raw, found, path, keep, now=END_OF_TIME)
+    posts = typed.posts
+    if images_dir is not None:
+        posts["image"] = find_images(posts, images_dir)
+    elif "image" not in posts:
+        posts["image"] = ""
+    return Import(
+        posts=posts,
+        source=path.stem,
+        images=images_dir,
+        found=found,
+        unused=tuple(column for column in raw.columns if column not in (*found.values(), *keep)),
         warnings=(*notes, *typed.notes),
         problems=typed.problems,
     )

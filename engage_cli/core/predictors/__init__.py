@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from engage_cli.core.registry import Registry
+from engage_cli.core.runs import Run, load_run
 from engage_cli.core.tabular import load_table
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from engage_cli.core.features import BlockSource
     from engage_cli.core.given import TableSource
     from engage_cli.core.live_batches import ContentSource
     from engage_cli.core.predictions import Predictions
-    from engage_cli.core.runs import Run
 
 PREDICTORS = Registry(
     "model",
@@ -22,25 +24,46 @@ PREDICTORS = Registry(
         "neural": "engage_cli.core.predictors.neural:NeuralPredictor",
         "tuned": "engage_cli.core.predictors.tuned:TunedPredictor",
         "catboost": "engage_cli.core.predictors.catboost:CatBoostPredictor",
+        "stack": "engage_cli.core.predictors.stack:StackPredictor",
     },
 )
 
 NEURAL = "neural"
 TUNED = "tuned"  # runs with encoders of their own: they read contents
 CATBOOST = "catboost"  # runs on a table: they read blocks and measured covers
+STACK = "stack"  # several runs that are weighed together: each of them reads its own source
+MEMBERS = "members"  # of a stack: the folder of their run folders
+
+# What gives a run the contents of posts; of a stack, what gives each member them.
+Source: TypeAlias = "BlockSource | ContentSource | TableSource | Sequence[Source]"
 
 
 class Predictor(Protocol):
     def __init__(self, run: Run) -> None: ...
 
-    def predict(self, posts: pd.DataFrame, source: BlockSource | ContentSource | TableSource) -> Predictions:
-        """Predict posts, given only what is known before publication."""
+    def predict(self, posts: pd.DataFrame, source: Any) -> Predictions:
+        """Predict posts, given only what is known before publication. `source` is a Source of the run's own kind."""
         ...
+
+    def vectors(self, posts: pd.DataFrame, source: Any) -> np.ndarray | None:
+        """Return the `vectors` of the posts' predictions, where the predictions are not wanted; None if it reads none."""
+        ...
+
+
+def members_of(run: Run) -> list[Run]:
+    """Return the runs that a stack weighs; a run of its own is its only member."""
+    if run.meta["model"] != STACK:
+        return [run]
+    return [load_run(run.folder / MEMBERS / name) for name in run.meta[MEMBERS]]
 
 
 def extra_columns(run: Run) -> dict[str, str]:
     """Return the columns of posts, beside cover and texts, that the run reads: each a number or a category."""
-    return load_table(run.folder).further_columns if run.meta["model"] == CATBOOST else {}
+    found: dict[str, str] = {}
+    for member in members_of(run):
+        if member.meta["model"] == CATBOOST:
+            found |= load_table(member.folder).further_columns
+    return found
 
 
 def load_predictor(run: Run) -> Predictor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from engage_cli.core.attribution import UNIT_OF_CLASSES, contributions_of
 from engage_cli.core.boosting import load_model, predict_table
 from engage_cli.core.errors import EngageError
 from engage_cli.core.given import Given, TableSource
+from engage_cli.core.neighbours import joined_vectors
 from engage_cli.core.posts import KNOWN_AFTER
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.runs import Run
@@ -41,11 +43,20 @@ class CatBoostPredictor:
             raise EngageError(f"{run.folder / MODEL_FILE} is damaged or gone; train again")
 
     def predict(self, posts: pd.DataFrame, source: TableSource) -> Predictions:
-        return predict_table(self.model, self._table_of(posts, source), self.kind)
+        given = Given(posts, source, counters=self.counters)
+        predictions = predict_table(self.model, self.table.transform(given), self.kind)
+        return dataclasses.replace(predictions, vectors=self._vectors(given))
+
+    def vectors(self, posts: pd.DataFrame, source: TableSource) -> np.ndarray | None:
+        return self._vectors(Given(posts, source))
+
+    def _vectors(self, given: Given) -> np.ndarray | None:
+        blocks = self.table.blocks
+        return joined_vectors({name: given.vectors(name) for name in blocks}) if blocks else None
 
     def explain(self, posts: pd.DataFrame, source: TableSource) -> list[Reasons]:
         """Return what each post's prediction rests on."""
-        table = self._table_of(posts, source)
+        table = self.table.transform(Given(posts, source, counters=self.counters))
         contributions, starts = contributions_of(self.model, table, self.table.categorical)
         return [self._reasons(table.iloc[row], contributions[row], starts[row]) for row in range(len(table))]
 
@@ -65,6 +76,3 @@ class CatBoostPredictor:
             features={labels[name]: features[name] for name in ordered},
             values={labels[name]: post[name] if isinstance(post[name], str) else f"{post[name]:.4g}" for name in ordered},
         )
-
-    def _table_of(self, posts: pd.DataFrame, source: TableSource) -> pd.DataFrame:
-        return self.table.transform(Given(posts, source, counters=self.counters))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
 import pandas as pd
 import torch
 
@@ -9,9 +13,10 @@ from engage_cli.core.batches import Cut, StoredBatches
 from engage_cli.core.checkpoints import Checkpoints
 from engage_cli.core.config import TrainConfig
 from engage_cli.core.devices import find_device, matmul_precision
-from engage_cli.core.features import BlockSource
+from engage_cli.core.features import Block, BlockSource
 from engage_cli.core.leakage import known_before
 from engage_cli.core.model import EngagementModel
+from engage_cli.core.neighbours import joined_vectors
 from engage_cli.core.objectives import OBJECTIVES, Objective
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.runs import Run
@@ -32,11 +37,20 @@ class NeuralPredictor:
         self.model.to(self.device)
 
     def predict(self, posts: pd.DataFrame, source: BlockSource) -> Predictions:
+        blocks = source.blocks(known_before(posts), list(self.dims))
         batches = StoredBatches(
-            source.blocks(known_before(posts), list(self.dims)),
+            blocks,
             self.objective.encode(torch.zeros(len(posts), dtype=torch.float64)),
             Cut(batch_size=BATCH_SIZE),
             reads_tokens=self.model.reads_tokens,
             device=self.device,
         )
-        return self.objective.decode(outputs_of(self.model, batches, self.objective.out_dim, self.device))
+        outputs = outputs_of(self.model, batches, self.objective.out_dim, self.device, alone=True)
+        return replace(self.objective.decode(outputs), vectors=_vectors(blocks))
+
+    def vectors(self, posts: pd.DataFrame, source: BlockSource) -> np.ndarray:
+        return _vectors(source.blocks(known_before(posts), list(self.dims)))
+
+
+def _vectors(blocks: Mapping[str, Block]) -> np.ndarray:
+    return joined_vectors({name: block.pooled for name, block in blocks.items()})

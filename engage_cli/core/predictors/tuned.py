@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor, nn
 
 from engage_cli.core.batches import Cut
 from engage_cli.core.checkpoints import Checkpoints
@@ -12,7 +17,8 @@ from engage_cli.core.devices import find_device
 from engage_cli.core.encoders.encode import Encoder
 from engage_cli.core.leakage import known_before
 from engage_cli.core.live_batches import ContentSource, LiveBatches
-from engage_cli.core.model import EngagementModel
+from engage_cli.core.model import BlockInput, EngagementModel
+from engage_cli.core.neighbours import joined_vectors
 from engage_cli.core.objectives import OBJECTIVES, Objective
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.runs import Run
@@ -42,7 +48,7 @@ class TunedPredictor:
         self.model.to(self.device)
 
     def predict(self, posts: pd.DataFrame, source: ContentSource) -> Predictions:
-        posts = known_before(posts)
+        posts, num_outputs = known_before(posts), self.objective.out_dim
         batches = LiveBatches(
             {side: self.model.towers[side] for side in self.model.towers},
             list(self.dims),
@@ -51,4 +57,26 @@ class TunedPredictor:
             Cut(batch_size=self.batch_size),
             device=self.device,
         )
-        return self.objective.decode(outputs_of(self.model, batches, self.objective.out_dim, self.device))
+        both = outputs_of(_WithVectors(self.model), batches, num_outputs + sum(self.dims.values()), self.device, alone=True)
+        outputs, vectors = both[:, :num_outputs], both[:, num_outputs:].numpy().copy()
+        parts = dict(zip(self.dims, np.split(vectors, np.cumsum(list(self.dims.values()))[:-1], axis=1), strict=True))
+        return replace(self.objective.decode(outputs), vectors=joined_vectors(parts))
+
+    def vectors(self, posts: pd.DataFrame, source: ContentSource) -> np.ndarray | None:
+        return self.predict(posts, source).vectors
+
+
+class _WithVectors(nn.Module):
+    """Outputs, and beside them each block's mean token: the towers run once for both."""
+
+    def __init__(self, model: EngagementModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, blocks: Mapping[str, BlockInput]) -> Tensor:
+        tokens = self.model.encode(blocks)
+        means = [
+            (block.values * block.mask[..., None]).sum(dim=1) / block.mask.sum(dim=1).clamp(min=1)[:, None]
+            for block in tokens.values()
+        ]
+        return torch.cat([self.model.score(tokens), *(mean.float() for mean in means)], dim=1)

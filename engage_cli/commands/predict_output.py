@@ -1,0 +1,207 @@
+"""What `engage predict` says to people."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from engage_cli.commands.output import print_line, print_table
+from engage_cli.core.config import CLASS_NAMES, LEAKY
+
+if TYPE_CHECKING:
+    from engage_cli.core.predictors.catboost import Reasons
+    from engage_cli.steps.explain import Explanation
+    from engage_cli.steps.predict import Answer
+    from engage_cli.steps.predict_table import TableSummary
+
+SMALLEST_SHOWN = 0.0005  # contributions of groups; smaller ones would show as 0.000
+MOST_FEATURES, LONGEST_NAME, BAR = 8, 44, 10
+MOST_RANKED = 12  # variants that are shown; --json has every one
+LONGEST_TITLE = 40
+SHADES = " ░▒▓█"
+
+
+def show_answer(answer: Answer) -> None:
+    if answer.ranking is None:
+        _show_one(answer)
+    else:
+        _show_variants(answer)
+    for mark in answer.run.marks:
+        print_line(f"  mark: {mark}")
+
+
+def _show_one(answer: Answer) -> None:
+    said, target, title = answer.forecast, answer.run.target, answer.titles[0]
+    print_line(f"{answer.images[0]}  “{title}”" if title else answer.images[0])
+    if said.is_far[0]:
+        print_line(
+            "  unlike the posts it learned from (farther from them than 99 of 100 posts that it was tried on):\n"
+            "  take what follows as a guess"
+        )
+    if said.value is not None:
+        print_line(f"  {target.name}: {'about ' if said.count is not None else ''}{_amount(answer, said.value[0])}")
+        for name, (low, high) in said.intervals.items():
+            words = f"{_amount(answer, low[0])} to {_amount(answer, high[0])}"
+            ranks = target.percentile_range(float(low[0]), float(high[0]))
+            print_line(f"  {name} of 100 such posts: {words}  ({_tenths(ranks[0])} to {_tenths(ranks[1])} of 10)")
+    rank = float(said.percentile[0])
+    print_line(
+        f"  like {_tenths(rank)} of 10: better than {rank:.0f} of 100 of the {target.num_rows:,} posts it learned from"
+    )
+    print_line(f"  level: {CLASS_NAMES[int(said.classes[0])]}")
+    for name, share in zip(CLASS_NAMES, said.probabilities[0], strict=True):
+        print_line(f"    {name:<10}{share:>6.1%}  {'█' * round(30 * share)}".rstrip())
+    if answer.explanation is not None:
+        _show_explanation(answer, answer.explanation)
+
+
+def _amount(answer: Answer, value: float) -> str:
+    """A value as a count where it is the log of one."""
+    counts = answer.forecast.count is not None
+    return _rounded(max(0.0, math.expm1(value))) if counts else f"{value:.4g}"
+
+
+def _tenths(percentile: float) -> str:
+    return f"{percentile / 10:.0f}"
+
+
+def _rounded(count: float) -> str:
+    """Two significant digits: more would sound surer than any model is."""
+    return f"{float(f'{count:.2g}'):,.0f}"
+
+
+def _show_variants(answer: Answer) -> None:
+    ranking, said = answer.ranking, answer.forecast
+    assert ranking is not None
+    has_titles, has_images = len(set(answer.titles)) > 1, len(set(answer.images)) > 1
+    columns = ["", *(["image"] if has_images else []), *(["title"] if has_titles else [])]
+    columns += [answer.run.target.name if said.value is not None else "level", "of 100", "80 of 100 posts"][
+        : 3 if said.intervals else 2
+    ]
+    columns += ["best"]
+    rows = []
+    for rank, (place, chance) in enumerate(zip(ranking.order, ranking.best, strict=True), start=1):
+        cells = [f"{rank}"]
+        cells += [_shorten(answer.images[place])] if has_images else []
+        cells += [_shorten(answer.titles[place])] if has_titles else []
+        cells.append(
+            _amount(answer, said.value[place]) if said.value is not None else CLASS_NAMES[int(said.classes[place])]
+        )
+        cells.append(f"{said.percentile[place]:.0f}")
+        if said.intervals:
+            low, high = said.intervals["80"]
+            cells.append(f"{_amount(answer, low[place])} to {_amount(answer, high[place])}")
+        cells.append(f"{chance:.0%}" + (" ?" if said.is_far[place] else ""))
+        rows.append(cells)
+    title = f"{len(rows)} variants by {answer.run.target.name}" + (
+        f", the first {MOST_RANKED}" if len(rows) > MOST_RANKED else ""
+    )
+    print_table(title, columns, rows[:MOST_RANKED])
+    first, second = (_name(answer, place) for place in ranking.order[:2])
+    beats = 100 * ranking.beats[0, 1]
+    if ranking.is_close:
+        print_line(f"Too close to call: {first} beats {second} in {beats:.0f} of 100 draws.")
+    else:
+        print_line(f"{first[:1].upper()}{first[1:]} is ahead: it beats {second} in {beats:.0f} of 100 draws.")
+    if said.is_far.any():
+        print_line("?: unlike the posts it learned from; take it as a guess.")
+
+
+def _name(answer: Answer, place: int) -> str:
+    """Name a variant by what it has and others have not."""
+    image, title = _shorten(answer.images[place]), f"“{_shorten(answer.titles[place])}”"
+    if len(set(answer.titles)) == 1:
+        return image
+    return title if len(set(answer.images)) == 1 else f"{image} with {title}"
+
+
+def _shorten(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= LONGEST_TITLE else f"{text[: LONGEST_TITLE - 1]}…"
+
+
+def _show_explanation(answer: Answer, why: Explanation) -> None:
+    from engage_cli.steps.explain import NOT_A_CAUSE
+
+    has_counts = answer.forecast.count is not None
+    print_line(f"\n  Why ({NOT_A_CAUSE})")
+
+    def effect(change: float) -> str:
+        return f"{100 * math.expm1(change):+.0f} %" if has_counts else f"{change:+.3g}"
+
+    largest = max((abs(part.change) for part in why.parts), default=0.0) or 1.0
+    largest = max([largest, *(abs(change) for _, change in why.words)])
+    if why.parts:
+        print_line(f"  what each part does to {'the count' if has_counts else why.unit}")
+        width = max(len(part.part) for part in why.parts)
+        for part in why.parts:
+            without = f"without it {_amount(answer, part.without) if has_counts else f'{part.without:.4g}'}"
+            print_line(f"    {part.part:<{width}}{effect(part.change):>9}  {_bar(part.change / largest)}  {without}")
+    if why.words:
+        print_line("  what each word of the title does")
+        width = min(LONGEST_NAME, max(len(word) for word, _ in why.words))
+        for word, change in sorted(why.words, key=lambda one: -abs(one[1]))[:MOST_FEATURES]:
+            shown = word if len(word) <= width else f"{word[: width - 1]}…"
+            print_line(f"    {shown:<{width}}{effect(change):>9}  {_bar(change / largest)}".rstrip())
+    if why.regions is not None:
+        _show_regions(why, effect)
+    if why.overlay is not None:
+        print_line(f"  picture: {why.overlay}")
+    if why.reasons is not None:
+        _show_reasons(why.reasons)
+    if why.neighbours:
+        print_line("  nearest training posts")
+        for one in why.neighbours:
+            earned = _rounded(one.count) if one.count is not None else f"{one.earned:.4g}"
+            print_line(f"    {earned:>12}  {one.percentile:>3.0f} of 100  {_shorten(one.title) or one.image}")
+
+
+def _show_regions(why: Explanation, effect: object) -> None:
+    """Show the grid in shades: the darker, the more the prediction falls where that is covered."""
+    from engage_cli.core.occlusion import name_of
+
+    assert why.regions is not None
+    assert callable(effect)
+    largest = float(abs(why.regions).max()) or 1.0
+    row, column = divmod(int(why.regions.argmax()), why.regions.shape[1])
+    print_line("  where the cover lifts it (the darker, the more)")
+    for number, cells in enumerate(why.regions):
+        shades = "".join(SHADES[round(max(0.0, cell) / largest * (len(SHADES) - 1))] * 2 for cell in cells)
+        words = f"  most: {name_of(row, column)}, {effect(float(why.regions[row, column]))}" if number == row else ""
+        print_line(f"    │{shades}│{words}")
+
+
+def _show_reasons(reasons: Reasons) -> None:
+    """Show each group's and the first features' contributions as bars to both sides of the mean prediction."""
+    print_line(f"  what its features add to a mean of {reasons.start:.3f}, in {reasons.unit}")
+    groups = [(name, value, "") for name, value in reasons.groups.items() if abs(value) >= SMALLEST_SHOWN]
+    features = [(name.replace("_", " "), value, reasons.values[name]) for name, value in reasons.features.items() if value][
+        :MOST_FEATURES
+    ]
+    rows = [*groups, *features]
+    width = min(LONGEST_NAME, max((len(name) for name, *_ in rows), default=0))
+    largest = max((abs(value) for _, value, _ in rows), default=1.0)
+    for title, some in (("groups", groups), ("single features", features)):
+        print_line(f"  {title}")
+        for name, value, post in some:
+            shown = name if len(name) <= width else f"{name[: width - 1]}…"
+            print_line(f"    {shown:<{width}}{value:>+8.3f}  {_bar(value / largest)}  {post}".rstrip())
+
+
+def _bar(share: float) -> str:
+    """A bar to the left or right of a middle, for a share in -1..1."""
+    bar = "█" * round(BAR * abs(share))
+    left, right = (bar, "") if share < 0 else ("", bar)
+    return f"{left:>{BAR}}│{right:<{BAR}}"
+
+
+def show_table(summary: TableSummary) -> None:
+    print_line(f"{summary.out}: {summary.rows:,} rows, predicted by {summary.run}")
+    if summary.problems:
+        print_line(f"  {summary.problems:,} rows have something that cannot be used: {summary.problems_file}")
+    if summary.far:
+        print_line(f"  {summary.far:,} rows are unlike all that the run learned from: their intervals are wider")
+    for mark in summary.marks:
+        print_line(f"  mark: {mark}")
+    if summary.leaky and LEAKY not in summary.marks:
+        print_line(f"  {LEAKY}")

@@ -1,0 +1,140 @@
+"""How sure a run may be: what its errors on the validation posts were, kept as numbers beside the model.
+
+Of values: split conformal prediction (Vovk et al. 2005; Lei et al. 2018). The signed residuals of the validation posts,
+each divided by the spread that the model predicted for that post where it predicts one, are the distribution of a new
+post's residual; an interval is cut from it at the ranks that make its coverage at least what it promises for exchangeable
+posts.
+Of classes: one temperature (Guo et al. 2017) by which all log-probabilities are divided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from engage_cli.core.predictions import Predictions
+
+MOST_RESIDUALS = 2001  # that are kept: of more, as many evenly spaced ones
+LEAST_SPREAD = 0.1  # of the median predicted spread: what is predicted narrower is not believed
+NORMAL_80 = 2 * NormalDist().inv_cdf(0.9)  # width of the central 80 % of a standard normal
+TEMPERATURES = (0.2, 10.0)
+TINY = 1e-9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Fitted on `rows` validation posts."""
+
+    kind: str
+    rows: int
+    residuals: tuple[float, ...] = ()  # of values: rising, in units of the spread
+    usual_spread: float = 1.0  # the median predicted one; 1 where none is predicted
+    temperature: float = 1.0  # of classes
+
+    def spread(self, predictions: Predictions) -> np.ndarray:
+        """(n,) what residuals are divided by: the predicted standard deviation, or 1 where none is predicted."""
+        bounds = predictions.interval(0.8)
+        if bounds is None:
+            return np.ones(len(predictions))
+        return np.maximum((bounds[1] - bounds[0]) / NORMAL_80, LEAST_SPREAD * self.usual_spread)
+
+    def interval(self, predictions: Predictions, share: float) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) low and high, in the target's unit; of so few residuals that no rank will do, their extremes."""
+        assert predictions.value is not None
+        low, high = (self._at_rank(0.5 + sign * share / 2, outward=sign) for sign in (-1, 1))
+        spread = self.spread(predictions)
+        return predictions.value + spread * low, predictions.value + spread * high
+
+    def _at_rank(self, level: float, *, outward: int) -> float:
+        """The residual below which `level` of (rows + 1) lie, rounded outward."""
+        rank = level * (self.rows + 1)
+        rank = np.floor(rank) if outward < 0 else np.ceil(rank)
+        share = (np.clip(rank, 1, self.rows) - 1) / max(1, self.rows - 1)
+        place = share * (len(self.residuals) - 1)
+        return self.residuals[int(np.floor(place + TINY) if outward < 0 else np.ceil(place - TINY))]
+
+    def quantile(self, levels: np.ndarray) -> np.ndarray:
+        """Residuals, in units of the spread, at levels in 0..1."""
+        return np.interp(levels, self._levels, self.residuals)
+
+    def level(self, residuals: np.ndarray) -> np.ndarray:
+        """In 0..1: the share of residuals below each, given in units of the spread."""
+        return np.interp(residuals, self.residuals, self._levels, left=0.0, right=1.0)
+
+    @property
+    def _levels(self) -> np.ndarray:
+        num = len(self.residuals)
+        return (np.arange(num) + 0.5) / num
+
+    def probabilities(self, predictions: Predictions, cuts: tuple[float, ...]) -> np.ndarray:
+        """(n, 5): of values what lies between the cuts of the predictive distribution; of classes tempered."""
+        if predictions.probabilities is not None:
+            return tempered(predictions.probabilities, self.temperature)
+        assert predictions.value is not None
+        away = (np.asarray(cuts)[None] - predictions.value[:, None]) / self.spread(predictions)[:, None]
+        below = np.concatenate([np.zeros((len(away), 1)), self.level(away), np.ones((len(away), 1))], axis=1)
+        return np.diff(below, axis=1)
+
+    def normal_scores(self, predictions: Predictions, true: np.ndarray) -> np.ndarray:
+        """(n,) where the truths lie in their predictive distributions, as standard normal deviates."""
+        from scipy.special import ndtri
+
+        if predictions.probabilities is not None:
+            shares = tempered(predictions.probabilities, self.temperature)
+            rows = np.arange(len(true))
+            levels = shares.cumsum(axis=1)[rows, true] - shares[rows, true] / 2
+        else:
+            levels = self.level((true - predictions.value) / self.spread(predictions))
+        return np.asarray(ndtri(np.clip(levels, 0.5 / self.rows, 1 - 0.5 / self.rows)))
+
+    def to_json(self) -> dict[str, Any]:
+        numbers = [float(f"{residual:.6g}") for residual in self.residuals]
+        return {
+            "kind": self.kind,
+            "rows": self.rows,
+            "residuals": numbers,
+            "usual_spread": self.usual_spread,
+            "temperature": self.temperature,
+        }
+
+    @classmethod
+    def from_json(cls, saved: Mapping[str, Any]) -> Calibration:
+        return cls(**{**saved, "residuals": tuple(saved["residuals"])})
+
+
+def fit_calibration(predictions: Predictions, true: np.ndarray) -> Calibration:
+    """Fit on predictions of posts that the model did not learn from; `true` are scores (n,) or classes (n,)."""
+    if predictions.probabilities is not None:
+        return Calibration(kind="classes", rows=len(true), temperature=_fit_temperature(predictions.probabilities, true))
+    bounds = predictions.interval(0.8)
+    usual = float(np.median(bounds[1] - bounds[0])) / NORMAL_80 if bounds is not None else 1.0
+    blank = Calibration(kind="value", rows=len(true), usual_spread=usual or 1.0)
+    residuals = np.sort((true - predictions.main) / blank.spread(predictions))
+    if len(residuals) > MOST_RESIDUALS:
+        residuals = residuals[np.linspace(0, len(residuals) - 1, MOST_RESIDUALS).round().astype(np.int64)]
+    return Calibration(
+        kind="value", rows=len(true), usual_spread=blank.usual_spread, residuals=tuple(map(float, residuals))
+    )
+
+
+def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """(n, 5): the softmax of the log-probabilities divided by the temperature. The order of the classes stays."""
+    logs = np.log(np.maximum(probabilities, TINY)) / temperature
+    raised = np.exp(logs - logs.max(axis=1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+
+
+def _fit_temperature(probabilities: np.ndarray, true: np.ndarray) -> float:
+    """The temperature of the least log loss."""
+    from scipy import optimize
+
+    def loss(log_temperature: float) -> float:
+        shares = tempered(probabilities, float(np.exp(log_temperature)))
+        return float(-np.log(np.maximum(shares[np.arange(len(true)), true], TINY)).mean())
+
+    found = optimize.minimize_scalar(loss, bounds=tuple(np.log(TEMPERATURES)), method="bounded")
+    return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0

@@ -1,0 +1,122 @@
+"""What is said of posts: predictions with how sure they are, in the units that people think in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from engage_cli.core.atomic import read_json, write_json
+from engage_cli.core.calibration import Calibration
+from engage_cli.core.errors import EngageError
+from engage_cli.core.joint import Correlation
+from engage_cli.core.neighbours import Neighbours, load_neighbours
+from engage_cli.core.predictions import Predictions
+from engage_cli.core.targets import Target
+
+CALIBRATION_FILE = "calibration.json"
+INTERVALS = {"80": 0.8, "95": 0.95}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """Of n posts."""
+
+    value: np.ndarray | None  # (n,) in the target's own unit; None of a run of classes
+    count: np.ndarray | None  # (n,) the value as a count, where the target is the log of one
+    percentile: np.ndarray  # (n,) 0..100, among the posts that the target was fitted on
+    intervals: dict[str, tuple[np.ndarray, np.ndarray]]  # "80" and "95": (n,) low and high; none of a run of classes
+    classes: np.ndarray  # (n,) int64: the most probable class, or the one that the value lies in
+    probabilities: np.ndarray  # (n, 5) calibrated
+    distance: np.ndarray | None  # (n,) to the nearest training posts; None for a run that reads no vectors
+    is_far: np.ndarray  # (n,) bool: like none that the run learned from
+
+    def __len__(self) -> int:
+        return len(self.percentile)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doubt:
+    """All that a run folder knows of how sure its predictions are."""
+
+    target: Target
+    calibration: Calibration
+    correlation: Correlation
+    neighbours: Neighbours | None
+
+    def forecast(self, predictions: Predictions) -> Forecast:
+        """Say what predictions mean.
+
+        Where a post is far from all that was learned from, residuals of ordinary posts promise too much: an interval is
+        widened to hold that of all training posts too, and probabilities go half-way to those of all training posts.
+        """
+        target, probabilities = self.target, self.calibration.probabilities(predictions, self.target.cuts)
+        distance = self.distance(predictions)
+        num = len(predictions)
+        far = np.zeros(num, bool)
+        if distance is not None and self.neighbours is not None:
+            far = self.neighbours.is_far(distance)
+        shares = np.asarray(target.class_shares)
+        probabilities[far] = (probabilities[far] + shares) / 2
+        if predictions.value is None:
+            middles = np.cumsum(shares) - shares / 2  # a class stands for the middle of its stretch of the training posts
+            return Forecast(
+                value=None,
+                count=None,
+                percentile=100 * probabilities @ middles,
+                intervals={},
+                classes=probabilities.argmax(axis=1).astype(np.int64),
+                probabilities=probabilities,
+                distance=distance,
+                is_far=far,
+            )
+        counts = target.counts(predictions.value)
+        return Forecast(
+            value=predictions.value,
+            count=None if counts is None else np.maximum(0.0, counts),
+            percentile=target.percentile(predictions.value),
+            intervals={name: self._interval(predictions, share, far) for name, share in INTERVALS.items()},
+            classes=target.classes(predictions.value),
+            probabilities=probabilities,
+            distance=distance,
+            is_far=far,
+        )
+
+    def distance(self, predictions: Predictions) -> np.ndarray | None:
+        if self.neighbours is None or predictions.vectors is None:
+            return None
+        return self.neighbours.distance(predictions.vectors)
+
+    def points(self, predictions: Predictions) -> np.ndarray | None:
+        if self.neighbours is None or predictions.vectors is None:
+            return None
+        return self.neighbours.place(predictions.vectors)
+
+    def _interval(self, predictions: Predictions, share: float, far: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        low, high = self.calibration.interval(predictions, share)
+        least, most = np.interp(
+            [0.5 - share / 2, 0.5 + share / 2], np.linspace(0, 1, len(self.target.quantiles)), self.target.quantiles
+        )
+        return np.where(far, np.minimum(low, least), low), np.where(far, np.maximum(high, most), high)
+
+
+def save_doubt(folder: Path, calibration: Calibration, correlation: Correlation) -> None:
+    write_json(folder / CALIBRATION_FILE, {"calibration": calibration.to_json(), "correlation": correlation.to_json()})
+
+
+def load_doubt(folder: Path, target: Target) -> Doubt:
+    """Read what a run knows of its errors; raise EngageError where that is damaged or was never written."""
+    path = folder / CALIBRATION_FILE
+    if not path.is_file():
+        raise EngageError(f"{folder} was trained by an older engage: it does not know how sure it is; train it again")
+    try:
+        saved = read_json(path)
+        return Doubt(
+            target=target,
+            calibration=Calibration.from_json(saved["calibration"]),
+            correlation=Correlation.from_json(saved["correlation"]),
+            neighbours=load_neighbours(folder),
+        )
+    except (ValueError, LookupError, TypeError, AssertionError):
+        raise EngageError(f"{path} is damaged; train again") from None

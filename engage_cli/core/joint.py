@@ -1,0 +1,122 @@
+"""How the errors of several posts hang together, and so which of them is the best.
+
+A model that is wrong about a post is wrong in the same direction about one much like it: what it does not know (the
+audience, the day) is shared. Two variants of a post are nearly alike, so most of their noise cancels. How much, the
+validation posts tell: the correlation of two errors falls with the distance of the posts (an exponential variogram with a
+nugget, as in kriging; Cressie 1993), and with it errors are drawn together (a Gaussian copula).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engage_cli.core.calibration import Calibration, tempered
+from engage_cli.core.predictions import Predictions
+
+NUM_DRAWS = 20_000
+NUM_PAIR_DRAWS = 4_096
+MOST_FITTED = 2_000  # posts whose pairs are looked at
+REACHES = (0.001, 0.003, 0.01, 0.03, 0.1)  # quantiles of all distances that are tried as reach
+LEAST_PAIRS = 50  # that lie within a reach, for it to be tried
+HIGHEST = 0.95
+STANDARD_ERRORS = 1.64  # by which the estimate is lowered: noise must not make posts look more alike than they are
+
+
+@dataclass(frozen=True, kw_only=True)
+class Correlation:
+    """Of the errors of two posts: `nearby` where they stand in one place, falling by e with each `reach` of distance."""
+
+    nearby: float = 0.0
+    reach: float = 1.0
+
+    def between(self, points: np.ndarray | None, num: int) -> np.ndarray:
+        """(n, n) of posts at points (n, A); no correlation where it is not known how far they are apart."""
+        if points is None or self.nearby == 0:
+            return np.eye(num)
+        away = np.linalg.norm(points[:, None] - points[None], axis=2)
+        found = self.nearby * np.exp(-away / self.reach)
+        np.fill_diagonal(found, 1.0)
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        return {"nearby": self.nearby, "reach": self.reach}
+
+    @classmethod
+    def from_json(cls, saved: Mapping[str, Any]) -> Correlation:
+        return cls(nearby=float(saved["nearby"]), reach=float(saved["reach"]))
+
+
+def fit_correlation(points: np.ndarray, errors: np.ndarray, *, seed: int = 0) -> Correlation:
+    """Fit on validation posts at points (n, A) by the normal scores (n,) of their errors."""
+    some = np.random.default_rng(seed).permutation(len(points))[:MOST_FITTED]
+    points, errors = points[some].astype(np.float64), errors[some]
+    if len(errors) < 2 or errors.std() == 0:
+        return Correlation()
+    errors = (errors - errors.mean()) / errors.std()
+    first, second = np.triu_indices(len(errors), k=1)
+    squares = (points**2).sum(axis=1)
+    away = np.sqrt(np.maximum(squares[first] + squares[second] - 2 * (points @ points.T)[first, second], 0.0))
+    products = errors[first] * errors[second]
+    best, gain = Correlation(), 0.0
+    for reach in np.quantile(away, REACHES):
+        if reach <= 0 or (away < reach).sum() < LEAST_PAIRS:
+            continue
+        kernel = np.exp(-away / reach)
+        weight = float((kernel**2).sum())
+        nearby = float((kernel * products).sum()) / weight  # least squares of products on the kernel
+        lowered = nearby - STANDARD_ERRORS * float(products.std()) / np.sqrt(weight)
+        if lowered > 0 and nearby**2 * weight > gain:
+            best, gain = Correlation(nearby=min(HIGHEST, lowered), reach=float(reach)), nearby**2 * weight
+    return best
+
+
+def draw_together(
+    calibration: Calibration, predictions: Predictions, correlation: np.ndarray, *, seed: int = 0
+) -> np.ndarray:
+    """(draws, n) what the posts may earn together: values, or classes."""
+    normal = np.random.default_rng(seed).standard_normal((NUM_DRAWS, len(predictions)))
+    factor = np.linalg.cholesky(correlation + 1e-9 * np.eye(len(correlation)))
+    return _outcomes(calibration, predictions, normal @ factor.T)
+
+
+def chances(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (n,) how often each post is the best, and (n, n) how often one beats another; ties are shared."""
+    is_top = draws == draws.max(axis=1, keepdims=True)
+    best = (is_top / is_top.sum(axis=1, keepdims=True)).mean(axis=0)
+    num = draws.shape[1]
+    beats = np.full((num, num), 0.5)
+    for one in range(num):
+        beats[one] = (draws[:, one : one + 1] > draws).mean(axis=0) + (draws[:, one : one + 1] == draws).mean(axis=0) / 2
+    return best, beats
+
+
+def beats_in_pairs(
+    calibration: Calibration,
+    first: Predictions,
+    second: Predictions,
+    correlation: np.ndarray,
+    *,
+    seed: int = 0,
+) -> np.ndarray:
+    """(m,) how probable it is that each first post beats its partner, given the correlations (m,) of their errors."""
+    normal = np.random.default_rng(seed).standard_normal((2, NUM_PAIR_DRAWS, 1))
+    one = _outcomes(calibration, first, np.broadcast_to(normal[0], (NUM_PAIR_DRAWS, len(first))))
+    other = correlation * normal[0] + np.sqrt(1 - correlation**2) * normal[1]
+    two = _outcomes(calibration, second, other)
+    return np.asarray((one > two).mean(axis=0) + (one == two).mean(axis=0) / 2)
+
+
+def _outcomes(calibration: Calibration, predictions: Predictions, normal: np.ndarray) -> np.ndarray:
+    """(draws, n) outcomes of posts from their standard normal errors."""
+    from scipy.special import ndtr
+
+    levels = ndtr(normal)
+    if predictions.probabilities is not None:
+        reached = tempered(predictions.probabilities, calibration.temperature).cumsum(axis=1)
+        return np.asarray((levels[..., None] > reached[None, :, :-1]).sum(axis=-1))
+    assert predictions.value is not None
+    return np.asarray(predictions.value + calibration.spread(predictions) * calibration.quantile(levels))

@@ -1,0 +1,29 @@
+"""A run that is open: it answers for posts, one call after the other, with everything loaded once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from engage_cli.core.forecast import Forecast, load_doubt
+from engage_cli.core.predictions import Predictions
+from engage_cli.core.predictors import load_predictor
+from engage_cli.core.runs import Run
+from engage_cli.steps.sources import LiveSources
+
+
+class OpenRun:
+    def __init__(self, run: Run, *, num_towers: int | None = 1) -> None:
+        """`num_towers`: 1 for the soonest answer to one post, None for the most posts a second."""
+        self.run = run
+        self.doubt = load_doubt(run.folder, run.target)
+        self.sources = LiveSources(run, num_towers=num_towers)
+        self.predictor = load_predictor(run)
+
+    def predict(self, posts: pd.DataFrame, images: Sequence[bytes | None]) -> Predictions:
+        """Predict posts whose covers are these files; None, or a broken one, is a post without a cover."""
+        return self.predictor.predict(posts, self.sources.of(images))
+
+    def forecast(self, posts: pd.DataFrame, images: Sequence[bytes | None]) -> Forecast:
+        return self.doubt.forecast(self.predict(posts, images))

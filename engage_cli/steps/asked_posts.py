@@ -1,0 +1,81 @@
+"""Posts that are asked about, as the table that a run reads: cleaned as `prepare` cleans them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from engage_cli.core.cells import clean_text, parse_scores
+from engage_cli.core.errors import WrongCallError
+from engage_cli.core.history import add_time
+from engage_cli.core.posts import OWN, TEXT_COLUMNS
+from engage_cli.core.predictors import extra_columns
+from engage_cli.core.progress import Reporter
+from engage_cli.core.runs import Run
+from engage_cli.core.table_parts.columns import NUMBER, Time
+
+
+def make_posts(
+    run: Run,
+    pairs: Sequence[tuple[str, str]],
+    *,
+    tags: str,
+    description: str,
+    posted_at: str,
+    columns: Mapping[str, str],
+    reporter: Reporter,
+) -> pd.DataFrame:
+    """Return a row for each (image, title). What the run was trained on and is not given is said."""
+    posts = pd.DataFrame(
+        {
+            "id": [f"post {number}" for number in range(1, len(pairs) + 1)],
+            "image": [image for image, _ in pairs],
+            "title": [as_unicode(title) for _, title in pairs],
+            "tags": as_unicode(tags),
+            "description": as_unicode(description),
+        }
+    )
+    for column in TEXT_COLUMNS:
+        posts[column] = clean_text(posts[column])
+    if posted_at:
+        posts = add_time(posts.assign(posted_at=_parse_moment(posted_at)), has_hours=":" in posted_at)
+    posts = _add_columns(posts, run, columns, reporter)
+    if not posts["title"].any():
+        reporter.say("no --title: the model predicts from the image (and tags, description) alone")
+    return posts
+
+
+def as_unicode(text: str) -> str:
+    """What the shell handed over in another encoding than UTF-8 comes as lone surrogates."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _parse_moment(text: str) -> pd.Timestamp:
+    moment = pd.to_datetime(text, errors="coerce", utc=True)
+    if pd.isna(moment):
+        raise WrongCallError(f"--posted-at '{text}' is no date; write it as 2026-11-24 or 2026-11-24T18:30")
+    return moment
+
+
+def _add_columns(posts: pd.DataFrame, run: Run, values: Mapping[str, str], reporter: Reporter) -> pd.DataFrame:
+    """Add the further columns that the run was trained on; say which ones are not given."""
+    wanted = {name.removeprefix(OWN): (name, kind) for name, kind in extra_columns(run).items()}
+    for name, value in ((name, as_unicode(value)) for name, value in values.items()):
+        if name not in wanted:
+            there = ", ".join(wanted) or "none"
+            raise WrongCallError(f"--with {name}: {run.folder} was trained without it; it was given: {there}")
+        column, kind = wanted[name]
+        if kind == NUMBER:
+            number, unusable = parse_scores(pd.Series([value]))
+            if unusable[0]:
+                raise WrongCallError(f"--with {name}={value}: '{value}' is no number")
+            posts[column] = float(number[0])
+        else:
+            posts[column] = str(clean_text(pd.Series([value])).iloc[0])
+    missing = [name for name, (column, _) in wanted.items() if column not in posts]
+    if times := [name for name in missing if name in Time.names]:
+        reporter.say(f"without {', '.join(times)}: give --posted-at, the run was trained on it")
+    if missing := [name for name in missing if name not in times]:
+        reporter.say(f"without {', '.join(missing)}: give it as in --with {missing[0]}=..., the run was trained on it")
+    return posts

@@ -1,0 +1,60 @@
+"""Find out, from the validation posts, how sure a run may be, and which training posts stand where."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engage_cli.core.calibration import fit_calibration
+from engage_cli.core.dataset import Dataset
+from engage_cli.core.forecast import CALIBRATION_FILE, save_doubt
+from engage_cli.core.joint import Correlation, fit_correlation
+from engage_cli.core.metrics import true_of
+from engage_cli.core.neighbours import MOST_POSTS, fit_neighbours
+from engage_cli.core.predictions import Predictions
+from engage_cli.core.predictors import TUNED, Predictor, load_predictor
+from engage_cli.core.progress import Reporter
+from engage_cli.core.runs import Run
+from engage_cli.steps.sources import source_of
+
+MOST_LIVE = 20_000  # training posts that encoders which were trained read once more
+
+
+def calibrate(run: Run, dataset: Dataset, reporter: Reporter, *, held_out: Predictions | None = None) -> None:
+    """Write calibration.json, and the neighbours before it, into a run that is trained and not yet finished.
+
+    `held_out` are predictions of the validation posts by a model that has not seen them in any way; without, the run's own,
+    which are optimistic as far as the validation posts chose its epoch.
+    """
+    if (run.folder / CALIBRATION_FILE).is_file():
+        return
+    target, source, predictor = run.target, source_of(run, dataset, reporter), load_predictor(run)
+    posts = dataset.posts.iloc[dataset.rows("validation", target)]
+    with reporter.stage("looking how sure it may be", 3) as stage:
+        own = predictor.predict(posts, source)
+        stage.advance(note=f"on {len(posts):,} validation posts")
+        predictions = held_out or own
+        scores = target.score(posts)
+        true = true_of(run.kind, scores, target.classes(scores))
+        calibration = fit_calibration(predictions, true)
+        stage.advance()
+        correlation = Correlation()
+        if own.vectors is not None:
+            points = _keep_neighbours(run, dataset, predictor, source, own)
+            correlation = fit_correlation(points, calibration.normal_scores(predictions, true))
+        save_doubt(run.folder, calibration, correlation)
+        stage.advance()
+
+
+def _keep_neighbours(run: Run, dataset: Dataset, predictor: Predictor, source: Any, validation: Predictions) -> Any:
+    """Write the training posts' places; return the validation posts' ones, (m, A)."""
+    assert validation.vectors is not None
+    most = MOST_LIVE if run.meta["model"] == TUNED else MOST_POSTS
+    rows = dataset.rows("train", run.target)
+    if len(rows) > most:
+        rows = rows[:: -(-len(rows) // most)]
+    train = dataset.posts.iloc[rows]
+    vectors = predictor.vectors(train, source)
+    assert vectors is not None
+    neighbours, kept = fit_neighbours(vectors, run.target.score(train), validation.vectors)
+    neighbours.save(run.folder, train.iloc[kept])
+    return neighbours.place(validation.vectors)

@@ -1,0 +1,89 @@
+"""Answer posts line by line, with the model loaded once: a JSON object in, a JSON object out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from engage_cli.core.errors import EngageError, WrongCallError
+from engage_cli.core.progress import Reporter, SilentReporter
+from engage_cli.core.runs import load_run, newest_run
+from engage_cli.steps.ask import OpenRun
+from engage_cli.steps.asked_posts import make_posts
+from engage_cli.steps.predict import answer_of, check_variants, read_image
+
+FIELDS = ("id", "image", "images", "title", "titles", "tags", "description", "posted_at", "with")
+
+
+def answer_lines(
+    lines: Iterable[str], *, run: Path | None = None, runs_dir: Path = Path("runs"), reporter: Reporter | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield what `predict --json` says of each line's post, or {"error": sentence}; `id` comes back as it was given."""
+    reporter = reporter or SilentReporter()
+    opened = load_run(run) if run is not None else newest_run(runs_dir)
+    if run is None:
+        reporter.say(f"run: {opened.folder} (the newest finished one)")
+    asked = OpenRun(opened)
+    reporter.say("ready")
+    for line in lines:
+        if not line.strip():
+            continue
+        echo: dict[str, Any] = {}
+        try:
+            request = _parse(line)
+            echo = {"id": request["id"]} if "id" in request else {}
+            yield {**echo, **_answer(asked, request)}
+        except EngageError as error:
+            yield {**echo, "error": str(error)}
+        finally:
+            asked.sources.forget()
+
+
+def _parse(line: str) -> dict[str, Any]:
+    try:
+        request = json.loads(line)
+    except (ValueError, RecursionError):
+        raise WrongCallError("the line is no JSON") from None
+    if not isinstance(request, dict):
+        raise WrongCallError("the line is no JSON object")
+    if unknown := [name for name in request if name not in FIELDS]:
+        raise WrongCallError(f"unknown field '{unknown[0]}'; there are: {', '.join(FIELDS)}")
+    return request
+
+
+def _answer(asked: OpenRun, request: dict[str, Any]) -> dict[str, Any]:
+    images, titles = _texts(request, "image", "images"), _texts(request, "title", "titles") or [""]
+    pairs = [(image, title) for image in images for title in titles]
+    check_variants(pairs)
+    files = {image: read_image(Path(image)) for image in images}
+    columns = request.get("with", {})
+    if not isinstance(columns, dict):
+        raise WrongCallError('"with" is an object of column names and values')
+    posts = make_posts(
+        asked.run,
+        pairs,
+        tags=_text(request, "tags"),
+        description=_text(request, "description"),
+        posted_at=_text(request, "posted_at"),
+        columns={str(name): str(value) for name, value in columns.items()},
+        reporter=SilentReporter(),
+    )
+    return answer_of(asked, posts, [files[image] for image in posts["image"]]).to_json()
+
+
+def _text(request: dict[str, Any], name: str) -> str:
+    value = request.get(name, "")
+    if value is not None and not isinstance(value, str):
+        raise WrongCallError(f'"{name}" is a text')
+    return value or ""
+
+
+def _texts(request: dict[str, Any], one: str, many: str) -> list[str]:
+    if many not in request:
+        return [text] if (text := _text(request, one)) else []
+    values = request[many]
+    if one in request or not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise WrongCallError(f'give "{one}", a text, or "{many}", a list of texts')
+    return list(values)

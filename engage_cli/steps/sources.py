@@ -1,0 +1,132 @@
+"""What gives a run the contents of posts: a data folder's stores and files, or posts' own files and texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from engage_cli.core.atomic import fingerprint
+from engage_cli.core.config import EncoderConfig
+from engage_cli.core.dataset import Dataset
+from engage_cli.core.encoders.encode import Encoder
+from engage_cli.core.errors import EngageError
+from engage_cli.core.images import ImageError, decode
+from engage_cli.core.live_blocks import LiveBlocks, LiveVectors
+from engage_cli.core.posts import side_of
+from engage_cli.core.predictors import CATBOOST, STACK, TUNED, Source, members_of
+from engage_cli.core.progress import Reporter
+from engage_cli.core.runs import Run
+from engage_cli.steps.embed import make_encoder, stored_blocks
+from engage_cli.steps.post_contents import DatasetContents, GivenContents
+from engage_cli.steps.table_source import LiveTable, PictureMemo, StoredTable
+
+
+def encoder_config(run: Run) -> EncoderConfig:
+    """Return the encoders that a run was trained on."""
+    encoders = run.meta["encoders"]
+    if not encoders:  # it reads no embedding
+        return EncoderConfig()
+    names = {side: encoders[side]["name"] for side in encoders}
+    pool = ",".join(f"{side}={encoders[side]['pooling']}" for side in encoders)
+    any_side = next(iter(encoders.values()))
+    same = {key: any_side[key] for key in ("precision", "tokens", "dtype")}
+    return EncoderConfig(**names, pool=pool, **same)
+
+
+def blocks_of(run: Run) -> list[str]:
+    """Return the blocks whose vectors, or contents, the run reads."""
+    return list(run.meta["dims"] if "dims" in run.meta else run.meta["blocks"])
+
+
+def source_of(run: Run, dataset: Dataset, reporter: Reporter) -> Source:
+    """Return what gives a run what it reads of a data folder's posts; what the stores lack is embedded first."""
+    if run.meta["model"] == STACK:
+        return [source_of(member, dataset, reporter) for member in members_of(run)]
+    config, blocks = encoder_config(run), blocks_of(run)
+    _encoders_of(run, {})  # before anything is embedded with others
+    if run.meta["model"] == TUNED:
+        return DatasetContents(dataset)
+    if run.meta["model"] == CATBOOST:
+        return StoredTable(dataset, config, blocks, reads_pictures=run.meta["reads_pictures"], reporter=reporter)
+    return stored_blocks(dataset, config, blocks, reporter)
+
+
+class LiveSources:
+    """What gives a run what it reads of posts that lie in no data folder. Encoders stay loaded between two calls."""
+
+    def __init__(self, run: Run, *, num_towers: int | None = 1) -> None:
+        self.run, self.num_towers = run, num_towers
+        self._encoders: dict[str, Encoder] = {}  # of all members, by record
+        self._vectors: dict[str, LiveVectors] = {}  # by the records of both sides: members with equal encoders share them
+        self._pictures = PictureMemo()
+        self._members = [(member, self._vectors_of(member)) for member in members_of(run)]
+
+    def of(self, images: Sequence[bytes | None]) -> Source:
+        """Return the source of posts whose covers these are."""
+        found = [self._source(member, vectors, images) for member, vectors in self._members]
+        return found if self.run.meta["model"] == STACK else found[0]
+
+    def problems_of(self, images: Sequence[bytes | None]) -> list[str]:
+        """Return why each image that the run looks at gives no picture; "" where it gives one, or there is none.
+
+        To be asked after the run was: a picture that was decoded for it is not decoded again.
+        """
+        if not any(sees_pictures(member) for member, _ in self._members):
+            return [""] * len(images)
+        seen = next((vectors for member, vectors in self._members if _embeds_pictures(member)), None)
+        find = seen.problem_of if seen is not None else _problem_of
+        return [find(image) if image is not None else "" for image in images]
+
+    def forget(self) -> None:
+        """Drop what was made of the contents so far: they are not kept for ever."""
+        for vectors in self._vectors.values():
+            vectors.forget()
+        self._pictures.forget()
+
+    def _vectors_of(self, member: Run) -> LiveVectors:
+        found = _encoders_of(member, self._encoders)
+        key = fingerprint([one.record for one in found.values()])
+        return self._vectors.setdefault(key, LiveVectors(found, num_towers=self.num_towers))
+
+    def _source(self, member: Run, vectors: LiveVectors, images: Sequence[bytes | None]) -> Any:
+        if member.meta["model"] == TUNED:
+            return GivenContents(images)
+        blocks = LiveBlocks(vectors, images)
+        return LiveTable(blocks, images, self._pictures) if member.meta["model"] == CATBOOST else blocks
+
+
+def sees_pictures(run: Run) -> bool:
+    """Say whether anything of a cover reaches the run."""
+    return bool(run.meta.get("reads_pictures")) or any(side_of(block) == "vision" for block in blocks_of(run))
+
+
+def _embeds_pictures(run: Run) -> bool:
+    return run.meta["model"] != TUNED and any(side_of(block) == "vision" for block in blocks_of(run))
+
+
+def _problem_of(image: bytes) -> str:
+    try:
+        decode(image)
+    except ImageError as problem:
+        return str(problem)
+    return ""
+
+
+def _encoders_of(run: Run, known: dict[str, Encoder]) -> dict[str, Encoder]:
+    """Return a run's encoders by side, those that are known already where they are the same."""
+    config, found = encoder_config(run), {}
+    for side in dict.fromkeys(side_of(block) for block in blocks_of(run)):
+        encoder = make_encoder(side, config)
+        must_be_same_encoder(run, side, encoder.record)
+        found[side] = known.setdefault(fingerprint(encoder.record), encoder)
+    return found
+
+
+def must_be_same_encoder(run: Run, side: str, record: dict[str, Any]) -> None:
+    saved = {key: value for key, value in run.meta["encoders"][side].items() if key != "name"}
+    if saved != record:
+        changed = ", ".join(key for key in record if saved.get(key) != record[key])
+        raise EngageError(
+            f"the encoder '{run.meta['encoders'][side]['name']}' on this machine is not the one that {run.folder} was "
+            f"trained on (differs in: {changed}); train again, or bring back that checkpoint"
+        )
