@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from engage_cli.core.baselines import tfidf_logistic, tfidf_ridge
+from engage_cli.core.baselines import Part, tfidf_logistic, tfidf_ridge
 from engage_cli.core.comparison import compare
 from engage_cli.core.dataset import load_dataset
 from engage_cli.core.folds import make_folds
@@ -45,8 +45,8 @@ def main() -> None:
     for number in range(folds.num):
         training, held_out = folds.fitted(number), folds.held_out(number)
         inner = make_folds(posts.iloc[training], STOPPING_SHARE, seed=config["seed"] + 1)
-        parts = [(posts.iloc[some], true[some]) for some in (training[inner.fitted(0)], training[inner.held_out(0)])]
-        found[held_out] = baseline(*parts, posts.iloc[held_out]).main
+        parts = [Part(posts.iloc[some], true[some]) for some in (training[inner.fitted(0)], training[inner.held_out(0)])]
+        found[held_out] = baseline(*parts, Part(posts.iloc[held_out], np.zeros(0))).main
     stored = pd.read_parquet(options.run / OUT_OF_FOLD).set_index("id").loc[posts["id"]]
     ours = stored["value"].to_numpy() if kind == "value" else stored.filter(like="p_").to_numpy()
     for title, predicted in ((str(options.run), ours), (name, found)):

@@ -1,16 +1,16 @@
 """How sure a run may be: what its errors on the validation posts were, kept as numbers beside the model.
 
-Of values: split conformal prediction (Vovk et al. 2005; Lei et al. 2018). The signed residuals of the validation posts,
-each divided by the spread that the model predicted for that post where it predicts one, are the distribution of a new
-post's residual; an interval is cut from it at the ranks that make its coverage at least what it promises for exchangeable
-posts.
+Of values: split conformal prediction (Vovk et al. 2005; Lei et al. 2018). A signed residual of a validation post is divided
+by the spread that the model predicted for it; where it predicts none, by a line over the predictions, for high ones are
+often less sure than low ones. These are the distribution of a new post's residual, and an interval is cut from it at ranks
+that make its coverage at least what it promises for exchangeable posts.
 Of classes: one temperature (Guo et al. 2017) by which all log-probabilities are divided.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -21,6 +21,9 @@ from engage_cli.core.predictions import Predictions
 MOST_RESIDUALS = 2001  # that are kept: of more, as many evenly spaced ones
 LEAST_SPREAD = 0.1  # of the median predicted spread: what is predicted narrower is not believed
 NORMAL_80 = 2 * NormalDist().inv_cdf(0.9)  # width of the central 80 % of a standard normal
+SPREADS = (0.5, 2.0)  # between which a line may take it
+LEAST_FOR_LINE = 100  # posts
+STANDARD_ERRORS = 1.64  # that a slope must be away from 0
 TEMPERATURES = (0.2, 10.0)
 TINY = 1e-9
 
@@ -33,13 +36,16 @@ class Calibration:
     rows: int
     residuals: tuple[float, ...] = ()  # of values: rising, in units of the spread
     usual_spread: float = 1.0  # the median predicted one; 1 where none is predicted
+    slope: float = 0.0  # by how much of 1 the spread grows with each unit of the value, where none is predicted
+    centre: float = 0.0  # the value at which it is 1
     temperature: float = 1.0  # of classes
 
     def spread(self, predictions: Predictions) -> np.ndarray:
-        """(n,) what residuals are divided by: the predicted standard deviation, or 1 where none is predicted."""
+        """(n,) what residuals are divided by: the predicted standard deviation, or a straight line of the value."""
         bounds = predictions.interval(0.8)
         if bounds is None:
-            return np.ones(len(predictions))
+            assert predictions.value is not None
+            return np.clip(1 + self.slope * (predictions.value - self.centre), *SPREADS)
         return np.maximum((bounds[1] - bounds[0]) / NORMAL_80, LEAST_SPREAD * self.usual_spread)
 
     def interval(self, predictions: Predictions, share: float) -> tuple[np.ndarray, np.ndarray]:
@@ -98,6 +104,8 @@ class Calibration:
             "rows": self.rows,
             "residuals": numbers,
             "usual_spread": self.usual_spread,
+            "slope": self.slope,
+            "centre": self.centre,
             "temperature": self.temperature,
         }
 
@@ -111,14 +119,33 @@ def fit_calibration(predictions: Predictions, true: np.ndarray) -> Calibration:
     if predictions.probabilities is not None:
         return Calibration(kind="classes", rows=len(true), temperature=_fit_temperature(predictions.probabilities, true))
     bounds = predictions.interval(0.8)
-    usual = float(np.median(bounds[1] - bounds[0])) / NORMAL_80 if bounds is not None else 1.0
-    blank = Calibration(kind="value", rows=len(true), usual_spread=usual or 1.0)
+    if bounds is None:
+        slope, centre = _fit_line(predictions.main, np.abs(true - predictions.main))
+        blank = Calibration(kind="value", rows=len(true), slope=slope, centre=centre)
+    else:
+        usual = float(np.median(bounds[1] - bounds[0])) / NORMAL_80
+        blank = Calibration(kind="value", rows=len(true), usual_spread=usual or 1.0)
     residuals = np.sort((true - predictions.main) / blank.spread(predictions))
     if len(residuals) > MOST_RESIDUALS:
         residuals = residuals[np.linspace(0, len(residuals) - 1, MOST_RESIDUALS).round().astype(np.int64)]
-    return Calibration(
-        kind="value", rows=len(true), usual_spread=blank.usual_spread, residuals=tuple(map(float, residuals))
-    )
+    return replace(blank, residuals=tuple(map(float, residuals)))
+
+
+def _fit_line(values: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
+    """Return slope and centre of the errors' sizes over the values, in units of the mean size.
+
+    No slope where there are too few posts to see one: two numbers from hundreds of residuals spoil no coverage, from ten
+    they would.
+    """
+    away = values - values.mean()
+    if len(values) < LEAST_FOR_LINE or not away.any() or not sizes.any():
+        return 0.0, float(values.mean())
+    slope = float((away * sizes).sum() / (away**2).sum())
+    left = sizes - sizes.mean() - slope * away
+    error = float(np.sqrt((left**2).mean() / (away**2).sum()))
+    if abs(slope) < STANDARD_ERRORS * error:
+        slope = 0.0
+    return slope / float(sizes.mean()), float(values.mean())
 
 
 def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:

@@ -9,7 +9,7 @@ nugget, as in kriging; Cressie 1993), and with it errors are drawn together (a G
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,35 +32,53 @@ class Correlation:
 
     nearby: float = 0.0
     reach: float = 1.0
+    same_author: float = 0.0  # of two posts of one author, wherever they stand
 
-    def between(self, points: np.ndarray | None, num: int) -> np.ndarray:
-        """(n, n) of posts at points (n, A); no correlation where it is not known how far they are apart."""
-        if points is None or self.nearby == 0:
-            return np.eye(num)
-        away = np.linalg.norm(points[:, None] - points[None], axis=2)
-        found = self.nearby * np.exp(-away / self.reach)
+    def of_variants(self, points: np.ndarray | None, num: int) -> np.ndarray:
+        """(n, n) of variants of one post at points (n, A), or at unknown ones: what is not shared by place is by author."""
+        near = self.at_distance(np.linalg.norm(points[:, None] - points[None], axis=2)) if points is not None else 0.0
+        found = np.zeros((num, num)) + 1 - (1 - self.same_author) * (1 - near)
         np.fill_diagonal(found, 1.0)
         return found
 
+    def at_distance(self, away: np.ndarray) -> np.ndarray:
+        """Of posts of different authors."""
+        return np.asarray(self.nearby * np.exp(-away / self.reach))
+
     def to_json(self) -> dict[str, Any]:
-        return {"nearby": self.nearby, "reach": self.reach}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, saved: Mapping[str, Any]) -> Correlation:
-        return cls(nearby=float(saved["nearby"]), reach=float(saved["reach"]))
+        return cls(**{name: float(value) for name, value in saved.items()})
 
 
-def fit_correlation(points: np.ndarray, errors: np.ndarray, *, seed: int = 0) -> Correlation:
-    """Fit on validation posts at points (n, A) by the normal scores (n,) of their errors."""
-    some = np.random.default_rng(seed).permutation(len(points))[:MOST_FITTED]
-    points, errors = points[some].astype(np.float64), errors[some]
+def fit_correlation(
+    points: np.ndarray | None, errors: np.ndarray, authors: np.ndarray | None = None, *, seed: int = 0
+) -> Correlation:
+    """Fit on validation posts at points (n, A) by the normal scores (n,) of their errors; "" is no author."""
+    some = np.random.default_rng(seed).permutation(len(errors))[:MOST_FITTED]
+    errors = errors[some]
     if len(errors) < 2 or errors.std() == 0:
         return Correlation()
     errors = (errors - errors.mean()) / errors.std()
     first, second = np.triu_indices(len(errors), k=1)
+    products = errors[first] * errors[second]
+    found = Correlation()
+    if points is not None:
+        found = _fit_variogram(points[some].astype(np.float64), first, second, products)
+    if authors is not None:
+        authors = authors[some]
+        same = products[(authors[first] == authors[second]) & (authors[first] != "")]
+        if len(same) >= LEAST_PAIRS:
+            lowered = float(same.mean()) - STANDARD_ERRORS * float(products.std()) / np.sqrt(len(same))
+            found = replace(found, same_author=float(np.clip(lowered, 0.0, HIGHEST)))
+    return found
+
+
+def _fit_variogram(points: np.ndarray, first: np.ndarray, second: np.ndarray, products: np.ndarray) -> Correlation:
     squares = (points**2).sum(axis=1)
     away = np.sqrt(np.maximum(squares[first] + squares[second] - 2 * (points @ points.T)[first, second], 0.0))
-    products = errors[first] * errors[second]
     best, gain = Correlation(), 0.0
     for reach in np.quantile(away, REACHES):
         if reach <= 0 or (away < reach).sum() < LEAST_PAIRS:

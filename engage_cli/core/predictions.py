@@ -42,5 +42,10 @@ class Predictions:
         low, high = (QUANTILE_LEVELS.index(round(0.5 + sign * share / 2, 4)) for sign in (-1, 1))
         return self.quantiles[:, low], self.quantiles[:, high]
 
+    def take(self, rows: np.ndarray) -> Predictions:
+        """Return those of some posts."""
+        parts = {name: None if part is None else part[rows] for name, part in vars(self).items()}
+        return Predictions(**parts)
+
     def __len__(self) -> int:
         return len(self.main)

@@ -7,7 +7,7 @@ from typing import Any
 from engage_cli.core.calibration import fit_calibration
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.forecast import CALIBRATION_FILE, save_doubt
-from engage_cli.core.joint import Correlation, fit_correlation
+from engage_cli.core.joint import fit_correlation
 from engage_cli.core.metrics import true_of
 from engage_cli.core.neighbours import MOST_POSTS, fit_neighbours
 from engage_cli.core.predictions import Predictions
@@ -37,11 +37,10 @@ def calibrate(run: Run, dataset: Dataset, reporter: Reporter, *, held_out: Predi
         true = true_of(run.kind, scores, target.classes(scores))
         calibration = fit_calibration(predictions, true)
         stage.advance()
-        correlation = Correlation()
-        if own.vectors is not None:
-            points = _keep_neighbours(run, dataset, predictor, source, own)
-            correlation = fit_correlation(points, calibration.normal_scores(predictions, true))
-        save_doubt(run.folder, calibration, correlation)
+        points = _keep_neighbours(run, dataset, predictor, source, own) if own.vectors is not None else None
+        authors = posts["author"].fillna("").astype(str).to_numpy(object) if "author" in posts else None
+        errors = calibration.normal_scores(predictions, true)
+        save_doubt(run.folder, calibration, fit_correlation(points, errors, authors))
         stage.advance()
 
 

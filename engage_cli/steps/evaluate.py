@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
-from engage_cli.core.baselines import BASELINES
+from engage_cli.core.baselines import BASELINES, NEED_VECTORS, Part
 from engage_cli.core.comparison import Comparison, compare
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import EngageError, WrongCallError
+from engage_cli.core.forecast import load_doubt
 from engage_cli.core.metrics import PRIMARY, bootstrap_metrics, true_of
-from engage_cli.core.predictions import Predictions
-from engage_cli.core.predictors import load_predictor
+from engage_cli.core.predictors import TUNED, load_predictor, members_of
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import Run, load_run, newest_run
-from engage_cli.core.scores import Evaluation, Score
+from engage_cli.core.scores import Evaluation, Metrics, Score, Slice
+from engage_cli.core.slices import cut
+from engage_cli.core.sureness import interval_metrics, pair_metrics
 from engage_cli.core.targets import Target
 from engage_cli.steps.sources import source_of
 
 SPLITS = ("test", "validation")
+BY_PREDICTION = "prediction"  # always looked at: an interval that covers on the whole may fail at one end
+SLICE_RESAMPLES = 200  # at most: a slice has few posts, and there are many slices
+LEAST_SLICED = 10  # posts of a slice that are scored
 
 
 def evaluate(
@@ -30,6 +35,7 @@ def evaluate(
     dataset: Dataset,
     runs_dir: Path = Path("runs"),
     split: str = "test",
+    by: Sequence[str] = (),
     num_resamples: int = 500,
     reporter: Reporter | None = None,
 ) -> Evaluation:
@@ -37,34 +43,130 @@ def evaluate(
     reporter = reporter or SilentReporter()
     if split not in SPLITS:
         raise WrongCallError(f"unknown split '{split}'; there are: {', '.join(SPLITS)}")
-    runs = [load_run(folder) for folder in folders] or [newest_run(runs_dir)]
+    runs = open_runs(folders, dataset, runs_dir)
+    tasks: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
-        _must_fit(run, dataset)
-    tasks: dict[tuple[str, str], Target] = {}
-    for run in runs:
-        tasks.setdefault((run.target.name, run.kind), run.target)
-    num_baselines = sum(len(BASELINES[kind]) for _, kind in tasks)
+        tasks.setdefault((run.target.name, run.kind), []).append(run)
+    for name in by:  # a wrong one is told of before the work begins
+        posts = dataset.posts.iloc[dataset.rows(split, runs[0].target)]
+        cut(name, posts, np.zeros(len(posts)))
     scores, baselines = [], []
-    with reporter.stage("evaluating", len(runs) + num_baselines) as stage:
+    with reporter.stage("evaluating", len(runs) + sum(len(BASELINES[kind]) for _, kind in tasks)) as stage:
         for run in runs:
-            posts = dataset.posts.iloc[dataset.rows(split, run.target)]
-            predictions = load_predictor(run).predict(posts, source_of(run, dataset, reporter))
-            name = str(run.folder)
-            scores.append(_score(name, run.kind, run.target, dataset, split, predictions, num_resamples, run.leaky))
-            stage.advance(note=name)
-        for (target_name, kind), target in tasks.items():
-            parts = {}
-            for part in ("train", "validation"):
-                some = dataset.posts.iloc[dataset.rows(part, target)]
-                values = target.score(some)
-                parts[part] = (some, true_of(kind, values, target.classes(values)))
-            posts = dataset.posts.iloc[dataset.rows(split, target)]
-            for name in BASELINES[kind]:
-                predictions = BASELINES[kind].load(name)(parts["train"], parts["validation"], posts)
-                baselines.append(_score(name, kind, target, dataset, split, predictions, num_resamples, False))
-                stage.advance(note=f"{name} ({target_name})")
+            scores.append(_score_run(run, dataset, split, by, num_resamples, reporter))
+            stage.advance(note=str(run.folder))
+        for (_, kind), same in tasks.items():
+            baselines += _score_baselines(same, kind, dataset, split, num_resamples, reporter, stage.advance)
     comparisons = _compare(scores, baselines, num_resamples) if num_resamples else []
     return Evaluation(split=split, runs=scores, baselines=baselines, comparisons=comparisons, marks=dataset.marks)
+
+
+def open_runs(folders: Sequence[Path], dataset: Dataset, runs_dir: Path) -> list[Run]:
+    """Open the runs, the newest one where none is named; raise EngageError for one that was trained on other data."""
+    runs = [load_run(folder) for folder in folders] or [newest_run(runs_dir)]
+    for run in runs:
+        if run.meta["data"]["fingerprint"] != dataset.fingerprint:
+            raise EngageError(
+                f"{run.folder} was trained on other data than {dataset.folder} holds, so its test rows may have been "
+                "trained on; name its data folder with --data"
+            )
+    return runs
+
+
+def _score_run(run: Run, dataset: Dataset, split: str, by: Sequence[str], num_resamples: int, reporter: Reporter) -> Score:
+    places = dataset.rows(split, run.target)
+    posts, doubt = dataset.posts.iloc[places], load_doubt(run.folder, run.target)
+    predictions = load_predictor(run).predict(posts, source_of(run, dataset, reporter))
+    said = doubt.forecast(predictions)
+    true = _truth(run.target, run.kind, dataset, places)
+    predicted = said.value if said.value is not None else said.probabilities
+    assert np.isfinite(predicted).all()
+    metrics = bootstrap_metrics(run.kind, true, predicted, num_resamples=num_resamples)
+    metrics |= interval_metrics(said.intervals, true, num_resamples=num_resamples)
+    metrics |= pair_metrics(doubt, predictions, true, num_resamples=min(num_resamples, SLICE_RESAMPLES))
+    resamples = min(num_resamples, SLICE_RESAMPLES)
+    slices = []
+    for name in dict.fromkeys((*by, BY_PREDICTION)):
+        ranked = said.value if said.value is not None else said.percentile
+        for group, rows in cut(name, posts, ranked).items():
+            found: Metrics = {}
+            if len(rows) >= LEAST_SLICED:
+                found = bootstrap_metrics(run.kind, true[rows], predicted[rows], num_resamples=resamples)
+                bounds = {share: (low[rows], high[rows]) for share, (low, high) in said.intervals.items()}
+                found |= interval_metrics(bounds, true[rows], num_resamples=resamples)
+            slices.append(Slice(by=name, name=group, rows=len(rows), metrics=found))
+    return Score(
+        name=str(run.folder),
+        kind=run.kind,
+        target=run.target.name,
+        unit=str(run.target.formula),
+        metrics=metrics,
+        places=places,
+        predicted=predicted,
+        true=true,
+        intervals=said.intervals,
+        slices=tuple(slices),
+        leaky=run.leaky,
+    )
+
+
+def _score_baselines(
+    runs: Sequence[Run],
+    kind: str,
+    dataset: Dataset,
+    split: str,
+    num_resamples: int,
+    reporter: Reporter,
+    advance: Callable[..., None],
+) -> list[Score]:
+    """Fit every baseline on the training rows of the runs' target."""
+    target = runs[0].target
+    rows = {part: dataset.rows(part, target) for part in ("train", "validation", split)}
+    vectors = _vectors(runs, dataset, rows, reporter)
+    if not vectors:
+        reporter.say("no baselines on embeddings: no run here reads stored ones")
+    parts = {
+        part: Part(dataset.posts.iloc[places], _truth(target, kind, dataset, places), vectors.get(part))
+        for part, places in rows.items()
+    }
+    wanted = parts[split]._replace(truth=np.zeros(0))  # no baseline sees what it is asked for
+    found = []
+    for name in BASELINES[kind]:
+        if name not in NEED_VECTORS or vectors:
+            predicted = BASELINES[kind].load(name)(parts["train"], parts["validation"], wanted).main
+            assert np.isfinite(predicted).all()
+            found.append(
+                Score(
+                    name=name,
+                    kind=kind,
+                    target=target.name,
+                    unit=str(target.formula),
+                    metrics=bootstrap_metrics(kind, parts[split].truth, predicted, num_resamples=num_resamples),
+                    places=rows[split],
+                    predicted=predicted,
+                    true=parts[split].truth,
+                )
+            )
+        advance(note=f"{name} ({target.name})")
+    return found
+
+
+def _vectors(
+    runs: Sequence[Run], dataset: Dataset, rows: dict[str, np.ndarray], reporter: Reporter
+) -> dict[str, np.ndarray]:
+    """Return the stored embeddings of each part that the first run which reads any has; none where none does."""
+    for member in (member for run in runs for member in members_of(run) if member.meta["model"] != TUNED):
+        predictor, source = load_predictor(member), source_of(member, dataset, reporter)
+        found = {part: predictor.vectors(dataset.posts.iloc[places], source) for part, places in rows.items()}
+        usable = {part: vectors for part, vectors in found.items() if vectors is not None}
+        if usable:
+            return usable
+    return {}
+
+
+def _truth(target: Target, kind: str, dataset: Dataset, places: np.ndarray) -> np.ndarray:
+    scores = target.score(dataset.posts.iloc[places])
+    return true_of(kind, scores, target.classes(scores))
 
 
 def _compare(runs: Sequence[Score], baselines: Sequence[Score], num_resamples: int) -> list[Comparison]:
@@ -79,39 +181,3 @@ def _compare(runs: Sequence[Score], baselines: Sequence[Score], num_resamples: i
                 both = ((first.name, first.predicted), (second.name, second.predicted))
                 found.append(compare(kind, first.true, *both, num_resamples=num_resamples))
     return found
-
-
-def _must_fit(run: Run, dataset: Dataset) -> None:
-    if run.meta["data"]["fingerprint"] != dataset.fingerprint:
-        raise EngageError(
-            f"{run.folder} was trained on other data than {dataset.folder} holds, so its test rows may have been trained "
-            "on; name its data folder with --data"
-        )
-
-
-def _score(
-    name: str,
-    kind: str,
-    target: Target,
-    dataset: Dataset,
-    split: str,
-    predictions: Predictions,
-    num_resamples: int,
-    leaky: bool,
-) -> Score:
-    places = dataset.rows(split, target)
-    scores = target.score(dataset.posts.iloc[places])
-    true = true_of(kind, scores, target.classes(scores))
-    predicted = predictions.main
-    assert np.isfinite(predicted).all()
-    return Score(
-        name=name,
-        kind=kind,
-        target=target.name,
-        unit=str(target.formula),
-        metrics=bootstrap_metrics(kind, true, predicted, num_resamples=num_resamples),
-        places=places,
-        predicted=predicted,
-        true=true,
-        leaky=leaky,
-    )

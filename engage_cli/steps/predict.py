@@ -159,7 +159,7 @@ def answer_of(
 
 def _rank(asked: OpenRun, predictions: Any, forecast: Forecast) -> Ranking:
     doubt = asked.doubt
-    correlation = doubt.correlation.between(doubt.points(predictions), len(predictions))
+    correlation = doubt.correlation.of_variants(doubt.points(predictions), len(predictions))
     best, beats = chances(draw_together(doubt.calibration, predictions, correlation))
     scores = forecast.value if forecast.value is not None else forecast.percentile
     order = np.argsort(-scores, kind="stable")
