@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from engage_cli.core.boosting import MEDIAN, Rows
 from engage_cli.core.config import CLASS_NAMES, QUANTILE_LEVELS
@@ -132,6 +131,8 @@ def _loss(name: str, raw: np.ndarray, truth: np.ndarray) -> float:
 
 def _ranks(column: pd.Series) -> np.ndarray:
     """Return (n,) in 0..1; NaN where there is no number, equal values half-way between their neighbours."""
+    from scipy import stats
+
     if column.dtype == object:
         return np.full(len(column), np.nan)
     values = column.to_numpy(np.float64)

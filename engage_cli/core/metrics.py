@@ -1,7 +1,7 @@
 """Metrics, each computed once over a whole split, and their bootstrap intervals.
 
 A metric is one function and one line. Where it is not defined (a constant prediction has no rank correlation) it is 0,
-and its docstring says so.
+and its docstring says so. scipy and scikit-learn are loaded where they are used: a prediction needs neither.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from scipy import stats
-from sklearn import metrics as sk
 
 from engage_cli.core.config import CLASS_NAMES
 from engage_cli.core.registry import Registry
@@ -94,6 +92,8 @@ def spearman(true: np.ndarray, predicted: np.ndarray) -> float:
     """Rank correlation; 0 where a side is constant."""
     if _is_constant(true) or _is_constant(predicted):
         return 0.0
+    from scipy import stats
+
     return float(np.corrcoef(stats.rankdata(true), stats.rankdata(predicted))[0, 1])
 
 
@@ -101,6 +101,8 @@ def kendall(true: np.ndarray, predicted: np.ndarray) -> float:
     """Kendall's tau-b; 0 where a side is constant."""
     if _is_constant(true) or _is_constant(predicted):
         return 0.0
+    from scipy import stats
+
     return float(stats.kendalltau(true, predicted).statistic)
 
 
@@ -117,6 +119,9 @@ def pairwise_accuracy(true: np.ndarray, predicted: np.ndarray) -> float:
 
 def ndcg_at_100(true: np.ndarray, predicted: np.ndarray) -> float:
     """Discounted gain of the 100 highest predictions over the best possible; gain = rank of the truth, 0 to 1."""
+    from scipy import stats
+    from sklearn import metrics as sk
+
     if len(true) < 2:
         return 1.0
     gain = (stats.rankdata(true) - 1) / (len(true) - 1)
@@ -143,10 +148,14 @@ def majority_lift(true: np.ndarray, predicted: np.ndarray) -> float:
 
 
 def macro_f1(true: np.ndarray, predicted: np.ndarray) -> float:
+    from sklearn import metrics as sk
+
     return float(sk.f1_score(true, predicted.argmax(axis=1), average="macro", zero_division=0))
 
 
 def weighted_f1(true: np.ndarray, predicted: np.ndarray) -> float:
+    from sklearn import metrics as sk
+
     return float(sk.f1_score(true, predicted.argmax(axis=1), average="weighted", zero_division=0))
 
 

@@ -69,7 +69,7 @@ def open_stores(dataset: Dataset, config: EncoderConfig, blocks: Sequence[str]) 
     return {side: FeatureStore(dataset.features_dir, make_encoder(side, config)) for side in sides}
 
 
-def make_encoder(side: str, config: EncoderConfig) -> Encoder:
+def make_encoder(side: str, config: EncoderConfig, *, is_proven: bool = False) -> Encoder:
     """Return the encoder of a side, as configured."""
     return Encoder(
         side,
@@ -78,6 +78,7 @@ def make_encoder(side: str, config: EncoderConfig) -> Encoder:
         pool=setting_of_side(config.pool, side),
         tokens=config.tokens,
         dtype=config.dtype,
+        is_proven=is_proven,
     )
 
 

