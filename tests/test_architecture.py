@@ -43,8 +43,8 @@ CORE_ORDER = (
     "live_blocks", "objectives", "tuning", "model", "prefetch", "batches", "live_batches", "averaging", "checkpoints",
     "training_view", "progress", "boosting", "attribution", "plot_style", "plots", "importance_plots", "study",
     "evaluation_plots", "evaluation_report", "model_card", "history_log", "collapse", "validation", "task", "rehearsal",
-    "schedule", "stopping", "run_progress", "training_errors", "training", "runs", "predictors", "baselines", "synthetic",
-    "drawing", "planting",
+    "schedule", "stopping", "run_progress", "training_errors", "training", "runs", "predictors", "stacking", "baselines",
+    "synthetic", "drawing", "planting",
 )  # fmt: skip
 TABLES = [
     importers.IMPORTERS,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from engage_cli.commands.output import print_line, print_table
 from engage_cli.core.config import CLASS_NAMES, LEAKY
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from engage_cli.core.predictors.catboost import Reasons
     from engage_cli.steps.explain import Explanation
     from engage_cli.steps.predict import Answer
@@ -17,7 +20,8 @@ if TYPE_CHECKING:
 SMALLEST_SHOWN = 0.0005  # contributions of groups; smaller ones would show as 0.000
 MOST_FEATURES, LONGEST_NAME, BAR = 8, 44, 10
 MOST_RANKED = 12  # variants that are shown; --json has every one
-LONGEST_TITLE = 40
+LONGEST_TITLE = 32
+FAR_WORDS = {"image": "cover", "context": "description", "text": "text"}
 SHADES = " ░▒▓█"
 
 
@@ -33,11 +37,8 @@ def show_answer(answer: Answer) -> None:
 def _show_one(answer: Answer) -> None:
     said, target, title = answer.forecast, answer.run.target, answer.titles[0]
     print_line(f"{answer.images[0]}  “{title}”" if title else answer.images[0])
-    if said.is_far[0]:
-        print_line(
-            "  unlike the posts it learned from (farther from them than 99 of 100 posts that it was tried on):\n"
-            "  take what follows as a guess"
-        )
+    if far := [FAR_WORDS.get(block, block) for block, is_far in said.far_in.items() if is_far[0]]:
+        print_line(f"  A GUESS: its {' and its '.join(far)} is unlike all that it learned from, so what follows is wider")
     if said.value is not None:
         print_line(f"  {target.name}: {'about ' if said.count is not None else ''}{_amount(answer, said.value[0])}")
         for name, (low, high) in said.intervals.items():
@@ -73,46 +74,53 @@ def _rounded(count: float) -> str:
 def _show_variants(answer: Answer) -> None:
     ranking, said = answer.ranking, answer.forecast
     assert ranking is not None
-    has_titles, has_images = len(set(answer.titles)) > 1, len(set(answer.images)) > 1
-    columns = ["", *(["image"] if has_images else []), *(["title"] if has_titles else [])]
-    columns += [answer.run.target.name if said.value is not None else "level", "of 100", "80 of 100 posts"][
-        : 3 if said.intervals else 2
+    columns: dict[str, list[str]] = {"": [f"{rank}" for rank in range(1, len(ranking.order) + 1)]}
+    if len(set(answer.images)) > 1:
+        columns["image"] = [_shorten(_file_name(answer.images[place])) for place in ranking.order]
+    if len(set(answer.titles)) > 1:
+        columns["title"] = [_shorten(answer.titles[place]) for place in ranking.order]
+    if said.value is not None:
+        low, high = said.intervals["80"]
+        columns[answer.run.target.name] = [_short(answer, said.value[place]) for place in ranking.order]
+        columns["80 of 100"] = [f"{_short(answer, low[n])} – {_short(answer, high[n])}" for n in ranking.order]
+    else:
+        columns["level"] = [CLASS_NAMES[int(said.classes[place])] for place in ranking.order]
+        columns["of 100"] = [f"{said.percentile[place]:.0f}" for place in ranking.order]
+    columns["best"] = [
+        f"{chance:.0%}{' ?' if said.is_far[place] else ''}"
+        for place, chance in zip(ranking.order, ranking.best, strict=True)
     ]
-    columns += ["best"]
-    rows = []
-    for rank, (place, chance) in enumerate(zip(ranking.order, ranking.best, strict=True), start=1):
-        cells = [f"{rank}"]
-        cells += [_shorten(answer.images[place])] if has_images else []
-        cells += [_shorten(answer.titles[place])] if has_titles else []
-        cells.append(
-            _amount(answer, said.value[place]) if said.value is not None else CLASS_NAMES[int(said.classes[place])]
-        )
-        cells.append(f"{said.percentile[place]:.0f}")
-        if said.intervals:
-            low, high = said.intervals["80"]
-            cells.append(f"{_amount(answer, low[place])} to {_amount(answer, high[place])}")
-        cells.append(f"{chance:.0%}" + (" ?" if said.is_far[place] else ""))
-        rows.append(cells)
-    title = f"{len(rows)} variants by {answer.run.target.name}" + (
-        f", the first {MOST_RANKED}" if len(rows) > MOST_RANKED else ""
-    )
-    print_table(title, columns, rows[:MOST_RANKED])
+    rows = list(zip(*columns.values(), strict=True))
+    title = f"{len(rows)} variants by {answer.run.target.name}" + (", the first" if len(rows) > MOST_RANKED else "")
+    print_table(title, list(columns), rows[:MOST_RANKED])
     first, second = (_name(answer, place) for place in ranking.order[:2])
     beats = 100 * ranking.beats[0, 1]
     if ranking.is_close:
         print_line(f"Too close to call: {first} beats {second} in {beats:.0f} of 100 draws.")
     else:
-        print_line(f"{first[:1].upper()}{first[1:]} is ahead: it beats {second} in {beats:.0f} of 100 draws.")
+        print_line(f"Ahead: {first}. It beats {second} in {beats:.0f} of 100 draws.")
+    print_line("80 of 100: where so many such posts end up; best: how probable it is that this one is.")
     if said.is_far.any():
         print_line("?: unlike the posts it learned from; take it as a guess.")
 
 
 def _name(answer: Answer, place: int) -> str:
     """Name a variant by what it has and others have not."""
-    image, title = _shorten(answer.images[place]), f"“{_shorten(answer.titles[place])}”"
+    image, title = _shorten(_file_name(answer.images[place])), f"“{_shorten(answer.titles[place])}”"
     if len(set(answer.titles)) == 1:
         return image
     return title if len(set(answer.images)) == 1 else f"{image} with {title}"
+
+
+def _short(answer: Answer, value: float) -> str:
+    """The same in few letters."""
+    from engage_cli.core.charts import short_number
+
+    return short_number(max(0.0, math.expm1(value))) if answer.forecast.count is not None else f"{value:.3g}"
+
+
+def _file_name(path: str) -> str:
+    return path.replace("\\", "/").rpartition("/")[2]
 
 
 def _shorten(text: str) -> str:
@@ -144,7 +152,7 @@ def _show_explanation(answer: Answer, why: Explanation) -> None:
             shown = word if len(word) <= width else f"{word[: width - 1]}…"
             print_line(f"    {shown:<{width}}{effect(change):>9}  {_bar(change / largest)}".rstrip())
     if why.regions is not None:
-        _show_regions(why, effect)
+        _show_regions(why.regions, effect)
     if why.overlay is not None:
         print_line(f"  picture: {why.overlay}")
     if why.reasons is not None:
@@ -156,19 +164,22 @@ def _show_explanation(answer: Answer, why: Explanation) -> None:
             print_line(f"    {earned:>12}  {one.percentile:>3.0f} of 100  {_shorten(one.title) or one.image}")
 
 
-def _show_regions(why: Explanation, effect: object) -> None:
-    """Show the grid in shades: the darker, the more the prediction falls where that is covered."""
+def _show_regions(regions: np.ndarray, effect: Callable[[float], str]) -> None:
+    """Show the grid in shades: the darker, the more the prediction falls where that is covered; a minus where it rises."""
     from engage_cli.core.occlusion import name_of
 
-    assert why.regions is not None
-    assert callable(effect)
-    largest = float(abs(why.regions).max()) or 1.0
-    row, column = divmod(int(why.regions.argmax()), why.regions.shape[1])
-    print_line("  where the cover lifts it (the darker, the more)")
-    for number, cells in enumerate(why.regions):
-        shades = "".join(SHADES[round(max(0.0, cell) / largest * (len(SHADES) - 1))] * 2 for cell in cells)
-        words = f"  most: {name_of(row, column)}, {effect(float(why.regions[row, column]))}" if number == row else ""
-        print_line(f"    │{shades}│{words}")
+    largest = float(abs(regions).max()) or 1.0
+    print_line("  what each region of the cover does (darker: lifts more; −: lowers)")
+    notes = {}
+    for place in (int(regions.argmin()), int(regions.argmax())):
+        row, column = divmod(place, regions.shape[1])
+        notes[row] = f"  {name_of(row, column)} {effect(float(regions[row, column]))}"
+    for number, cells in enumerate(regions):
+        shades = "".join(
+            "−−" if cell < -largest / len(SHADES) else SHADES[round(max(0.0, cell) / largest * (len(SHADES) - 1))] * 2
+            for cell in cells
+        )
+        print_line(f"    │{shades}│{notes.get(number, '')}".rstrip())
 
 
 def _show_reasons(reasons: Reasons) -> None:

@@ -30,7 +30,12 @@ class Forecast:
     classes: np.ndarray  # (n,) int64: the most probable class, or the one that the value lies in
     probabilities: np.ndarray  # (n, 5) calibrated
     distance: np.ndarray | None  # (n,) to the nearest training posts; None for a run that reads no vectors
-    is_far: np.ndarray  # (n,) bool: like none that the run learned from
+    far_in: dict[str, np.ndarray]  # block -> (n,) bool: in it the post is like none that the run learned from
+
+    @property
+    def is_far(self) -> np.ndarray:
+        """(n,) bool, in any block."""
+        return np.asarray(np.any([np.zeros(len(self), bool), *self.far_in.values()], axis=0))
 
     def __len__(self) -> int:
         return len(self.percentile)
@@ -52,24 +57,22 @@ class Doubt:
         widened to hold that of all training posts too, and probabilities go half-way to those of all training posts.
         """
         target, probabilities = self.target, self.calibration.probabilities(predictions, self.target.cuts)
-        distance = self.distance(predictions)
-        num = len(predictions)
-        far = np.zeros(num, bool)
-        if distance is not None and self.neighbours is not None:
-            far = self.neighbours.is_far(distance)
+        distance, far_in = self.distance(predictions), {}
+        if predictions.vectors is not None and self.neighbours is not None:
+            far_in = self.neighbours.far(predictions.vectors)
+        far = np.any([np.zeros(len(predictions), bool), *far_in.values()], axis=0)
         shares = np.asarray(target.class_shares)
         probabilities[far] = (probabilities[far] + shares) / 2
         if predictions.value is None:
-            middles = np.cumsum(shares) - shares / 2  # a class stands for the middle of its stretch of the training posts
             return Forecast(
                 value=None,
                 count=None,
-                percentile=100 * probabilities @ middles,
+                percentile=self._percentile_of_classes(probabilities),
                 intervals={},
                 classes=probabilities.argmax(axis=1).astype(np.int64),
                 probabilities=probabilities,
                 distance=distance,
-                is_far=far,
+                far_in=far_in,
             )
         counts = target.counts(predictions.value)
         return Forecast(
@@ -80,8 +83,19 @@ class Doubt:
             classes=target.classes(predictions.value),
             probabilities=probabilities,
             distance=distance,
-            is_far=far,
+            far_in=far_in,
         )
+
+    def main(self, predictions: Predictions) -> np.ndarray:
+        """(n,) the number by which posts are compared: the value, or the percentile of classes, however far they are."""
+        if predictions.value is not None:
+            return predictions.value
+        return self._percentile_of_classes(self.calibration.probabilities(predictions, self.target.cuts))
+
+    def _percentile_of_classes(self, probabilities: np.ndarray) -> np.ndarray:
+        """A class stands for the middle of its stretch of the training posts."""
+        shares = np.asarray(self.target.class_shares)
+        return np.asarray(100 * probabilities @ (np.cumsum(shares) - shares / 2))
 
     def distance(self, predictions: Predictions) -> np.ndarray | None:
         if self.neighbours is None or predictions.vectors is None:

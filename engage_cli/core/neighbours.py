@@ -1,7 +1,7 @@
 """The training posts nearest to a post, among the vectors that a run reads; kept in the run folder.
 
-neighbours.safetensors: the vectors of training posts, each block scaled to length 1, turned to their principal axes and cut
-to the first few; what those posts earned; and the distances of the validation posts, which say what is far.
+neighbours.safetensors: of each block the vectors of training posts, scaled to length 1, and how far the validation posts
+are from them, which says what is far; and what the training posts earned.
 neighbours.parquet: who they are. It is read only where they are to be named.
 """
 
@@ -18,79 +18,87 @@ from safetensors.numpy import load_file, save_file
 
 from engage_cli.core.atomic import replacing
 from engage_cli.core.errors import EngageError
+from engage_cli.core.posts import BLOCKS
 
 VECTORS_FILE, NAMES_FILE = "neighbours.safetensors", "neighbours.parquet"
 NAMES = ("id", "image", "title")
-NUM_AXES = 64
 NUM_NEAREST = 5
-FAR = 0.99  # of the validation posts lie nearer: beyond it a post is like none that was learned from
-MOST_FITTED = 20_000  # posts whose vectors decide about the axes
-MOST_POSTS = 100_000  # that are kept, the same ones for the same data
+FAR = 0.99  # of the validation posts are nearer in every block: beyond it a post is like none that was learned from
+LEVELS = np.linspace(0, 1, 1001)
+MOST_NUMBERS = 1 << 24  # in the vectors of the posts that are kept: 32 MB in float16, 20,000 posts of two small encoders
 MOST_AT_ONCE = 1 << 25  # distances held in memory
+
+Vectors = Mapping[str, np.ndarray]  # block -> (n, P)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """One block of the training posts."""
+
+    points: np.ndarray  # (n, P) float16, each of length 1, or 0 where a text is empty
+    usual: np.ndarray  # (1001,) quantiles of the distances of validation posts
+
+    def distance(self, vectors: np.ndarray) -> np.ndarray:
+        """Return (m,) the mean distance to the five nearest."""
+        return np.asarray(_nearest(self.points, unit(vectors))[1].mean(axis=1), np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Neighbours:
-    """Training posts as points."""
+    """Training posts in the spaces of their blocks."""
 
-    mean: np.ndarray  # (V,)
-    axes: np.ndarray  # (V, A)
-    points: np.ndarray  # (n, A) float16
+    spaces: dict[str, Space]
     scores: np.ndarray  # (n,) float32: what they earned, in the target's unit
-    usual: np.ndarray  # (101,) percentiles of the distances of validation posts
 
-    def nearest(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return (m, k) places of the nearest training posts, the nearest first, and (m, k) their distances."""
-        return _nearest(self.points, self.place(vectors), min(NUM_NEAREST, len(self.points)))
+    def nearest(self, vectors: Vectors) -> tuple[np.ndarray, np.ndarray]:
+        """Return (m, k) places of the nearest training posts over all blocks, the nearest first, and (m, k) distances."""
+        return _nearest(np.concatenate([space.points for space in self.spaces.values()], axis=1), self.place(vectors))
 
-    def distance(self, vectors: np.ndarray) -> np.ndarray:
-        """Return (m,) the mean distance to the five nearest training posts."""
+    def distance(self, vectors: Vectors) -> np.ndarray:
+        """Return (m,) the mean distance to the five nearest training posts over all blocks."""
         return np.asarray(self.nearest(vectors)[1].mean(axis=1), np.float64)
 
-    def is_far(self, distances: np.ndarray) -> np.ndarray:
-        return distances > self.usual[round(FAR * 100)]
+    def far(self, vectors: Vectors) -> dict[str, np.ndarray]:
+        """Return for each block (m,) whether the posts are far in it: of usual posts one in a hundred is, in any block."""
+        level = round((1 - (1 - FAR) / len(self.spaces)) * (len(LEVELS) - 1))
+        return {name: space.distance(vectors[name]) > space.usual[level] for name, space in self.spaces.items()}
 
-    def place(self, vectors: np.ndarray) -> np.ndarray:
-        """(m, V) to (m, A) float32."""
-        return np.asarray((vectors - self.mean) @ self.axes, np.float32)
+    def place(self, vectors: Vectors) -> np.ndarray:
+        """(m, V) float32: the blocks beside each other, each of length 1."""
+        return np.concatenate([unit(vectors[name]) for name in self.spaces], axis=1)
 
     def save(self, folder: Path, posts: pd.DataFrame) -> None:
+        """Write both files; `posts` are the training posts that are kept."""
         with replacing(folder / NAMES_FILE) as beside:
             posts[[name for name in NAMES if name in posts]].to_parquet(beside, index=False, compression="zstd")
+        tensors = {f"{block}/{name}": array for block, space in self.spaces.items() for name, array in vars(space).items()}
         with replacing(folder / VECTORS_FILE) as beside:
-            save_file({name: np.ascontiguousarray(array) for name, array in vars(self).items()}, beside)
+            save_file({**tensors, "scores": self.scores}, beside)
 
 
-def fit_neighbours(
-    vectors: np.ndarray, scores: np.ndarray, validation: np.ndarray, *, seed: int = 0
-) -> tuple[Neighbours, np.ndarray]:
-    """Fit on the vectors (n, V) of training posts; return it with the places of those that are kept.
+def choose_posts(num: int, width: int, *, seed: int = 0) -> np.ndarray:
+    """Return the places of the posts that are kept: all, or as many as their vectors of this width leave room for."""
+    return np.sort(np.random.default_rng(seed).permutation(num)[: max(1, MOST_NUMBERS // width)])
 
-    `validation` (m, V) tells which distances are usual. Posts of equal content are neighbours like any others.
+
+def fit_neighbours(vectors: Vectors, scores: np.ndarray, validation: Vectors) -> Neighbours:
+    """Keep training posts by their vectors; those of the validation posts tell which distances are usual.
+
+    Posts of equal content are neighbours like any others.
     """
-    rng = np.random.default_rng(seed)
-    kept = np.sort(rng.permutation(len(vectors))[:MOST_POSTS])
-    some = vectors[kept[rng.permutation(len(kept))[:MOST_FITTED]]].astype(np.float64)
-    mean = some.mean(axis=0)
-    _, axes = np.linalg.eigh(np.cov((some - mean).T).reshape(some.shape[1], -1) if len(some) > 1 else np.eye(len(mean)))
-    blank = Neighbours(
-        mean=mean.astype(np.float32),
-        axes=axes[:, ::-1][:, :NUM_AXES].astype(np.float32),
-        points=np.zeros((0, NUM_AXES), np.float16),
-        scores=scores[kept].astype(np.float32),
-        usual=np.zeros(101, np.float32),
-    )
-    points = blank.place(vectors[kept]).astype(np.float16)
-    whole = Neighbours(**{**vars(blank), "points": points})
-    usual = np.percentile(whole.distance(validation), np.arange(101)).astype(np.float32)
-    return Neighbours(**{**vars(whole), "usual": usual}), kept
+    spaces = {}
+    for name, block in vectors.items():
+        points = unit(block).astype(np.float16)
+        near = Space(points=points, usual=np.zeros(len(LEVELS), np.float32))
+        usual = np.quantile(near.distance(validation[name]), LEVELS).astype(np.float32)
+        spaces[name] = Space(points=points, usual=usual)
+    return Neighbours(spaces=spaces, scores=scores.astype(np.float32))
 
 
-def joined_vectors(blocks: Mapping[str, np.ndarray]) -> np.ndarray:
-    """(n, V) float32: the blocks' vectors (n, P) beside each other, each of length 1 (or 0, where a text is empty)."""
-    lengths = {name: np.linalg.norm(block.astype(np.float32), axis=1, keepdims=True) for name, block in blocks.items()}
-    parts = [block.astype(np.float32) / np.maximum(lengths[name], 1e-12) for name, block in blocks.items()]
-    return np.concatenate(parts, axis=1)
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """(n, P) float32, each of length 1, or 0 where a text is empty."""
+    values = vectors.astype(np.float32)
+    return np.asarray(values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12))
 
 
 def load_neighbours(folder: Path) -> Neighbours | None:
@@ -99,8 +107,11 @@ def load_neighbours(folder: Path) -> Neighbours | None:
     if not path.is_file():
         return None
     try:
-        return Neighbours(**load_file(path))
-    except (SafetensorError, TypeError) as error:
+        tensors = load_file(path)
+        blocks = [block for block in BLOCKS if f"{block}/points" in tensors]
+        spaces = {block: Space(points=tensors[f"{block}/points"], usual=tensors[f"{block}/usual"]) for block in blocks}
+        return Neighbours(spaces=spaces, scores=tensors["scores"])
+    except (SafetensorError, LookupError) as error:
         raise EngageError(f"{path} is damaged ({error}); train again") from None
 
 
@@ -112,7 +123,9 @@ def load_names(folder: Path) -> pd.DataFrame:
         raise EngageError(f"{folder / NAMES_FILE} is damaged ({error}); train again") from None
 
 
-def _nearest(points: np.ndarray, wanted: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def _nearest(points: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(m, k) places of the nearest points, the nearest first, and (m, k) distances."""
+    k = min(NUM_NEAREST, len(points))
     known = points.astype(np.float32)
     squares = (known**2).sum(axis=1)
     step = max(1, MOST_AT_ONCE // max(1, len(known)))

@@ -16,7 +16,9 @@ class Predictions:
     value: np.ndarray | None = None  # (n,) float64
     quantiles: np.ndarray | None = None  # (n, Q) float64 at QUANTILE_LEVELS, rising, where the model gives them
     probabilities: np.ndarray | None = None  # (n, 5) float64, rows sum to 1
-    vectors: np.ndarray | None = None  # (n, V) float32: where the posts lie among all that the model reads vectors of
+    vectors: dict[str, np.ndarray] | None = (
+        None  # block -> (n, P): what the model read of the posts, where it reads vectors
+    )
 
     @property
     def kind(self) -> str:
@@ -44,8 +46,9 @@ class Predictions:
 
     def take(self, rows: np.ndarray) -> Predictions:
         """Return those of some posts."""
-        parts = {name: None if part is None else part[rows] for name, part in vars(self).items()}
-        return Predictions(**parts)
+        parts = {name: part[rows] for name, part in vars(self).items() if isinstance(part, np.ndarray)}
+        vectors = None if self.vectors is None else {name: block[rows] for name, block in self.vectors.items()}
+        return Predictions(**parts, vectors=vectors)
 
     def __len__(self) -> int:
         return len(self.main)

@@ -86,7 +86,7 @@ def open_run(
                         return
     with contextlib.ExitStack() as stack:
         if folder is None:  # of several that start in one second each takes a name of its own
-            names = _new_names(runs_dir, f"{command.removeprefix('train-')}-{target.name}")
+            names = _new_names(runs_dir, f"{command.split('-')[-1]}-{target.name}")
             folder = next(name for name in names if stack.enter_context(_lock(name)))
         elif not stack.enter_context(_lock(folder)):
             raise EngageError(f"another process is training in {folder}; name another with --run")

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from engage_cli.core.calibration import fit_calibration
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.forecast import CALIBRATION_FILE, save_doubt
 from engage_cli.core.joint import fit_correlation
 from engage_cli.core.metrics import true_of
-from engage_cli.core.neighbours import MOST_POSTS, fit_neighbours
+from engage_cli.core.neighbours import choose_posts, fit_neighbours
 from engage_cli.core.predictions import Predictions
-from engage_cli.core.predictors import TUNED, Predictor, load_predictor
+from engage_cli.core.predictors import Predictor, load_predictor
 from engage_cli.core.progress import Reporter
 from engage_cli.core.runs import Run
 from engage_cli.steps.sources import source_of
-
-MOST_LIVE = 20_000  # training posts that encoders which were trained read once more
 
 
 def calibrate(run: Run, dataset: Dataset, reporter: Reporter, *, held_out: Predictions | None = None) -> None:
@@ -44,16 +44,13 @@ def calibrate(run: Run, dataset: Dataset, reporter: Reporter, *, held_out: Predi
         stage.advance()
 
 
-def _keep_neighbours(run: Run, dataset: Dataset, predictor: Predictor, source: Any, validation: Predictions) -> Any:
-    """Write the training posts' places; return the validation posts' ones, (m, A)."""
+def _keep_neighbours(run: Run, dataset: Dataset, predictor: Predictor, source: Any, validation: Predictions) -> np.ndarray:
+    """Write the training posts' places; return the validation posts' ones, (m, V)."""
     assert validation.vectors is not None
-    most = MOST_LIVE if run.meta["model"] == TUNED else MOST_POSTS
     rows = dataset.rows("train", run.target)
-    if len(rows) > most:
-        rows = rows[:: -(-len(rows) // most)]
-    train = dataset.posts.iloc[rows]
+    train = dataset.posts.iloc[rows[choose_posts(len(rows), sum(block.shape[1] for block in validation.vectors.values()))]]
     vectors = predictor.vectors(train, source)
     assert vectors is not None
-    neighbours, kept = fit_neighbours(vectors, run.target.score(train), validation.vectors)
-    neighbours.save(run.folder, train.iloc[kept])
+    neighbours = fit_neighbours(vectors, run.target.score(train), validation.vectors)
+    neighbours.save(run.folder, train)
     return neighbours.place(validation.vectors)

@@ -14,6 +14,7 @@ from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.forecast import load_doubt
 from engage_cli.core.metrics import PRIMARY, bootstrap_metrics, true_of
+from engage_cli.core.neighbours import unit
 from engage_cli.core.predictors import TUNED, load_predictor, members_of
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import Run, load_run, newest_run
@@ -158,7 +159,11 @@ def _vectors(
     for member in (member for run in runs for member in members_of(run) if member.meta["model"] != TUNED):
         predictor, source = load_predictor(member), source_of(member, dataset, reporter)
         found = {part: predictor.vectors(dataset.posts.iloc[places], source) for part, places in rows.items()}
-        usable = {part: vectors for part, vectors in found.items() if vectors is not None}
+        usable = {
+            part: np.concatenate([unit(block) for block in vectors.values()], axis=1)
+            for part, vectors in found.items()
+            if vectors is not None
+        }
         if usable:
             return usable
     return {}

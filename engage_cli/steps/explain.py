@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from engage_cli.core.atomic import replacing
-from engage_cli.core.forecast import Forecast
 from engage_cli.core.neighbours import load_names
 from engage_cli.core.occlusion import cell_shares, covered, draw_overlay
 from engage_cli.core.posts import TEXT_COLUMNS
@@ -97,9 +96,9 @@ def explain_post(
     questions = [*_without_parts(asked, post, image), *_without_words(post, image, title, words)]
     if image is not None and _looks(asked):
         questions += _covered(post, image)
-    own = asked.forecast(post, [image])
+    own = asked.doubt.main(asked.predict(post, [image]))
     answers = _ask_all(asked, questions, reporter)
-    value = float(_main(own)[0])
+    value = float(own[0])
     of = {kind: [(q, a) for q, a in zip(questions, answers, strict=True) if q.kind == kind] for kind in _kinds(questions)}
     regions = None
     if "whole" in of:
@@ -131,17 +130,13 @@ def _looks(asked: OpenRun) -> bool:
     return any(sees_pictures(member) for member in members_of(asked.run))
 
 
-def _main(forecast: Forecast) -> np.ndarray:
-    return forecast.value if forecast.value is not None else forecast.percentile
-
-
 def _ask_all(asked: OpenRun, questions: Sequence[_Question], reporter: Reporter) -> list[float]:
     answers: list[float] = []
     with reporter.stage("asking again without parts of it", len(questions)) as stage:
         for start in range(0, len(questions), BATCH):
             some = questions[start : start + BATCH]
             posts = pd.concat([question.post for question in some], ignore_index=True)
-            answers += _main(asked.forecast(posts, [question.image for question in some])).tolist()
+            answers += asked.doubt.main(asked.predict(posts, [question.image for question in some])).tolist()
             stage.advance(len(some))
     return answers
 

@@ -15,6 +15,7 @@ from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.forecast import Forecast
 from engage_cli.core.images import ImageError, decode, read_bytes
 from engage_cli.core.joint import chances, draw_together
+from engage_cli.core.predictions import Predictions
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import Run, load_run, newest_run
 from engage_cli.steps.ask import OpenRun
@@ -90,7 +91,7 @@ class Answer:
             "class": CLASS_NAMES[int(said.classes[row])],
             "probabilities": {name: float(p) for name, p in zip(CLASS_NAMES, said.probabilities[row], strict=True)},
             "neighbour_distance": None if said.distance is None else float(said.distance[row]),
-            "unlike_training_posts": bool(said.is_far[row]),
+            "unlike_training_posts": [block for block, far in said.far_in.items() if far[row]],
             "leaky": self.run.leaky,
             "marks": list(self.run.marks),
         }
@@ -152,17 +153,16 @@ def answer_of(
         images=tuple(posts["image"]),
         titles=tuple(posts["title"]),
         forecast=forecast,
-        ranking=_rank(asked, predictions, forecast) if len(posts) > 1 else None,
+        ranking=_rank(asked, predictions) if len(posts) > 1 else None,
         explanation=explanation,
     )
 
 
-def _rank(asked: OpenRun, predictions: Any, forecast: Forecast) -> Ranking:
+def _rank(asked: OpenRun, predictions: Predictions) -> Ranking:
     doubt = asked.doubt
     correlation = doubt.correlation.of_variants(doubt.points(predictions), len(predictions))
     best, beats = chances(draw_together(doubt.calibration, predictions, correlation))
-    scores = forecast.value if forecast.value is not None else forecast.percentile
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(-doubt.main(predictions), kind="stable")
     top = order[:MOST_COMPARED]
     return Ranking(order=tuple(order.tolist()), best=tuple(best[order].tolist()), beats=beats[np.ix_(top, top)])
 

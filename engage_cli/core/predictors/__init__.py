@@ -45,7 +45,7 @@ class Predictor(Protocol):
         """Predict posts, given only what is known before publication. `source` is a Source of the run's own kind."""
         ...
 
-    def vectors(self, posts: pd.DataFrame, source: Any) -> np.ndarray | None:
+    def vectors(self, posts: pd.DataFrame, source: Any) -> dict[str, np.ndarray] | None:
         """Return the `vectors` of the posts' predictions, where the predictions are not wanted; None if it reads none."""
         ...
 

@@ -12,7 +12,6 @@ from engage_cli.core.attribution import UNIT_OF_CLASSES, contributions_of
 from engage_cli.core.boosting import load_model, predict_table
 from engage_cli.core.errors import EngageError
 from engage_cli.core.given import Given, TableSource
-from engage_cli.core.neighbours import joined_vectors
 from engage_cli.core.posts import KNOWN_AFTER
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.runs import Run
@@ -47,12 +46,11 @@ class CatBoostPredictor:
         predictions = predict_table(self.model, self.table.transform(given), self.kind)
         return dataclasses.replace(predictions, vectors=self._vectors(given))
 
-    def vectors(self, posts: pd.DataFrame, source: TableSource) -> np.ndarray | None:
+    def vectors(self, posts: pd.DataFrame, source: TableSource) -> dict[str, np.ndarray] | None:
         return self._vectors(Given(posts, source))
 
-    def _vectors(self, given: Given) -> np.ndarray | None:
-        blocks = self.table.blocks
-        return joined_vectors({name: given.vectors(name) for name in blocks}) if blocks else None
+    def _vectors(self, given: Given) -> dict[str, np.ndarray] | None:
+        return {name: given.vectors(name) for name in self.table.blocks} or None
 
     def explain(self, posts: pd.DataFrame, source: TableSource) -> list[Reasons]:
         """Return what each post's prediction rests on."""

@@ -16,7 +16,6 @@ from engage_cli.core.devices import find_device, matmul_precision
 from engage_cli.core.features import Block, BlockSource
 from engage_cli.core.leakage import known_before
 from engage_cli.core.model import EngagementModel
-from engage_cli.core.neighbours import joined_vectors
 from engage_cli.core.objectives import OBJECTIVES, Objective
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.runs import Run
@@ -48,9 +47,9 @@ class NeuralPredictor:
         outputs = outputs_of(self.model, batches, self.objective.out_dim, self.device, alone=True)
         return replace(self.objective.decode(outputs), vectors=_vectors(blocks))
 
-    def vectors(self, posts: pd.DataFrame, source: BlockSource) -> np.ndarray:
+    def vectors(self, posts: pd.DataFrame, source: BlockSource) -> dict[str, np.ndarray]:
         return _vectors(source.blocks(known_before(posts), list(self.dims)))
 
 
-def _vectors(blocks: Mapping[str, Block]) -> np.ndarray:
-    return joined_vectors({name: block.pooled for name, block in blocks.items()})
+def _vectors(blocks: Mapping[str, Block]) -> dict[str, np.ndarray]:
+    return {name: block.pooled for name, block in blocks.items()}

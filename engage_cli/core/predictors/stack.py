@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -44,13 +44,15 @@ class StackPredictor:
 
     def predict(self, posts: pd.DataFrame, source: Sequence[Any]) -> Predictions:
         found = [member.predict(posts, one) for member, one in zip(self.members, source, strict=True)]
-        combined = self.weights.combine(found)
-        vectors = next((one.vectors for one in found if one.vectors is not None), None)
-        return Predictions(value=combined.value, probabilities=combined.probabilities, vectors=vectors)
+        return replace(self.weights.combine(found), vectors=_first_of_each([one.vectors for one in found]))
 
-    def vectors(self, posts: pd.DataFrame, source: Sequence[Any]) -> np.ndarray | None:
-        """Return those of the first member that reads any."""
-        for member, one in zip(self.members, source, strict=True):
-            if (found := member.vectors(posts, one)) is not None:
-                return found
-        return None
+    def vectors(self, posts: pd.DataFrame, source: Sequence[Any]) -> dict[str, np.ndarray] | None:
+        return _first_of_each([member.vectors(posts, one) for member, one in zip(self.members, source, strict=True)])
+
+
+def _first_of_each(vectors: Sequence[dict[str, np.ndarray] | None]) -> dict[str, np.ndarray] | None:
+    """Return every block as the first member that reads it has it."""
+    found: dict[str, np.ndarray] = {}
+    for one in vectors:
+        found = {**(one or {}), **found}
+    return found or None

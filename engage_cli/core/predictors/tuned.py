@@ -18,7 +18,6 @@ from engage_cli.core.encoders.encode import Encoder
 from engage_cli.core.leakage import known_before
 from engage_cli.core.live_batches import ContentSource, LiveBatches
 from engage_cli.core.model import BlockInput, EngagementModel
-from engage_cli.core.neighbours import joined_vectors
 from engage_cli.core.objectives import OBJECTIVES, Objective
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.runs import Run
@@ -60,9 +59,9 @@ class TunedPredictor:
         both = outputs_of(_WithVectors(self.model), batches, num_outputs + sum(self.dims.values()), self.device, alone=True)
         outputs, vectors = both[:, :num_outputs], both[:, num_outputs:].numpy().copy()
         parts = dict(zip(self.dims, np.split(vectors, np.cumsum(list(self.dims.values()))[:-1], axis=1), strict=True))
-        return replace(self.objective.decode(outputs), vectors=joined_vectors(parts))
+        return replace(self.objective.decode(outputs), vectors=parts)
 
-    def vectors(self, posts: pd.DataFrame, source: ContentSource) -> np.ndarray | None:
+    def vectors(self, posts: pd.DataFrame, source: ContentSource) -> dict[str, np.ndarray] | None:
         return self.predict(posts, source).vectors
 
 

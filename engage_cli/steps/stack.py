@@ -1,0 +1,110 @@
+"""Weigh runs together and store the ensemble as a run of its own, its members inside."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from engage_cli.core.atomic import file_fingerprint, write_json
+from engage_cli.core.dataset import Dataset
+from engage_cli.core.errors import WrongCallError
+from engage_cli.core.metrics import compute_metrics, true_of
+from engage_cli.core.predictors import MEMBERS, STACK, load_predictor
+from engage_cli.core.predictors.stack import WEIGHTS_FILE
+from engage_cli.core.progress import Reporter, SilentReporter
+from engage_cli.core.runs import MARKER, Run, clear_stage, finish_run, open_run
+from engage_cli.core.stacking import fit_weights, held_out_predictions
+from engage_cli.steps.calibrate import calibrate
+from engage_cli.steps.evaluate import open_runs
+from engage_cli.steps.sources import source_of
+
+COMMAND = "evaluate --stack"
+NOT_COPIED = ("plots", "README.md", "report*.html", "importance.csv", "history.jsonl", "out_of_fold.parquet", ".*")
+NOTE = "weights fitted on these rows, each row predicted by weights of the others; its members chose their epochs on them"
+
+
+def stack(
+    folders: Sequence[Path],
+    *,
+    dataset: Dataset,
+    run: Path | None = None,
+    runs_dir: Path = Path("runs"),
+    reporter: Reporter | None = None,
+) -> Run:
+    """Fit non-negative weights of the runs on the validation posts, and write a run that evaluate and predict take."""
+    reporter = reporter or SilentReporter()
+    members = _open_members(folders, dataset, runs_dir)
+    first = members[0]
+    names = [f"{number}-{member.folder.name}" for number, member in enumerate(members, start=1)]
+    meta: dict[str, Any] = {
+        "model": STACK,
+        "kind": first.kind,
+        MEMBERS: names,
+        "of": {name: file_fingerprint(member.folder / MARKER) for name, member in zip(names, members, strict=True)},
+        "data": first.meta["data"],
+        "encoders": {},
+        "blocks": [],
+        "leaky": any(member.leaky for member in members),
+        "marks": list(dict.fromkeys(mark for member in members for mark in member.marks)),
+    }
+    posts = dataset.posts.iloc[dataset.rows("validation", first.target)]
+    scores = first.target.score(posts)
+    true = true_of(first.kind, scores, first.target.classes(scores))
+    predictions = []
+    with reporter.stage("asking the members", len(members)) as stage:
+        for member in members:
+            predictions.append(load_predictor(member).predict(posts, source_of(member, dataset, reporter)))
+            stage.advance(note=member.folder.name)
+    with open_run(run, runs_dir, command=COMMAND, meta=meta, target=first.target) as (folder, goes_on):
+        if not goes_on:
+            clear_stage(folder)
+        for name, member in zip(names, members, strict=True):
+            _copy(member.folder, folder / MEMBERS / name)
+        weights = fit_weights(predictions, true)
+        saved = dict(zip(names, weights.members, strict=True))
+        write_json(folder / WEIGHTS_FILE, {"weights": saved, "offset": weights.offset})
+        held_out = held_out_predictions(predictions, true)
+        calibrate(Run(folder, meta, first.target, {}), dataset, reporter, held_out=held_out)
+        return finish_run(
+            folder,
+            {
+                "split": "validation",
+                "note": NOTE,
+                "rows": {"validation": len(true)},
+                "metrics": compute_metrics(first.kind, true, held_out.main),
+                "weights": saved,
+                "offset": weights.offset,
+                "leaky": meta["leaky"],
+                "marks": meta["marks"],
+            },
+        )
+
+
+def _open_members(folders: Sequence[Path], dataset: Dataset, runs_dir: Path) -> list[Run]:
+    if len(folders) < 2:
+        raise WrongCallError("--stack weighs several runs together: name two or more")
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise WrongCallError("--stack: a run is named twice")
+    members = open_runs(folders, dataset, runs_dir)
+    first = members[0]
+    for member in members:
+        if member.meta["model"] == STACK:
+            raise WrongCallError(f"--stack: {member.folder} is an ensemble itself; name its members")
+        if (member.kind, member.target) != (first.kind, first.target):
+            raise WrongCallError(
+                f"--stack: {first.folder} predicts {first.target.name} as {first.kind}, and {member.folder} "
+                f"{member.target.name} as {member.kind}; only runs of one target and kind can be weighed together"
+            )
+    return members
+
+
+def _copy(source: Path, place: Path) -> None:
+    """Copy what a member needs to predict; its marker comes with the rename."""
+    if place.is_dir():
+        return
+    beside = place.with_name(f".{place.name}.tmp")
+    shutil.rmtree(beside, ignore_errors=True)
+    shutil.copytree(source, beside, ignore=shutil.ignore_patterns(*NOT_COPIED))
+    beside.rename(place)
