@@ -41,7 +41,8 @@ CORE_ORDER = (
     "devices", "clock", "encoders", "pipeline", "features", "handmade", "given", "folds", "table_parts", "tabular",
     "feature_choice", "fusion", "predictions", "calibration", "neighbours", "joint", "forecast", "sureness",
     "live_blocks", "objectives", "tuning", "model", "prefetch", "batches", "live_batches", "averaging", "checkpoints",
-    "training_view", "progress", "boosting", "attribution", "plot_style", "plots", "importance_plots", "study",
+    "training_view", "progress", "boosting", "attribution", "plot_style", "plots", "importance_plots", "metric_words",
+    "run_names", "reliability", "study", "shown_posts", "plot_frame", "value_plots", "class_plots", "slice_plots",
     "evaluation_plots", "evaluation_report", "model_card", "history_log", "collapse", "validation", "task", "rehearsal",
     "schedule", "stopping", "run_progress", "training_errors", "training", "runs", "predictors", "stacking", "baselines",
     "synthetic", "drawing", "planting",
@@ -110,6 +111,7 @@ def test_names_for_help_equal_the_tables() -> None:
 
     assert tuple(targets.TARGETS) == options.TARGET_NAMES
     assert tuple(splits.SPLITS) == options.SPLIT_NAMES
+    assert tuple(slices.SLICES) == options.SLICE_NAMES
 
 
 @pytest.mark.parametrize("name", importers.IMPORTERS)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from engage_cli.commands.options import DEFAULT_DATA, DEFAULT_RUNS, DataOpt, JsonOpt, RunsOpt
-from engage_cli.commands.output import print_json, print_line, print_table
-from engage_cli.core.config import LEAKY
-
-if TYPE_CHECKING:
-    from engage_cli.core.scores import Evaluation, Score
+from engage_cli.commands.evaluate_output import show_evaluation
+from engage_cli.commands.options import DEFAULT_DATA, DEFAULT_RUNS, SLICE_NAMES, DataOpt, JsonOpt, RunsOpt
+from engage_cli.commands.output import print_json, print_line
+from engage_cli.core.errors import WrongCallError
 
 
 def evaluate(
@@ -22,89 +20,70 @@ def evaluate(
     data: DataOpt = DEFAULT_DATA,
     runs_dir: RunsOpt = DEFAULT_RUNS,
     split: Annotated[str, typer.Option("--split", help="Which posts are predicted: test or validation.")] = "test",
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--by",
+            help=f"Also score groups of posts: by {', '.join(SLICE_NAMES)}, or a column kept by prepare; several times.",
+        ),
+    ] = None,
     resamples: Annotated[
         int, typer.Option("--resamples", min=0, help="Bootstrap resamples behind the 95 % intervals; 0 for none.")
     ] = 500,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", help="Where the page is written. Without: report.html in the run's folder, or in --runs."),
+    ] = None,
+    no_report: Annotated[
+        bool, typer.Option("--no-report", help="Write nothing: no page, and no plots and model card in the runs.")
+    ] = False,
+    stack: Annotated[
+        bool, typer.Option("--stack", help="Also weigh the runs together, and store the ensemble as a run of its own.")
+    ] = False,
+    run: Annotated[
+        Path | None, typer.Option("--run", help="Of --stack: the ensemble's folder. Without it: a new one under --runs.")
+    ] = None,
     json: JsonOpt = False,
 ) -> None:
     """Score runs on the test split, beside baselines fitted on the same training rows.
 
-    engage evaluate runs/regressor-views runs/catboost-views
+    engage evaluate runs/regressor-views runs/catboost-views --by tag
 
-    engage evaluate runs/* --json
+    engage evaluate runs/regressor-views runs/catboost-views --stack --run runs/both
+
+    engage evaluate runs/* --json --no-report
     """
+    if run is not None and not stack:
+        raise WrongCallError("--run names the ensemble of --stack; the runs to score are named without an option")
+    if report is not None and no_report:
+        raise WrongCallError("--report and --no-report: give one of the two")
     from engage_cli.core.dataset import load_dataset
     from engage_cli.core.progress import make_reporter
     from engage_cli.steps.evaluate import evaluate as run_step
 
+    reporter, dataset, folders = make_reporter(), load_dataset(data), list(runs or [])
+    if stack:
+        from engage_cli.steps.stack import stack as stack_step
+
+        folders.append(stack_step(folders, dataset=dataset, run=run, runs_dir=runs_dir, reporter=reporter).folder)
     evaluation = run_step(
-        runs or [],
-        dataset=load_dataset(data),
+        folders,
+        dataset=dataset,
         runs_dir=runs_dir,
         split=split,
+        by=by or [],
         num_resamples=resamples,
-        reporter=make_reporter(),
+        reporter=reporter,
     )
+    written: list[Path] = []
+    if not no_report:
+        from engage_cli.steps.report import default_report, write_report
+
+        place = report or default_report(evaluation)
+        written = write_report(evaluation, dataset=dataset, report=place, reporter=reporter)
     if json:
-        print_json(evaluation.to_json())
+        print_json({**evaluation.to_json(), "written": [str(path) for path in written]})
         return
-    _show(evaluation, with_intervals=resamples > 0)
-
-
-# How a metric is called where a column is narrow.
-HEADERS = {
-    "pairwise_accuracy": "pairs",
-    "precision_at_10pct": "top 10 %",
-    "majority_lift": "lift",
-    "macro_f1": "macro f1",
-    "ordinal_mae": "class mae",
-}
-# What fits 80 columns, the primary metric first; --json has every one.
-SHOWN = {
-    "value": ("r2", "spearman", "pairwise_accuracy", "precision_at_10pct", "mae"),
-    "classes": ("kappa", "accuracy", "majority_lift", "macro_f1", "ordinal_mae", "ece"),
-}
-RECALL = "recall_"
-NEEDED = 3  # columns that are shown however narrow the terminal: the name, the primary metric, its interval
-
-
-def _show(evaluation: Evaluation, *, with_intervals: bool) -> None:
-    for target, kind in dict.fromkeys((score.target, score.kind) for score in evaluation.runs):
-        scores = [s for s in (*evaluation.baselines, *evaluation.runs) if (s.target, s.kind) == (target, kind)]
-        metrics = list(SHOWN[kind])
-        title = f"{target} as {kind}: {scores[0].rows:,} {evaluation.split} posts"
-        columns = ["", *(HEADERS.get(name, name) for name in metrics)]
-        if with_intervals:
-            columns.insert(2, "95 %")
-        print_table(title, columns, [_row(score, metrics, with_intervals) for score in scores], needed=NEEDED)
-        recalls = [name for name in scores[0].metrics if name.startswith(RECALL)]
-        if recalls:
-            columns = ["", *(name.removeprefix(RECALL).replace("_", " ") for name in recalls)]
-            print_table("Recall of each class", columns, [_row(score, recalls, False) for score in scores])
-    for comparison in evaluation.comparisons:
-        verdict = comparison.verdict.replace(comparison.second, _short(comparison.second))
-        print_line(f"{_short(comparison.first)}: {verdict}")
-    if evaluation.comparisons:
-        print_line("")
-    for mark in evaluation.marks:
-        print_line(f"mark: {mark}")
-    for score in evaluation.runs:
-        if score.leaky:
-            print_line(f"{score.name}: {LEAKY}")
-    if with_intervals:
-        print_line("95 %: bootstrap interval of the first metric; --json has every one. Differences: paired bootstrap.")
-    print_line("Baselines were fitted on the same training posts.\n\nNext: engage predict IMAGE --title ...")
-
-
-def _row(score: Score, metrics: list[str], with_intervals: bool) -> list[str]:
-    cells = [_short(score.name) + (" LEAKY" if score.leaky else "")]
-    for name in metrics:
-        cells.append(f"{score.metrics[name]['value']:.3f}")
-    if with_intervals:
-        first = score.metrics[metrics[0]]
-        cells.insert(2, f"{first['low']:.2f} to {first['high']:.2f}")
-    return cells
-
-
-def _short(name: str) -> str:
-    return name.removeprefix(f"{DEFAULT_RUNS}/")
+    show_evaluation(evaluation, written, with_intervals=resamples > 0)
+    if stack:
+        print_line(f"The ensemble is {folders[-1]}: engage predict IMAGE --title ... --run {folders[-1]}")

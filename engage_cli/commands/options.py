@@ -17,6 +17,7 @@ DEFAULT_RUNS = Path("runs")
 # The names of the tables stand here a second time, for core.targets is heavy; a test holds them equal.
 TARGET_NAMES = ("popularity", "engagement", "composite", "views", "rate", "relative", "given")
 SPLIT_NAMES = ("random", "time", "author", "file")
+SLICE_NAMES = ("tag", "author", "month", "weekday", "source", "image", "title", "prediction")
 
 
 def _help(config: type, field: str, names: tuple[str, ...] = ()) -> str:

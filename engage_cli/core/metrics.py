@@ -6,7 +6,7 @@ and its docstring says so. scipy and scikit-learn are loaded where they are used
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -52,21 +52,33 @@ NUM_BINS = 15
 Metric = Callable[[np.ndarray, np.ndarray], float]  # (true (n,), predicted (n,) or (n, 5)) -> score
 
 
-def compute_metrics(kind: str, true: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    """Return every metric of a kind; `predicted` is values (n,) or probabilities (n, 5)."""
-    return {name: METRICS[kind].load(name)(true, predicted) for name in METRICS[kind]}
+def compute_metrics(
+    kind: str, true: np.ndarray, predicted: np.ndarray, names: Sequence[str] | None = None
+) -> dict[str, float]:
+    """Return the named metrics of a kind, or every one; `predicted` is values (n,) or probabilities (n, 5)."""
+    chosen = METRICS[kind] if names is None else names
+    return {name: METRICS[kind].load(name)(true, predicted) for name in chosen}
 
 
 def bootstrap_metrics(
-    kind: str, true: np.ndarray, predicted: np.ndarray, *, num_resamples: int, seed: int = 0
+    kind: str,
+    true: np.ndarray,
+    predicted: np.ndarray,
+    *,
+    num_resamples: int,
+    seed: int = 0,
+    names: Sequence[str] | None = None,
 ) -> dict[str, dict[str, float]]:
-    """Return name -> value, and low and high: the 2.5th and 97.5th percentile over resampled rows."""
-    point = compute_metrics(kind, true, predicted)
+    """Return name -> value, and low and high: the 2.5th and 97.5th percentile over resampled rows.
+
+    `names` None: every metric of the kind.
+    """
+    point = compute_metrics(kind, true, predicted, names)
     generator = np.random.default_rng(seed)
     samples = []
     for _ in range(num_resamples):
         rows = generator.integers(0, len(true), len(true))
-        samples.append(list(compute_metrics(kind, true[rows], predicted[rows]).values()))
+        samples.append(list(compute_metrics(kind, true[rows], predicted[rows], names).values()))
     bounds = np.percentile(np.array(samples), [2.5, 97.5], axis=0) if samples else np.array([list(point.values())] * 2)
     return {
         name: {"value": value, "low": float(bounds[0, i]), "high": float(bounds[1, i])}

@@ -5,8 +5,10 @@ Colours and fonts are all named, so that a machine's own matplotlibrc cannot mak
 
 from __future__ import annotations
 
+import io
 import re
 import unicodedata
+from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -24,30 +26,79 @@ LONGEST_TITLE = 80
 LONGEST_MEASURED = 200  # letters; what is longer is cut before its width is taken
 
 
+@dataclass(frozen=True, kw_only=True)
+class Palette:
+    """The colours of a plot on light or on dark paper."""
+
+    paper: str
+    ink: str
+    soft: str  # for small text
+    edge: str
+    pale: str  # of the grid
+    first: str
+    second: str
+    third: str
+    tint: str  # behind a warning, which is written in ink
+    shades: tuple[str, ...]  # from few to many
+
+
+LIGHT = Palette(
+    paper="white",
+    ink=INK,
+    soft="#5C5C5C",
+    edge=EDGE,
+    pale=PALE,
+    first=BLUE,
+    second=ORANGE,
+    third=GREEN,
+    tint="#FFE8BF",
+    shades=("#BBD7EC", "#4D9ACB", BLUE, "#06273F"),
+)
+DARK = Palette(
+    paper="#1B212B",
+    ink="#E6EAF1",
+    soft="#A9B3C4",
+    edge="#6B778C",
+    pale="#2F3847",
+    first="#56B0F0",
+    second="#F5A45D",
+    third="#45C9A0",
+    tint="#5A3A12",
+    shades=("#24405E", "#2F75B0", "#56B0F0", "#CDE8FF"),
+)
+
+
 def font(size: float, weight: str = "normal") -> FontProperties:
     return FontProperties(family=FONT, size=size, weight=weight)
 
 
-def style_axes(axes: Axes) -> None:
-    axes.grid(True, which="major", color=PALE, linewidth=0.8)
+def style_axes(axes: Axes, palette: Palette = LIGHT) -> None:
+    axes.grid(True, which="major", color=palette.pale, linewidth=0.8)
     axes.set_axisbelow(True)
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
-        spine.set(color=EDGE, linewidth=0.8)
+        spine.set(color=palette.edge, linewidth=0.8)
 
 
-def style_ticks(axes: Axes) -> None:
+def style_ticks(axes: Axes, palette: Palette = LIGHT) -> None:
     """To be called when everything is drawn: the labels of later ticks keep the machine's own weight."""
-    axes.tick_params(which="both", color=EDGE, width=0.8, length=3.5, pad=3.5, labelcolor=INK, direction="out")
+    axes.tick_params(which="both", color=palette.edge, width=0.8, length=3.5, pad=3.5, direction="out")
+    axes.tick_params(which="both", labelcolor=palette.ink)
     axes.tick_params(which="both", labelsize=9, labelfontfamily=FONT)
     for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
         label.set_fontproperties(font(9))
 
 
 def write(figure: Figure, path: Path) -> None:
-    """Without version and date in it, the same figure gives the same bytes."""
     with replacing(path) as beside:
-        FigureCanvasAgg(figure).print_png(beside, metadata={"Software": None})
+        beside.write_bytes(png_of(figure))
+
+
+def png_of(figure: Figure) -> bytes:
+    """Without version and date in it, the same figure gives the same bytes."""
+    out = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(out, metadata={"Software": None})
+    return out.getvalue()
 
 
 def drawable(title: str) -> str:
@@ -78,18 +129,18 @@ def width_of(text: str, properties: FontProperties) -> float:
 
 def shorten(text: str, inches: float, properties: FontProperties) -> str:
     """Put … for the middle of a text that is wider."""
-    half = LONGEST_MEASURED // 2
-    start, end = (text, "") if len(text) <= LONGEST_MEASURED else (text[:half], text[-half:])
-    if not end:
-        if width_of(text, properties) <= inches:
-            return text
-        start, end = text[: len(text) // 2], text[len(text) // 2 :]
-    while start or end:
-        shown = f"{start.rstrip(' …')}…{end.lstrip(' …')}"
-        if width_of(shown, properties) <= inches:
-            return shown
-        start, end = (start[:-1], end) if len(start) >= len(end) else (start, end[1:])
-    return "…"
+    if len(text) <= LONGEST_MEASURED and width_of(text, properties) <= inches:
+        return text
+
+    def keep(num: int) -> str:
+        start, end = text[: num // 2], text[len(text) - (num - num // 2) :]
+        return f"{start.rstrip(' …')}…{end.lstrip(' …')}"
+
+    fits, too_many = 0, min(len(text), LONGEST_MEASURED + 1)
+    while too_many - fits > 1:
+        middle = (fits + too_many) // 2
+        fits, too_many = (middle, too_many) if width_of(keep(middle), properties) <= inches else (fits, middle)
+    return keep(fits)
 
 
 def wrap(text: str, inches: float, properties: FontProperties) -> list[str]:

@@ -28,6 +28,10 @@ SPLITS = ("test", "validation")
 BY_PREDICTION = "prediction"  # always looked at: an interval that covers on the whole may fail at one end
 SLICE_RESAMPLES = 200  # at most: a slice has few posts, and there are many slices
 LEAST_SLICED = 10  # posts of a slice that are scored
+OF_SLICES = {
+    "value": ("r2", "spearman", "pairwise_accuracy", "mae"),
+    "classes": ("kappa", "accuracy", "majority_lift", "ordinal_mae"),
+}
 
 
 def evaluate(
@@ -92,7 +96,9 @@ def _score_run(run: Run, dataset: Dataset, split: str, by: Sequence[str], num_re
         for group, rows in cut(name, posts, ranked).items():
             found: Metrics = {}
             if len(rows) >= LEAST_SLICED:
-                found = bootstrap_metrics(run.kind, true[rows], predicted[rows], num_resamples=resamples)
+                found = bootstrap_metrics(
+                    run.kind, true[rows], predicted[rows], num_resamples=resamples, names=OF_SLICES[run.kind]
+                )
                 bounds = {share: (low[rows], high[rows]) for share, (low, high) in said.intervals.items()}
                 found |= interval_metrics(bounds, true[rows], num_resamples=resamples)
             slices.append(Slice(by=name, name=group, rows=len(rows), metrics=found))

@@ -1,0 +1,77 @@
+"""What an evaluation leaves behind: a page for people, and plots and a model card in each run's folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from engage_cli.core.atomic import write_text
+from engage_cli.core.dataset import Dataset
+from engage_cli.core.errors import EngageError
+from engage_cli.core.evaluation_plots import write_plots
+from engage_cli.core.evaluation_report import render_report
+from engage_cli.core.images import ImageError, read_bytes, resolve_inside
+from engage_cli.core.model_card import render_card
+from engage_cli.core.progress import Reporter
+from engage_cli.core.runs import load_run
+from engage_cli.core.scores import Evaluation
+
+CARD_FILE, REPORT_FILE = "README.md", "report.html"
+
+
+def default_report(evaluation: Evaluation) -> Path:
+    """Return where the page goes: into the only run's folder, or beside the folders of several."""
+    folders = [Path(score.name) for score in evaluation.runs]
+    name = REPORT_FILE if evaluation.split == "test" else f"report-{evaluation.split}.html"
+    return (folders[0] if len(folders) == 1 else Path(os.path.commonpath([folder.parent for folder in folders]))) / name
+
+
+def write_report(evaluation: Evaluation, *, dataset: Dataset, report: Path, reporter: Reporter) -> list[Path]:
+    """Write the page and, of the test split, each run's plots and card; return the files that people read."""
+    runs = [load_run(Path(score.name)) for score in evaluation.runs]
+    written = [report]
+    with reporter.stage("writing the report", 1 + len(runs)) as stage:
+        images = _Images(dataset)
+        targets = {run.target.name: run.target for run in runs}
+        try:
+            write_text(report, render_report(evaluation, dataset.posts, images.read, targets=targets))
+        except IsADirectoryError:
+            raise EngageError(f"{report} is a folder; name the .html that is to be written with --report") from None
+        stage.advance(note=str(report))
+        for run, score in zip(runs, evaluation.runs, strict=True):
+            if evaluation.split == "test":  # the card of a run tells its test figures, and no others
+                write_plots(run.folder, score)
+                same = [one for one in evaluation.baselines if (one.target, one.kind) == (score.target, score.kind)]
+                names = [one.name for one in same]
+                card = render_card(
+                    run.meta,
+                    run.target,
+                    score,
+                    same,
+                    [one for one in evaluation.comparisons if one.first == score.name and one.second in names],
+                    split=evaluation.split,
+                    marks=run.marks,
+                    leaky=run.leaky,
+                    data=dataset.meta,
+                )
+                write_text(run.folder / CARD_FILE, card)
+                written.append(run.folder / CARD_FILE)
+            stage.advance()
+    return written
+
+
+class _Images:
+    """The covers of a data folder's posts, by row."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.posts = dataset.posts
+        self.roots = {source: dataset.images_of(source) for source in self.posts["source"].unique()}
+
+    def read(self, row: int) -> bytes | None:
+        root = self.roots[self.posts["source"].iloc[row]]
+        if root is None or self.posts["image_problem"].iloc[row]:
+            return None
+        try:
+            return read_bytes(resolve_inside(root, self.posts["image"].iloc[row]))
+        except ImageError:  # gone since it was checked: the page shows the post without it
+            return None
