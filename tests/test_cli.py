@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,13 +14,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engage_cli.core.baselines import BASELINES
 from engage_cli.core.config import EncoderConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.metrics import CLASS_METRICS, VALUE_METRICS
 from engage_cli.core.tabular import load_table
 from tests.calls import answer, engage
 
-NEURAL_FILES = {"run.json", "target.json", "history.jsonl", "model.safetensors", "metrics.json", "plots/loss.png"}
+SURENESS_FILES = {"calibration.json", "neighbours.parquet", "neighbours.safetensors"}
+NEURAL_FILES = {
+    "run.json", "target.json", "history.jsonl", "model.safetensors", "metrics.json", "plots/loss.png", *SURENESS_FILES,
+}  # fmt: skip
 REGRESSOR_FILES = {*NEURAL_FILES, "plots/r2.png"}
 CLASSIFIER_FILES = {*NEURAL_FILES, "plots/kappa.png", "plots/accuracy.png"}
 CATBOOST_FILES = {
@@ -33,6 +38,7 @@ CATBOOST_FILES = {
     "plots/importance.png",
     "plots/shap.png",
     "metrics.json",
+    *SURENESS_FILES,
 }
 
 
@@ -59,21 +65,35 @@ def test_run_folders_hold_exactly_these_files(world: Path, run: str, files: set[
 
 def test_evaluate_json(world: Path) -> None:
     runs = sorted((world / "runs").glob("[!.]*"))
-    found = answer("evaluate", *runs, "--data", world / "data", "--resamples", 20)
+    found = answer("evaluate", *runs, "--data", world / "data", "--resamples", 20, "--no-report")
+    assert found["written"] == []
     assert found["split"] == "test"
     assert [score["run"] for score in found["runs"]] == [str(run) for run in runs]
-    assert {score["run"] for score in found["baselines"]} == {"constant", "tf-idf + ridge", "tf-idf + logistic regression"}
+    assert {score["run"] for score in found["baselines"]} == {name for table in BASELINES.values() for name in table}
+    sureness = {"coverage_80", "width_80", "coverage_95", "width_95"}
     for score in (*found["runs"], *found["baselines"]):
-        assert set(score["metrics"]) == set(VALUE_METRICS if score["kind"] == "value" else CLASS_METRICS)
+        is_value, is_run = score["kind"] == "value", score in found["runs"]
+        more = {"pair_ece", *(sureness if is_value else ())} if is_run else set()
+        assert set(score["metrics"]) == {*(VALUE_METRICS if is_value else CLASS_METRICS), *more}
+        assert {one["by"] for one in score.get("slices", ())} == ({"prediction"} if is_run else set())
         for metric in score["metrics"].values():
             assert set(metric) == {"value", "low", "high"}
         assert score["rows"] > 0
 
 
 def test_evaluate_table_names_runs_and_baselines(world: Path) -> None:
-    result = engage("evaluate", world / "runs" / "catboost-value", "--data", world / "data", "--resamples", 20)
+    call = ["evaluate", world / "runs" / "catboost-value", "--data", world / "data", "--resamples", 20, "--no-report"]
+    result = engage(*call, "--by", "tag")
     assert result.exit_code == 0
-    for word in ("views as value", "constant", "tf-idf", "r2", "Baselines were fitted on the same training posts"):
+    for word in (
+        "views as value",
+        "constant",
+        "tf-idf",
+        "r2",
+        "How sure it is",
+        "By tag",
+        "Baselines were fitted on the same training posts",
+    ):
         assert word in result.stdout
     assert "evaluating" in result.stderr
 
@@ -148,7 +168,7 @@ def test_predict_words(world: Path, pixelrec: Path) -> None:
     result = engage("predict", pixelrec / "cover" / "i5.jpg", "--title", "a cat", "--runs", world / "runs")
     assert result.exit_code == 0
     assert "run: " in result.stderr
-    assert "percentile:" in result.stdout
+    assert re.search(r"better than \d+ of 100 of the \d+ posts it learned from", result.stdout)
     assert "level:" in result.stdout
 
 

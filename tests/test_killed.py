@@ -28,7 +28,7 @@ from engage_cli.core.config import EmbedConfig, EncoderConfig
 from engage_cli.core.dataset import load_dataset
 from engage_cli.steps import embed_shards
 from engage_cli.steps.embed import embed
-import transformers.models.vit.modeling_vit, transformers.models.bert.modeling_bert, catboost
+import transformers.models.vit.modeling_vit, transformers.models.bert.modeling_bert, catboost, sklearn.metrics
 
 folder, vision, text, log, num_kills, shard_size, batch_size = Path(sys.argv[1]), *sys.argv[2:5], *map(int, sys.argv[5:])
 embed_shards.SHARD_SIZE.update(vision=shard_size, text=shard_size)

@@ -39,6 +39,9 @@ def predict(
     run: Annotated[Path | None, typer.Option("--run", help="The run to ask. Without: the newest finished one.")] = None,
     runs: RunsOpt = DEFAULT_RUNS,
     json: JsonOpt = False,
+    json_schema: Annotated[
+        bool, typer.Option("--json-schema", help="Print the JSON schema of what --json prints, and do nothing else.")
+    ] = False,
     explain: Annotated[
         bool,
         typer.Option("--explain", help="Also say what the prediction of one post rests on.", rich_help_panel=WHY),
@@ -81,6 +84,11 @@ def predict(
 
     engage predict --table posts.csv --images-dir covers --out predictions.csv
     """
+    if json_schema:
+        from importlib.resources import files
+
+        print(files("engage_cli").joinpath("schemas/predict.json").read_text(encoding="utf-8"), end="")
+        return
     one = {
         "--title": title, "--tags": tags, "--description": description, "--posted-at": posted_at, "--with": columns,
         "--explain": explain, "--overlay": overlay, "an image": images,

@@ -59,9 +59,15 @@ class Neighbours:
         return np.asarray(self.nearest(vectors)[1].mean(axis=1), np.float64)
 
     def far(self, vectors: Vectors) -> dict[str, np.ndarray]:
-        """Return for each block (m,) whether the posts are far in it: of usual posts one in a hundred is, in any block."""
+        """Return for each block (m,) whether the posts are far in it: of usual posts one in a hundred is, in any block.
+
+        An empty text is not far from anything: that it is missing is plain to see.
+        """
         level = round((1 - (1 - FAR) / len(self.spaces)) * (len(LEVELS) - 1))
-        return {name: space.distance(vectors[name]) > space.usual[level] for name, space in self.spaces.items()}
+        return {
+            name: (space.distance(vectors[name]) > space.usual[level]) & vectors[name].any(axis=1)
+            for name, space in self.spaces.items()
+        }
 
     def place(self, vectors: Vectors) -> np.ndarray:
         """(m, V) float32: the blocks beside each other, each of length 1."""

@@ -16,18 +16,17 @@ from engage_cli.core.predictions import Predictions
 from engage_cli.core.predictors import Predictor, load_predictor
 from engage_cli.core.progress import Reporter
 from engage_cli.core.runs import Run
-from engage_cli.steps.sources import source_of
 
 
-def calibrate(run: Run, dataset: Dataset, reporter: Reporter, *, held_out: Predictions | None = None) -> None:
+def calibrate(run: Run, dataset: Dataset, source: Any, reporter: Reporter, *, held_out: Predictions | None = None) -> None:
     """Write calibration.json, and the neighbours before it, into a run that is trained and not yet finished.
 
-    `held_out` are predictions of the validation posts by a model that has not seen them in any way; without, the run's own,
-    which are optimistic as far as the validation posts chose its epoch.
+    `source` is what `source_of` gives for it. `held_out` are predictions of the validation posts by a model that has not
+    seen them in any way; without, the run's own, which are optimistic as far as the validation posts chose its epoch.
     """
     if (run.folder / CALIBRATION_FILE).is_file():
         return
-    target, source, predictor = run.target, source_of(run, dataset, reporter), load_predictor(run)
+    target, predictor = run.target, load_predictor(run)
     posts = dataset.posts.iloc[dataset.rows("validation", target)]
     with reporter.stage("looking how sure it may be", 3) as stage:
         own = predictor.predict(posts, source)

@@ -66,7 +66,8 @@ def stack(
         saved = dict(zip(names, weights.members, strict=True))
         write_json(folder / WEIGHTS_FILE, {"weights": saved, "offset": weights.offset})
         held_out = held_out_predictions(predictions, true)
-        calibrate(Run(folder, meta, first.target, {}), dataset, reporter, held_out=held_out)
+        ensemble = Run(folder, meta, first.target, {})
+        calibrate(ensemble, dataset, source_of(ensemble, dataset, reporter), reporter, held_out=held_out)
         return finish_run(
             folder,
             {

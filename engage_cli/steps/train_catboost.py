@@ -32,6 +32,7 @@ from engage_cli.core.targets import Target, require_variety
 from engage_cli.steps.calibrate import calibrate
 from engage_cli.steps.catboost_inputs import Inputs, make_inputs
 from engage_cli.steps.cross_validate import cross_validate, plan_folds
+from engage_cli.steps.sources import source_of
 from engage_cli.steps.train_neural import TrainSummary
 
 KINDS = ("classes", "value")
@@ -81,7 +82,8 @@ def train_catboost(
         predicted = predict_table(model, stopping.table, config.kind)
         ran = len((folder / HISTORY_FILE).read_text().splitlines())
         shutil.rmtree(work, ignore_errors=True)
-        calibrate(Run(folder, meta, target, {}), dataset, reporter)
+        trained = Run(folder, meta, target, {})
+        calibrate(trained, dataset, source_of(trained, dataset, reporter), reporter)
         finished = finish_run(
             folder,
             {

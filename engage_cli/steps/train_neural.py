@@ -33,6 +33,7 @@ from engage_cli.core.task import Task
 from engage_cli.core.training import fit
 from engage_cli.core.tuning import parse_tune
 from engage_cli.steps.calibrate import calibrate
+from engage_cli.steps.sources import source_of
 from engage_cli.steps.train_inputs import Inputs, make_inputs
 
 OF_PICTURES_IN_THE_LOOP = ("flip", "crop", "checkpointing", "layer_decay", "head_lr")
@@ -125,8 +126,10 @@ def _train(
             reporter=reporter,
             log=HistoryLog(folder, kind, tensorboard=config.tensorboard, writes=is_first),
         )
+        trained = Run(folder, meta, target, {})
+        source = source_of(trained, dataset, reporter)  # on every rank: they look at the stores together
         if is_first:
-            calibrate(Run(folder, meta, target, {}), dataset, reporter)
+            calibrate(trained, dataset, source, reporter)
             finish_run(folder, _metrics(progress, inputs, model, learning, device))
         checkpoints.forget()
         wait_for_all()

@@ -1,0 +1,361 @@
+"""`engage predict`: one post, variants, a table, lines; what it says of how sure it is."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from engage_cli.core.config import CLASS_NAMES
+from engage_cli.core.dataset import load_dataset
+from engage_cli.core.runs import load_run
+from engage_cli.main import app
+from engage_cli.steps.predict import MOST_VARIANTS, SURE_ENOUGH
+from engage_cli.steps.predict_lines import answer_lines
+from engage_cli.steps.predict_table import PART_ROWS, predict_table
+from tests.calls import answer, engage
+from tests.test_bad_images import IMAGES
+
+RUNS = ("regressor", "classifier", "catboost", "catboost-value")
+SCHEMA = json.loads((Path(__file__).parent.parent / "engage_cli" / "schemas" / "predict.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def covers(pixelrec: Path) -> list[Path]:
+    return [pixelrec / "cover" / f"i{number}.jpg" for number in (5, 6, 7)]
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_json_follows_the_schema(world: Path, covers: list[Path], run: str) -> None:
+    folder = world / "runs" / run
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    for more in (["--title", "a pizza"], ["--title", "a pizza", "--explain"], []):
+        jsonschema.validate(answer("predict", covers[0], *more, "--run", folder), SCHEMA)
+    variants = answer("predict", *covers[:2], "--title", "a pizza", "--title", "a cat", "--run", folder)
+    jsonschema.validate(variants, SCHEMA)
+    assert json.loads(engage("predict", "--json-schema").stdout) == SCHEMA
+
+
+def test_the_schema_refuses_what_is_no_answer(world: Path, covers: list[Path]) -> None:
+    found = answer("predict", covers[0], "--title", "a pizza", "--run", world / "runs" / "regressor")
+    for path, wrong in ((("posts", 0, "class"), "Huge"), (("posts", 0, "percentile"), 101), (("kind",), "both")):
+        broken = json.loads(json.dumps(found))
+        place = broken
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = wrong
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(broken, SCHEMA)
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_what_is_said_of_a_post_hangs_together(world: Path, covers: list[Path], run: str) -> None:
+    (post,) = answer("predict", covers[0], "--title", "a pizza", "--run", world / "runs" / run)["posts"]
+    assert sum(post["probabilities"].values()) == pytest.approx(1.0)
+    if post["value"] is None:
+        assert post["class"] == max(post["probabilities"], key=post["probabilities"].get)
+        assert "interval_80" not in post
+        return
+    (low, high), (lowest, highest) = post["interval_80"], post["interval_95"]
+    assert lowest <= low <= post["value"] <= high <= highest
+    assert post["count"] == pytest.approx(max(0.0, np.expm1(post["value"])))
+
+
+def test_variants_are_every_image_with_every_title_and_equal_single_answers(world: Path, covers: list[Path]) -> None:
+    run = world / "runs" / "regressor"
+    titles = ["a pizza", "the craziest cat EVER"]
+    found = answer("predict", *covers, "--title", titles[0], "--title", titles[1], "--run", run)
+    assert [(post["image"], post["title"]) for post in found["posts"]] == [
+        (str(cover), title) for cover in covers for title in titles
+    ]
+    for post in found["posts"]:
+        (alone,) = answer("predict", post["image"], "--title", post["title"], "--run", run)["posts"]
+        assert alone["value"] == pytest.approx(post["value"], abs=1e-3)
+        assert alone["interval_80"] == pytest.approx(post["interval_80"], abs=1e-3)
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_a_ranking_is_in_the_order_of_the_predictions(world: Path, covers: list[Path], run: str) -> None:
+    found = answer("predict", *covers, "--title", "a pizza", "--title", "a cat", "--run", world / "runs" / run)
+    posts = [found["posts"][entry["post"]] for entry in found["ranking"]]
+    scores = [post["percentile"] if post["value"] is None else post["value"] for post in posts]
+    assert scores == sorted(scores, reverse=True)
+    assert sum(entry["p_best"] for entry in found["ranking"]) == pytest.approx(1.0)
+    beats = np.array(found["beats"])
+    np.testing.assert_allclose(beats + beats.T, 1.0)
+    assert found["too_close_to_call"] == (beats[0, 1] < SURE_ENOUGH)
+    assert ("too close to call" in found["verdict"]) == found["too_close_to_call"]
+    shown = engage("predict", *covers, "--title", "a pizza", "--title", "a cat", "--run", world / "runs" / run)
+    assert "6 variants" in shown.stdout
+    assert ("Too close to call" in shown.stdout) == found["too_close_to_call"]
+
+
+def test_a_post_unlike_all_training_posts_is_a_guess(world: Path, pixelrec: Path, tmp_path: Path) -> None:
+    """Of 15 validation posts the farthest is the bound, so what is near is near; and a strange title is far."""
+    posts = load_dataset(world / "data").posts
+    post = posts[(posts["split"] == "train") & (posts["image_problem"] == "") & (posts["title"] != "")].iloc[0]
+    known = ["--title", post["title"], "--tags", post["tags"], "--description", post["description"]]
+    strange = ["--title", "0x7f 0x45 0x4c 0x46 " * 20, *known[2:]]
+    call = ["predict", pixelrec / "cover" / post["image"], "--run", world / "runs" / "regressor"]
+    ((near,), (far,)) = (answer(*call, *texts)["posts"] for texts in (known, strange))
+    assert near["unlike_training_posts"] == []
+    assert far["unlike_training_posts"] == ["title"]
+    assert far["neighbour_distance"] > near["neighbour_distance"]
+    target = load_run(world / "runs" / "regressor").target
+    for share, (least, most) in {"80": (0.1, 0.9), "95": (0.025, 0.975)}.items():
+        low, high = far[f"interval_{share}"]
+        assert low <= np.quantile(target.quantiles, least) + 1e-6  # it holds what all training posts earned
+        assert high >= np.quantile(target.quantiles, most) - 1e-6
+    assert "A GUESS: its title is unlike all that it learned from" in engage(*call, *strange).stdout
+    assert "A GUESS" not in engage(*call, *known).stdout
+
+
+def test_an_image_on_stdin_is_as_good_as_its_file(world: Path, covers: list[Path]) -> None:
+    run = ["--title", "a pizza", "--run", str(world / "runs" / "regressor"), "--json"]
+    piped = CliRunner().invoke(app, ["predict", "-", *run], input=covers[0].read_bytes())
+    assert piped.exit_code == 0, piped.stderr
+    (ours,), (theirs,) = json.loads(piped.stdout)["posts"], json.loads(engage("predict", covers[0], *run).stdout)["posts"]
+    assert (ours.pop("image"), theirs.pop("image")) == ("-", str(covers[0]))
+    assert ours == theirs
+    for data, problem in ((b"", "empty"), (b"nothing", "not an image")):
+        wrong = CliRunner().invoke(app, ["predict", "-", *run], input=data)
+        assert (wrong.exit_code, wrong.stdout) == (1, "")
+        assert f"the image on stdin: {problem}" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "name an image"),
+        (["a.jpg", "--table", "b.csv"], "--table and an image do not go together"),
+        (["--table", "b.csv", "--title", "t"], "--table and --title do not go together"),
+        (["--table", "b.csv"], "--table needs --out"),
+        (["--table", "b.csv", "--serve-stdin"], "give one"),
+        (["a.jpg", "--out", "c.csv"], "--out goes with --table"),
+        (["--serve-stdin", "--explain"], "--serve-stdin and --explain do not go together"),
+        (["a.jpg", "b.jpg", "--explain"], "--explain is of one post"),
+        (["a.jpg", "--overlay", "o.png"], "--overlay is the picture of --explain"),
+        (["a.jpg", "--title", "t", "--title", "t"], "given twice"),
+        ([f"{number}.jpg" for number in range(MOST_VARIANTS + 1)], "variants"),
+    ],
+)
+def test_wrong_calls(arguments: list[str], words: str) -> None:
+    result = engage("predict", *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+# --- tables ---
+
+
+@pytest.fixture
+def table(pixelrec: Path, tmp_path: Path) -> Path:
+    """The sample's posts under other column names, with counters that no model may see."""
+    posts = pd.read_csv(next(pixelrec.rglob("*item_info*.csv")), dtype=str, keep_default_na=False)
+    posts = posts.rename(columns={"item_id": "post", "title": "headline", "view_number": "views"})
+    posts[["post", "headline", "tag", "description", "views"]].to_csv(tmp_path / "posts.csv", index=False)
+    return tmp_path / "posts.csv"
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_a_table_gives_what_single_posts_give(world: Path, pixelrec: Path, table: Path, run: str, tmp_path: Path) -> None:
+    folder, out = world / "runs" / run, tmp_path / "out.parquet"
+    call = ["--table", table, "--map", "id=post,title=headline", "--images-dir", pixelrec / "cover", "--run", folder]
+    summary = answer("predict", *call, "--out", out)
+    found, posts = pd.read_parquet(out), pd.read_csv(table, dtype=str, keep_default_na=False)
+    assert summary["rows"] == len(found) == len(posts) == 150
+    assert found["id"].tolist() == posts["post"].tolist()
+    value = ["value"] if run in ("regressor", "catboost-value") else []
+    bounds = [f"interval_{share}_{end}" for share in (80, 95) for end in ("low", "high")] if value else []
+    shares = [f"p_{name.lower().replace(' ', '_')}" for name in CLASS_NAMES]
+    assert list(found.columns) == [
+        "id", *value, "percentile", *bounds, "class", *shares, "neighbour_distance", "problem",
+    ]  # fmt: skip
+    for row in (4, 12):
+        post = posts.iloc[row]
+        more = ["--tags", post["tag"], "--description", post["description"], "--run", folder]
+        (alone,) = answer("predict", pixelrec / "cover" / f"{post['post']}.jpg", "--title", post["headline"], *more)[
+            "posts"
+        ]
+        assert found["percentile"][row] == pytest.approx(alone["percentile"], abs=0.3)
+        assert found[shares].iloc[row].tolist() == pytest.approx(list(alone["probabilities"].values()), abs=5e-3)
+        if value:
+            assert found["value"][row] == pytest.approx(alone["value"], abs=2e-3)
+    as_csv = answer("predict", *call, "--out", tmp_path / "out.csv")
+    read = pd.read_csv(as_csv["out"], keep_default_na=False)
+    np.testing.assert_allclose(read["percentile"], found["percentile"], rtol=1e-4)
+    assert list(read.columns) == list(found.columns)
+
+
+def test_counters_in_a_table_change_nothing(world: Path, pixelrec: Path, table: Path, tmp_path: Path) -> None:
+    run, images = world / "runs" / "catboost-value", pixelrec / "cover"
+    posts = pd.read_csv(table, dtype=str, keep_default_na=False)
+    posts.assign(views="7", likes="9").to_csv(tmp_path / "other.csv", index=False)
+    posts.drop(columns="views").to_csv(tmp_path / "without.csv", index=False)
+    found = []
+    for path in (table, tmp_path / "other.csv", tmp_path / "without.csv"):
+        out = tmp_path / f"{path.stem}-out.csv"
+        predict_table(path, out=out, images_dir=images, mapping={"id": "post", "title": "headline"}, run=run)
+        found.append(out.read_text())
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.fixture
+def bad_images(tmp_path: Path) -> Path:
+    """A folder with every image of IMAGES."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name, (data, _) in IMAGES.items():
+        if name and name not in ("missing.jpg", "link.jpg", "circle.jpg"):
+            (folder / name).write_bytes(data)
+    (folder / "link.jpg").symlink_to(tmp_path / "outside.jpg")
+    (folder / "circle.jpg").symlink_to(folder / "circle.jpg")
+    return folder
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_bad_images_are_rows_with_a_problem_and_every_row_is_predicted(
+    world: Path, bad_images: Path, run: str, tmp_path: Path
+) -> None:
+    names, problems = list(IMAGES), [problem for _, problem in IMAGES.values()]
+    rows = pd.DataFrame({"id": [f"p{n}" for n in range(len(names))], "image": names, "title": "a pizza"})
+    rows.to_csv(tmp_path / "posts.csv", index=False)
+    call = ["--table", tmp_path / "posts.csv", "--images-dir", bad_images, "--run", world / "runs" / run]
+    summary = answer("predict", *call, "--out", tmp_path / "out.csv")
+    found = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
+    assert found["problem"].tolist() == problems
+    assert np.isfinite(found["percentile"]).all()
+    without = found["percentile"][[bool(problem) for problem in problems]]
+    assert without.nunique() == 1  # each is predicted as a post without a cover
+    listed = pd.read_csv(summary["problems_file"])
+    expected = [(n + 1, f"p{n}", f"image: {problem}") for n, problem in enumerate(problems) if problem]
+    assert list(listed.itertuples(index=False, name=None)) == expected
+    assert summary["problems"] == len(expected)
+
+
+@pytest.mark.parametrize("name", [name for name, (_, problem) in IMAGES.items() if problem and name])
+def test_one_bad_image_is_one_sentence(world: Path, bad_images: Path, name: str) -> None:
+    if name in ("../outside.jpg", "link.jpg"):
+        return  # a path that the user gives may lie anywhere
+    result = engage("predict", bad_images / name, "--title", "a", "--run", world / "runs" / "regressor")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.count("\n") == 1
+    assert name in result.stderr
+
+
+def test_a_killed_table_goes_on_and_gives_the_same(world: Path, pixelrec: Path, tmp_path: Path) -> None:
+    posts = pd.DataFrame(
+        {"id": [f"p{n}" for n in range(3 * PART_ROWS)], "title": [f"part {n} of a cat" for n in range(3 * PART_ROWS)]}
+    )
+    posts.to_csv(tmp_path / "posts.csv", index=False)
+    run = world / "runs" / "catboost-value"
+    call = [sys.executable, "-m", "engage_cli", "predict", "--table", "posts.csv", "--out", "out.csv", "--run", str(run)]
+    process = subprocess.Popen(call, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    first = tmp_path / ".out.csv.parts" / "part-00000.parquet"
+    deadline = time.monotonic() + 60
+    while not first.is_file() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert first.is_file()
+    assert not (tmp_path / "out.csv").exists()
+    again = predict_table(tmp_path / "posts.csv", out=tmp_path / "out.csv", run=run)
+    assert again.went_on in (PART_ROWS, 2 * PART_ROWS)
+    whole = predict_table(tmp_path / "posts.csv", out=tmp_path / "whole.csv", run=run)
+    assert whole.went_on == 0
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert not (tmp_path / ".out.csv.parts").exists()
+
+
+def test_parts_of_another_table_are_not_gone_on_with(world: Path, tmp_path: Path) -> None:
+    parts = tmp_path / ".out.csv.parts"
+    parts.mkdir()
+    (parts / "plan.json").write_text('{"call": "another"}')
+    (parts / "part-00000.parquet").write_bytes(b"nothing")
+    (tmp_path / "posts.csv").write_text("id,title\na,one title\n")
+    summary = predict_table(tmp_path / "posts.csv", out=tmp_path / "out.csv", run=world / "runs" / "regressor")
+    assert (summary.rows, summary.went_on) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "words"),
+    [
+        ("id,views\na,1\n", "posts.csv", "no column with an image or a text"),
+        ("", "posts.csv", "is empty"),
+        ("id,title\n,x\n", "posts.csv", "row 1: the id"),
+        ("id,title\na,x\n", "posts.xls", "unknown kind of table"),
+    ],
+)
+def test_bad_tables_are_one_sentence(world: Path, tmp_path: Path, text: str, name: str, words: str) -> None:
+    (tmp_path / name).write_text(text)
+    out = tmp_path / "out.csv"
+    result = engage("predict", "--table", tmp_path / name, "--out", out, "--run", world / "runs" / "regressor")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert words in result.stderr
+    assert not out.exists()
+    refused = engage(
+        "predict", "--table", tmp_path / name, "--out", tmp_path / "out.txt", "--run", world / "runs" / "regressor"
+    )
+    assert refused.exit_code == 2
+    assert "write a .csv or a .parquet" in refused.stderr
+
+
+# --- lines ---
+
+
+def test_lines_answer_lines(world: Path, covers: list[Path]) -> None:
+    run = world / "runs" / "regressor"
+    image = str(covers[0])
+    requests = [
+        {"id": 1, "image": image, "title": "a pizza"},
+        {"id": "two", "images": [image, str(covers[1])], "titles": ["a", "b"]},
+        {"id": 3, "image": "nowhere.jpg"},
+        {"image": image, "unknown": 1},
+        {"id": 5, "image": 7},
+        ["no object"],
+    ]
+    lines = [*map(json.dumps, requests), "no json", "", "[" * 100_000]
+    found = list(answer_lines(io.StringIO("\n".join(lines)), run=run))
+    assert len(found) == 8
+    (alone,) = answer("predict", image, "--title", "a pizza", "--run", run)["posts"]
+    assert found[0].pop("id") == 1
+    assert found[0]["posts"] == [alone]
+    assert found[1]["id"] == "two"
+    assert len(found[1]["ranking"]) == 4
+    assert found[2] == {"id": 3, "error": "nowhere.jpg: no such file; give a JPEG, PNG, WebP or GIF"}
+    assert found[3]["error"].startswith("unknown field 'unknown'")
+    assert found[4] == {"id": 5, "error": '"image" is a text'}
+    assert [one["error"] for one in found[5:]] == [
+        "the line is no JSON object",
+        "the line is no JSON",
+        "the line is no JSON",
+    ]
+
+
+def test_a_line_is_answered_before_the_next_is_given(world: Path, covers: list[Path]) -> None:
+    call = [sys.executable, "-m", "engage_cli", "predict", "--serve-stdin", "--run", str(world / "runs" / "regressor")]
+    with subprocess.Popen(
+        call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for number in range(3):
+            process.stdin.write(json.dumps({"id": number, "image": str(covers[number]), "title": "a"}) + "\n")
+            process.stdin.flush()
+            line = json.loads(process.stdout.readline())
+            jsonschema.validate(line, SCHEMA)
+            assert line["id"] == number
+        process.stdin.close()
+        assert process.wait(timeout=30) == 0
