@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from engage_cli.commands.output import print_line, print_table
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from engage_cli.steps.predict import Answer
     from engage_cli.steps.predict_table import TableSummary
 
-SMALLEST_SHOWN = 0.0005  # contributions of groups; smaller ones would show as 0.000
+SMALLEST_SHOWN = 0.01  # of the largest contribution of a group
+SMALLEST_EFFECT = 0.06  # of the largest region's
+MANY_TIMES = 10  # from here on an effect on a count is told as so many times, not in percent
 MOST_FEATURES, LONGEST_NAME, BAR = 8, 44, 10
 MOST_RANKED = 12  # variants that are shown; --json has every one
 LONGEST_TITLE = 32
@@ -38,7 +40,8 @@ def _show_one(answer: Answer) -> None:
     said, target, title = answer.forecast, answer.run.target, answer.titles[0]
     print_line(f"{answer.images[0]}  “{title}”" if title else answer.images[0])
     if far := [FAR_WORDS.get(block, block) for block, is_far in said.far_in.items() if is_far[0]]:
-        print_line(f"  A GUESS: its {' and its '.join(far)} is unlike all that it learned from, so what follows is wider")
+        blocks = f"{' and its '.join(far)} {'is' if len(far) == 1 else 'are'}"
+        print_line(f"  A GUESS: its {blocks} unlike all that it learned from, so what follows is wider")
     if said.value is not None:
         print_line(f"  {target.name}: {'about ' if said.count is not None else ''}{_amount(answer, said.value[0])}")
         for name, (low, high) in said.intervals.items():
@@ -135,45 +138,51 @@ def _show_explanation(answer: Answer, why: Explanation) -> None:
     print_line(f"\n  Why ({NOT_A_CAUSE})")
 
     def effect(change: float) -> str:
-        return f"{100 * math.expm1(change):+.0f} %" if has_counts else f"{change:+.3g}"
+        if not has_counts:
+            return f"{change:+.3g}"
+        if abs(change) >= math.log(MANY_TIMES):
+            return f"{'×' if change > 0 else '÷'}{math.exp(abs(change)):,.0f}"
+        return f"{100 * math.expm1(change):+.0f} %"
 
     largest = max((abs(part.change) for part in why.parts), default=0.0) or 1.0
     largest = max([largest, *(abs(change) for _, change in why.words)])
     if why.parts:
         print_line(f"  what each part does to {'the count' if has_counts else why.unit}")
-        width = max(len(part.part) for part in why.parts)
-        for part in why.parts:
+        for name, part in zip(_aligned([part.part for part in why.parts]), why.parts, strict=True):
             without = f"without it {_amount(answer, part.without) if has_counts else f'{part.without:.4g}'}"
-            print_line(f"    {part.part:<{width}}{effect(part.change):>9}  {_bar(part.change / largest)}  {without}")
+            print_line(f"    {name}{effect(part.change):>9}  {_bar(part.change / largest)}  {without}")
     if why.words:
         print_line("  what each word of the title does")
-        width = min(LONGEST_NAME, max(len(word) for word, _ in why.words))
-        for word, change in sorted(why.words, key=lambda one: -abs(one[1]))[:MOST_FEATURES]:
-            shown = word if len(word) <= width else f"{word[: width - 1]}…"
-            print_line(f"    {shown:<{width}}{effect(change):>9}  {_bar(change / largest)}".rstrip())
-    if why.regions is not None:
-        _show_regions(why.regions, effect)
+        words = sorted(why.words, key=lambda one: -abs(one[1]))[:MOST_FEATURES]
+        for name, (_, change) in zip(_aligned([word for word, _ in words]), words, strict=True):
+            print_line(f"    {name}{effect(change):>9}  {_bar(change / largest)}".rstrip())
+    if why.regions is not None and why.windows is not None:
+        _show_regions(why.regions, why.windows, effect)
     if why.overlay is not None:
         print_line(f"  picture: {why.overlay}")
     if why.reasons is not None:
         _show_reasons(why.reasons)
     if why.neighbours:
-        print_line("  nearest training posts")
+        print_line(f"  nearest training posts, and their {answer.run.target.name}")
         for one in why.neighbours:
             earned = _rounded(one.count) if one.count is not None else f"{one.earned:.4g}"
             print_line(f"    {earned:>12}  {one.percentile:>3.0f} of 100  {_shorten(one.title) or one.image}")
 
 
-def _show_regions(regions: np.ndarray, effect: Callable[[float], str]) -> None:
-    """Show the grid in shades: the darker, the more the prediction falls where that is covered; a minus where it rises."""
-    from engage_cli.core.occlusion import name_of
+def _show_regions(regions: np.ndarray, windows: np.ndarray, effect: Callable[[float], str]) -> None:
+    """Show the grid in shades: the darker, the more the prediction falls where that is covered; a minus where it rises.
+
+    What the two strongest regions do stands beside them: the change with a window over them covered.
+    """
+    from engage_cli.core.occlusion import effect_at, name_of
 
     largest = float(abs(regions).max()) or 1.0
     print_line("  what each region of the cover does (darker: lifts more; −: lowers)")
-    notes = {}
-    for place in (int(regions.argmin()), int(regions.argmax())):
+    notes: dict[int, str] = {}
+    for place, sign in ((int(regions.argmax()), 1), (int(regions.argmin()), -1)):
         row, column = divmod(place, regions.shape[1])
-        notes[row] = f"  {name_of(row, column)} {effect(float(regions[row, column]))}"
+        if sign * regions[row, column] > SMALLEST_EFFECT * largest:
+            notes[row] = f"{notes.get(row, '')}  {name_of(row, column)} {effect(effect_at(windows, row, column))}"
     for number, cells in enumerate(regions):
         shades = "".join(
             "−−" if cell < -largest / len(SHADES) else SHADES[round(max(0.0, cell) / largest * (len(SHADES) - 1))] * 2
@@ -185,18 +194,28 @@ def _show_regions(regions: np.ndarray, effect: Callable[[float], str]) -> None:
 def _show_reasons(reasons: Reasons) -> None:
     """Show each group's and the first features' contributions as bars to both sides of the mean prediction."""
     print_line(f"  what its features add to a mean of {reasons.start:.3f}, in {reasons.unit}")
-    groups = [(name, value, "") for name, value in reasons.groups.items() if abs(value) >= SMALLEST_SHOWN]
+    least = SMALLEST_SHOWN * max(map(abs, reasons.groups.values()), default=0.0)
+    groups = [(name, value, "") for name, value in reasons.groups.items() if abs(value) > least]
     features = [(name.replace("_", " "), value, reasons.values[name]) for name, value in reasons.features.items() if value][
         :MOST_FEATURES
     ]
     rows = [*groups, *features]
-    width = min(LONGEST_NAME, max((len(name) for name, *_ in rows), default=0))
+    names = iter(_aligned([name for name, *_ in rows]))
     largest = max((abs(value) for _, value, _ in rows), default=1.0)
     for title, some in (("groups", groups), ("single features", features)):
         print_line(f"  {title}")
-        for name, value, post in some:
-            shown = name if len(name) <= width else f"{name[: width - 1]}…"
-            print_line(f"    {shown:<{width}}{value:>+8.3f}  {_bar(value / largest)}  {post}".rstrip())
+        for _, value, post in some:
+            print_line(f"    {next(names)}{value:>+8.3f}  {_bar(value / largest)}  {post}".rstrip())
+
+
+def _aligned(names: Sequence[str]) -> list[str]:
+    """Bring names to one width on a terminal, where some signs take two places; cut what is far too long."""
+    from rich.cells import cell_len, set_cell_size
+
+    width = min(LONGEST_NAME, max(map(cell_len, names), default=0))
+    return [
+        set_cell_size(name, width) if cell_len(name) <= width else f"{set_cell_size(name, width - 1)}…" for name in names
+    ]
 
 
 def _bar(share: float) -> str:

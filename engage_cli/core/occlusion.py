@@ -1,7 +1,8 @@
 """Which part of a cover carries a prediction: it is covered piece by piece, and the prediction asked again.
 
 A window of two by two cells of a grid slides over the picture, filled with the picture's mean colour (Zeiler and Fergus
-2014); a cell's share is the mean over the windows that cover it.
+2014); a cell's share is the mean over the windows that cover it. That tells best where something lies, but half of those
+windows cover only a part of it: what it does is told by the one of them that changes most.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
 from engage_cli.core.images import decode
 
@@ -22,6 +23,7 @@ LEGEND, MARGIN = 44, 10
 LIFTS, LOWERS = (213, 94, 0), (0, 114, 178)  # orange and blue: told apart by the colour-blind too
 STRONGEST = 0.62  # opacity of the cell that carries most
 FAINT = 0.06  # of the largest: what is smaller is left clear
+COLOUR = 0.2  # that the picture keeps: on an orange one no tint would show
 
 Places = list[tuple[int, int]]
 
@@ -56,9 +58,18 @@ def cell_shares(changes: Sequence[float]) -> np.ndarray:
     return sums / counts
 
 
+def effect_at(changes: np.ndarray, row: int, column: int) -> float:
+    """Return by how much the prediction falls at most, or rises where it rises, with a window over that cell covered.
+
+    `changes` is (GRID + WINDOW - 1, GRID + WINDOW - 1) of the windows.
+    """
+    over = changes[row : row + WINDOW, column : column + WINDOW]
+    return float(over.max() if over.mean() >= 0 else over.min())
+
+
 def draw_overlay(data: bytes, shares: np.ndarray, words: str) -> bytes:
-    """Return a PNG: the picture, its cells tinted by their shares, and below it what the colours mean."""
-    picture = decode(data).convert("RGBA")
+    """Return a PNG: the picture, paler, its cells tinted by their shares, and below it what the colours mean."""
+    picture = ImageEnhance.Color(decode(data)).enhance(COLOUR).convert("RGBA")
     scale = SHOWN_SIDE / max(picture.size)
     picture = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
     largest = float(np.abs(shares).max()) or 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import NamedTuple
 
 MOST_WORDS = 40
@@ -21,9 +22,13 @@ class Word(NamedTuple):
 
 
 def words_of(text: str) -> list[Word]:
-    """Return the first words, each with the marks that stand on it; a dash or a symbol alone belongs to no word."""
+    """Return the first words, each with the marks that stand on it; marks alone are no word, but an emoji is."""
     found = (Word(match[0], match.start(), match.end()) for match in _WORD.finditer(text))
-    return [word for word in found if _HAS_LETTER.search(word.text) or len(word.text.encode()) > 2][:MOST_WORDS]
+    return [word for word in found if _is_word(word.text)][:MOST_WORDS]
+
+
+def _is_word(text: str) -> bool:
+    return bool(_HAS_LETTER.search(text)) or any(unicodedata.category(sign) == "So" for sign in text)
 
 
 def without(text: str, word: Word) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from engage_cli.core.atomic import replacing
 from engage_cli.core.neighbours import load_names
-from engage_cli.core.occlusion import cell_shares, covered, draw_overlay
+from engage_cli.core.occlusion import GRID, WINDOW, cell_shares, covered, draw_overlay
 from engage_cli.core.posts import TEXT_COLUMNS
 from engage_cli.core.predictors import CATBOOST, members_of
 from engage_cli.core.predictors.catboost import CatBoostPredictor, Reasons
@@ -58,7 +58,8 @@ class Explanation:
     value: float
     parts: tuple[Part, ...]
     words: tuple[tuple[str, float], ...]  # of the title, in its order: by how much the prediction falls without each
-    regions: np.ndarray | None  # (6, 6) of the cover: by how much it falls where that is covered
+    regions: np.ndarray | None  # (6, 6) of the cover: the mean change of the windows that cover a region
+    windows: np.ndarray | None  # (7, 7): by how much with the 2 x 2 regions covered of which this is the last
     neighbours: tuple[Neighbour, ...]  # the nearest first
     reasons: Reasons | None  # of CatBoost: contributions of its features
     overlay: Path | None = None
@@ -71,6 +72,7 @@ class Explanation:
             "without": [dataclasses.asdict(part) for part in self.parts],
             "words": [{"word": word, "change": change} for word, change in self.words],
             "regions": None if self.regions is None else self.regions.tolist(),
+            "windows": None if self.windows is None else self.windows.tolist(),
             "neighbours": [dataclasses.asdict(one) for one in self.neighbours],
             "contributions": None if self.reasons is None else dataclasses.asdict(self.reasons),
             "overlay": None if self.overlay is None else str(self.overlay),
@@ -100,10 +102,11 @@ def explain_post(
     answers = _ask_all(asked, questions, reporter)
     value = float(own[0])
     of = {kind: [(q, a) for q, a in zip(questions, answers, strict=True) if q.kind == kind] for kind in _kinds(questions)}
-    regions = None
+    regions = windows = None
     if "whole" in of:
         whole = of["whole"][0][1]
-        regions = cell_shares([whole - answer for _, answer in of["window"]])
+        changes = [whole - answer for _, answer in of["window"]]
+        regions, windows = cell_shares(changes), np.reshape(changes, (GRID + WINDOW - 1, -1))
     if overlay is not None and image is not None and regions is not None:
         with replacing(overlay) as beside:
             beside.write_bytes(draw_overlay(image, regions, f"{NOT_A_CAUSE}; {asked.run.folder.name}"))
@@ -116,6 +119,7 @@ def explain_post(
         parts=tuple(Part(part=q.name, without=a, change=value - a) for q, a in of.get("part", ())),
         words=tuple((q.name, value - a) for q, a in of.get("word", ())),
         regions=regions,
+        windows=windows,
         neighbours=_neighbours(asked, post, image),
         reasons=_reasons(asked, post, image),
         overlay=overlay,

@@ -173,6 +173,8 @@ def _check(pairs: Sequence[tuple[str, str]], *, explain: bool, overlay: Path | N
         raise WrongCallError(f"--explain is of one post, and these are {len(pairs)} variants; name one image and one title")
     if overlay is not None and not explain:
         raise WrongCallError("--overlay is the picture of --explain; give both")
+    if overlay is not None and overlay.is_file() and any(Path(i).is_file() and overlay.samefile(i) for i, _ in pairs):
+        raise WrongCallError(f"--overlay {overlay} is the image itself, which would be gone; name another file")
 
 
 def check_variants(pairs: Sequence[tuple[str, str]]) -> None:
