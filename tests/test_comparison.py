@@ -31,15 +31,42 @@ def test_a_small_difference_is_seen_where_mistakes_are_shared() -> None:
     assert back.verdict.startswith("worse than good by ")
 
 
-def test_chance_gives_no_verdict() -> None:
-    """Of pairs of equally good predictions about one in twenty is told apart."""
-    told = 0
-    for seed in range(60):
+@pytest.mark.parametrize("kind", ["value", "classes"])
+def test_the_same_predictions_are_no_different(kind: str) -> None:
+    true = TRUE if kind == "value" else RNG.integers(0, 5, 400)
+    said = FAIR if kind == "value" else RNG.dirichlet(np.ones(5), 400)
+    found = compare(kind, true, ("a", said), ("b", said.copy()), num_resamples=50)
+    assert (found.difference, found.low, found.high) == (0.0, 0.0, 0.0)
+    assert found.verdict.startswith("no difference from b can be shown: +0.000 ")
+
+
+def compare_pairs(num: int, noise: float) -> list[Comparison]:
+    """Of simulated data sets: one's mistakes have deviation 1, the other's `noise`, and half of them are shared."""
+    found = []
+    for seed in range(num):
         random = np.random.default_rng(seed)
-        true = random.normal(size=150)
-        both = [true + random.normal(size=150) for _ in range(2)]
-        told += not compare("value", true, ("a", both[0]), ("b", both[1]), num_resamples=150).verdict.startswith("no diff")
-    assert told <= 8
+        true, shared = 2 * random.normal(size=150), random.normal(size=150)
+        first, second = (
+            true + size * (shared + own) / np.sqrt(2)
+            for size, own in zip((1.0, noise), random.normal(size=(2, 150)), strict=True)
+        )
+        found.append(compare("value", true, ("first", first), ("second", second), num_resamples=200, seed=seed))
+    return found
+
+
+def test_the_interval_leaves_0_out_as_often_as_it_promises() -> None:
+    """About once in twenty where there is no difference; nearly always where it is three standard errors wide."""
+    equal = compare_pairs(300, noise=1.0)
+    told = [not one.verdict.startswith("no difference") for one in equal]
+    assert 0.02 <= np.mean(told) <= 0.09
+    assert abs(np.mean([one.low > 0 for one in equal]) - np.mean([one.high < 0 for one in equal])) < 0.04
+    planted = compare_pairs(200, noise=1.3)
+    differences = [one.difference for one in planted]
+    in_errors = np.mean(differences) / np.std(differences)
+    assert in_errors == pytest.approx(3.0, abs=0.2)
+    found = np.mean([one.verdict.startswith("better than second by ") for one in planted])
+    assert found >= 0.75
+    assert not any(one.verdict.startswith("worse") for one in planted)
 
 
 def test_classes_are_compared_by_kappa() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import warnings
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -46,6 +48,147 @@ def test_classes_equal_the_libraries() -> None:
     assert found["ordinal_mae"] == pytest.approx(np.abs(LABELS - NAMED).mean())
     assert found["recall_medium"] == pytest.approx(sk.recall_score(LABELS, NAMED, labels=[2], average="macro"))
     assert found["majority_lift"] == pytest.approx(found["accuracy"] - np.bincount(LABELS).max() / 300)
+
+
+def values_of(case: str, num: int) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(num)
+    true = random.normal(size=num)
+    predicted = true + random.normal(size=num)
+    if case == "ties":
+        return true.round(), predicted.round()
+    if case == "constant predictions":
+        return true, np.full(num, 0.3)
+    if case == "constant truth":  # the mean of these is not quite 0.3
+        return np.full(num, 0.3), predicted
+    if case == "both constant":
+        return np.full(num, 0.3), np.full(num, 0.1)
+    return true, predicted
+
+
+def classes_of(case: str, num: int) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(num)
+    true, shares = random.integers(0, 5, num), random.dirichlet(np.ones(5), num)
+    if case == "ties":
+        return true, random.integers(1, 3, (num, 5)) / 10
+    if case == "constant predictions":
+        return true, np.tile([0.1, 0.2, 0.4, 0.2, 0.1], (num, 1))
+    if case == "constant truth":
+        return np.full(num, 3), shares
+    if case == "both constant":
+        return np.full(num, 3), np.tile(np.eye(5)[3], (num, 1))
+    return true, shares
+
+
+CASES = {"value": values_of, "classes": classes_of}
+
+
+def pairs_in_order(true: np.ndarray, predicted: np.ndarray) -> float:
+    found = [
+        (np.sign(a - b) * np.sign(p - q) + 1) / 2
+        for (a, p), (b, q) in itertools.combinations(zip(true, predicted, strict=True), 2)
+        if a != b
+    ]
+    return float(np.mean(found)) if found else 0.5
+
+
+def gain_by_hand(true: np.ndarray, predicted: np.ndarray) -> float:
+    """A place's gain is the mean of those that tie for it."""
+    if len(true) < 2:
+        return 1.0
+    gain = (stats.rankdata(true) - 1) / (len(true) - 1)
+    discount = 1 / np.log2(np.arange(len(true))[:100] + 2)
+    of = np.array([gain[predicted == one].mean() for one in np.sort(predicted)[::-1]])
+    return float((discount * of[:100]).sum() / (discount * np.sort(gain)[::-1][:100]).sum())
+
+
+def top_by_hand(true: np.ndarray, predicted: np.ndarray) -> float:
+    """The mean over all orders in which ties may stand."""
+    num = max(1, round(len(true) / 10))
+    is_top = true >= np.sort(true)[::-1][num - 1]
+    order = np.sort(predicted)[::-1][:num]
+    return float(np.mean([is_top[predicted == one].mean() for one in order]))
+
+
+def scores_by_class(true: np.ndarray, named: np.ndarray) -> Iterator[tuple[float, int]]:
+    """F1 and number of posts of each class that is true of one or named for one."""
+    for label in np.union1d(true, named):
+        hits = ((true == label) & (named == label)).sum()
+        yield 2 * hits / ((true == label).sum() + (named == label).sum()), int((true == label).sum())
+
+
+def gaps_by_hand(true: np.ndarray, shares: np.ndarray) -> float:
+    total, sure, right = 0.0, shares.max(axis=1), shares.argmax(axis=1) == true
+    for number in range(15):
+        rows = (sure >= number / 15) & ((sure < (number + 1) / 15) | (number == 14))
+        if rows.any():
+            total += rows.mean() * abs(right[rows].mean() - sure[rows].mean())
+    return total
+
+
+def median_of(shares: np.ndarray) -> np.ndarray:
+    return np.array([int(np.flatnonzero(np.cumsum(row) >= 0.5 * row.sum())[0]) for row in shares])
+
+
+def kappa_of(true: np.ndarray, named: np.ndarray) -> float:
+    return sk.cohen_kappa_score(true, named, weights="quadratic", labels=range(5))
+
+
+def recall_of(label: int) -> Callable[[np.ndarray, np.ndarray], float]:
+    return lambda true, shares: sk.recall_score(
+        true, shares.argmax(axis=1), labels=[label], average="macro", zero_division=0
+    )
+
+
+LIBRARIES: dict[str, dict[str, Callable[[np.ndarray, np.ndarray], float]]] = {
+    "value": {
+        # scikit-learn divides by rounding errors where the mean of equal truths is not quite their value.
+        "r2": lambda true, predicted: sk.r2_score(true, predicted) if np.ptp(true) else 0.0,
+        "mae": sk.mean_absolute_error,
+        "rmse": sk.root_mean_squared_error,
+        "spearman": lambda true, predicted: stats.spearmanr(true, predicted).statistic,
+        "kendall": lambda true, predicted: stats.kendalltau(true, predicted).statistic,
+        "pairwise_accuracy": pairs_in_order,
+        "ndcg_at_100": gain_by_hand,
+        "precision_at_10pct": top_by_hand,
+    },
+    "classes": {
+        "accuracy": lambda true, shares: sk.accuracy_score(true, shares.argmax(axis=1)),
+        "majority_lift": lambda true, shares: (
+            sk.accuracy_score(true, shares.argmax(axis=1)) - (true == stats.mode(true).mode).mean()
+        ),
+        "macro_f1": lambda true, shares: np.mean([one for one, _ in scores_by_class(true, shares.argmax(axis=1))]),
+        "weighted_f1": lambda true, shares: (
+            sum(one * num for one, num in scores_by_class(true, shares.argmax(axis=1))) / len(true)
+        ),
+        "kappa": lambda true, shares: kappa_of(true, shares.argmax(axis=1)),
+        "ordinal_mae": lambda true, shares: sk.mean_absolute_error(true, shares.argmax(axis=1)),
+        "median_kappa": lambda true, shares: kappa_of(true, median_of(shares)),
+        "median_ordinal_mae": lambda true, shares: sk.mean_absolute_error(true, median_of(shares)),
+        "ece": gaps_by_hand,
+        **{
+            f"recall_{name}": recall_of(label)
+            for label, name in enumerate(("very_low", "low", "medium", "high", "very_high"))
+        },
+    },
+}
+
+
+def test_every_metric_is_compared() -> None:
+    assert {kind: set(table) for kind, table in metrics.METRICS.items()} == {
+        kind: set(table) for kind, table in LIBRARIES.items()
+    }
+
+
+@pytest.mark.parametrize("case", ["random", "ties", "constant predictions", "constant truth", "both constant"])
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, table in LIBRARIES.items() for name in table])
+def test_every_metric_on_random_and_degenerate_rows(kind: str, name: str, case: str) -> None:
+    """Where a library has no value, ours is 0."""
+    for num in (1, 2, 7, 60, 150):
+        true, predicted = CASES[kind](case, num)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            expected = np.nan_to_num(LIBRARIES[kind][name](true, predicted))
+        assert metrics.METRICS[kind].load(name)(true, predicted) == pytest.approx(expected, abs=1e-9), num
 
 
 def test_the_median_class_reads_probabilities_as_an_order() -> None:

@@ -5,6 +5,7 @@ A baseline is one function and one line. What a baseline chooses (the ridge's st
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -198,6 +199,9 @@ def _tfidf(parts: Sequence[pd.DataFrame]) -> list[Any]:
         TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b"),
         TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, min_df=2 if len(parts[0]) > 100 else 1),
     )
-    # A vocabulary needs one word: a post without text says so with one.
-    texts = [[text or "<nothing>" for text in texts_of(known_before(part), "text")] for part in parts]
+    # A vocabulary needs one word: a post without any, of marks alone too, says so with one.
+    texts = [
+        [text if re.search(r"\w", text) else f"{text} <nothing>" for text in texts_of(known_before(part), "text")]
+        for part in parts
+    ]
     return [union.fit_transform(texts[0]).tocsr(), *(union.transform(some).tocsr() for some in texts[1:])]

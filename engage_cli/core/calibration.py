@@ -58,7 +58,7 @@ class Calibration:
     def _at_rank(self, level: float, *, outward: int) -> float:
         """The residual below which `level` of (rows + 1) lie, rounded outward."""
         rank = level * (self.rows + 1)
-        rank = np.floor(rank) if outward < 0 else np.ceil(rank)
+        rank = np.floor(rank + TINY) if outward < 0 else np.ceil(rank - TINY)  # 0.5 - 0.8 / 2 is not quite 0.1
         share = (np.clip(rank, 1, self.rows) - 1) / max(1, self.rows - 1)
         place = share * (len(self.residuals) - 1)
         return self.residuals[int(np.floor(place + TINY) if outward < 0 else np.ceil(place - TINY))]
@@ -138,7 +138,9 @@ def _fit_line(values: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
     they would.
     """
     away = values - values.mean()
-    if len(values) < LEAST_FOR_LINE or not away.any() or not sizes.any():
+    # The mean of equal numbers may differ from them in a last digit.
+    is_constant = away.std() <= TINY * np.abs(values).max()
+    if len(values) < LEAST_FOR_LINE or is_constant or not sizes.any():
         return 0.0, float(values.mean())
     slope = float((away * sizes).sum() / (away**2).sum())
     left = sizes - sizes.mean() - slope * away

@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from engage_cli.core.calibration import Calibration, tempered
+from engage_cli.core.calibration import TINY, Calibration, tempered
 from engage_cli.core.predictions import Predictions
 
 NUM_DRAWS = 20_000
 NUM_PAIR_DRAWS = 4_096
+PAIRS_AT_ONCE = 256  # whose draws are in memory
 MOST_FITTED = 2_000  # posts whose pairs are looked at
 REACHES = (0.001, 0.003, 0.01, 0.03, 0.1)  # quantiles of all distances that are tried as reach
 LEAST_PAIRS = 50  # that lie within a reach, for it to be tried
@@ -59,7 +60,7 @@ def fit_correlation(
     """Fit on validation posts at points (n, A) by the normal scores (n,) of their errors; "" is no author."""
     some = np.random.default_rng(seed).permutation(len(errors))[:MOST_FITTED]
     errors = errors[some]
-    if len(errors) < 2 or errors.std() == 0:
+    if len(errors) < 2 or errors.std() < TINY:  # the deviation of equal numbers is not quite 0
         return Correlation()
     errors = (errors - errors.mean()) / errors.std()
     first, second = np.triu_indices(len(errors), k=1)
@@ -101,15 +102,19 @@ def draw_together(
     return _outcomes(calibration, predictions, normal @ factor.T)
 
 
-def chances(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (n,) how often each post is the best, and (n, n) how often one beats another; ties are shared."""
+def chances_of_best(draws: np.ndarray) -> np.ndarray:
+    """(n,) how often each post is the best of all; ties are shared."""
     is_top = draws == draws.max(axis=1, keepdims=True)
-    best = (is_top / is_top.sum(axis=1, keepdims=True)).mean(axis=0)
+    return np.asarray((is_top / is_top.sum(axis=1, keepdims=True)).mean(axis=0))
+
+
+def chances_to_beat(draws: np.ndarray) -> np.ndarray:
+    """(n, n) how often one beats another; a tie is half a win."""
     num = draws.shape[1]
     beats = np.full((num, num), 0.5)
     for one in range(num):
         beats[one] = (draws[:, one : one + 1] > draws).mean(axis=0) + (draws[:, one : one + 1] == draws).mean(axis=0) / 2
-    return best, beats
+    return beats
 
 
 def beats_in_pairs(
@@ -122,14 +127,18 @@ def beats_in_pairs(
 ) -> np.ndarray:
     """(m,) how probable it is that each first post beats its partner, given the correlations (m,) of their errors."""
     normal = np.random.default_rng(seed).standard_normal((2, NUM_PAIR_DRAWS, 1))
-    one = _outcomes(calibration, first, np.broadcast_to(normal[0], (NUM_PAIR_DRAWS, len(first))))
-    other = correlation * normal[0] + np.sqrt(1 - correlation**2) * normal[1]
-    two = _outcomes(calibration, second, other)
-    return np.asarray((one > two).mean(axis=0) + (one == two).mean(axis=0) / 2)
+    found = np.zeros(len(first))
+    for start in range(0, len(first), PAIRS_AT_ONCE):
+        some = np.arange(start, min(start + PAIRS_AT_ONCE, len(first)))
+        one = _outcomes(calibration, first.take(some), normal[0])
+        other = correlation[some] * normal[0] + np.sqrt(1 - correlation[some] ** 2) * normal[1]
+        two = _outcomes(calibration, second.take(some), other)
+        found[some] = (one > two).mean(axis=0) + (one == two).mean(axis=0) / 2
+    return found
 
 
 def _outcomes(calibration: Calibration, predictions: Predictions, normal: np.ndarray) -> np.ndarray:
-    """(draws, n) outcomes of posts from their standard normal errors."""
+    """(draws, n) outcomes of posts from their standard normal errors, (draws, n) or (draws, 1) that all have."""
     from scipy.special import ndtr
 
     levels = ndtr(normal)

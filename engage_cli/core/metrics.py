@@ -88,7 +88,8 @@ def bootstrap_metrics(
 
 def r2(true: np.ndarray, predicted: np.ndarray) -> float:
     """1 - squared error over squared deviation from this split's own mean; 0 where the truth is constant."""
-    spread = float(((true - true.mean()) ** 2).sum())
+    # The mean of equal numbers may differ from them in a last digit.
+    spread = 0.0 if _is_constant(true) else float(((true - true.mean()) ** 2).sum())
     return 1.0 - float(((true - predicted) ** 2).sum()) / spread if spread > 0 else 0.0
 
 

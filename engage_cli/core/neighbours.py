@@ -24,6 +24,7 @@ VECTORS_FILE, NAMES_FILE = "neighbours.safetensors", "neighbours.parquet"
 NAMES = ("id", "image", "title")
 NUM_NEAREST = 5
 FAR = 0.99  # of the validation posts are nearer in every block: beyond it a post is like none that was learned from
+BLUR = 1e-2  # distances below it are between a thing and itself: float16, and encoders whose last digits differ
 LEVELS = np.linspace(0, 1, 1001)
 MOST_NUMBERS = 1 << 24  # in the vectors of the posts that are kept: 32 MB in float16, 20,000 posts of two small encoders
 MOST_AT_ONCE = 1 << 25  # distances held in memory
@@ -65,7 +66,7 @@ class Neighbours:
         """
         level = round((1 - (1 - FAR) / len(self.spaces)) * (len(LEVELS) - 1))
         return {
-            name: (space.distance(vectors[name]) > space.usual[level]) & vectors[name].any(axis=1)
+            name: (space.distance(vectors[name]) > max(space.usual[level], BLUR)) & vectors[name].any(axis=1)
             for name, space in self.spaces.items()
         }
 
@@ -77,7 +78,11 @@ class Neighbours:
         """Write both files; `posts` are the training posts that are kept."""
         with replacing(folder / NAMES_FILE) as beside:
             posts[[name for name in NAMES if name in posts]].to_parquet(beside, index=False, compression="zstd")
-        tensors = {f"{block}/{name}": array for block, space in self.spaces.items() for name, array in vars(space).items()}
+        tensors = {
+            f"{block}/{name}": np.ascontiguousarray(array)  # safetensors writes what lies by columns as if it lay by rows
+            for block, space in self.spaces.items()
+            for name, array in vars(space).items()
+        }
         with replacing(folder / VECTORS_FILE) as beside:
             save_file({**tensors, "scores": self.scores}, beside)
 

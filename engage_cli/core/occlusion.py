@@ -79,11 +79,14 @@ def draw_overlay(data: bytes, shares: np.ndarray, words: str) -> bytes:
         tint[row, column] = (*(LIFTS if share > 0 else LOWERS), round(255 * opacity))
     layer = Image.fromarray(tint, "RGBA").resize(picture.size, Image.Resampling.BICUBIC)
     shown = Image.alpha_composite(picture, layer).convert("RGB")
-    sheet = Image.new("RGB", (max(shown.width, 2 * MARGIN), shown.height + LEGEND), (255, 255, 255))
+    font, keys = ImageFont.load_default(13), ((LIFTS, "lifts the prediction"), (LOWERS, "lowers it"))
+    needed = max(font.getlength(words), sum(36 + font.getlength(meaning) for _, meaning in keys))
+    size = (max(shown.width, 2 * MARGIN + round(needed)), shown.height + LEGEND)
+    sheet = Image.new("RGB", size, (255, 255, 255))
     sheet.paste(shown, (0, 0))
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    pen = ImageDraw.Draw(sheet)
     x, y = MARGIN, shown.height + 8
-    for colour, meaning in ((LIFTS, "lifts the prediction"), (LOWERS, "lowers it")):
+    for colour, meaning in keys:
         pen.rectangle((x, y, x + 12, y + 12), fill=colour)
         pen.text((x + 18, y - 1), meaning, fill=(50, 50, 50), font=font)
         x += 18 + round(pen.textlength(meaning, font=font)) + 18

@@ -49,7 +49,7 @@ def cut(by: str, posts: pd.DataFrame, predicted: np.ndarray) -> dict[str, np.nda
     largest = sorted(groups, key=lambda name: -len(groups[name]))
     shown, rest = largest[:MOST_GROUPS], largest[MOST_GROUPS:]
     if by in ("month", "prediction", "weekday", "title"):
-        shown = sorted(shown, key=lambda name: WEEKDAYS.index(name) if name in WEEKDAYS else name)
+        shown = sorted(shown, key=lambda name: (WEEKDAYS.index(name) if name in WEEKDAYS else -1, name))
     found = {name: groups[name] for name in shown}
     if rest:
         found[REST] = np.sort(np.concatenate([groups[name] for name in rest]))

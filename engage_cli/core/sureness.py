@@ -49,20 +49,18 @@ def pair_metrics(doubt: Doubt, predictions: Predictions, true: np.ndarray, *, nu
 def chances_of_pairs(
     doubt: Doubt, predictions: Predictions, true: np.ndarray, *, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return (m,) P(the first beats the second) of random pairs with different truths, and (m,) whether it did."""
+    """Return (m,) P(the first beats the second) of random pairs, and (m,) whether it did; a tie is half of it in both."""
     if len(true) < 2:
         return np.zeros(0), np.zeros(0)
     generator = np.random.default_rng(seed)
     first = generator.integers(0, len(true), NUM_PAIRS)
     second = (first + generator.integers(1, len(true), NUM_PAIRS)) % len(true)
-    differ = true[first] != true[second]
-    first, second = first[differ], second[differ]
     points, correlation = doubt.points(predictions), np.zeros(len(first))
     if points is not None:
         away = np.linalg.norm(points[first] - points[second], axis=1)
         correlation = doubt.correlation.at_distance(away)
     chances = beats_in_pairs(doubt.calibration, predictions.take(first), predictions.take(second), correlation)
-    return chances, (true[first] > true[second]).astype(np.float64)
+    return chances, (true[first] > true[second]) + (true[first] == true[second]) / 2
 
 
 def expected_calibration_error(chances: np.ndarray, wins: np.ndarray) -> float:

@@ -7,8 +7,9 @@ import unicodedata
 from typing import NamedTuple
 
 MOST_WORDS = 40
-# Scripts that put no space between words: two signs are about one word.
-_UNSPACED = r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0e7f]{1,2}"
+# Scripts that put no space between words: two signs, each with the marks above and below it, are about one word.
+_MARKS = r"[\u3099\u309a\u0e31\u0e34-\u0e3a\u0e47-\u0e4e]*"
+_UNSPACED = rf"(?:[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0e7f]{_MARKS}){{1,2}}"
 _WORD = re.compile(rf"{_UNSPACED}|(?:(?!{_UNSPACED})\S)+")
 _HAS_LETTER = re.compile(r"\w")
 
@@ -22,13 +23,13 @@ class Word(NamedTuple):
 
 
 def words_of(text: str) -> list[Word]:
-    """Return the first words, each with the marks that stand on it; marks alone are no word, but an emoji is."""
+    """Return the first words, each with the marks that stand on it; an emoji is a word, a dash or a mark alone is none."""
     found = (Word(match[0], match.start(), match.end()) for match in _WORD.finditer(text))
-    return [word for word in found if _is_word(word.text)][:MOST_WORDS]
+    return [word for word in found if _HAS_LETTER.search(word.text) or _has_picture(word.text)][:MOST_WORDS]
 
 
-def _is_word(text: str) -> bool:
-    return bool(_HAS_LETTER.search(text)) or any(unicodedata.category(sign) == "So" for sign in text)
+def _has_picture(text: str) -> bool:
+    return any(unicodedata.category(sign) == "So" for sign in text)
 
 
 def without(text: str, word: Word) -> str:

@@ -14,7 +14,7 @@ from engage_cli.core.config import CLASS_NAMES
 from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.forecast import Forecast
 from engage_cli.core.images import ImageError, decode, read_bytes
-from engage_cli.core.joint import chances, draw_together
+from engage_cli.core.joint import chances_of_best, chances_to_beat, draw_together
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import Run, load_run, newest_run
@@ -161,10 +161,11 @@ def answer_of(
 def _rank(asked: OpenRun, predictions: Predictions) -> Ranking:
     doubt = asked.doubt
     correlation = doubt.correlation.of_variants(doubt.points(predictions), len(predictions))
-    best, beats = chances(draw_together(doubt.calibration, predictions, correlation))
+    draws = draw_together(doubt.calibration, predictions, correlation)
+    best = chances_of_best(draws)
     order = np.argsort(-doubt.main(predictions), kind="stable")
     top = order[:MOST_COMPARED]
-    return Ranking(order=tuple(order.tolist()), best=tuple(best[order].tolist()), beats=beats[np.ix_(top, top)])
+    return Ranking(order=tuple(order.tolist()), best=tuple(best[order].tolist()), beats=chances_to_beat(draws[:, top]))
 
 
 def _check(pairs: Sequence[tuple[str, str]], *, explain: bool, overlay: Path | None) -> None:

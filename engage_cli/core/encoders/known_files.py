@@ -29,7 +29,8 @@ def remembered_fingerprint(path: Path, memory: Path) -> str:
         return str(entry["hash"])
     found = file_fingerprint(path)
     if time.time() - stat.st_mtime > SETTLED_S:
-        with contextlib.suppress(OSError):  # a home that cannot be written to: hashed again next time
+        # A home that cannot be written to, or a path that UTF-8 cannot hold: hashed again next time.
+        with contextlib.suppress(OSError, UnicodeEncodeError):
             write_json(memory, {**known, key: {"stamp": stamp, "hash": found}})
     return found
 

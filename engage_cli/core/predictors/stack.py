@@ -12,7 +12,7 @@ import pandas as pd
 from engage_cli.core.atomic import read_json
 from engage_cli.core.errors import EngageError
 from engage_cli.core.predictions import Predictions
-from engage_cli.core.predictors import load_predictor, members_of
+from engage_cli.core.predictors import MEMBERS, load_predictor, members_of
 from engage_cli.core.runs import Run
 
 WEIGHTS_FILE = "stack.json"
@@ -37,8 +37,9 @@ class StackPredictor:
     def __init__(self, run: Run) -> None:
         try:
             saved = read_json(run.folder / WEIGHTS_FILE)
-            self.weights = Weights(members=tuple(saved["weights"].values()), offset=float(saved["offset"]))
-        except (OSError, ValueError, LookupError, AttributeError):
+            members = tuple(float(saved["weights"][name]) for name in run.meta[MEMBERS])
+            self.weights = Weights(members=members, offset=float(saved["offset"]))
+        except (OSError, ValueError, LookupError, TypeError, AssertionError):
             raise EngageError(f"{run.folder / WEIGHTS_FILE} is damaged or gone; stack the runs again") from None
         self.members = [load_predictor(member) for member in members_of(run)]
 

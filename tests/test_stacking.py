@@ -1,0 +1,169 @@
+"""Weights of an ensemble: found again, never negative, and blind to the truth of the post that is predicted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import optimize
+
+from engage_cli.core.errors import EngageError
+from engage_cli.core.predictions import Predictions
+from engage_cli.core.predictors.stack import WEIGHTS_FILE, StackPredictor, Weights
+from engage_cli.core.runs import Run
+from engage_cli.core.stacking import fit_weights, held_out_predictions
+
+
+def values(random: np.random.Generator, num: int = 500, members: int = 3) -> list[Predictions]:
+    return [Predictions(value=random.normal(loc=number, size=num)) for number in range(members)]
+
+
+def classes(random: np.random.Generator, num: int = 3000, members: int = 3) -> list[Predictions]:
+    return [Predictions(probabilities=random.dirichlet(np.full(5, 0.5), num)) for _ in range(members)]
+
+
+def labels_of(shares: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    return (random.random((len(shares), 1)) > shares.cumsum(axis=1)[:, :-1]).sum(axis=1)
+
+
+def log_loss(weights: np.ndarray, said: list[Predictions], true: np.ndarray) -> float:
+    mixed = sum(weight * one.main for weight, one in zip(weights, said, strict=True))
+    return float(-np.log(mixed[np.arange(len(true)), true]).mean())
+
+
+def test_members_are_added_up_by_their_weights() -> None:
+    said = [Predictions(value=np.array([1.0, 2.0])), Predictions(value=np.array([10.0, 20.0]))]
+    found = Weights(members=(0.5, 0.1), offset=3.0).combine(said)
+    assert found.value.tolist() == [4.5, 6.0]
+    shares = [Predictions(probabilities=np.eye(5)[[0, 1]]), Predictions(probabilities=np.eye(5)[[4, 1]])]
+    mixed = Weights(members=(0.75, 0.25)).combine(shares)
+    assert mixed.probabilities.tolist() == [[0.75, 0, 0, 0, 0.25], [0, 1, 0, 0, 0]]
+
+
+def test_known_weights_of_values_are_found_again() -> None:
+    random = np.random.default_rng(0)
+    said = values(random)
+    true = 1.5 + 0.7 * said[0].main + 0.2 * said[1].main
+    exact = fit_weights(said, true)
+    assert exact.members == pytest.approx((0.7, 0.2, 0.0), abs=1e-9)
+    assert exact.offset == pytest.approx(1.5)
+    noisy = fit_weights(said, true + 0.2 * random.normal(size=500))
+    assert noisy.members == pytest.approx((0.7, 0.2, 0.0), abs=0.03)
+    assert noisy.offset == pytest.approx(1.5, abs=0.1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_weight_is_negative_and_a_useless_member_counts_for_nothing(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    said = values(random, num=80, members=4)
+    against = fit_weights(said, said[0].main - 2 * said[1].main + random.normal(size=80))
+    assert min(against.members) == against.members[1] == 0.0
+    twins = [said[0], Predictions(value=said[0].main + 1e-3 * random.normal(size=80))]
+    played_off = fit_weights(twins, said[0].main + random.normal(size=80))
+    assert min(played_off.members) >= 0.0
+    assert sum(played_off.members) == pytest.approx(1.0, abs=0.5)
+    with_useless = fit_weights(values(random, num=5000), random.normal(size=5000))
+    assert max(with_useless.members) < 0.05
+
+
+def test_a_constant_member_and_a_constant_truth_do_no_harm() -> None:
+    random = np.random.default_rng(1)
+    useful = random.normal(size=100)
+    said = [Predictions(value=np.full(100, 0.3)), Predictions(value=useful)]
+    found = fit_weights(said, 2 * useful + 1)
+    assert found.combine(said).main == pytest.approx(2 * useful + 1)
+    flat = fit_weights(said, np.full(100, 0.3))
+    assert flat.combine(said).main == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("known", [(0.6, 0.3, 0.1), (0.5, 0.5, 0.0), (1.0, 0.0, 0.0)])
+def test_a_mixture_of_classes_is_the_likeliest(known: tuple[float, ...]) -> None:
+    random = np.random.default_rng(2)
+    said = classes(random)
+    true = labels_of(sum(weight * one.main for weight, one in zip(known, said, strict=True)), random)
+    found = np.array(fit_weights(said, true).members)
+    assert found.sum() == pytest.approx(1.0)
+    assert (found >= 0).all()
+    assert found == pytest.approx(known, abs=0.06)
+
+    def loss(logits: np.ndarray) -> float:
+        return log_loss(np.exp(logits) / np.exp(logits).sum(), said, true)
+
+    best = min(optimize.minimize(loss, start, method="Nelder-Mead").fun for start in (np.zeros(3), np.array([2.0, 0, 0])))
+    assert log_loss(found, said, true) == pytest.approx(best, abs=1e-5)
+
+
+def test_a_class_that_no_member_believes_in_is_no_division_by_zero() -> None:
+    said = [Predictions(probabilities=np.eye(5)[[0, 1, 2]]), Predictions(probabilities=np.eye(5)[[0, 1, 3]])]
+    found = fit_weights(said, np.array([0, 1, 4]))
+    assert found.members == pytest.approx((0.5, 0.5))
+
+
+@pytest.mark.parametrize("kind", ["value", "classes"])
+@pytest.mark.parametrize("num", [3, 60])
+def test_a_posts_own_truth_does_not_move_its_prediction(kind: str, num: int) -> None:
+    random = np.random.default_rng(3)
+    said = values(random, num=num) if kind == "value" else classes(random, num=num)
+    true = random.normal(size=num) if kind == "value" else random.integers(0, 5, num)
+    before = held_out_predictions(said, true).main
+    others_move = 0
+    for row in range(num):
+        other = true.copy()
+        other[row] = other[row] + 50 if kind == "value" else (other[row] + 2) % 5
+        after = held_out_predictions(said, other).main
+        assert (after[row] == before[row]).all()
+        others_move += bool((after != before).any())
+    assert others_move >= num - 1
+
+
+@pytest.mark.parametrize("kind", ["value", "classes"])
+@pytest.mark.parametrize("num", [1, 2, 11])
+def test_held_out_predictions_of_few_posts(kind: str, num: int) -> None:
+    random = np.random.default_rng(4)
+    said = values(random, num=num) if kind == "value" else classes(random, num=num)
+    true = random.normal(size=num) if kind == "value" else random.integers(0, 5, num)
+    found = held_out_predictions(said, true)
+    assert found.kind == kind
+    assert found.main.shape == said[0].main.shape
+    assert np.isfinite(found.main).all()
+    if kind == "classes":
+        assert found.main.sum(axis=1) == pytest.approx(1.0)
+
+
+def test_held_out_predictions_are_not_as_good_as_fitted_ones() -> None:
+    """On noise, weights fitted on the rows themselves seem to help."""
+    random = np.random.default_rng(5)
+    said, true = values(random, num=100, members=12), random.normal(size=100)
+    fitted = fit_weights(said, true).combine(said).main
+    assert ((fitted - true) ** 2).mean() < true.var() < ((held_out_predictions(said, true).main - true) ** 2).mean()
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        None,
+        "{",
+        "[]",
+        "{}",
+        '{"weights": {}, "offset": 0}',
+        '{"weights": [0.5, 0.5], "offset": 0}',
+        '{"weights": {"1-a": 0.5, "2-b": null}, "offset": 0}',
+        '{"weights": {"1-a": 0.5, "2-b": "much"}, "offset": 0}',
+        '{"weights": {"1-a": 0.5, "2-b": 0.5}, "offset": null}',
+    ],
+)
+def test_damaged_weights_are_one_sentence(written: str | None, tmp_path: Path) -> None:
+    if written is not None:
+        (tmp_path / WEIGHTS_FILE).write_text(written)
+    run = Run(tmp_path, {"model": "stack", "members": ["1-a", "2-b"]}, None, {})
+    with pytest.raises(EngageError, match=r"stack\.json is damaged or gone; stack the runs again$"):
+        StackPredictor(run)
+
+
+def test_weights_go_by_the_members_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engage_cli.core.predictors.stack.members_of", lambda run: [])
+    (tmp_path / WEIGHTS_FILE).write_text(json.dumps({"weights": {"2-b": 0.2, "1-a": 0.8}, "offset": 1}))
+    run = Run(tmp_path, {"model": "stack", "members": ["1-a", "2-b"]}, None, {})
+    assert StackPredictor(run).weights == Weights(members=(0.8, 0.2), offset=1.0)
