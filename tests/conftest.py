@@ -60,6 +60,7 @@ def world(pixelrec: Path, encoders: EncoderConfig, tmp_path_factory: pytest.Temp
         ("train-classifier", root / "runs" / "classifier", ["--epochs", 6]),
         ("train-catboost", root / "runs" / "catboost", ["--iterations", 30]),
         ("train-catboost", root / "runs" / "catboost-value", ["--iterations", 30, "--as", "value", "--target", "views"]),
+        ("train-gp", root / "runs" / "gp", ["--target", "views"]),
     ]
     for command, run, more in trainings:
         found = answer(command, *common, "--run", run, *more)

@@ -53,13 +53,14 @@ def files_in(folder: Path) -> set[str]:
         ("classifier", CLASSIFIER_FILES),
         ("catboost", CATBOOST_FILES),
         ("catboost-value", CATBOOST_FILES),
+        ("gp", {"run.json", "target.json", "process.json", "process.safetensors", "metrics.json", *SURENESS_FILES}),
     ],
 )
 def test_run_folders_hold_exactly_these_files(world: Path, run: str, files: set[str]) -> None:
     assert files_in(world / "runs" / run) == files
     metrics = json.loads((world / "runs" / run / "metrics.json").read_text())
     assert metrics["split"] == "validation"
-    assert "optimistic" in metrics["note"]
+    assert ("optimistic" in metrics["note"]) == (run != "gp")
     assert metrics["leaky"] is False
 
 
@@ -98,7 +99,7 @@ def test_evaluate_table_names_runs_and_baselines(world: Path) -> None:
     assert "evaluating" in result.stderr
 
 
-@pytest.mark.parametrize("run", ["regressor", "classifier", "catboost", "catboost-value"])
+@pytest.mark.parametrize("run", ["regressor", "classifier", "catboost", "catboost-value", "gp"])
 def test_predict_json(world: Path, pixelrec: Path, run: str) -> None:
     image = pixelrec / "cover" / "i5.jpg"
     found = answer("predict", image, "--title", "the best pizza", "--run", world / "runs" / run)
@@ -113,7 +114,7 @@ def test_predict_json(world: Path, pixelrec: Path, run: str) -> None:
         assert post["count"] == pytest.approx(max(0.0, np.expm1(post["value"])))
 
 
-@pytest.mark.parametrize("run", ["regressor", "classifier", "catboost"])
+@pytest.mark.parametrize("run", ["regressor", "classifier", "catboost", "gp"])
 def test_predict_equals_evaluate_on_the_same_post(world: Path, run: str) -> None:
     """One post through the live encoders gives what the store gave."""
     from engage_cli.core.config import EncoderConfig
@@ -156,7 +157,7 @@ def test_no_counter_can_change_a_prediction(world: Path) -> None:
     data = load_dataset(world / "data")
     counters = [column for column in (*COUNTERS, *EXTRA_COUNTERS) if column in data.posts]
     shuffled = data.posts.assign(**{c: data.posts[c].sample(frac=1, random_state=1).to_numpy() for c in counters})
-    for run in ("regressor", "classifier", "catboost"):
+    for run in ("regressor", "classifier", "catboost", "gp"):
         opened = load_run(world / "runs" / run)
         source = source_of(opened, data, SilentReporter())
         before, after = (load_predictor(opened).predict(posts, source) for posts in (data.posts, shuffled))

@@ -27,7 +27,7 @@ from engage_cli.steps.predict_table import PART_ROWS, predict_table
 from tests.calls import answer, engage
 from tests.test_bad_images import IMAGES
 
-RUNS = ("regressor", "classifier", "catboost", "catboost-value")
+RUNS = ("regressor", "classifier", "catboost", "catboost-value", "gp")
 SCHEMA = json.loads((Path(__file__).parent.parent / "engage_cli" / "schemas" / "predict.json").read_text())
 
 
@@ -177,7 +177,7 @@ def test_a_table_gives_what_single_posts_give(world: Path, pixelrec: Path, table
     found, posts = pd.read_parquet(out), pd.read_csv(table, dtype=str, keep_default_na=False)
     assert summary["rows"] == len(found) == len(posts) == 150
     assert found["id"].tolist() == posts["post"].tolist()
-    value = ["value"] if run in ("regressor", "catboost-value") else []
+    value = ["value"] if run in ("regressor", "catboost-value", "gp") else []
     bounds = [f"interval_{share}_{end}" for share in (80, 95) for end in ("low", "high")] if value else []
     shares = [f"p_{name.lower().replace(' ', '_')}" for name in CLASS_NAMES]
     assert list(found.columns) == [

@@ -8,6 +8,7 @@ from engage_cli.commands.prepare import prepare
 from engage_cli.commands.sample import sample
 from engage_cli.commands.train_catboost import train_catboost
 from engage_cli.commands.train_classifier import train_classifier
+from engage_cli.commands.train_gp import train_gp
 from engage_cli.commands.train_regressor import train_regressor
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "sample",
     "train_catboost",
     "train_classifier",
+    "train_gp",
     "train_regressor",
 ]

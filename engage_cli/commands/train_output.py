@@ -74,9 +74,10 @@ def show_training(summary: TrainSummary, *, json: bool) -> None:
         print_json({"run": str(run.folder), "kind": run.kind, "target": run.target.name, **run.metrics})
         return
     shown = run.metrics
-    where = (
-        f"epoch {shown['best_epoch']} of {shown['epochs']}" if "epochs" in shown else f"{shown['best_iteration']:,} trees"
-    )
+    if "epochs" in shown:
+        where = f", epoch {shown['best_epoch']} of {shown['epochs']}"
+    else:
+        where = f", {shown['best_iteration']:,} trees" if "best_iteration" in shown else ""
     folds = shown.get("folds")
     columns = ["", run.kind, *([f"{folds['number']} folds"] if folds else [])]
     rows = [
@@ -84,7 +85,7 @@ def show_training(summary: TrainSummary, *, json: bool) -> None:
         for name, value in shown["metrics"].items()
     ]
     leaky = " LEAKY" if run.leaky else ""
-    title = f"{run.folder}{leaky}: {run.target.name}, {shown['rows']['validation']:,} validation posts, {where}"
+    title = f"{run.folder}{leaky}: {run.target.name}, {shown['rows']['validation']:,} validation posts{where}"
     print_table(title, columns, rows)
     if why := shown.get("why"):
         _show_why(why, leaky)

@@ -151,6 +151,17 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProcessConfig:
+    """A Gaussian process: it chooses by the marginal likelihood of training posts, so that little is left to be set."""
+
+    target: str = setting("popularity", "What is predicted.")
+    kind: str = setting("value", "The target's value, or five ordered classes.")
+    vision: str = setting(EncoderConfig.vision, VISION_HELP)
+    text: str = setting(EncoderConfig.text, TEXT_HELP)
+    seed: int = setting(0, "Seed of the sample of posts by which likeness is learned.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class CatBoostConfig:
     """A CatBoost run: the study's hyper-parameters, on features that are known before publication."""
 

@@ -10,7 +10,7 @@ from engage_cli.core.cells import clean_text, parse_scores
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.history import add_time
 from engage_cli.core.posts import OWN, TEXT_COLUMNS
-from engage_cli.core.predictors import extra_columns
+from engage_cli.core.predictors import extra_columns, members_of
 from engage_cli.core.progress import Reporter
 from engage_cli.core.runs import Run
 from engage_cli.core.table_parts.columns import NUMBER, Time
@@ -41,6 +41,8 @@ def make_posts(
     if posted_at:
         posts = add_time(posts.assign(posted_at=_parse_moment(posted_at)), has_hours=":" in posted_at)
     posts = _add_columns(posts, run, columns, reporter)
+    if "posted_at" not in posts and any(member.meta.get("reads_date") for member in members_of(run)):
+        reporter.say("without a date: give --posted-at, the run was trained on it")
     if not posts["title"].any():
         reporter.say("no --title: the model predicts from the image (and tags, description) alone")
     return posts

@@ -24,6 +24,7 @@ PREDICTORS = Registry(
         "neural": "engage_cli.core.predictors.neural:NeuralPredictor",
         "tuned": "engage_cli.core.predictors.tuned:TunedPredictor",
         "catboost": "engage_cli.core.predictors.catboost:CatBoostPredictor",
+        "process": "engage_cli.core.predictors.process:ProcessPredictor",
         "stack": "engage_cli.core.predictors.stack:StackPredictor",
     },
 )
@@ -31,6 +32,7 @@ PREDICTORS = Registry(
 NEURAL = "neural"
 TUNED = "tuned"  # runs with encoders of their own: they read contents
 CATBOOST = "catboost"  # runs on a table: they read blocks and measured covers
+PROCESS = "process"  # Gaussian processes: they read blocks, texts, dates and authors
 STACK = "stack"  # several runs that are weighed together: each of them reads its own source
 MEMBERS = "members"  # of a stack: the folder of their run folders
 

@@ -1,0 +1,152 @@
+"""A Gaussian process over posts (Rasmussen and Williams 2006): what is known of a post is what is known of posts like it.
+
+How much each likeness counts, and how far it reaches, is learned by the marginal likelihood of training posts: no
+validation post is needed for it. Up to MOST_EXACT training posts are all kept and solved exactly; of more, so many are
+landmarks to which all others are compared (the projected process, section 8.3.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from engage_cli.core.kernels import LENGTHS, Products, kernel, present_terms
+from engage_cli.core.post_views import Views
+
+MOST_EXACT = 6_000
+MOST_LEARNED_FROM = 1_500  # posts whose marginal likelihood is maximised
+NUM_STEPS, STEP = 40, 0.15
+FIRST_WEIGHT, FIRST_NOISE = -2.5, 0.0  # before softplus
+JITTER = 1e-6
+AT_ONCE = 1_024  # posts that are compared with all others, or with all landmarks, at once
+
+Advance = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Likeness:
+    """What was learned of the kernel. Weights and noise are shares of the target's variance, more or less."""
+
+    weights: dict[str, float]
+    lengths: dict[str, float]
+    noise: float
+
+    def between(self, first: Views, second: Views) -> Tensor:
+        """(n, m) float64, computed some rows at a time: the terms of all would take ten times the memory."""
+        weights = {name: torch.tensor(value, dtype=torch.float64) for name, value in self.weights.items()}
+        lengths = {name: torch.tensor(value, dtype=torch.float64) for name, value in self.lengths.items()}
+        found = torch.empty((len(first), len(second)), dtype=torch.float64)
+        for start in range(0, len(first), AT_ONCE):
+            rows = np.arange(start, min(start + AT_ONCE, len(first)))
+            found[start : start + len(rows)] = kernel(Products(first.take(rows), second), weights, lengths)
+        return found
+
+
+def learn_likeness(views: Views, truth: np.ndarray, *, seed: int = 0, advance: Advance = lambda note: None) -> Likeness:
+    """Maximise the marginal likelihood of standardised truths (n,) of a random sample of the posts."""
+    some = np.random.default_rng(seed).permutation(len(views))[:MOST_LEARNED_FROM]
+    sample, wanted = views.take(some), torch.from_numpy(truth[some])
+    names = present_terms(sample)
+    weights = torch.full((len(names),), FIRST_WEIGHT, dtype=torch.float64, requires_grad=True)
+    logs = torch.tensor([np.log(value) for value in LENGTHS.values()], dtype=torch.float64, requires_grad=True)
+    noise = torch.tensor(FIRST_NOISE, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.Adam([weights, logs, noise], lr=STEP)
+    products, identity = Products(sample, sample), torch.eye(len(sample), dtype=torch.float64)
+    best, found = float("inf"), _read(names, weights, logs, noise)
+    for _ in range(NUM_STEPS):
+        optimizer.zero_grad()
+        values, lengths = dict(zip(names, softplus(weights), strict=True)), dict(zip(LENGTHS, logs.exp(), strict=True))
+        covariance = kernel(products, values, lengths) + (softplus(noise) + JITTER) * identity
+        factor = torch.linalg.cholesky(covariance)
+        half = torch.linalg.solve_triangular(factor, wanted[:, None], upper=False)
+        loss = 0.5 * (half**2).sum() + factor.diagonal().log().sum()
+        if loss.item() < best:
+            best, found = loss.item(), _read(names, weights, logs, noise)
+        loss.backward()
+        optimizer.step()
+        advance(f"{loss.item() / len(some):.4f} nats a post")
+    return found
+
+
+def _read(names: list[str], weights: Tensor, logs: Tensor, noise: Tensor) -> Likeness:
+    return Likeness(
+        weights=dict(zip(names, softplus(weights).detach().tolist(), strict=True)),
+        lengths=dict(zip(LENGTHS, logs.exp().detach().tolist(), strict=True)),
+        noise=softplus(noise).item(),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaussianProcess:
+    """Fitted: a post's prediction is mean + std x (its likeness to the landmarks) @ coefficients."""
+
+    likeness: Likeness
+    landmarks: Views
+    coefficients: np.ndarray  # (m,)
+    mean: float
+    std: float
+
+    def predict(self, views: Views) -> np.ndarray:
+        """(n,) float64."""
+        found = [np.zeros(0)]
+        for start in range(0, len(views), AT_ONCE):
+            some = views.take(np.arange(start, min(start + AT_ONCE, len(views))))
+            found.append((self.likeness.between(some, self.landmarks) @ torch.from_numpy(self.coefficients)).numpy())
+        return self.mean + self.std * np.concatenate(found)
+
+    def state(self) -> dict[str, Any]:
+        return {**vars(self.likeness), "mean": self.mean, "std": self.std}
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any], landmarks: Views, coefficients: np.ndarray) -> GaussianProcess:
+        likeness = Likeness(weights=state["weights"], lengths=state["lengths"], noise=state["noise"])
+        return cls(likeness=likeness, landmarks=landmarks, coefficients=coefficients, mean=state["mean"], std=state["std"])
+
+
+def fit_process(
+    views: Views, truth: np.ndarray, *, seed: int = 0, advance: Advance = lambda note: None
+) -> tuple[GaussianProcess, np.ndarray]:
+    """Fit on training posts; return it with (n,) what it would say of each of them without having seen it.
+
+    The latter by the identity of section 5.4.2, for the likeness as it is; of more posts than are solved exactly, NaN.
+    """
+    mean, std = float(truth.mean()), float(truth.std()) or 1.0
+    wanted = (truth - mean) / std
+    likeness = learn_likeness(views, wanted, seed=seed, advance=advance)
+    if len(views) <= MOST_EXACT:
+        landmarks, (coefficients, left_out) = views, _solve(likeness, views, wanted)
+    else:
+        rows = np.sort(np.random.default_rng(seed + 1).permutation(len(views))[:MOST_EXACT])
+        landmarks = views.take(rows)
+        coefficients, left_out = _project(likeness, views, landmarks, wanted, advance), np.full(len(views), np.nan)
+    advance("solved")
+    process = GaussianProcess(likeness=likeness, landmarks=landmarks, coefficients=coefficients, mean=mean, std=std)
+    return process, mean + std * left_out
+
+
+def _solve(likeness: Likeness, views: Views, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    covariance = likeness.between(views, views)
+    covariance += (likeness.noise + JITTER) * torch.eye(len(views), dtype=torch.float64)
+    factor = torch.linalg.cholesky(covariance)
+    coefficients = torch.cholesky_solve(torch.from_numpy(wanted)[:, None], factor)[:, 0]
+    inverse = torch.cholesky_inverse(factor).diagonal()
+    return coefficients.numpy(), wanted - (coefficients / inverse).numpy()
+
+
+def _project(likeness: Likeness, views: Views, landmarks: Views, wanted: np.ndarray, advance: Advance) -> np.ndarray:
+    gram = likeness.between(landmarks, landmarks)
+    total = (likeness.noise + JITTER) * gram + JITTER * torch.eye(len(landmarks), dtype=torch.float64)
+    right = torch.zeros(len(landmarks), dtype=torch.float64)
+    for start in range(0, len(views), AT_ONCE):
+        rows = np.arange(start, min(start + AT_ONCE, len(views)))
+        part = likeness.between(views.take(rows), landmarks)
+        total += part.T @ part
+        right += part.T @ torch.from_numpy(wanted[rows])
+        advance(f"{rows[-1] + 1:,} of {len(views):,} posts compared")
+    return torch.linalg.solve(total, right).numpy()

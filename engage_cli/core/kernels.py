@@ -1,0 +1,105 @@
+"""How alike two posts are: a weighted sum of kernels, each on one view of the posts or on two at once.
+
+A kernel is one line in TERMS; a product says that posts are alike where they are in both. All are positive semi-definite,
+and so is their sum with weights that are not negative. Weights and lengths are learned by core.gaussian_process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engage_cli.core.post_views import Views
+
+# A term -> the simple kernels that it is the product of.
+TERMS: dict[str, tuple[str, ...]] = {
+    "words": ("words",),
+    "pieces": ("pieces",),
+    "text": ("text",),
+    "image": ("image",),
+    "day": ("day",),
+    "season": ("season",),
+    "weekday": ("weekday",),
+    "statistics": ("statistics",),
+    "author": ("author",),
+    "text x image": ("text", "image"),
+    "text x season": ("text", "season"),
+    "words x season": ("words", "season"),
+    "pieces x season": ("pieces", "season"),
+    "image x season": ("image", "season"),
+    "author x season": ("author", "season"),
+    "pieces x image": ("pieces", "image"),
+    "pieces x pieces": ("pieces", "pieces"),
+    "text x statistics": ("text", "statistics"),
+}
+# Where the search for length scales begins: of unit vectors, of days, of standardised numbers.
+LENGTHS = {"text": 0.7, "image": 0.7, "day": 20.0, "season": 120.0, "statistics": 3.0}
+
+UNLIKE = 1e12  # the squared distance of what cannot be compared: an infinite one would have no gradient
+
+
+class Products:
+    """What the simple kernels are computed from, for the posts of two sets: computed once, whatever the lengths are."""
+
+    def __init__(self, first: Views, second: Views, *, dtype: torch.dtype = torch.float64) -> None:
+        self.dtype = dtype
+        self.shape = (len(first), len(second))
+        self._first, self._second = first, second
+        self._known: dict[str, Tensor] = {}
+
+    def base(self, name: str) -> Tensor:
+        """(n, m) inner products, squared distances, or equalities."""
+        name = "day" if name == "season" else name
+        if name not in self._known:
+            self._known[name] = torch.as_tensor(np.ascontiguousarray(self._compute(name))).to(self.dtype)
+        return self._known[name]
+
+    def _compute(self, name: str) -> np.ndarray:
+        one, other = getattr(self._first, name), getattr(self._second, name)
+        if name in ("words", "pieces"):
+            return np.asarray((one @ other.T).toarray())
+        if name in ("text", "image"):
+            both = one.any(axis=1)[:, None] & other.any(axis=1)[None]
+            return np.where(both, np.maximum(2 - 2 * (one @ other.T), 0.0), UNLIKE)
+        if name in ("weekday", "author"):
+            return (one[:, None] == other[None]) & ((one != "") if name == "author" else np.ones(len(one), bool))[:, None]
+        if name == "day":
+            squares = (one[:, None] - other[None]) ** 2
+            return np.where(np.isnan(squares), UNLIKE, squares)
+        squares = (one**2).sum(axis=1)[:, None] + (other**2).sum(axis=1)[None] - 2 * (one @ other.T)
+        return np.maximum(squares, 0.0)
+
+
+def present_terms(views: Views) -> list[str]:
+    """Return the terms that these posts have something for."""
+    has = {
+        "words": views.words.nnz > 0,
+        "pieces": views.pieces.nnz > 0,
+        "text": bool(views.text.any()),
+        "image": bool(views.image.any()),
+        "day": bool(np.isfinite(views.day).any()),
+        "weekday": bool(np.isfinite(views.weekday).any()),
+        "statistics": bool(views.statistics.any()),
+        "author": bool((views.author != "").any()),
+    }
+    has["season"] = has["day"]
+    return [term for term, names in TERMS.items() if all(has[name] for name in names)]
+
+
+def kernel(products: Products, weights: Mapping[str, Tensor], lengths: Mapping[str, Tensor]) -> Tensor:
+    """(n, m): the weighted sum of the terms that have a weight."""
+    simple: dict[str, Tensor] = {}
+    for name in dict.fromkeys(name for term in weights for name in TERMS[term]):
+        base = products.base(name)
+        simple[name] = torch.exp(base * (-0.5 / lengths[name] ** 2)) if name in LENGTHS else base
+    total = torch.zeros(products.shape, dtype=products.dtype)
+    for term, weight in weights.items():
+        names = TERMS[term]
+        part = simple[names[0]]
+        for name in names[1:]:
+            part = part * simple[name]
+        total = total + weight * part
+    return total

@@ -1,0 +1,145 @@
+"""What kernels compare of posts: words and pieces of words, embeddings, dates, authors, and what is counted in titles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from engage_cli.core.features import BlockSource
+from engage_cli.core.handmade import TITLE_FEATURES, measure_texts
+from engage_cli.core.leakage import known_before
+from engage_cli.core.posts import texts_of
+from engage_cli.core.table_parts.tfidf import TfIdf
+
+MOST_TERMS = 200_000
+BLOCKS = ("image", "text")
+HISTORY = ("author_posts", "author_median_views")
+DAY = np.timedelta64(1, "D")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Views:
+    """n posts. A post that lacks something has zeros there, or NaN for a number: it is like no other in that."""
+
+    words: Any  # (n, V) CSR, rows of length 1
+    pieces: Any  # (n, W) CSR, rows of length 1
+    text: np.ndarray  # (n, P) float32, centred by the training posts, rows of length 1
+    image: np.ndarray  # (n, Q) the same
+    day: np.ndarray  # (n,) float64 days since 1970
+    weekday: np.ndarray  # (n,) 0 to 6
+    statistics: np.ndarray  # (n, F) float32, standardised by the training posts; 0 where unknown
+    author: np.ndarray  # (n,) object; "" where unknown
+
+    def take(self, rows: np.ndarray) -> Views:
+        return Views(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+    def __len__(self) -> int:
+        return len(self.day)
+
+
+class ViewMaker:
+    """Posts to Views; fitted on training posts."""
+
+    def __init__(self) -> None:
+        self.tfidf = TfIdf(MOST_TERMS)
+        self.centres: dict[str, np.ndarray] = {}  # of each block (P,)
+        self.scale = np.zeros((2, 0), np.float32)  # means and deviations of the statistics
+
+    def fit(self, posts: pd.DataFrame, source: BlockSource) -> Views:
+        posts = known_before(posts)
+        self.tfidf.fit_transform(texts_of(posts, "text"))
+        vectors = self.vectors(posts, source)
+        for name, block in vectors.items():
+            has = np.asarray(block.any(axis=1))
+            self.centres[name] = block[has].mean(axis=0) if has.any() else np.zeros(block.shape[1], np.float32)
+        numbers = _statistics(posts)
+        known = np.isfinite(numbers)
+        count = np.maximum(known.sum(axis=0), 1)
+        mean = np.where(known, numbers, 0.0).sum(axis=0) / count
+        deviation = np.sqrt((np.where(known, numbers - mean, 0.0) ** 2).sum(axis=0) / count)
+        self.scale = np.stack([mean, np.where(deviation > 1e-6, deviation, 1.0)]).astype(np.float32)
+        return self.transform(posts, source)
+
+    def transform(self, posts: pd.DataFrame, source: BlockSource) -> Views:
+        posts = known_before(posts)
+        terms = self.tfidf.transform(texts_of(posts, "text"))
+        num_words = len(self.tfidf.terms.get("words", ()))
+        vectors = self.vectors(posts, source)
+        placed = {
+            name: _unit((block - self.centres[name]) * np.asarray(block.any(axis=1))[:, None])
+            for name, block in vectors.items()
+        }
+        mean, deviation = self.scale
+        dates = posts["posted_at"] if "posted_at" in posts else pd.Series(pd.NaT, index=posts.index)
+        is_known = np.asarray(dates.notna(), bool)
+        day = np.full(len(posts), np.nan)
+        day[is_known] = dates[is_known].dt.tz_localize(None).to_numpy().astype("datetime64[s]").astype(np.float64) / 86_400
+        author = posts["author"].fillna("").astype(str) if "author" in posts else pd.Series("", index=posts.index)
+        return Views(
+            words=terms[:, :num_words].tocsr(),
+            pieces=terms[:, num_words:].tocsr(),
+            **placed,
+            day=day,
+            weekday=np.where(is_known, (np.floor(np.nan_to_num(day)) + 3) % 7, np.nan),  # 1970-01-01 was a Thursday
+            statistics=np.nan_to_num((_statistics(posts) - mean) / deviation).astype(np.float32),
+            author=author.to_numpy(object),
+        )
+
+    def vectors(self, posts: pd.DataFrame, source: BlockSource) -> dict[str, np.ndarray]:
+        """(n, P) float32 of each block."""
+        return {name: block.pooled.astype(np.float32) for name, block in source.blocks(posts, BLOCKS).items()}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        centres = {f"centre_{name}": centre for name, centre in self.centres.items()}
+        return {**self.tfidf.arrays(), **centres, "scale": self.scale}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        self.tfidf.restore(arrays)
+        self.centres = {name: arrays[f"centre_{name}"] for name in BLOCKS}
+        self.scale = arrays["scale"]
+
+
+def _statistics(posts: pd.DataFrame) -> np.ndarray:
+    """(n, F): what is counted in the title, and the author's history."""
+    titles = posts["title"].fillna("").astype(str)
+    numbers = measure_texts(titles, TITLE_FEATURES).to_numpy(np.float64)
+    history = [posts[name].to_numpy(np.float64) if name in posts else np.full(len(posts), np.nan) for name in HISTORY]
+    return np.column_stack([np.log1p(np.maximum(numbers, 0.0)), *history])
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9), np.float32)
+
+
+def views_to_arrays(views: Views) -> dict[str, np.ndarray]:
+    """Return what `views_from_arrays` takes; strings and sparse matrices as plain arrays."""
+    found: dict[str, np.ndarray] = {}
+    for field in fields(Views):
+        value = getattr(views, field.name)
+        if field.name in ("words", "pieces"):
+            for part in ("data", "indices", "indptr"):
+                found[f"{field.name}_{part}"] = getattr(value, part)
+            found[f"{field.name}_shape"] = np.array(value.shape)
+        elif field.name == "author":
+            text = "\0".join(map(str, value)).encode("utf-8", "replace")
+            found["author"] = np.frombuffer(text, np.uint8)
+        else:
+            found[field.name] = value.astype(np.float16) if field.name in BLOCKS else value
+    return found
+
+
+def views_from_arrays(arrays: Mapping[str, np.ndarray]) -> Views:
+    from scipy import sparse
+
+    def matrix(name: str) -> Any:
+        parts = tuple(arrays[f"{name}_{part}"] for part in ("data", "indices", "indptr"))
+        return sparse.csr_matrix(parts, shape=tuple(arrays[f"{name}_shape"]))
+
+    plain: Sequence[str] = ("text", "image", "day", "weekday", "statistics")
+    values = {name: arrays[name].astype(np.float32) if name in BLOCKS else arrays[name] for name in plain}
+    authors = np.array(bytes(arrays["author"]).decode().split("\0"), object)
+    return Views(words=matrix("words"), pieces=matrix("pieces"), author=authors, **values)

@@ -1,0 +1,101 @@
+"""A Gaussian process as a predictor: of values, or of classes by where the normal scores of the target are cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from engage_cli.core.atomic import read_json, replacing, write_json
+from engage_cli.core.errors import EngageError
+from engage_cli.core.features import BlockSource
+from engage_cli.core.gaussian_process import GaussianProcess
+from engage_cli.core.leakage import known_before
+from engage_cli.core.post_views import BLOCKS, ViewMaker, views_from_arrays, views_to_arrays
+from engage_cli.core.predictions import Predictions
+from engage_cli.core.runs import Run
+
+STATE_FILE, ARRAYS_FILE = "process.json", "process.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cuts:
+    """Where classes end on the scale that the process predicts, and how far a truth strays from its prediction there."""
+
+    edges: tuple[float, ...]  # four, rising
+    deviation: float
+
+    def probabilities(self, predicted: np.ndarray) -> np.ndarray:
+        """(n, 5) of normal distributions around the predictions (n,)."""
+        from scipy.special import ndtr
+
+        below = ndtr((np.asarray(self.edges)[None] - predicted[:, None]) / self.deviation)
+        ends = np.zeros((len(predicted), 1)), np.ones((len(predicted), 1))
+        return np.asarray(np.diff(np.concatenate([ends[0], below, ends[1]], axis=1), axis=1))
+
+
+class ProcessPredictor:
+    def __init__(self, run: Run) -> None:
+        self.maker, self.process, self.cuts = _load(run.folder)
+
+    def predict(self, posts: pd.DataFrame, source: BlockSource) -> Predictions:
+        once = _Once(posts, source)
+        found = self.process.predict(self.maker.transform(posts, once))
+        if self.cuts is None:
+            return Predictions(value=found, vectors=once.vectors())
+        return Predictions(probabilities=self.cuts.probabilities(found), vectors=once.vectors())
+
+    def vectors(self, posts: pd.DataFrame, source: BlockSource) -> dict[str, np.ndarray]:
+        return _Once(posts, source).vectors()
+
+
+class _Once:
+    """A source that is asked once."""
+
+    def __init__(self, posts: pd.DataFrame, source: BlockSource) -> None:
+        self._blocks = source.blocks(known_before(posts), BLOCKS)
+
+    def blocks(self, posts: pd.DataFrame, names: Any) -> dict[str, Any]:
+        return {name: self._blocks[name] for name in names}
+
+    def vectors(self) -> dict[str, np.ndarray]:
+        return {name: block.pooled for name, block in self._blocks.items()}
+
+
+def save_process(folder: Path, maker: ViewMaker, process: GaussianProcess, cuts: Cuts | None) -> None:
+    """Write both files, the one that is read first last."""
+    arrays = {f"maker/{name}": array for name, array in maker.arrays().items()}
+    arrays |= {f"landmarks/{name}": array for name, array in views_to_arrays(process.landmarks).items()}
+    arrays["coefficients"] = process.coefficients
+    with replacing(folder / ARRAYS_FILE) as beside:
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, beside)
+    write_json(folder / STATE_FILE, {"process": process.state(), "cuts": None if cuts is None else vars(cuts)})
+
+
+def has_process(folder: Path) -> bool:
+    return (folder / STATE_FILE).is_file()
+
+
+def _load(folder: Path) -> tuple[ViewMaker, GaussianProcess, Cuts | None]:
+    try:
+        state, arrays = read_json(folder / STATE_FILE), load_file(folder / ARRAYS_FILE)
+        maker = ViewMaker()
+        maker.restore(_under("maker/", arrays))
+        process = GaussianProcess.restore(
+            state["process"], views_from_arrays(_under("landmarks/", arrays)), arrays["coefficients"]
+        )
+        saved = state["cuts"]
+        cuts = None if saved is None else Cuts(edges=tuple(saved["edges"]), deviation=float(saved["deviation"]))
+        return maker, process, cuts
+    except (OSError, ValueError, LookupError, TypeError, AssertionError, SafetensorError):
+        raise EngageError(f"{folder}: {STATE_FILE} or {ARRAYS_FILE} is damaged; train again") from None
+
+
+def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

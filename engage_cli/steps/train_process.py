@@ -1,0 +1,132 @@
+"""Train a Gaussian process on words, embeddings, dates and authors."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from engage_cli.core.config import EncoderConfig, ProcessConfig
+from engage_cli.core.dataset import Dataset
+from engage_cli.core.errors import WrongCallError
+from engage_cli.core.gaussian_process import NUM_STEPS, fit_process
+from engage_cli.core.metrics import compute_metrics, r2, true_of
+from engage_cli.core.post_views import BLOCKS, ViewMaker
+from engage_cli.core.predictors import PROCESS, load_predictor
+from engage_cli.core.predictors.process import Cuts, has_process, save_process
+from engage_cli.core.progress import Reporter, SilentReporter
+from engage_cli.core.runs import Run, clear_stage, finish_run, open_run
+from engage_cli.core.targets import Target, require_variety
+from engage_cli.steps.calibrate import calibrate
+from engage_cli.steps.embed import stored_blocks
+from engage_cli.steps.sources import source_of
+from engage_cli.steps.train_catboost import KINDS
+from engage_cli.steps.train_neural import TrainSummary
+
+COMMAND = "train-gp"
+NOTE = "no validation post was used in training"
+
+
+def train_process(
+    config: ProcessConfig,
+    *,
+    dataset: Dataset,
+    encoders: EncoderConfig,
+    run: Path | None = None,
+    runs_dir: Path = Path("runs"),
+    reporter: Reporter | None = None,
+) -> TrainSummary:
+    """Train to a finished run folder."""
+    reporter = reporter or SilentReporter()
+    if config.kind not in KINDS:
+        raise WrongCallError(f"unknown --as '{config.kind}'; there are: {', '.join(KINDS)}")
+    target = dataset.target(config.target)
+    for mark in dataset.marks:
+        reporter.say(mark)
+    source = stored_blocks(dataset, encoders, BLOCKS, reporter)
+    posts = dataset.posts.iloc[dataset.rows("train", target)]
+    checks = dataset.posts.iloc[dataset.rows("validation", target)]
+    scores = target.score(posts)
+    require_variety(true_of(config.kind, scores, target.classes(scores)), config.kind, target.name)
+    meta = {
+        "model": PROCESS,
+        "kind": config.kind,
+        "config": dataclasses.asdict(config),
+        "data": {"fingerprint": dataset.fingerprint, "split": dataset.meta["split"]["method"]},
+        "encoders": {
+            side: {"name": store.encoder.checkpoint.name, **store.encoder.record} for side, store in source.stores.items()
+        },
+        "blocks": list(BLOCKS),
+        "reads_date": bool("posted_at" in posts and posts["posted_at"].notna().any()),
+        "leaky": False,
+        "marks": list(dataset.marks),
+    }
+    with open_run(run, runs_dir, command=COMMAND, meta=meta, target=target) as (folder, goes_on):
+        if not goes_on:
+            clear_stage(folder)
+        reporter.say(f"{'going on with' if goes_on else 'training'} {folder}")
+        started, left_out = time.monotonic(), None
+        if not has_process(folder):
+            left_out = _fit(config, folder, posts, scores, target, source, reporter)
+        trained = Run(folder, meta, target, {})
+        calibrate(trained, dataset, source_of(trained, dataset, reporter), reporter)
+        wanted = target.score(checks)
+        predicted = load_predictor(trained).predict(checks, source).main
+        truth = true_of(config.kind, wanted, target.classes(wanted))
+        finished = finish_run(
+            folder,
+            {
+                "split": "validation",
+                "note": NOTE,
+                "rows": {"train": len(posts), "validation": len(checks)},
+                "metrics": compute_metrics(config.kind, truth, predicted),
+                "left_out_r2": left_out,
+                "seconds": round(time.monotonic() - started, 1),
+                "leaky": False,
+                "marks": list(dataset.marks),
+            },
+        )
+    return TrainSummary(run=finished, went_on=goes_on, warnings=tuple(dataset.marks))
+
+
+def _fit(
+    config: ProcessConfig,
+    folder: Path,
+    posts: pd.DataFrame,
+    scores: np.ndarray,
+    target: Target,
+    source: object,
+    reporter: Reporter,
+) -> float | None:
+    """Fit and write the process; return R² of training posts that were each left out, where that is known."""
+    wanted = scores if config.kind == "value" else _normal_scores(scores)
+    maker = ViewMaker()
+    with reporter.stage("learning which posts are alike", NUM_STEPS + 1) as stage:
+        views = maker.fit(posts, source)  # type: ignore[arg-type]
+        process, left_out = fit_process(views, wanted, seed=config.seed, advance=lambda note: stage.advance(note=note))
+    is_known = bool(np.isfinite(left_out).all())
+    cuts = None
+    if config.kind == "classes":
+        misses = wanted - left_out if is_known else wanted - process.predict(views)
+        cuts = Cuts(edges=_edges(target), deviation=float(misses.std()) or 1.0)
+    save_process(folder, maker, process, cuts)
+    return r2(wanted, left_out) if is_known else None
+
+
+def _normal_scores(scores: np.ndarray) -> np.ndarray:
+    """(n,) where a normal distribution has each score's rank; equal scores stay equal."""
+    from scipy.special import ndtri
+    from scipy.stats import rankdata
+
+    return np.asarray(ndtri((rankdata(scores) - 0.5) / len(scores)))
+
+
+def _edges(target: Target) -> tuple[float, ...]:
+    """Where the training posts' classes end on that scale."""
+    from scipy.special import ndtri
+
+    reached = np.clip(np.cumsum(target.class_shares)[:-1], 1e-6, 1 - 1e-6)
+    return tuple(float(edge) for edge in ndtri(reached))

@@ -1,0 +1,244 @@
+"""The Gaussian process: its kernels, its arithmetic, what it learns; and `engage train-gp` as a user gives it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import sparse
+
+from engage_cli.core import gaussian_process
+from engage_cli.core.dataset import load_dataset
+from engage_cli.core.gaussian_process import JITTER, GaussianProcess, Likeness, fit_process, learn_likeness
+from engage_cli.core.kernels import LENGTHS, TERMS, Products, kernel, present_terms
+from engage_cli.core.post_views import ViewMaker, Views, views_from_arrays, views_to_arrays
+from engage_cli.core.predictors.process import Cuts
+from tests.calls import answer, engage
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def make_views(num: int, seed: int = 0, **more: Any) -> Views:
+    rng = np.random.default_rng(seed)
+
+    def terms() -> Any:
+        rows = sparse.random(num, 40, density=0.1, random_state=np.random.default_rng(rng.integers(1 << 30)), format="csr")
+        lengths = np.maximum(np.sqrt(rows.multiply(rows).sum(axis=1)), 1e-9)
+        return sparse.csr_matrix(rows / lengths)
+
+    day = rng.uniform(18_000, 18_500, num)
+    found: dict[str, Any] = {
+        "words": terms(),
+        "pieces": terms(),
+        "text": unit(rng.standard_normal((num, 6))),
+        "image": unit(rng.standard_normal((num, 5))),
+        "day": day,
+        "weekday": (np.floor(day) + 3) % 7,
+        "statistics": rng.standard_normal((num, 4)).astype(np.float32),
+        "author": rng.choice(np.array(["", "a", "b", "c"], object), num),
+    }
+    return Views(**{**found, **more})
+
+
+def one_term(term: str, first: Views, second: Views) -> np.ndarray:
+    lengths = {name: torch.tensor(value, dtype=torch.float64) for name, value in LENGTHS.items()}
+    return kernel(Products(first, second), {term: torch.tensor(1.0, dtype=torch.float64)}, lengths).numpy()
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_every_kernel_is_symmetric_and_positive_semi_definite(term: str) -> None:
+    views = make_views(60)
+    gram = one_term(term, views, views)
+    np.testing.assert_allclose(gram, gram.T, atol=1e-6)
+    assert np.linalg.eigvalsh((gram + gram.T) / 2).min() > -1e-5
+    assert gram.max() <= 1 + 1e-5
+    product = np.prod([one_term(name, views, views) for name in TERMS[term]], axis=0)
+    np.testing.assert_allclose(gram, product, atol=1e-6)
+
+
+def test_simple_kernels_by_hand() -> None:
+    views = make_views(8)
+    found = {name: one_term(name, views, views) for name in ("words", "text", "day", "weekday", "author", "statistics")}
+    for i in range(8):
+        for j in range(8):
+            assert found["words"][i, j] == pytest.approx((views.words[i] @ views.words[j].T).toarray()[0, 0], abs=1e-6)
+            away = ((views.text[i] - views.text[j]) ** 2).sum()
+            assert found["text"][i, j] == pytest.approx(np.exp(-away / (2 * LENGTHS["text"] ** 2)), abs=1e-5)
+            days = views.day[i] - views.day[j]
+            assert found["day"][i, j] == pytest.approx(np.exp(-(days**2) / (2 * LENGTHS["day"] ** 2)))
+            assert found["weekday"][i, j] == float(views.weekday[i] == views.weekday[j])
+            assert found["author"][i, j] == float(views.author[i] == views.author[j] != "")
+
+
+def test_what_a_post_lacks_makes_it_like_no_other() -> None:
+    views = make_views(5)
+    text, day = views.text.copy(), views.day.copy()
+    text[0], day[0] = 0.0, np.nan
+    lacking = make_views(5, text=text, day=day, author=np.array(["", "a", "a", "b", ""], object))
+    for term in ("text", "day", "season", "text x image", "author"):
+        assert not one_term(term, lacking, lacking)[0].any(), term
+    nothing = make_views(5, text=np.zeros((5, 6), np.float32), day=np.full(5, np.nan), author=np.full(5, "", object))
+    assert not {name for term in present_terms(nothing) for name in TERMS[term]} & {"text", "day", "season", "author"}
+    assert set(present_terms(views)) == set(TERMS)
+
+
+LIKENESS = Likeness(weights={"text": 0.6, "words": 0.3, "day": 0.2}, lengths=dict(LENGTHS), noise=0.4)
+
+
+def test_predictions_are_those_of_the_textbook() -> None:
+    views, new = make_views(40), make_views(7, seed=1)
+    truth = np.random.default_rng(2).standard_normal(40)
+    gram = sum(weight * one_term(term, views, views) for term, weight in LIKENESS.weights.items())
+    cross = sum(weight * one_term(term, new, views) for term, weight in LIKENESS.weights.items())
+    expected = cross @ np.linalg.solve(gram + (0.4 + JITTER) * np.eye(40), truth)
+    coefficients, left_out = gaussian_process._solve(LIKENESS, views, truth)
+    process = GaussianProcess(likeness=LIKENESS, landmarks=views, coefficients=coefficients, mean=3.0, std=2.0)
+    np.testing.assert_allclose(process.predict(new), 3 + 2 * expected, atol=1e-8)
+    for row in (0, 17, 39):
+        rest = np.delete(np.arange(40), row)
+        part = gram[np.ix_(rest, rest)] + (0.4 + JITTER) * np.eye(39)
+        assert left_out[row] == pytest.approx(gram[row, rest] @ np.linalg.solve(part, truth[rest]), abs=1e-8)
+
+
+def test_with_every_post_a_landmark_the_projection_is_exact() -> None:
+    views, new = make_views(50), make_views(9, seed=1)
+    truth = np.random.default_rng(2).standard_normal(50)
+    exact, _ = gaussian_process._solve(LIKENESS, views, truth)
+    projected = gaussian_process._project(LIKENESS, views, views, truth, lambda note: None)
+    said = [
+        GaussianProcess(likeness=LIKENESS, landmarks=views, coefficients=some, mean=0.0, std=1.0).predict(new)
+        for some in (exact, projected)
+    ]
+    np.testing.assert_allclose(said[0], said[1], atol=2e-3)
+
+
+def planted(num: int, seed: int = 0, **more: Any) -> tuple[Views, np.ndarray]:
+    """Posts whose truth is a bend of their text's direction, and noise of a quarter of its variance."""
+    views = make_views(num, seed, **more)
+    rng = np.random.default_rng(seed + 100)
+    signal = np.sin(3 * views.text[:, 0]) + views.text[:, 1]
+    truth = signal / signal.std() + 0.5 * rng.standard_normal(num)
+    return views, (truth - truth.mean()) / truth.std()
+
+
+def test_it_learns_which_likeness_counts() -> None:
+    views, truth = planted(400)
+    likeness = learn_likeness(views, truth)
+    by_text = sum(weight for term, weight in likeness.weights.items() if TERMS[term][0] == "text")
+    assert by_text > 0.5 * sum(likeness.weights.values())
+    assert likeness.noise == pytest.approx(0.2, abs=0.1)  # a fifth of the variance
+    process, left_out = fit_process(views, truth)
+    new, wanted = planted(300, seed=5)
+    r2 = 1 - ((wanted - process.predict(new)) ** 2).sum() / ((wanted - wanted.mean()) ** 2).sum()
+    assert r2 > 0.65
+    assert 1 - ((truth - left_out) ** 2).sum() / (truth**2).sum() == pytest.approx(r2, abs=0.12)
+
+
+def test_of_many_posts_landmarks_serve_nearly_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    (views, truth), (new, wanted) = planted(600), planted(300, seed=5)
+    whole = fit_process(views, truth)[0].predict(new)
+    monkeypatch.setattr(gaussian_process, "MOST_EXACT", 200)
+    monkeypatch.setattr(gaussian_process, "AT_ONCE", 128)
+    process, left_out = fit_process(views, truth)
+    assert len(process.landmarks) == 200
+    assert np.isnan(left_out).all()
+    misses = [((wanted - said) ** 2).mean() for said in (whole, process.predict(new))]
+    assert misses[1] < 1.15 * misses[0]
+
+
+def test_views_and_process_come_back_from_arrays() -> None:
+    views, truth = planted(60)
+    back = views_from_arrays(views_to_arrays(views))
+    for name in ("day", "weekday", "statistics"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(views, name))
+    assert back.author.tolist() == views.author.tolist()
+    assert (back.words != views.words).nnz == 0
+    np.testing.assert_allclose(back.text, views.text, atol=1e-3)
+    process, _ = fit_process(views, truth)
+    restored = GaussianProcess.restore(json.loads(json.dumps(process.state())), back, process.coefficients)
+    new = planted(20, seed=9)[0]
+    np.testing.assert_allclose(restored.predict(new), process.predict(new), atol=5e-3)
+
+
+def test_classes_are_cut_from_a_normal_distribution() -> None:
+    cuts = Cuts(edges=(-0.84, -0.25, 0.25, 0.84), deviation=0.5)
+    found = cuts.probabilities(np.array([-3.0, 0.0, 3.0]))
+    np.testing.assert_allclose(found.sum(axis=1), 1.0)
+    assert found.argmax(axis=1).tolist() == [0, 2, 4]
+    assert found[1] == pytest.approx(found[1][::-1])
+    assert found[1, 2] == pytest.approx(0.3829, abs=1e-4)  # half a deviation to each side
+
+
+def test_the_maker_sees_no_counter_and_fits_on_training_posts_alone(world: Path) -> None:
+    from engage_cli.core.progress import SilentReporter
+    from engage_cli.core.runs import load_run
+    from engage_cli.steps.sources import source_of
+
+    data = load_dataset(world / "data")
+    source: Any = source_of(load_run(world / "runs" / "gp"), data, SilentReporter())
+    train = data.posts[data.posts["split"] == "train"]
+    maker = ViewMaker()
+    maker.fit(train, source)
+    before = {name: array.copy() for name, array in maker.arrays().items()}
+    found = views_to_arrays(maker.transform(data.posts, source))
+    shuffled = data.posts.assign(views=1.0, likes=data.posts["likes"].to_numpy()[::-1])
+    again = views_to_arrays(maker.transform(shuffled, source))
+    for name, array in found.items():
+        np.testing.assert_array_equal(again[name], array)
+    for name, array in before.items():
+        np.testing.assert_array_equal(maker.arrays()[name], array)
+
+
+@pytest.mark.parametrize("kind", ["value", "classes"])
+def test_a_run_without_dates_and_authors(world: Path, kind: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    meta = json.loads((world / "data" / "dataset.json").read_text())["sources"]
+    assert meta
+    encoders = json.loads((world / "runs" / "gp" / "run.json").read_text())["encoders"]
+    names = ["--vision", encoders["vision"]["name"], "--text", encoders["text"]["name"]]
+    found = answer("train-gp", "--data", world / "data", "--target", "views", "--as", kind, *names, "--run", run)
+    assert found["note"] == "no validation post was used in training"
+    assert found["rows"]["train"] > 100
+    weights = json.loads((run / "process.json").read_text())["process"]["weights"]
+    assert not {name for term in weights for name in TERMS[term]} & {"day", "season", "weekday", "author"}
+    shown = engage("train-gp", "--data", world / "data", "--as", "both", "--run", tmp_path / "no")
+    assert (shown.exit_code, shown.stdout) == (2, "")
+    assert "unknown --as 'both'" in shown.stderr
+
+
+def test_dates_count_where_posts_have_them(tmp_path: Path, pixelrec: Path, checkpoints: dict[str, str]) -> None:
+    rng = np.random.default_rng(0)
+    days = rng.integers(0, 360, 240)
+    views = np.exp(8 + 2 * np.sin(days / 57) + 0.2 * rng.standard_normal(240)).astype(int)
+    dates = pd.Timestamp("2024-01-01") + pd.to_timedelta(days, unit="D")
+    posts = pd.DataFrame({"id": [f"p{n}" for n in range(240)], "title": [f"title {n}" for n in range(240)], "views": views})
+    posts.assign(posted_at=dates.strftime("%Y-%m-%d")).to_csv(tmp_path / "posts.csv", index=False)
+    data, run = tmp_path / "data", tmp_path / "run"
+    answer("prepare", "--table", tmp_path / "posts.csv", "--no-images", "--data", data, "--split", "random", "--no-dedupe")
+    names = ["--vision", checkpoints["vit"], "--text", checkpoints["bert"]]
+    answer("train-gp", "--data", data, "--target", "views", *names, "--run", run)
+    (score,) = answer("evaluate", run, "--data", data, "--resamples", 5, "--no-report")["runs"]
+    assert score["metrics"]["r2"]["value"] > 0.8
+    ask = ["predict", pixelrec / "cover" / "i5.jpg", "--title", "title 7", "--run", run]
+    assert "without a date: give --posted-at" in engage(*ask).stderr
+    high, low = (answer(*ask, "--posted-at", day)["posts"][0]["value"] for day in ("2024-03-30", "2024-09-26"))
+    assert high - low == pytest.approx(4.0, abs=1.0)
+
+
+@pytest.mark.parametrize("name", ["process.json", "process.safetensors"])
+def test_a_damaged_run_is_one_sentence(world: Path, pixelrec: Path, name: str, tmp_path: Path) -> None:
+    import shutil
+
+    run = tmp_path / "run"
+    shutil.copytree(world / "runs" / "gp", run)
+    (run / name).write_bytes((run / name).read_bytes()[:50])
+    result = engage("predict", pixelrec / "cover" / "i5.jpg", "--title", "a", "--run", run)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "is damaged; train again" in result.stderr
