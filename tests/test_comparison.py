@@ -84,7 +84,7 @@ def test_words() -> None:
 
 def test_evaluate_compares_with_the_best_baseline_and_with_each_other(world: Path) -> None:
     runs = [world / "runs" / name for name in ("catboost", "classifier", "catboost-value")]
-    found = answer("evaluate", *runs, "--data", world / "data", "--resamples", 20)
+    found = answer("evaluate", *runs, "--data", world / "data", "--no-report", "--resamples", 20)
     pairs = [(one["first"], one["second"]) for one in found["comparisons"]]
     best = {}
     for kind, name in (("classes", "kappa"), ("value", "r2")):
@@ -96,7 +96,7 @@ def test_evaluate_compares_with_the_best_baseline_and_with_each_other(world: Pat
     for one in found["comparisons"][:3]:
         expected = scores[one["first"]]["kappa"]["value"] - scores[one["second"]]["kappa"]["value"]
         assert one["difference"] == pytest.approx(expected)
-    shown = engage("evaluate", *runs, "--data", world / "data", "--resamples", 20).stdout
+    shown = engage("evaluate", *runs, "--data", world / "data", "--no-report", "--resamples", 20).stdout
     assert sum(one["verdict"].partition(one["second"])[0] in shown for one in found["comparisons"]) == 4
     assert "comparisons" in found
-    assert answer("evaluate", runs[0], "--data", world / "data", "--resamples", 0)["comparisons"] == []
+    assert answer("evaluate", runs[0], "--data", world / "data", "--no-report", "--resamples", 0)["comparisons"] == []

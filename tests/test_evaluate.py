@@ -48,9 +48,6 @@ def test_one_run_gets_a_page_plots_and_a_card_of_its_own(world: Path, runs: Path
         assert "tf-idf + ridge" in text
     assert "http://" not in page
     assert "<script" not in page
-    again = answer("evaluate", run, "--data", world / "data", "--resamples", 10, "--by", "title")
-    assert again == found
-    assert (run / "report.html").read_text() == page
 
 
 def test_several_runs_share_a_page_and_validation_writes_no_card(world: Path, runs: Path, tmp_path: Path) -> None:
@@ -59,10 +56,10 @@ def test_several_runs_share_a_page_and_validation_writes_no_card(world: Path, ru
     call = ["evaluate", *both, "--data", world / "data", "--resamples", 5]
     found = answer(*call, "--split", "validation")
     assert found["written"] == [str(runs / "report-validation.html")]
+    named = ["--split", "validation", "--report", tmp_path / "deep" / "page.html"]
+    assert answer(*call[:2], *call[3:], *named)["written"] == [str(tmp_path / "deep" / "page.html")]
     assert [files_in(run) for run in both] == before
-    assert answer(*call, "--report", tmp_path / "deep" / "page.html")["written"][0] == str(tmp_path / "deep" / "page.html")
-    assert answer(*call, "--no-report")["written"] == []
-    refused = engage(*call, "--report", tmp_path)
+    refused = engage(*call[:2], *call[3:], "--split", "validation", "--report", tmp_path)
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert "is a folder" in refused.stderr
 

@@ -142,7 +142,8 @@ def test_it_learns_which_likeness_counts() -> None:
 
 
 def test_of_many_posts_landmarks_serve_nearly_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    (views, truth), (new, wanted) = planted(600), planted(300, seed=5)
+    (views, truth), (new, wanted) = planted(400), planted(300, seed=5)
+    monkeypatch.setattr(gaussian_process, "NUM_STEPS", 20)
     whole = fit_process(views, truth)[0].predict(new)
     monkeypatch.setattr(gaussian_process, "MOST_EXACT", 200)
     monkeypatch.setattr(gaussian_process, "AT_ONCE", 128)

@@ -84,7 +84,7 @@ def test_the_study_end_to_end(
     kept = [names[id(p)] for group in groups for p in group["params"] if torch.equal(p, trained[names[id(p)]])]
     assert len(kept) < 20
 
-    scores = answer("evaluate", run, "--data", dataset.folder, "--resamples", 5)
+    scores = answer("evaluate", run, "--data", dataset.folder, "--no-report", "--resamples", 5)
     assert set(scores["runs"][0]["metrics"]) >= {"r2" if command == "train-regressor" else "kappa"}
     root = dataset.images_of("pixelrec")
     image = dataset.posts["image"][dataset.posts["image_problem"] == ""].iloc[3]
@@ -279,7 +279,7 @@ def test_small_modes_train_evaluate_and_keep_little(
     else:
         assert not any("embeddings" in name or ".layers.0." in name or ".layer.0." in name for name in of_encoders)
     on_validation = answer(
-        "evaluate", tmp_path / "run", "--data", dataset.folder, "--split", "validation", "--resamples", 2
+        "evaluate", tmp_path / "run", "--data", dataset.folder, "--split", "validation", "--no-report", "--resamples", 2
     )
     value = on_validation["runs"][0]["metrics"]["r2"]["value"]
     assert value == pytest.approx(found["metrics"]["r2"], abs=1e-5)  # the kept weights are the ones that were scored

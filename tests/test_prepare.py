@@ -114,8 +114,8 @@ def test_without_dedupe_is_marked_wherever_it_is_used(tmp_path: Path, encoders: 
     data = ["--data", loose.folder, "--text", encoders.text, "--vision", encoders.vision]
     run = ["--run", tmp_path / "run", "--target", "views", "--epochs", 2, "--blocks", "title"]
     assert mark in engage("train-regressor", *data, *run).stdout
-    assert answer("evaluate", tmp_path / "run", "--data", loose.folder, "--resamples", 0)["marks"] == [mark]
-    assert mark in engage("evaluate", tmp_path / "run", "--data", loose.folder, "--resamples", 0).stdout
+    assert answer("evaluate", tmp_path / "run", "--data", loose.folder, "--no-report", "--resamples", 0)["marks"] == [mark]
+    assert mark in engage("evaluate", tmp_path / "run", "--data", loose.folder, "--no-report", "--resamples", 0).stdout
     (tmp_path / "x.jpg").write_bytes(encoded(picture(0)))
     assert answer("predict", tmp_path / "x.jpg", "--run", tmp_path / "run")["posts"][0]["marks"] == [mark]
     assert mark in engage("predict", tmp_path / "x.jpg", "--run", tmp_path / "run").stdout

@@ -18,7 +18,8 @@ from engage_cli.core.calibration import TINY, Calibration, tempered
 from engage_cli.core.predictions import Predictions
 
 NUM_DRAWS = 20_000
-NUM_PAIR_DRAWS = 4_096
+NUM_PAIR_DRAWS = 1_024
+PLASTIC = (0.7548776662466927, 0.5698402909980532)
 PAIRS_AT_ONCE = 256  # whose draws are in memory
 MOST_FITTED = 2_000  # posts whose pairs are looked at
 REACHES = (0.001, 0.003, 0.01, 0.03, 0.1)  # quantiles of all distances that are tried as reach
@@ -122,11 +123,13 @@ def beats_in_pairs(
     first: Predictions,
     second: Predictions,
     correlation: np.ndarray,
-    *,
-    seed: int = 0,
 ) -> np.ndarray:
     """(m,) how probable it is that each first post beats its partner, given the correlations (m,) of their errors."""
-    normal = np.random.default_rng(seed).standard_normal((2, NUM_PAIR_DRAWS, 1))
+    from scipy.special import ndtri
+
+    # Points that fill the square evenly (the additive sequence of the plastic number) need a tenth of random ones.
+    steps = np.array(PLASTIC)[:, None] * np.arange(1, NUM_PAIR_DRAWS + 1)
+    normal = ndtri((0.5 + steps) % 1.0)[..., None]
     found = np.zeros(len(first))
     for start in range(0, len(first), PAIRS_AT_ONCE):
         some = np.arange(start, min(start + PAIRS_AT_ONCE, len(first)))
