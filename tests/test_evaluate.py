@@ -59,9 +59,9 @@ def test_several_runs_share_a_page_and_validation_writes_no_card(world: Path, ru
     named = ["--split", "validation", "--report", tmp_path / "deep" / "page.html"]
     assert answer(*call[:2], *call[3:], *named)["written"] == [str(tmp_path / "deep" / "page.html")]
     assert [files_in(run) for run in both] == before
-    refused = engage(*call[:2], *call[3:], "--split", "validation", "--report", tmp_path)
-    assert (refused.exit_code, refused.stdout) == (1, "")
-    assert "is a folder" in refused.stderr
+    refused = engage(*call, "--report", tmp_path)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "name the .html that is to be written" in refused.stderr
 
 
 def test_groups_of_posts_are_scored_by_their_own_rows(world: Path) -> None:
@@ -86,7 +86,8 @@ def test_groups_of_posts_are_scored_by_their_own_rows(world: Path) -> None:
 def test_coverage_is_of_the_intervals_that_predict_gives(world: Path) -> None:
     dataset = load_dataset(world / "data")
     (score,) = evaluate([world / "runs" / "regressor"], dataset=dataset, num_resamples=0).runs
-    for share in ("80", "95"):
+    assert set(score.intervals) == {"80"}  # 15 validation posts do not support more
+    for share in score.intervals:
         low, high = score.intervals[share]
         inside = ((low <= score.true) & (score.true <= high)).mean()
         assert score.metrics[f"coverage_{share}"]["value"] == pytest.approx(inside)
@@ -146,7 +147,7 @@ def test_an_ensemble_of_classes_averages_probabilities(world: Path, tmp_path: Pa
     ("names", "words"),
     [
         (["regressor"], "name two or more"),
-        (["regressor", "regressor"], "named twice"),
+        (["regressor", "regressor"], "name two or more"),
         (["regressor", "classifier"], "only runs of one target and kind"),
         (["regressor", "catboost-value"], "only runs of one target and kind"),
     ],
@@ -182,3 +183,34 @@ def test_wrong_calls_of_evaluate() -> None:
         result = engage("evaluate", *arguments)
         assert (result.exit_code, result.stdout) == (2, "")
         assert words in result.stderr
+
+
+def test_of_several_paths_those_that_are_no_finished_run_are_passed_over(world: Path, runs: Path) -> None:
+    """As `runs/*` gives them, once a page lies there too."""
+    (runs / "report.html").write_text("a page")
+    (runs / "unfinished").mkdir()
+    (runs / "unfinished" / "run.json").write_text('{"command": "train-gp"}')
+    paths = [runs / "gp", runs / "report.html", runs / "unfinished", runs / "." / "gp"]
+    result = engage("evaluate", *paths, "--data", world / "data", "--resamples", 2, "--no-report", "--json")
+    assert [run["run"] for run in json.loads(result.stdout)["runs"]] == [str(runs / "gp")]
+    assert "report.html (no run)" in result.stderr
+    assert "unfinished (an unfinished run)" in result.stderr
+    assert engage("evaluate", runs / "report.html", runs / "unfinished", "--data", world / "data").exit_code == 1
+
+
+def test_validation_posts_do_not_tell_how_sure_a_run_may_be(world: Path) -> None:
+    call = [
+        "evaluate",
+        world / "runs" / "gp",
+        "--data",
+        world / "data",
+        "--split",
+        "validation",
+        "--resamples",
+        2,
+        "--no-report",
+    ]
+    found = answer(*call)
+    assert not {"coverage_80", "pair_ece"} & set(found["runs"][0]["metrics"])
+    assert "optimistic figures" in found["note"]
+    assert "optimistic figures" in engage(*call).stdout

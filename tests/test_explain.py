@@ -193,6 +193,10 @@ def test_json_and_terminal_name_the_word_and_call_it_the_models_view(
 
     before = cover.read_bytes()
     result = engage(*call[:-1], cover.parent / "." / cover.name)
+    assert result.exit_code == 2
+    assert "name the .png" in result.stderr
+    (cover.parent / "cover.png").symlink_to(cover)
+    result = engage(*call[:-1], cover.parent / "cover.png")
     assert result.exit_code != 0
     assert "is the image itself" in result.stderr
     assert cover.read_bytes() == before

@@ -291,8 +291,8 @@ def test_a_quantile_run_gives_intervals(dataset: Dataset, encoders: EncoderConfi
     root = dataset.images_of("pixelrec")
     image = root / dataset.posts["image"][dataset.posts["image_problem"] == ""].iloc[3]
     post = answer("predict", image, "--title", "best pizza", "--run", tmp_path / "run")["posts"][0]
-    (low, high), (lower, higher) = post["interval_80"], post["interval_95"]
-    assert lower <= low < post["value"] < high <= higher  # of 15 validation posts both end at the extremes
+    low, high = post["interval_80"]
+    assert low < post["value"] < high
     saved = json.loads((tmp_path / "run" / "calibration.json").read_text())["calibration"]
     assert saved["usual_spread"] != 1.0  # residuals are in units of the spread that it predicts
     shown = engage("predict", image, "--title", "best pizza", "--run", tmp_path / "run").stdout

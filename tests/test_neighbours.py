@@ -121,7 +121,8 @@ def saved(folder: Path) -> neighbours.Neighbours:
 
 
 def test_saved_and_loaded_they_are_the_same(tmp_path: Path) -> None:
-    assert load_neighbours(tmp_path) is None
+    with pytest.raises(EngageError, match="damaged"):
+        load_neighbours(tmp_path)
     found = saved(tmp_path)
     back = load_neighbours(tmp_path)
     asked = draw(10, 16)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 from typer.testing import CliRunner
 
 from engage_cli.core.config import CLASS_NAMES
@@ -67,8 +69,9 @@ def test_what_is_said_of_a_post_hangs_together(world: Path, covers: list[Path], 
         assert post["class"] == max(post["probabilities"], key=post["probabilities"].get)
         assert "interval_80" not in post
         return
-    (low, high), (lowest, highest) = post["interval_80"], post["interval_95"]
-    assert lowest <= low <= post["value"] <= high <= highest
+    assert "interval_95" not in post  # 15 validation posts do not support it
+    low, high = post["interval_80"]
+    assert low <= post["value"] <= high
     assert post["count"] == pytest.approx(max(0.0, np.expm1(post["value"])))
 
 
@@ -113,10 +116,9 @@ def test_a_post_unlike_all_training_posts_is_a_guess(world: Path, pixelrec: Path
     assert far["unlike_training_posts"] == ["title"]
     assert far["neighbour_distance"] > near["neighbour_distance"]
     target = load_run(world / "runs" / "regressor").target
-    for share, (least, most) in {"80": (0.1, 0.9), "95": (0.025, 0.975)}.items():
-        low, high = far[f"interval_{share}"]
-        assert low <= np.quantile(target.quantiles, least) + 1e-6  # it holds what all training posts earned
-        assert high >= np.quantile(target.quantiles, most) - 1e-6
+    low, high = far["interval_80"]
+    assert low <= np.quantile(target.quantiles, 0.1) + 1e-6  # it holds what all training posts earned
+    assert high >= np.quantile(target.quantiles, 0.9) - 1e-6
     assert "A GUESS: its title is unlike all that it learned from" in engage(*call, *strange).stdout
     assert "A GUESS" not in engage(*call, *known).stdout
 
@@ -178,7 +180,7 @@ def test_a_table_gives_what_single_posts_give(world: Path, pixelrec: Path, table
     assert summary["rows"] == len(found) == len(posts) == 150
     assert found["id"].tolist() == posts["post"].tolist()
     value = ["value"] if run in ("regressor", "catboost-value", "gp") else []
-    bounds = [f"interval_{share}_{end}" for share in (80, 95) for end in ("low", "high")] if value else []
+    bounds = [f"interval_{share}_{end}" for share in (80,) for end in ("low", "high")] if value else []
     shares = [f"p_{name.lower().replace(' ', '_')}" for name in CLASS_NAMES]
     assert list(found.columns) == [
         "id", *value, "percentile", *bounds, "class", *shares, "neighbour_distance", "problem",
@@ -309,7 +311,61 @@ def test_bad_tables_are_one_sentence(world: Path, tmp_path: Path, text: str, nam
         "predict", "--table", tmp_path / name, "--out", tmp_path / "out.txt", "--run", world / "runs" / "regressor"
     )
     assert refused.exit_code == 2
-    assert "write a .csv or a .parquet" in refused.stderr
+    assert "name the .csv or the .parquet" in refused.stderr
+
+
+def test_nothing_of_the_users_is_written_over(world: Path, tmp_path: Path) -> None:
+    table, run = tmp_path / "n.csv", world / "runs" / "regressor"
+    table.write_text("id,title\na,one title\n")
+    (tmp_path / "out.csv.problems.csv").write_text("mine\n")
+    (tmp_path / "folder.csv").mkdir()
+    twin = tmp_path / "x.csv.problems.csv"
+    twin.write_text("id,title\na,one title\n")
+    for path, out, words in (
+        (table, table, "would take the place of the table itself"),
+        (twin, tmp_path / "x.csv", "would take the place of the table itself"),
+        (table, tmp_path / "out.csv", "is another file"),
+        (table, tmp_path / "folder.csv", "that is to be written"),
+    ):
+        result = engage("predict", "--table", path, "--out", out, "--run", run)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert words in result.stderr
+    assert table.read_text() == twin.read_text() == "id,title\na,one title\n"
+    assert (tmp_path / "out.csv.problems.csv").read_text() == "mine\n"
+
+
+def test_two_calls_do_not_write_one_output(world: Path, tmp_path: Path) -> None:
+    (tmp_path / "posts.csv").write_text("id,title\na,one title\n")
+    with FileLock(tmp_path / ".out.csv.lock"):
+        result = engage(
+            "predict", "--table", tmp_path / "posts.csv", "--out", tmp_path / "out.csv", "--run", world / "runs" / "gp"
+        )
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "another process is writing" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["run.json", "metrics.json", "target.json", "calibration.json", "neighbours.safetensors"])
+@pytest.mark.parametrize("content", ["", "{}", "[1", None])
+def test_a_damaged_run_is_one_sentence(
+    world: Path, covers: list[Path], name: str, content: str | None, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(world / "runs" / "regressor", run)
+    if content is None:
+        (run / name).unlink()
+    else:
+        (run / name).write_text(content)
+    result = engage("predict", covers[0], "--title", "a", "--run", run)
+    if (name, content) == ("metrics.json", "{}"):
+        return  # nothing of it is needed to predict
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert str(run) in result.stderr
+
+
+def test_equal_variants_are_refused_however_they_are_written(world: Path, covers: list[Path]) -> None:
+    result = engage("predict", covers[0], "--title", "a b", "--title", " a b", "--run", world / "runs" / "regressor")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "given twice" in result.stderr
 
 
 # --- lines ---
@@ -324,11 +380,12 @@ def test_lines_answer_lines(world: Path, covers: list[Path]) -> None:
         {"id": 3, "image": "nowhere.jpg"},
         {"image": image, "unknown": 1},
         {"id": 5, "image": 7},
+        {"id": float("inf"), "image": "a\0b"},
         ["no object"],
     ]
     lines = [*map(json.dumps, requests), "no json", "", "[" * 100_000]
     found = list(answer_lines(io.StringIO("\n".join(lines)), run=run))
-    assert len(found) == 8
+    assert len(found) == 9
     (alone,) = answer("predict", image, "--title", "a pizza", "--run", run)["posts"]
     assert found[0].pop("id") == 1
     assert found[0]["posts"] == [alone]
@@ -337,7 +394,8 @@ def test_lines_answer_lines(world: Path, covers: list[Path]) -> None:
     assert found[2] == {"id": 3, "error": "nowhere.jpg: no such file; give a JPEG, PNG, WebP or GIF"}
     assert found[3]["error"].startswith("unknown field 'unknown'")
     assert found[4] == {"id": 5, "error": '"image" is a text'}
-    assert [one["error"] for one in found[5:]] == [
+    assert "path with a NUL byte" in found[5]["error"]
+    assert [one["error"] for one in found[6:]] == [
         "the line is no JSON object",
         "the line is no JSON",
         "the line is no JSON",

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from engage_cli.core.errors import WrongCallError
-from engage_cli.core.slices import MOST_GROUPS, NONE, REST, SLICES, cut
+from engage_cli.core.slices import LEAST_POSTS, MOST_GROUPS, NONE, REST, SLICES, cut
 
 POSTS = pd.DataFrame(
     {
@@ -91,10 +91,11 @@ def test_of_many_groups_the_small_ones_are_put_together(by: str) -> None:
     months = (pd.Timestamp("2020-01-15", tz="UTC") + pd.to_timedelta(31 * np.arange(30), unit="D"))[of]
     posts = pd.DataFrame({"author": names, "tags": names, "own.style": names, "posted_at": months})
     found = cut(by, posts, np.zeros(len(posts)))
-    assert len(found) == MOST_GROUPS + 1
+    alone = MOST_GROUPS if by == "month" else 30 - (LEAST_POSTS - 1)  # months stand alone however small they are
+    assert len(found) == alone + 1
     assert list(found)[-1] == REST
-    assert set(of[found[REST]]) == set(range(30 - MOST_GROUPS))
-    assert len(found[REST]) == sum(range(1, 31 - MOST_GROUPS))
+    assert set(of[found[REST]]) == set(range(30 - alone))
+    assert len(found[REST]) == sum(range(1, 31 - alone))
     assert sorted(np.concatenate(list(found.values())).tolist()) == list(range(len(posts)))
     first = next(iter(found.values()))
     assert of[first[0]] == (30 - MOST_GROUPS if by == "month" else 29)  # months in their order, others by size

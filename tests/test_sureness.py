@@ -70,5 +70,5 @@ def test_a_tie_is_half_a_win_and_one_post_is_no_pair() -> None:
     equal = pair_metrics(doubt_of(calibration), Predictions(value=np.zeros(30)), np.full(30, 0.3), num_resamples=3)
     assert equal["pair_ece"]["value"] < 0.02
     true = np.array([1.0, 1.0, 2.0])
-    chances, wins = chances_of_pairs(doubt_of(calibration), Predictions(value=np.array([0.0, 0.0, 90.0])), true)
+    chances, wins, _ = chances_of_pairs(doubt_of(calibration), Predictions(value=np.array([0.0, 0.0, 90.0])), true)
     assert set(zip(chances.round(1).tolist(), wins.tolist(), strict=True)) == {(0.0, 0.0), (0.5, 0.5), (1.0, 1.0)}

@@ -59,13 +59,22 @@ def evaluate(
         raise WrongCallError("--report and --no-report: give one of the two")
     from engage_cli.core.dataset import load_dataset
     from engage_cli.core.progress import make_reporter
+    from engage_cli.core.runs import newest_run
     from engage_cli.steps.evaluate import evaluate as run_step
+    from engage_cli.steps.evaluate import finished_among
 
-    reporter, dataset, folders = make_reporter(), load_dataset(data), list(runs or [])
+    reporter, dataset = make_reporter(), load_dataset(data)
+    folders = finished_among(runs or [], reporter)
     if stack:
         from engage_cli.steps.stack import stack as stack_step
 
         folders.append(stack_step(folders, dataset=dataset, run=run, runs_dir=runs_dir, reporter=reporter).folder)
+    folders = folders or [newest_run(runs_dir).folder]
+    place = None
+    if not no_report:
+        from engage_cli.steps.report import place_report, write_report
+
+        place = place_report(report, folders, split=split, runs_dir=runs_dir)
     evaluation = run_step(
         folders,
         dataset=dataset,
@@ -76,14 +85,13 @@ def evaluate(
         reporter=reporter,
     )
     written: list[Path] = []
-    if not no_report:
-        from engage_cli.steps.report import default_report, write_report
-
-        place = report or default_report(evaluation)
-        written = write_report(evaluation, dataset=dataset, report=place, reporter=reporter)
-    if json:
-        print_json({**evaluation.to_json(), "written": [str(path) for path in written]})
-        return
-    show_evaluation(evaluation, written, with_intervals=resamples > 0)
-    if stack:
+    try:
+        if place is not None:
+            written = write_report(evaluation, dataset=dataset, report=place, reporter=reporter)
+    finally:  # what was measured is told, also where the page cannot be written
+        if json:
+            print_json({**evaluation.to_json(), "written": [str(path) for path in written]})
+        else:
+            show_evaluation(evaluation, written, with_intervals=resamples > 0)
+    if stack and not json:
         print_line(f"The ensemble is {folders[-1]}: engage predict IMAGE --title ... --run {folders[-1]}")

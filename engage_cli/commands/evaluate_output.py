@@ -46,12 +46,17 @@ def show_evaluation(evaluation: Evaluation, written: Sequence[Path], *, with_int
             print_table("Recall of each class", columns, [_row(score, recalls, False) for score in scores])
         _show_sureness([score for score in scores if "pair_ece" in score.metrics])
         _show_slices([score for score in scores if score.slices], metrics[:3])
+    leaky = {score.name for score in evaluation.runs if score.leaky}
     for comparison in evaluation.comparisons:
-        verdict = comparison.verdict.replace(comparison.second, _short(comparison.second))
-        print_line(f"{_short(comparison.first)}: {verdict}")
+        names = {name: _short(name) + (" LEAKY" if name in leaky else "") for name in (comparison.first, comparison.second)}
+        verdict = comparison.verdict.replace(comparison.second, names[comparison.second])
+        nothing = "that says nothing: " if leaky & set(names) else ""
+        print_line(f"{names[comparison.first]}: {nothing}{verdict}")
     if evaluation.comparisons:
         print_line("")
     _show_study(evaluation)
+    if evaluation.note:
+        print_line(f"{evaluation.note[:1].upper()}{evaluation.note[1:]}.")
     for mark in evaluation.marks:
         print_line(f"mark: {mark}")
     for score in evaluation.runs:
@@ -71,7 +76,7 @@ def _show_sureness(scores: Sequence[Score]) -> None:
         return
     rows = []
     for score in scores:
-        cells = [_short(score.name)]
+        cells = [_title(score)]
         for share in ("80", "95"):
             if f"coverage_{share}" not in score.metrics:
                 continue
@@ -84,7 +89,8 @@ def _show_sureness(scores: Sequence[Score]) -> None:
         cells.append(f"{score.metrics['pair_ece']['value']:.3f}")
         rows.append(cells)
     is_value = "coverage_80" in scores[0].metrics
-    columns = ["", *(["in 80 %", "width", "in 95 %", "width"] if is_value else []), "pair error"]
+    shares = [share for share in ("80", "95") if f"coverage_{share}" in scores[0].metrics]
+    columns = ["", *(name for share in shares for name in (f"in {share} %", "width")), "pair error"]
     title = (
         "How sure it is: truths inside the intervals, of 100 (by fifth of the prediction)" if is_value else "How sure it is"
     )
@@ -111,9 +117,9 @@ def _show_slices(scores: Sequence[Score], metrics: Sequence[str]) -> None:
                 )
             rows.append(cells)
         if len(scores) > 1:
-            title, columns = f"{metrics[0]} by {by}", [by, "posts", *(_short(score.name) for score in scores)]
+            title, columns = f"{metrics[0]} by {by}", [by, "posts", *(_title(score) for score in scores)]
         else:
-            title, names = f"By {by}", [HEADERS.get(name, name) for name in metrics]
+            title, names = f"{_title(first)} by {by}", [HEADERS.get(name, name) for name in metrics]
             columns = [by, "posts", *names, *(["in 80 %"] if has_coverage else [])]
         print_table(title, columns, rows, needed=3)
 
@@ -129,23 +135,34 @@ def _show_study(evaluation: Evaluation) -> None:
     ]
     if not same:
         return
+    titles = {run.name: _title(run) for run in same}
     rows = [
-        [one.model + (" LEAKY" if one.is_leaky else ""), one.metric, one.published, f"{one.ours:.4f}", _short(one.run)]
+        [
+            one.model + (" LEAKY" if one.is_leaky else ""),
+            one.metric,
+            f"{one.published} ({one.published_on.partition(';')[0]})",
+            f"{one.ours:.4f} ({evaluation.split})",
+            titles[one.run],
+        ]
         for one in set_beside(evaluation)
-        if one.run in [run.name for run in same]
+        if one.run in titles
     ]
-    print_table("Beside the study", ["the study's", "metric", "published", "ours", "run"], rows, needed=4)
+    print_table("Beside the study", ["the study's", "metric", "published (on)", "ours", "run"], rows, needed=4)
     print_line(NOT_COMPARABLE + "\n")
 
 
 def _row(score: Score, metrics: list[str], with_intervals: bool) -> list[str]:
-    cells = [_short(score.name) + (" LEAKY" if score.leaky else "")]
+    cells = [_title(score)]
     for name in metrics:
         cells.append(f"{score.metrics[name]['value']:.3f}")
     if with_intervals:
         first = score.metrics[metrics[0]]
         cells.insert(2, f"{first['low']:.2f} to {first['high']:.2f}")
     return cells
+
+
+def _title(score: Score) -> str:
+    return _short(score.name) + (" LEAKY" if score.leaky else "")
 
 
 def _short(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ GAP = 2  # spaces between two columns
 
 
 def print_json(answer: Mapping[str, Any]) -> None:
-    """Print one JSON object, strictly: a value that JSON has no word for is null, never NaN."""
+    """Print one JSON object, strictly: a value that JSON has no word for is null, never NaN or Infinity."""
     is_unicode = (sys.stdout.encoding or "utf-8").lower().replace("-", "").startswith("utf")
     print(json.dumps(_strict(answer), ensure_ascii=not is_unicode, indent=2, allow_nan=False))
 
@@ -66,6 +67,6 @@ def _strict(value: Any) -> Any:
         return {str(key): _strict(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_strict(item) for item in value]
-    if isinstance(value, float) and value != value:
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

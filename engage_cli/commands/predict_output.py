@@ -52,7 +52,10 @@ def _show_one(answer: Answer) -> None:
     print_line(
         f"  like {_tenths(rank)} of 10: better than {rank:.0f} of 100 of the {target.num_rows:,} posts it learned from"
     )
-    print_line(f"  level: {CLASS_NAMES[int(said.classes[0])]}")
+    if said.value is not None:
+        print_line(f"  level: {CLASS_NAMES[int(said.classes[0])]}, where that lies; how probable each is:")
+    else:
+        print_line(f"  level: {CLASS_NAMES[int(said.classes[0])]} is the most probable:")
     for name, share in zip(CLASS_NAMES, said.probabilities[0], strict=True):
         print_line(f"    {name:<10}{share:>6.1%}  {'█' * round(30 * share)}".rstrip())
     if answer.explanation is not None:
@@ -83,9 +86,10 @@ def _show_variants(answer: Answer) -> None:
     if len(set(answer.titles)) > 1:
         columns["title"] = [_shorten(answer.titles[place]) for place in ranking.order]
     if said.value is not None:
-        low, high = said.intervals["80"]
         columns[answer.run.target.name] = [_short(answer, said.value[place]) for place in ranking.order]
-        columns["80 of 100"] = [f"{_short(answer, low[n])} – {_short(answer, high[n])}" for n in ranking.order]
+        if "80" in said.intervals:
+            low, high = said.intervals["80"]
+            columns["80 of 100"] = [f"{_short(answer, low[n])} – {_short(answer, high[n])}" for n in ranking.order]
     else:
         columns["level"] = [CLASS_NAMES[int(said.classes[place])] for place in ranking.order]
         columns["of 100"] = [f"{said.percentile[place]:.0f}" for place in ranking.order]
@@ -102,7 +106,10 @@ def _show_variants(answer: Answer) -> None:
         print_line(f"Too close to call: {first} beats {second} in {beats:.0f} of 100 draws.")
     else:
         print_line(f"Ahead: {first}. It beats {second} in {beats:.0f} of 100 draws.")
-    print_line("80 of 100: where so many such posts end up; best: how probable it is that this one is.")
+    if said.intervals:
+        print_line("80 of 100: where so many such posts end up; best: how probable it is that this one is.")
+    else:
+        print_line("of 100: how many training posts earned less; best: how probable it is that this one is.")
     if said.is_far.any():
         print_line("?: unlike the posts it learned from; take it as a guess.")
 
@@ -176,6 +183,9 @@ def _show_regions(regions: np.ndarray, windows: np.ndarray, effect: Callable[[fl
     """
     from engage_cli.core.occlusion import effect_at, name_of
 
+    if not regions.any():
+        print_line("  no region of the cover matters by itself")
+        return
     largest = float(abs(regions).max()) or 1.0
     print_line("  what each region of the cover does (darker: lifts more; −: lowers)")
     notes: dict[int, str] = {}

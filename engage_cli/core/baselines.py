@@ -138,7 +138,7 @@ def _best_logistic(train: Part, validation: Part, features: Sequence[Any], stren
 
     if len(np.unique(train.truth)) < 2:
         return Predictions(probabilities=np.tile(_shares(train), (wanted.shape[0], 1)))
-    models = [LogisticRegression(C=c, max_iter=300).fit(fitted, train.truth) for c in strengths]
+    models = [LogisticRegression(C=c, max_iter=1000).fit(fitted, train.truth) for c in strengths]
     best = _best(models, "classes", validation, lambda model: probabilities(model, checks))
     return Predictions(probabilities=probabilities(best, wanted))
 

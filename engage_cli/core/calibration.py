@@ -48,6 +48,10 @@ class Calibration:
             return np.clip(1 + self.slope * (predictions.value - self.centre), *SPREADS)
         return np.maximum((bounds[1] - bounds[0]) / NORMAL_80, LEAST_SPREAD * self.usual_spread)
 
+    def supports(self, share: float) -> bool:
+        """Whether there are enough residuals for an interval of this share: of fewer, their extremes hold too little."""
+        return (1 - share) / 2 * (self.rows + 1) > 1 - TINY
+
     def interval(self, predictions: Predictions, share: float) -> tuple[np.ndarray, np.ndarray]:
         """(n,) low and high, in the target's unit; of so few residuals that no rank will do, their extremes."""
         assert predictions.value is not None

@@ -26,7 +26,8 @@ class Forecast:
     value: np.ndarray | None  # (n,) in the target's own unit; None of a run of classes
     count: np.ndarray | None  # (n,) the value as a count, where the target is the log of one
     percentile: np.ndarray  # (n,) 0..100, among the posts that the target was fitted on
-    intervals: dict[str, tuple[np.ndarray, np.ndarray]]  # "80" and "95": (n,) low and high; none of a run of classes
+    # "80" and "95": (n,) low and high; none of a run of classes, nor where too few validation posts support it
+    intervals: dict[str, tuple[np.ndarray, np.ndarray]]
     classes: np.ndarray  # (n,) int64: the most probable class, or the one that the value lies in
     probabilities: np.ndarray  # (n, 5) calibrated
     distance: np.ndarray | None  # (n,) to the nearest training posts; None for a run that reads no vectors
@@ -35,7 +36,7 @@ class Forecast:
     @property
     def is_far(self) -> np.ndarray:
         """(n,) bool, in any block."""
-        return np.asarray(np.any([np.zeros(len(self), bool), *self.far_in.values()], axis=0))
+        return _any_of(self.far_in, len(self))
 
     def __len__(self) -> int:
         return len(self.percentile)
@@ -60,7 +61,7 @@ class Doubt:
         distance, far_in = self.distance(predictions), {}
         if predictions.vectors is not None and self.neighbours is not None:
             far_in = self.neighbours.far(predictions.vectors)
-        far = np.any([np.zeros(len(predictions), bool), *far_in.values()], axis=0)
+        far = _any_of(far_in, len(predictions))
         shares = np.asarray(target.class_shares)
         probabilities[far] = (probabilities[far] + shares) / 2
         if predictions.value is None:
@@ -79,7 +80,11 @@ class Doubt:
             value=predictions.value,
             count=None if counts is None else np.maximum(0.0, counts),
             percentile=target.percentile(predictions.value),
-            intervals={name: self._interval(predictions, share, far) for name, share in INTERVALS.items()},
+            intervals={
+                name: self._interval(predictions, share, far)
+                for name, share in INTERVALS.items()
+                if self.calibration.supports(share)
+            },
             classes=target.classes(predictions.value),
             probabilities=probabilities,
             distance=distance,
@@ -115,8 +120,15 @@ class Doubt:
         return np.where(far, np.minimum(low, least), low), np.where(far, np.maximum(high, most), high)
 
 
-def save_doubt(folder: Path, calibration: Calibration, correlation: Correlation) -> None:
-    write_json(folder / CALIBRATION_FILE, {"calibration": calibration.to_json(), "correlation": correlation.to_json()})
+def save_doubt(folder: Path, calibration: Calibration, correlation: Correlation, *, has_neighbours: bool) -> None:
+    write_json(
+        folder / CALIBRATION_FILE,
+        {
+            "calibration": calibration.to_json(),
+            "correlation": correlation.to_json(),
+            "has_neighbours": has_neighbours,
+        },
+    )
 
 
 def load_doubt(folder: Path, target: Target) -> Doubt:
@@ -126,11 +138,17 @@ def load_doubt(folder: Path, target: Target) -> Doubt:
         raise EngageError(f"{folder} was trained by an older engage: it does not know how sure it is; train it again")
     try:
         saved = read_json(path)
+        calibration = Calibration.from_json(saved["calibration"])
+        assert calibration.kind == "classes" or len(calibration.residuals)
         return Doubt(
             target=target,
-            calibration=Calibration.from_json(saved["calibration"]),
+            calibration=calibration,
             correlation=Correlation.from_json(saved["correlation"]),
-            neighbours=load_neighbours(folder),
+            neighbours=load_neighbours(folder) if saved["has_neighbours"] else None,
         )
     except (ValueError, LookupError, TypeError, AssertionError):
         raise EngageError(f"{path} is damaged; train again") from None
+
+
+def _any_of(masks: dict[str, np.ndarray], num: int) -> np.ndarray:
+    return np.asarray(np.any([np.zeros(num, bool), *masks.values()], axis=0))

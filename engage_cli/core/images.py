@@ -56,6 +56,8 @@ def read_bytes(path: Path) -> bytes:
         data = path.read_bytes()
     except FileNotFoundError:
         raise ImageError("no such file") from None
+    except ValueError:
+        raise ImageError("path with a NUL byte") from None
     except OSError as error:
         raise ImageError(f"unreadable ({error.strerror})") from None
     if not data:

@@ -112,17 +112,15 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return np.asarray(values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12))
 
 
-def load_neighbours(folder: Path) -> Neighbours | None:
-    """Return what a run keeps; None for one that reads no vectors."""
+def load_neighbours(folder: Path) -> Neighbours:
+    """Return what a run that reads vectors keeps; raise EngageError where that is damaged or gone."""
     path = folder / VECTORS_FILE
-    if not path.is_file():
-        return None
     try:
         tensors = load_file(path)
         blocks = [block for block in BLOCKS if f"{block}/points" in tensors]
         spaces = {block: Space(points=tensors[f"{block}/points"], usual=tensors[f"{block}/usual"]) for block in blocks}
         return Neighbours(spaces=spaces, scores=tensors["scores"])
-    except (SafetensorError, LookupError) as error:
+    except (OSError, SafetensorError, LookupError) as error:
         raise EngageError(f"{path} is damaged ({error}); train again") from None
 
 

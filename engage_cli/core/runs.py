@@ -51,11 +51,25 @@ def load_run(folder: Path) -> Run:
     """Open a finished run; raise EngageError for anything else."""
     if not (folder / FIRST).is_file():
         raise EngageError(f"{folder} is no run folder: it has no {FIRST}")
+    meta = _read(folder / FIRST)
     if not (folder / MARKER).is_file():
-        command = read_json(folder / FIRST)["command"]
-        raise EngageError(f"the run {folder} did not finish; give its `engage {command}` command again, and it goes on")
-    target = Target.from_json(read_json(folder / TARGET_FILE))
-    return Run(folder, read_json(folder / FIRST), target, read_json(folder / MARKER))
+        raise EngageError(
+            f"the run {folder} did not finish; give its `engage {meta.get('command')}` command again, and it goes on"
+        )
+    try:
+        target = Target.from_json(_read(folder / TARGET_FILE))
+    except (LookupError, TypeError, AttributeError):
+        raise EngageError(f"{folder / TARGET_FILE} is damaged; train again") from None
+    if not {"model", "kind", "data", "leaky"} <= set(meta):
+        raise EngageError(f"{folder / FIRST} is damaged; train again")
+    return Run(folder, meta, target, _read(folder / MARKER))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return read_json(path)
+    except (OSError, ValueError, AssertionError, RecursionError):
+        raise EngageError(f"{path} is damaged or gone; train again") from None
 
 
 def newest_run(runs_dir: Path) -> Run:

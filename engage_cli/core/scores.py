@@ -68,6 +68,7 @@ class Evaluation:
     baselines: list[Score]
     comparisons: list[Comparison] = field(default_factory=list)  # with the best baseline, and of each two runs
     marks: tuple[str, ...] = ()  # of the data: what makes these figures incomparable with honest ones
+    note: str = ""  # on the split
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -76,4 +77,5 @@ class Evaluation:
             "baselines": [score.to_json() for score in self.baselines],
             "comparisons": [comparison.to_json() for comparison in self.comparisons],
             "marks": list(self.marks),
+            **({"note": self.note} if self.note else {}),
         }

@@ -25,6 +25,8 @@ SLICES = Registry(
     },
 )
 MOST_GROUPS = 24  # the largest ones; smaller ones are put together
+LEAST_POSTS, MOST_SMALL = 10, 5  # and so are those of fewer posts, where there are more than a few
+ORDERED = ("month", "prediction", "weekday", "title")
 REST, NONE = "(all others)", "(none)"
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
@@ -47,8 +49,12 @@ def cut(by: str, posts: pd.DataFrame, predicted: np.ndarray) -> dict[str, np.nda
     names = np.where(names == "", NONE, names)
     groups = {str(name): np.flatnonzero(names == name) for name in pd.unique(pd.Series(names))}
     largest = sorted(groups, key=lambda name: -len(groups[name]))
-    shown, rest = largest[:MOST_GROUPS], largest[MOST_GROUPS:]
-    if by in ("month", "prediction", "weekday", "title"):
+    small = {name for name in largest if len(groups[name]) < LEAST_POSTS and by not in ORDERED}
+    if len(small) <= MOST_SMALL or len(small) == len(largest):
+        small = set()
+    shown = [name for name in largest[:MOST_GROUPS] if name not in small]
+    rest = [name for name in largest if name not in shown]
+    if by in ORDERED:
         shown = sorted(shown, key=lambda name: (WEEKDAYS.index(name) if name in WEEKDAYS else -1, name))
     found = {name: groups[name] for name in shown}
     if rest:

@@ -9,6 +9,7 @@ import pandas as pd
 from engage_cli.core.forecast import Forecast, load_doubt
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.predictors import load_predictor
+from engage_cli.core.progress import Reporter
 from engage_cli.core.runs import Run
 from engage_cli.steps.sources import LiveSources
 
@@ -20,6 +21,14 @@ class OpenRun:
         self.doubt = load_doubt(run.folder, run.target)
         self.sources = LiveSources(run, num_towers=num_towers)
         self.predictor = load_predictor(run)
+
+    def load(self, reporter: Reporter) -> None:
+        """Load the encoders, which otherwise happens at the first question."""
+        encoders = self.sources.encoders
+        with reporter.stage("loading the encoders", len(encoders)) as stage:
+            for encoder in encoders:
+                assert encoder.tower
+                stage.advance(note=encoder.checkpoint.name)
 
     def predict(self, posts: pd.DataFrame, images: Sequence[bytes | None]) -> Predictions:
         """Predict posts whose covers are these files; None, or a broken one, is a post without a cover."""

@@ -38,6 +38,8 @@ def make_posts(
     )
     for column in TEXT_COLUMNS:
         posts[column] = clean_text(posts[column])
+    if posts.duplicated(["image", "title"]).any():
+        raise WrongCallError("an image or a title is given twice (but for spaces); give each once")
     if posted_at:
         posts = add_time(posts.assign(posted_at=_parse_moment(posted_at)), has_hours=":" in posted_at)
     posts = _add_columns(posts, run, columns, reporter)

@@ -39,7 +39,8 @@ def calibrate(run: Run, dataset: Dataset, source: Any, reporter: Reporter, *, he
         points = _keep_neighbours(run, dataset, predictor, source, own) if own.vectors is not None else None
         authors = posts["author"].fillna("").astype(str).to_numpy(object) if "author" in posts else None
         errors = calibration.normal_scores(predictions, true)
-        save_doubt(run.folder, calibration, fit_correlation(points, errors, authors))
+        correlation = fit_correlation(points, errors, authors)
+        save_doubt(run.folder, calibration, correlation, has_neighbours=points is not None)
         stage.advance()
 
 

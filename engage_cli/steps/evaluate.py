@@ -17,7 +17,7 @@ from engage_cli.core.metrics import PRIMARY, bootstrap_metrics, true_of
 from engage_cli.core.neighbours import unit
 from engage_cli.core.predictors import TUNED, load_predictor, members_of
 from engage_cli.core.progress import Reporter, SilentReporter
-from engage_cli.core.runs import Run, load_run, newest_run
+from engage_cli.core.runs import FIRST, MARKER, Run, load_run, newest_run
 from engage_cli.core.scores import Evaluation, Metrics, Score, Slice
 from engage_cli.core.slices import cut
 from engage_cli.core.sureness import interval_metrics, pair_metrics
@@ -25,6 +25,11 @@ from engage_cli.core.targets import Target
 from engage_cli.steps.sources import source_of
 
 SPLITS = ("test", "validation")
+NOTES = {
+    "test": "",
+    "validation": "training stopped at its best on these posts, an ensemble's weights were fitted on them, and how sure a "
+    "run may be was learned from them: optimistic figures; the honest ones are those of the test split",
+}
 BY_PREDICTION = "prediction"  # always looked at: an interval that covers on the whole may fail at one end
 SLICE_RESAMPLES = 200  # at most: a slice has few posts, and there are many slices
 LEAST_SLICED = 10  # posts of a slice that are scored
@@ -63,7 +68,9 @@ def evaluate(
         for (_, kind), same in tasks.items():
             baselines += _score_baselines(same, kind, dataset, split, num_resamples, reporter, stage.advance)
     comparisons = _compare(scores, baselines, num_resamples) if num_resamples else []
-    return Evaluation(split=split, runs=scores, baselines=baselines, comparisons=comparisons, marks=dataset.marks)
+    return Evaluation(
+        split=split, runs=scores, baselines=baselines, comparisons=comparisons, marks=dataset.marks, note=NOTES[split]
+    )
 
 
 def open_runs(folders: Sequence[Path], dataset: Dataset, runs_dir: Path) -> list[Run]:
@@ -78,17 +85,37 @@ def open_runs(folders: Sequence[Path], dataset: Dataset, runs_dir: Path) -> list
     return runs
 
 
+def finished_among(paths: Sequence[Path], reporter: Reporter) -> list[Path]:
+    """Return the finished runs of several paths, as `runs/*` gives them, each once; say what is passed over.
+
+    One path alone is returned as it is: whoever names it means it.
+    """
+    if len(paths) < 2:
+        return list(paths)
+    found = {path.resolve(): path for path in paths if (path / MARKER).is_file()}
+    for path in paths:
+        if not (path / MARKER).is_file():
+            is_run = (path / FIRST).is_file()
+            reporter.say(f"passed over: {path} ({'an unfinished run' if is_run else 'no run'})")
+    if not found:
+        raise EngageError(f"none of the {len(paths)} paths is a finished run; the first is {paths[0]}")
+    return list(found.values())
+
+
 def _score_run(run: Run, dataset: Dataset, split: str, by: Sequence[str], num_resamples: int, reporter: Reporter) -> Score:
     places = dataset.rows(split, run.target)
     posts, doubt = dataset.posts.iloc[places], load_doubt(run.folder, run.target)
     predictions = load_predictor(run).predict(posts, source_of(run, dataset, reporter))
     said = doubt.forecast(predictions)
+    is_test = split == "test"  # how sure a run may be was learned from validation posts: there it would be right by design
+    intervals = said.intervals if is_test else {}
     true = _truth(run.target, run.kind, dataset, places)
     predicted = said.value if said.value is not None else said.probabilities
     assert np.isfinite(predicted).all()
     metrics = bootstrap_metrics(run.kind, true, predicted, num_resamples=num_resamples)
-    metrics |= interval_metrics(said.intervals, true, num_resamples=num_resamples)
-    metrics |= pair_metrics(doubt, predictions, true, num_resamples=min(num_resamples, SLICE_RESAMPLES))
+    metrics |= interval_metrics(intervals, true, num_resamples=num_resamples)
+    if is_test:
+        metrics |= pair_metrics(doubt, predictions, true, num_resamples=min(num_resamples, SLICE_RESAMPLES))
     resamples = min(num_resamples, SLICE_RESAMPLES)
     slices = []
     for name in dict.fromkeys((*by, BY_PREDICTION)):
@@ -99,7 +126,7 @@ def _score_run(run: Run, dataset: Dataset, split: str, by: Sequence[str], num_re
                 found = bootstrap_metrics(
                     run.kind, true[rows], predicted[rows], num_resamples=resamples, names=OF_SLICES[run.kind]
                 )
-                bounds = {share: (low[rows], high[rows]) for share, (low, high) in said.intervals.items()}
+                bounds = {share: (low[rows], high[rows]) for share, (low, high) in intervals.items()}
                 found |= interval_metrics(bounds, true[rows], num_resamples=resamples)
             slices.append(Slice(by=name, name=group, rows=len(rows), metrics=found))
     return Score(
@@ -111,7 +138,7 @@ def _score_run(run: Run, dataset: Dataset, split: str, by: Sequence[str], num_re
         places=places,
         predicted=predicted,
         true=true,
-        intervals=said.intervals,
+        intervals=intervals,
         slices=tuple(slices),
         leaky=run.leaky,
     )

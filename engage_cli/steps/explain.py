@@ -24,7 +24,8 @@ from engage_cli.steps.sources import sees_pictures
 from engage_cli.steps.table_source import LiveTable
 
 NOT_A_CAUSE = "the model's view, not a cause"
-UNIT_OF_CLASSES = "percentile"
+UNIT_OF_PERCENTILES = "percentile"
+LEAST_OF_VALUES, LEAST_OF_PERCENTILES = 0.002, 0.05  # changes that are told: of the target's deviation; of 100
 BATCH = 16  # questions that are asked at once: progress shows, and no more pictures are in memory
 
 
@@ -107,6 +108,8 @@ def explain_post(
         whole = of["whole"][0][1]
         changes = [whole - answer for _, answer in of["window"]]
         regions, windows = cell_shares(changes), np.reshape(changes, (GRID + WINDOW - 1, -1))
+        least = LEAST_OF_VALUES * asked.run.target.std if asked.run.kind == "value" else LEAST_OF_PERCENTILES
+        regions[np.abs(regions) < least] = 0.0  # what rounding does, not the cover
     if overlay is not None and image is not None and regions is not None:
         with replacing(overlay) as beside:
             beside.write_bytes(draw_overlay(image, regions, f"{NOT_A_CAUSE}; {asked.run.folder.name}"))
@@ -114,7 +117,7 @@ def explain_post(
         reporter.say(f"no {overlay}: the run does not look at the picture")
         overlay = None
     return Explanation(
-        unit=str(asked.run.target.formula) if asked.run.kind == "value" else UNIT_OF_CLASSES,
+        unit=str(asked.run.target.formula) if asked.run.kind == "value" else UNIT_OF_PERCENTILES,
         value=value,
         parts=tuple(Part(part=q.name, without=a, change=value - a) for q, a in of.get("part", ())),
         words=tuple((q.name, value - a) for q, a in of.get("word", ())),

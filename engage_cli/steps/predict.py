@@ -135,6 +135,7 @@ def predict(
         reporter=reporter,
     )
     asked = OpenRun(opened)
+    asked.load(reporter)
     contents = [files[image] for image in posts["image"]]
     explanation = None
     if explain:
@@ -174,6 +175,8 @@ def _check(pairs: Sequence[tuple[str, str]], *, explain: bool, overlay: Path | N
         raise WrongCallError(f"--explain is of one post, and these are {len(pairs)} variants; name one image and one title")
     if overlay is not None and not explain:
         raise WrongCallError("--overlay is the picture of --explain; give both")
+    if overlay is not None and (overlay.suffix.lower() != ".png" or overlay.is_dir()):
+        raise WrongCallError(f"--overlay {overlay}: name the .png that is to be written")
     if overlay is not None and overlay.is_file() and any(Path(i).is_file() and overlay.samefile(i) for i, _ in pairs):
         raise WrongCallError(f"--overlay {overlay} is the image itself, which would be gone; name another file")
 

@@ -26,6 +26,7 @@ def answer_lines(
     if run is None:
         reporter.say(f"run: {opened.folder} (the newest finished one)")
     asked = OpenRun(opened)
+    asked.load(reporter)
     reporter.say("ready")
     for line in lines:
         if not line.strip():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +14,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from engage_cli.core.atomic import file_fingerprint, fingerprint, read_json, replacing, write_json, write_text
 from engage_cli.core.config import CLASS_NAMES
 from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.forecast import Forecast
 from engage_cli.core.history import add_time
+from engage_cli.core.image_checks import stamp_of
 from engage_cli.core.images import ImageError, read_bytes, resolve_inside
 from engage_cli.core.importers.table import read_unpublished
-from engage_cli.core.posts import OWN
+from engage_cli.core.posts import KNOWN_AFTER, OWN
 from engage_cli.core.predictors import extra_columns, members_of
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import MARKER, Run, load_run, newest_run
@@ -32,6 +35,7 @@ SUFFIXES = (".csv", ".parquet")
 PART_ROWS = 512
 READERS = 4
 PLAN_FILE = "plan.json"
+PROBLEM_COLUMNS = ("row", "id", "problem")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,16 +65,29 @@ def predict_table(
 ) -> TableSummary:
     """Write one row of predictions a row of the table, in its order, and the rows with problems beside them."""
     reporter = reporter or SilentReporter()
-    if out.suffix.lower() not in SUFFIXES:
-        raise WrongCallError(f"--out {out}: write a {' or a '.join(SUFFIXES)}")
+    _check_places(table, out)
     opened = load_run(run) if run is not None else newest_run(runs_dir)
     if run is None:
         reporter.say(f"run: {opened.folder} (the newest finished one)")
     for mark in opened.marks:
         reporter.say(mark)
     posts, problems = _read(table, images_dir, mapping or {}, opened, reporter)
+    with _lock(out):
+        return _predict_posts(posts, problems, table, out, images_dir, mapping or {}, opened, reporter)
+
+
+def _predict_posts(
+    posts: pd.DataFrame,
+    problems: list[tuple[int, str, str]],
+    table: Path,
+    out: Path,
+    images_dir: Path | None,
+    mapping: Mapping[str, str],
+    opened: Run,
+    reporter: Reporter,
+) -> TableSummary:
     parts = out.with_name(f".{out.name}.parts")
-    went_on = _make_room(parts, table, images_dir, mapping or {}, opened)
+    went_on = _make_room(parts, table, posts["image"], images_dir, mapping, opened)
     starts = range(0, len(posts), PART_ROWS)
     paths = [parts / f"part-{number:05d}.parquet" for number in range(len(starts))]
     done = [went_on and path.is_file() for path in paths]
@@ -90,6 +107,8 @@ def predict_table(
     whole = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
     problems += [(row, id, problem) for row, id, problem in _of_images(whole)]
     far = int(whole.pop("is_far").sum())
+    if opened.leaky:
+        whole["leaky"] = True
     _write(out, whole)
     problems_file = _write_problems(out, problems)
     shutil.rmtree(parts)
@@ -106,11 +125,48 @@ def predict_table(
     )
 
 
+def _check_places(table: Path, out: Path) -> None:
+    """Raise WrongCallError where what is written would be no table, or would take the place of something else."""
+    if out.suffix.lower() not in SUFFIXES or out.is_dir():
+        raise WrongCallError(f"--out {out}: name the {' or the '.join(SUFFIXES)} that is to be written")
+    problems = _problems_of(out)
+    if any(path.exists() and table.exists() and path.samefile(table) for path in (out, problems)):
+        raise WrongCallError(f"--out {out} would take the place of the table itself; name another file")
+    if problems.exists() and not _is_ours(problems):
+        raise WrongCallError(f"{problems}, where problems are written, is another file; name another --out")
+
+
+def _problems_of(out: Path) -> Path:
+    return out.with_name(f"{out.name}.problems.csv")
+
+
+def _is_ours(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.readline(64).strip() == ",".join(PROBLEM_COLUMNS).encode()
+
+
+@contextlib.contextmanager
+def _lock(out: Path) -> Iterator[None]:
+    """Hold the output's lock; the system frees it when a process dies, however it dies."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    path = out.with_name(f".{out.name}.lock")
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise EngageError(f"another process is writing {out}; wait for it, or name another --out") from None
+    try:
+        yield
+    finally:
+        lock.release()
+        path.unlink(missing_ok=True)
+
+
 def _read(
     table: Path, images_dir: Path | None, mapping: Mapping[str, str], run: Run, reporter: Reporter
 ) -> tuple[pd.DataFrame, list[tuple[int, str, str]]]:
-    wanted = extra_columns(run)
-    found = read_unpublished(table, images_dir=images_dir, mapping=mapping, reads=list(wanted))
+    wanted = [name for name in extra_columns(run) if name not in KNOWN_AFTER]  # a table of posts to come has no counters
+    found = read_unpublished(table, images_dir=images_dir, mapping=mapping, reads=wanted)
     reporter.say("columns: " + ", ".join(f"{ours} = {theirs}" for ours, theirs in found.found.items()))
     for note in found.warnings:
         reporter.say(note)
@@ -127,13 +183,16 @@ def _read(
     return posts, [(int(row), str(id), str(problem)) for row, id, problem in zip(*columns, strict=True)]
 
 
-def _make_room(parts: Path, table: Path, images_dir: Path | None, mapping: Mapping[str, str], run: Run) -> bool:
+def _make_room(
+    parts: Path, table: Path, names: pd.Series, images_dir: Path | None, mapping: Mapping[str, str], run: Run
+) -> bool:
     """Keep the parts of an equal call that was killed; return whether there are any."""
     plan = {
         "call": fingerprint(
             [file_fingerprint(table), str(images_dir and images_dir.resolve()), dict(mapping), str(run.folder.resolve())]
         ),
         "run": file_fingerprint(run.folder / MARKER),
+        "images": fingerprint([stamp_of(images_dir, name) for name in names] if images_dir is not None else []),
         "rows": PART_ROWS,
     }
     if (parts / PLAN_FILE).is_file():
@@ -196,13 +255,11 @@ def _write(out: Path, rows: pd.DataFrame) -> None:
 
 def _write_problems(out: Path, problems: Sequence[tuple[int, str, str]]) -> str | None:
     """Write row, id, problem; return the file, or None where there is no problem."""
-    path = out.with_name(f"{out.stem}.problems.csv")
-    if path == out:
-        raise EngageError(f"{out} is where the problems would go; choose another --out")
+    path = _problems_of(out)
     if not problems:
-        path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)  # of an earlier call: _check_places saw to that
         return None
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([("row", "id", "problem"), *sorted(problems)])
+    csv.writer(text, lineterminator="\n").writerows([PROBLEM_COLUMNS, *sorted(problems)])
     write_text(path, text.getvalue())
     return str(path)

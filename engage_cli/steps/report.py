@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from engage_cli.core.atomic import write_text
 from engage_cli.core.dataset import Dataset
-from engage_cli.core.errors import EngageError
+from engage_cli.core.errors import WrongCallError
 from engage_cli.core.evaluation_plots import write_plots
 from engage_cli.core.evaluation_report import render_report
 from engage_cli.core.images import ImageError, read_bytes, resolve_inside
@@ -19,11 +19,17 @@ from engage_cli.core.scores import Evaluation
 CARD_FILE, REPORT_FILE = "README.md", "report.html"
 
 
-def default_report(evaluation: Evaluation) -> Path:
-    """Return where the page goes: into the only run's folder, or beside the folders of several."""
-    folders = [Path(score.name) for score in evaluation.runs]
-    name = REPORT_FILE if evaluation.split == "test" else f"report-{evaluation.split}.html"
-    return (folders[0] if len(folders) == 1 else Path(os.path.commonpath([folder.parent for folder in folders]))) / name
+def place_report(report: Path | None, folders: Sequence[Path], *, split: str, runs_dir: Path) -> Path:
+    """Return where the page goes: as it is named, into the only run's folder, or beside the folders of several."""
+    if report is not None:
+        if report.is_dir() or report.suffix.lower() not in (".html", ".htm"):
+            raise WrongCallError(f"--report {report}: name the .html that is to be written")
+        return report
+    name = REPORT_FILE if split == "test" else f"report-{split}.html"
+    if len(folders) == 1:
+        return folders[0] / name
+    parents = {folder.parent.resolve() for folder in folders}
+    return (folders[0].parent if len(parents) == 1 else runs_dir) / name
 
 
 def write_report(evaluation: Evaluation, *, dataset: Dataset, report: Path, reporter: Reporter) -> list[Path]:
@@ -33,10 +39,7 @@ def write_report(evaluation: Evaluation, *, dataset: Dataset, report: Path, repo
     with reporter.stage("writing the report", 1 + len(runs)) as stage:
         images = _Images(dataset)
         targets = {run.target.name: run.target for run in runs}
-        try:
-            write_text(report, render_report(evaluation, dataset.posts, images.read, targets=targets))
-        except IsADirectoryError:
-            raise EngageError(f"{report} is a folder; name the .html that is to be written with --report") from None
+        write_text(report, render_report(evaluation, dataset.posts, images.read, targets=targets))
         stage.advance(note=str(report))
         for run, score in zip(runs, evaluation.runs, strict=True):
             if evaluation.split == "test":  # the card of a run tells its test figures, and no others

@@ -61,6 +61,11 @@ class LiveSources:
         self._pictures = PictureMemo()
         self._members = [(member, self._vectors_of(member)) for member in members_of(run)]
 
+    @property
+    def encoders(self) -> list[Encoder]:
+        """Those that are read through; an encoder that was trained is in its run's model."""
+        return list(self._encoders.values())
+
     def of(self, images: Sequence[bytes | None]) -> Source:
         """Return the source of posts whose covers these are."""
         found = [self._source(member, vectors, images) for member, vectors in self._members]
@@ -84,7 +89,7 @@ class LiveSources:
         self._pictures.forget()
 
     def _vectors_of(self, member: Run) -> LiveVectors:
-        found = _encoders_of(member, self._encoders)
+        found = _encoders_of(member, self._encoders if member.meta["model"] != TUNED else {})
         key = fingerprint([one.record for one in found.values()])
         return self._vectors.setdefault(key, LiveVectors(found, num_towers=self.num_towers))
 
