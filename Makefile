@@ -27,7 +27,7 @@ check: install  ## ruff format, ruff, mypy
 	$(BIN)/mypy
 
 test: install  ## the test suite, on two cores
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-gpu: install  ## the tests that need a GPU
 	$(BIN)/python -m pytest -m gpu tests/test_gpu.py tests/test_catboost.py

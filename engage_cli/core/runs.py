@@ -52,16 +52,16 @@ def load_run(folder: Path) -> Run:
     if not (folder / FIRST).is_file():
         raise EngageError(f"{folder} is no run folder: it has no {FIRST}")
     meta = _read(folder / FIRST)
+    if "command" not in meta:
+        raise EngageError(f"{folder / FIRST} is damaged; train again")
     if not (folder / MARKER).is_file():
         raise EngageError(
-            f"the run {folder} did not finish; give its `engage {meta.get('command')}` command again, and it goes on"
+            f"the run {folder} did not finish; give its `engage {meta['command']}` command again, and it goes on"
         )
     try:
         target = Target.from_json(_read(folder / TARGET_FILE))
     except (LookupError, TypeError, AttributeError):
         raise EngageError(f"{folder / TARGET_FILE} is damaged; train again") from None
-    if not {"model", "kind", "data", "leaky"} <= set(meta):
-        raise EngageError(f"{folder / FIRST} is damaged; train again")
     return Run(folder, meta, target, _read(folder / MARKER))
 
 
