@@ -46,7 +46,7 @@ demo: install  ## sample -> all seven commands -> a prediction, every command sh
 	cd demo && $(ENGAGE) train-catboost
 	cd demo && $(ENGAGE) train-regressor
 	cd demo && $(ENGAGE) evaluate runs/*
-	cd demo && $(ENGAGE) predict pixelrec/cover/i7.jpg --title "Unbelievable pizza you must try" --tags food
+	cd demo && $(ENGAGE) predict pixelrec/cover/i7.jpg --title "OMG the most AMAZING pizza in Naples!!" --tags food
 
 clean:  ## remove the virtual environment, the demo and caches
 	rm -rf .venv demo .hypothesis .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -135,19 +135,21 @@ def _show_study(evaluation: Evaluation) -> None:
     ]
     if not same:
         return
-    titles = {run.name: _title(run) for run in same}
-    rows = [
-        [
-            one.model + (" LEAKY" if one.is_leaky else ""),
-            one.metric,
-            f"{one.published} ({one.published_on.partition(';')[0]})",
-            f"{one.ours:.4f} ({evaluation.split})",
-            titles[one.run],
+    beside = set_beside(evaluation)
+    for run in same:
+        rows = [
+            [
+                one.model.replace(" classifier", "") + (" LEAKY" if one.is_leaky else ""),
+                one.published_on.partition(";")[0].partition(",")[0].replace("5-fold cross-validation", "5 folds"),
+                one.metric,
+                one.published,
+                f"{one.ours:.4f}",
+            ]
+            for one in beside
+            if one.run == run.name
         ]
-        for one in set_beside(evaluation)
-        if one.run in titles
-    ]
-    print_table("Beside the study", ["the study's", "metric", "published (on)", "ours", "run"], rows, needed=4)
+        columns = ["", "on", "metric", "published", "ours"]
+        print_table(f"The study's models beside {_title(run)} ({evaluation.split} posts)", columns, rows, needed=5)
     print_line(NOT_COMPARABLE + "\n")
 
 
