@@ -18,7 +18,6 @@ from engage_cli.core.table_parts.tfidf import TfIdf
 MOST_TERMS = 200_000
 BLOCKS = ("image", "text")
 HISTORY = ("author_posts", "author_median_views")
-DAY = np.timedelta64(1, "D")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -158,8 +158,8 @@ def _lock(out: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        path.unlink(missing_ok=True)  # while it is held: after, it may be another call's
         lock.release()
-        path.unlink(missing_ok=True)
 
 
 def _read(
