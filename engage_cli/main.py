@@ -78,6 +78,7 @@ def _options(
 app.command("sample")(commands.sample)
 app.command("prepare")(commands.prepare)
 app.command("embed")(commands.embed)
+app.command("train")(commands.train)
 app.command("train-regressor")(commands.train_regressor)
 app.command("train-classifier")(commands.train_classifier)
 app.command("train-catboost")(commands.train_catboost)

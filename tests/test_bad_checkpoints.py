@@ -195,12 +195,12 @@ def test_variables_of_a_cluster_are_not_torchruns(monkeypatch: pytest.MonkeyPatc
 
 
 def test_settings_of_one_side() -> None:
-    assert setting_of_side("mean", "text") == "mean"
-    assert setting_of_side("vision=cls, text=mean", "text") == "mean"
-    assert setting_of_side("vision=cls", "text") == "checkpoint"
+    assert setting_of_side("mean", "text", "cls") == "mean"
+    assert setting_of_side("vision=cls, text=mean", "text", "cls") == "mean"
+    assert setting_of_side("vision=cls", "text", "map") == "map"
     for wrong in ("vision=", "audio=cls", "vision=cls,vision=mean", "vision=cls,"):
         with pytest.raises(WrongCallError, match="is not understood"):
-            setting_of_side(wrong, "text")
+            setting_of_side(wrong, "text", "cls")
 
 
 def test_more_regions_than_patches(checkpoints: dict[str, str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -222,6 +223,49 @@ def test_pooling(family: str, side: str, pool: str, wanted: str, checkpoints: di
             assert cosines(result.pooled, tokens.numpy()).min() > 0.9999
 
 
+@pytest.mark.parametrize("family", ["vit", "dinov2", "clip", "siglip", "siglip2"])
+def test_depths_of_a_picture(family: str, checkpoints: dict[str, str]) -> None:
+    """Its own pooling first; then what the patches are on their way, as transformers hands the layers out."""
+    plain, deep = (Encoder("vision", checkpoints[family], pool=pool, precision="fp32", dtype="fp32") for pool in POOLS)
+    contents = [lambda image=image: encoded(image, "PNG") for image in IMAGES]
+    own, found = Pipeline(plain).encode(contents).pooled, Pipeline(deep).encode(contents).pooled
+    assert deep.pooling == f"{plain.pooling}+depths"
+    assert deep.tower.widths == (own.shape[1], *(deep.tower.dim,) * 3)
+    np.testing.assert_allclose(found[:, : own.shape[1]], own, atol=1e-5)
+    prepared = deep.tower.prepare(IMAGES[:1])
+    pixels = deep.tower.pixels.normalise(prepared.pop("pixel_values"), torch.float32)
+    with torch.inference_mode():
+        layers = deep.tower.model(pixel_values=pixels, **prepared, output_hidden_states=True).hidden_states
+    first = 1 if family in ("vit", "dinov2", "clip") else 0
+    real = prepared["pixel_attention_mask"][0].bool() if prepared else slice(None)
+    tokens = [layer[0, first:][real] if not prepared else layer[0][real] for layer in layers]
+    wanted = torch.cat([_at(tokens, 1).std(dim=0, correction=0), _at(tokens, 2).mean(dim=0), _at(tokens, 3).mean(dim=0)])
+    np.testing.assert_allclose(found[0, own.shape[1] :], wanted.numpy(), atol=2e-4)
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "deberta", "clip", "siglip"])
+def test_depths_of_a_text(family: str, checkpoints: dict[str, str]) -> None:
+    plain, deep = (Encoder("text", checkpoints[family], pool=pool, precision="fp32", dtype="fp32") for pool in POOLS)
+    own, found = Pipeline(plain).encode(TEXTS).pooled, Pipeline(deep).encode(TEXTS).pooled
+    np.testing.assert_allclose(found[:, : own.shape[1]], own, atol=1e-5)
+    alone = Pipeline(deep).encode(TEXTS[1:2]).pooled[0]
+    np.testing.assert_allclose(found[1], alone, atol=1e-4)  # padding beside longer texts does not count
+    prepared = deep.tower.prepare(TEXTS[1:2])
+    masks = {} if family == "siglip" else {"attention_mask": prepared["attention_mask"]}
+    with torch.inference_mode():
+        layers = deep.tower.model(prepared["input_ids"], **masks, output_hidden_states=True).hidden_states
+    tokens = [layer[0][prepared["attention_mask"][0].bool()] for layer in layers]
+    wanted = torch.cat([_at(tokens, 1).std(dim=0, correction=0), _at(tokens, 2).mean(dim=0), _at(tokens, 3).mean(dim=0)])
+    np.testing.assert_allclose(alone[own.shape[1] :], wanted.numpy(), atol=2e-4)
+
+
+POOLS = ("checkpoint", "depths")
+
+
+def _at(tokens: list[torch.Tensor], quarters: int) -> torch.Tensor:
+    return tokens[-(-(len(tokens) - 1) * quarters // 4)]
+
+
 @pytest.mark.parametrize(
     ("family", "side", "pool"), [("vit", "vision", "map"), ("siglip", "vision", "cls"), ("bert", "text", "map")]
 )
@@ -235,19 +279,23 @@ def test_shared_space_is_that_of_one_two_tower_checkpoint(checkpoints: dict[str,
     assert clip[0] == clip[1] is not None
     assert Encoder("vision", checkpoints["vit"]).shared_space is None
     assert Encoder("vision", checkpoints["clip"], pool="mean").shared_space is None
+    deep = [Encoder(side, checkpoints["clip"], pool="depths") for side in ("vision", "text")]
+    assert [one.shared_space for one in deep] == clip
+    assert deep[0].tower.widths[0] == deep[1].tower.widths[0]
 
 
 def test_the_record_names_all_that_decides(checkpoints: dict[str, str], tmp_path: Path) -> None:
     folder = tmp_path / "vit"
     shutil.copytree(checkpoints["vit"], folder)
     records = [Encoder("vision", str(folder), precision="fp32").record]
-    for options in ({"precision": "bf16"}, {"pool": "mean"}, {"tokens": 4}, {"dtype": "fp32"}):
+    changes: list[dict[str, Any]] = [{"precision": "bf16"}, {"pool": "mean"}, {"pool": "depths"}, {"tokens": 4}]
+    for options in (*changes, {"dtype": "fp32"}):
         records.append(Encoder("vision", str(folder), **({"precision": "fp32"} | options)).record)
     settings = folder / "preprocessor_config.json"
     settings.write_text(settings.read_text().replace('"resample": 3', '"resample": 2'))
     find_checkpoint.cache_clear()
     records.append(Encoder("vision", str(folder), precision="fp32").record)
-    assert len({str(record) for record in records}) == 6
+    assert len({str(record) for record in records}) == 7
 
 
 def test_float32_is_float32_on_every_processor(checkpoints: dict[str, str]) -> None:

@@ -15,7 +15,7 @@ from scipy import sparse
 from engage_cli.core import gaussian_process
 from engage_cli.core.dataset import load_dataset
 from engage_cli.core.gaussian_process import JITTER, GaussianProcess, Likeness, fit_process, learn_likeness
-from engage_cli.core.kernels import LENGTHS, TERMS, Products, kernel, present_terms
+from engage_cli.core.kernels import LENGTHS, TERMS, Products, first_lengths, kernel, present_terms
 from engage_cli.core.post_views import ViewMaker, Views, views_from_arrays, views_to_arrays
 from engage_cli.core.predictors.process import Cuts
 from tests.calls import answer, engage
@@ -43,12 +43,13 @@ def make_views(num: int, seed: int = 0, **more: Any) -> Views:
         "weekday": (np.floor(day) + 3) % 7,
         "statistics": rng.standard_normal((num, 4)).astype(np.float32),
         "author": rng.choice(np.array(["", "a", "b", "c"], object), num),
+        "widths": {"text": (6,), "image": (5,)},
     }
     return Views(**{**found, **more})
 
 
 def one_term(term: str, first: Views, second: Views) -> np.ndarray:
-    lengths = {name: torch.tensor(value, dtype=torch.float64) for name, value in LENGTHS.items()}
+    lengths = {name: torch.tensor(value, dtype=torch.float64) for name, value in first_lengths([term], first).items()}
     return kernel(Products(first, second), {term: torch.tensor(1.0, dtype=torch.float64)}, lengths).numpy()
 
 
@@ -77,6 +78,29 @@ def test_simple_kernels_by_hand() -> None:
             assert found["author"][i, j] == float(views.author[i] == views.author[j] != "")
 
 
+def test_each_part_of_an_embedding_has_a_length_of_its_own() -> None:
+    rng = np.random.default_rng(0)
+    text = np.concatenate([unit(rng.standard_normal((8, 6))), unit(rng.standard_normal((8, 3)))], axis=1)
+    views = make_views(8, text=text, widths={"text": (6, 3), "image": (5,)})
+    assert first_lengths(["text"], views) == pytest.approx({"text 0": 0.7 * 2**0.5, "text 1": 0.7 * 2**0.5})
+    one = torch.tensor(1.0, dtype=torch.float64)
+    found = kernel(Products(views, views), {"text": one}, {"text 0": one * 0.5, "text 1": one * 2.0}).numpy()
+    away = [((text[1, part] - text[2, part]) ** 2).sum() for part in (slice(0, 6), slice(6, 9))]
+    assert found[1, 2] == pytest.approx(np.exp(-away[0] / (2 * 0.5**2) - away[1] / (2 * 2.0**2)), abs=1e-6)
+    text[3] = 0.0
+    assert not kernel(Products(views, views), {"text": one}, {"text 0": one, "text 1": one})[3].any()
+
+
+def test_the_parts_that_tell_something_are_found() -> None:
+    """The truth is in the second part of the text: the length of the first is long."""
+    rng = np.random.default_rng(3)
+    text = np.concatenate([unit(rng.standard_normal((400, 6))), unit(rng.standard_normal((400, 4)))], axis=1)
+    views = make_views(400, text=text, widths={"text": (6, 4), "image": (5,)})
+    truth = np.sin(3 * text[:, 6]) + text[:, 7] + 0.2 * rng.standard_normal(400)
+    likeness = learn_likeness(views, (truth - truth.mean()) / truth.std())
+    assert likeness.lengths["text 0"] > 2 * likeness.lengths["text 1"]
+
+
 def test_what_a_post_lacks_makes_it_like_no_other() -> None:
     views = make_views(5)
     text, day = views.text.copy(), views.day.copy()
@@ -89,7 +113,11 @@ def test_what_a_post_lacks_makes_it_like_no_other() -> None:
     assert set(present_terms(views)) == set(TERMS)
 
 
-LIKENESS = Likeness(weights={"text": 0.6, "words": 0.3, "day": 0.2}, lengths=dict(LENGTHS), noise=0.4)
+LIKENESS = Likeness(
+    weights={"text": 0.6, "words": 0.3, "day": 0.2},
+    lengths=first_lengths(["text", "words", "day"], make_views(1)),
+    noise=0.4,
+)
 
 
 def test_predictions_are_those_of_the_textbook() -> None:

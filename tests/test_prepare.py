@@ -130,8 +130,8 @@ def test_time_is_the_default_only_where_nearly_all_posts_have_dates(tmp_path: Pa
 
 
 FORMATS = {
-    "pixelrec": (lambda folder: _pixelrec(folder), ["popularity", "engagement", "composite", "views", "rate"]),
-    "microlens": (lambda folder: _microlens(folder), ["popularity", "engagement", "composite", "views", "rate"]),
+    "pixelrec": (lambda folder: _pixelrec(folder), ["popularity", "engagement", "composite", "views", "likes", "rate"]),
+    "microlens": (lambda folder: _microlens(folder), ["popularity", "engagement", "composite", "views", "likes", "rate"]),
     "smpd": (lambda folder: smpd_folder(folder, num=40), ["given"]),
 }
 

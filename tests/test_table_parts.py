@@ -19,7 +19,7 @@ from engage_cli.core.table_parts import PARTS, PartOptions
 from engage_cli.core.tabular import ARRAYS_FILE, FeatureTable, load_table
 
 NUM, DIM = 240, 12
-OPTIONS = PartOptions(pca=4, columns={"own.mood": "category", "own.length": "number"}, shared_space=True)
+OPTIONS = PartOptions(pca=4, columns={"own.mood": "category", "own.length": "number"}, shared_width=8)
 WORDS = "storm cat pizza trailer official review music dance house garden robot winter 猫 ночь".split()  # noqa: SIM905
 
 

@@ -12,6 +12,7 @@ from engage_cli.commands.options import (
     DEFAULT_DATA,
     DataOpt,
     DtypeOpt,
+    FramingOpt,
     JsonOpt,
     PoolOpt,
     TextOpt,
@@ -36,6 +37,7 @@ def embed(
         str, typer.Option("--precision", help=help_of(EncoderConfig, "precision"), rich_help_panel="Encoders")
     ] = EncoderConfig.precision,
     pool: PoolOpt = EncoderConfig.pool,
+    framing: FramingOpt = EncoderConfig.framing,
     tokens: TokensOpt = EncoderConfig.tokens,
     dtype: DtypeOpt = EncoderConfig.dtype,
     batch_size: Annotated[
@@ -67,7 +69,9 @@ def embed(
     from engage_cli.steps.embed import embed as run_step
 
     asked = parse_blocks(blocks)
-    config = EncoderConfig(vision=vision, text=text, precision=precision, pool=pool, tokens=tokens, dtype=dtype)
+    config = EncoderConfig(
+        vision=vision, text=text, precision=precision, pool=pool, framing=framing, tokens=tokens, dtype=dtype
+    )
     how = EmbedConfig(batch_size=batch_size, compile=compile, engine=engine, workers=workers)
     is_first = get_rank() == 0
     reporter = make_reporter() if is_first else SilentReporter()

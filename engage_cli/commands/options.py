@@ -15,7 +15,7 @@ DEFAULT_DATA = Path("data")
 LARGEST_SEED = 2**32 - 1  # that NumPy's and scikit-learn's generators take
 DEFAULT_RUNS = Path("runs")
 # The names of the tables stand here a second time, for core.targets is heavy; a test holds them equal.
-TARGET_NAMES = ("popularity", "engagement", "composite", "views", "rate", "relative", "given")
+TARGET_NAMES = ("popularity", "engagement", "composite", "views", "likes", "rate", "relative", "given")
 SPLIT_NAMES = ("random", "time", "author", "file")
 SLICE_NAMES = ("tag", "author", "month", "weekday", "source", "image", "title", "prediction")
 
@@ -53,6 +53,7 @@ PoolOpt = Annotated[str, typer.Option("--pool", help=_help(EncoderConfig, "pool"
 TokensOpt = Annotated[
     int, typer.Option("--tokens", min=0, max=256, help=_help(EncoderConfig, "tokens"), rich_help_panel="Encoders")
 ]
+FramingOpt = Annotated[str, typer.Option("--framing", help=_help(EncoderConfig, "framing"), rich_help_panel="Encoders")]
 DtypeOpt = Annotated[str, typer.Option("--dtype", help=_help(EncoderConfig, "dtype"), rich_help_panel="Encoders")]
 TargetOpt = Annotated[str, typer.Option("--target", help=_help(TrainConfig, "target", TARGET_NAMES))]
 SeedOpt = Annotated[int, typer.Option("--seed", min=0, max=LARGEST_SEED, help=_help(TrainConfig, "seed"))]

@@ -12,6 +12,7 @@ from engage_cli.commands.options import (
     DataOpt,
     DtypeOpt,
     EncoderPrecisionOpt,
+    FramingOpt,
     JsonOpt,
     PoolOpt,
     RunOpt,
@@ -70,6 +71,7 @@ def train_catboost(
     ] = CatBoostConfig.patience,
     encoder_precision: EncoderPrecisionOpt = EncoderConfig.precision,
     pool: PoolOpt = EncoderConfig.pool,
+    framing: FramingOpt = EncoderConfig.framing,
     tokens: TokensOpt = EncoderConfig.tokens,
     dtype: DtypeOpt = EncoderConfig.dtype,
     seed: SeedOpt = CatBoostConfig.seed,
@@ -116,7 +118,7 @@ def train_catboost(
         config,
         dataset=load_dataset(data),
         encoders=EncoderConfig(
-            vision=vision, text=text, precision=encoder_precision, pool=pool, tokens=tokens, dtype=dtype
+            vision=vision, text=text, precision=encoder_precision, pool=pool, framing=framing, tokens=tokens, dtype=dtype
         ),
         run=run,
         runs_dir=runs,

@@ -12,6 +12,7 @@ from engage_cli.commands.options import (
     DataOpt,
     DtypeOpt,
     EncoderPrecisionOpt,
+    FramingOpt,
     JsonOpt,
     PoolOpt,
     RunOpt,
@@ -38,6 +39,7 @@ def train_gp(
     seed: SeedOpt = ProcessConfig.seed,
     json: JsonOpt = False,
     pool: PoolOpt = EncoderConfig.pool,
+    framing: FramingOpt = EncoderConfig.framing,
     encoder_precision: EncoderPrecisionOpt = EncoderConfig.precision,
     dtype: DtypeOpt = EncoderConfig.dtype,
 ) -> None:
@@ -54,7 +56,9 @@ def train_gp(
     summary = train_process(
         ProcessConfig(target=target, kind=kind, vision=vision, text=text, seed=seed),
         dataset=load_dataset(data),
-        encoders=EncoderConfig(vision=vision, text=text, precision=encoder_precision, pool=pool, dtype=dtype),
+        encoders=EncoderConfig(
+            vision=vision, text=text, precision=encoder_precision, pool=pool, framing=framing, dtype=dtype
+        ),
         run=run,
         runs_dir=runs,
         reporter=make_reporter(),

@@ -19,6 +19,7 @@ class Encoding(NamedTuple):
     """How encoders give their vectors, as far as it is an option of its own."""
 
     pool: str
+    framing: str
     tokens: int
     precision: str
     dtype: str
@@ -50,6 +51,7 @@ def run_training(
         text=resolved.config.text,
         precision=encoding.precision,
         pool=encoding.pool,
+        framing=encoding.framing,
         tokens=encoding.tokens,
         dtype=encoding.dtype,
     )

@@ -8,6 +8,7 @@ from engage_cli.commands.options import (
     DataOpt,
     DtypeOpt,
     EncoderPrecisionOpt,
+    FramingOpt,
     JsonOpt,
     PoolOpt,
     RunOpt,
@@ -93,6 +94,7 @@ def train_regressor(
     compile: CompileOpt = None,
     workers: WorkersOpt = None,
     pool: PoolOpt = EncoderConfig.pool,
+    framing: FramingOpt = EncoderConfig.framing,
     tokens: TokensOpt = EncoderConfig.tokens,
     encoder_precision: EncoderPrecisionOpt = EncoderConfig.precision,
     dtype: DtypeOpt = EncoderConfig.dtype,
@@ -111,5 +113,5 @@ def train_regressor(
     torchrun --nproc-per-node 2 -m engage_cli train-regressor --recipe study
     """
     given = dict(locals())  # by the names of TrainConfig's fields, first of all
-    encoding = Encoding(pool=pool, tokens=tokens, precision=encoder_precision, dtype=dtype)
+    encoding = Encoding(pool=pool, framing=framing, tokens=tokens, precision=encoder_precision, dtype=dtype)
     run_training("value", "train-regressor", given, data=data, encoding=encoding, run=run, runs=runs, json=json)

@@ -142,7 +142,9 @@ class StoredBatches:
         self.wanted, self.device = wanted, device
         self.tokens = {name: tokens_of(block, reads_tokens) for name, block in blocks.items()}
         self.place = device if _fits(self.tokens, device) else torch.device("cpu")
-        self.tokens = {name: Tokens(*(part.to(self.place) for part in block)) for name, block in self.tokens.items()}
+        self.tokens = {
+            name: Tokens(block.values.to(self.place), block.mask.to(self.place)) for name, block in self.tokens.items()
+        }
         self.order = Order(len(wanted), cut)
         self.sizes = self.order.sizes
         self._wanted_there = wanted.to(self.place)
@@ -169,5 +171,5 @@ def tokens_of(block: Block, reads_tokens: bool) -> Tokens:
 def _fits(tokens: Mapping[str, Tokens], device: torch.device) -> bool:
     if device.type != "cuda":
         return True
-    needed = sum(part.nbytes for block in tokens.values() for part in block)
+    needed = sum(block.values.nbytes + block.mask.nbytes for block in tokens.values())
     return needed < ON_DEVICE * torch.cuda.mem_get_info(device)[0]

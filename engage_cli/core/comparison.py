@@ -41,14 +41,18 @@ def compare(
     second: tuple[str, np.ndarray],
     *,
     num_resamples: int,
+    metric: str | None = None,
     seed: int = 0,
 ) -> Comparison:
-    """Compare two named predictions, values (n,) or probabilities (n, 5), of the same rows."""
-    name = PRIMARY[kind]
-    metric = METRICS[kind].load(name)
+    """Compare two named predictions, values (n,) or probabilities (n, 5), of the same rows by a metric: more is better.
+
+    Without one it is the primary metric of their kind.
+    """
+    name = metric or PRIMARY[kind]
+    score = METRICS[kind].load(name)
 
     def difference(rows: np.ndarray | slice) -> float:
-        return float(metric(true[rows], first[1][rows]) - metric(true[rows], second[1][rows]))
+        return float(score(true[rows], first[1][rows]) - score(true[rows], second[1][rows]))
 
     generator = np.random.default_rng(seed)
     samples = [difference(generator.integers(0, len(true), len(true))) for _ in range(num_resamples)]

@@ -53,25 +53,43 @@ class EncoderConfig:
     text: str = setting(DEFAULT_TEXT, TEXT_HELP)
     precision: str = setting("auto", "Arithmetic of the encoders: fp32, bf16, or auto for what this machine does best.")
     pool: str = setting(
-        "checkpoint",
-        "How tokens become one vector: checkpoint (its own way), cls, mean, map (SigLIP's attention head); for one side "
-        "alone as in vision=mean.",
+        "auto",
+        "How tokens become one vector: checkpoint (its own way), depths (that, beside statistics of the tokens a quarter, "
+        "half and three quarters of the way up), cls, mean, map (SigLIP's attention head); for one side alone as in "
+        "vision=mean. auto is depths for stored features, checkpoint for encoders that are trained and the study's way.",
+    )
+    framing: str = setting(
+        "auto",
+        "How a picture comes into the encoder's square: whole (pressed into it), own (as the checkpoint's processor does, "
+        "which often cuts the sides off). auto is whole for stored features, own for encoders that are trained and the "
+        "study's way.",
     )
     tokens: int = setting(
         0, "Keep this many tokens of each post too, for fusions that attend: regions of a grid, the first words of a text."
     )
     dtype: str = setting("fp16", "Number format of stored vectors: fp16 or fp32.")
 
+    def settled(self, *, is_own: bool) -> EncoderConfig:
+        """Return it with every "auto" of pooling and framing replaced: by what checkpoints do themselves, or by ours."""
+        pool, framing = ("checkpoint", OWN) if is_own else ("depths", WHOLE)
+        pools = {side: setting_of_side(self.pool, side, pool).replace("auto", pool) for side in ("vision", "text")}
+        return dataclasses.replace(
+            self,
+            pool=",".join(f"{side}={pooling}" for side, pooling in pools.items()),
+            framing=framing if self.framing == "auto" else self.framing,
+        )
 
+
+OWN, WHOLE = FRAMINGS = ("own", "whole")
 STUDY = "study"  # the name under which the study's own way is reached
 LEAKY = (
     "LEAKY: it was given the counters that its label is computed from, which nobody has before publication; "
     "its figures say nothing of posts to come"
 )
-POOLINGS = ("checkpoint", "cls", "mean", "map")
+POOLINGS = ("checkpoint", "depths", "cls", "mean", "map")
 
 
-def setting_of_side(value: str, side: str) -> str:
+def setting_of_side(value: str, side: str, default: str) -> str:
     """Return a side's part of a setting such as "mean" or "vision=cls,text=mean"; raise WrongCallError for others."""
     if "=" not in value:
         return value.strip()
@@ -81,7 +99,7 @@ def setting_of_side(value: str, side: str) -> str:
         if not (sign and part) or name not in ("vision", "text") or name in found:
             raise WrongCallError(f"'{value}' is not understood; write mean, or vision=mean, or vision=cls,text=mean")
         found[name] = part
-    return found.get(side, "checkpoint")
+    return found.get(side, default)
 
 
 ENGINES = ("local", "ray")
@@ -159,6 +177,18 @@ class ProcessConfig:
     vision: str = setting(EncoderConfig.vision, VISION_HELP)
     text: str = setting(EncoderConfig.text, TEXT_HELP)
     seed: int = setting(0, "Seed of the sample of posts by which likeness is learned.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleConfig:
+    """Several models of one target, weighed together."""
+
+    target: str = setting("popularity", "What is predicted.")
+    kind: str = setting("value", "The target's value, or five ordered classes.")
+    members: str = setting("gp,catboost,neural", "The models, separated by commas; each is trained by its own defaults.")
+    vision: str = setting(EncoderConfig.vision, VISION_HELP)
+    text: str = setting(EncoderConfig.text, TEXT_HELP)
+    seed: int = setting(0, "Seed of every member.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -107,6 +107,12 @@ def views(posts: pd.DataFrame) -> Formula:
     return Formula(weights={"views": 1.0}, transform="log1p")
 
 
+def likes(posts: pd.DataFrame) -> Formula:
+    """log1p(likes): approval."""
+    need(posts, ("likes",))
+    return Formula(weights={"likes": 1.0}, transform="log1p")
+
+
 def rate(posts: pd.DataFrame) -> Formula:
     """log of the engagement score: engagement beyond reach.
 

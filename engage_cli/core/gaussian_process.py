@@ -7,7 +7,7 @@ landmarks to which all others are compared (the projected process, section 8.3.4
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +16,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from engage_cli.core.kernels import LENGTHS, Products, kernel, present_terms
+from engage_cli.core.kernels import Products, first_lengths, kernel, present_terms
 from engage_cli.core.post_views import Views
 
 MOST_EXACT = 6_000
-MOST_LEARNED_FROM = 1_500  # posts whose marginal likelihood is maximised
-NUM_STEPS, STEP = 40, 0.15
+MOST_LEARNED_FROM = 1_500  # posts whose marginal likelihood is followed at once; of more, samples take turns
+NUM_STEPS, STEPS_A_SAMPLE, STEP = 60, 5, 0.15
+LATE, LATE_STEP = 0.5, 0.3  # after this share of the steps they are so much shorter
+NUM_AVERAGED = 10  # last steps whose mean is taken
 FIRST_WEIGHT, FIRST_NOISE = -2.5, 0.0  # before softplus
 JITTER = 1e-6
+JITTER_OF_FLOATS = 1e-4  # where the kernel is computed in float32: enough to keep its smallest eigenvalue above 0
 AT_ONCE = 1_024  # posts that are compared with all others, or with all landmarks, at once
 
 Advance = Callable[[str], None]
@@ -49,37 +52,49 @@ class Likeness:
 
 
 def learn_likeness(views: Views, truth: np.ndarray, *, seed: int = 0, advance: Advance = lambda note: None) -> Likeness:
-    """Maximise the marginal likelihood of standardised truths (n,) of a random sample of the posts."""
-    some = np.random.default_rng(seed).permutation(len(views))[:MOST_LEARNED_FROM]
-    sample, wanted = views.take(some), torch.from_numpy(truth[some])
-    names = present_terms(sample)
+    """Maximise the marginal likelihood of standardised truths (n,), by random samples of the posts in turn."""
+    names = present_terms(views)
+    first = first_lengths(names, views)
     weights = torch.full((len(names),), FIRST_WEIGHT, dtype=torch.float64, requires_grad=True)
-    logs = torch.tensor([np.log(value) for value in LENGTHS.values()], dtype=torch.float64, requires_grad=True)
+    logs = torch.tensor([np.log(value) for value in first.values()], dtype=torch.float64, requires_grad=True)
     noise = torch.tensor(FIRST_NOISE, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.Adam([weights, logs, noise], lr=STEP)
-    products, identity = Products(sample, sample), torch.eye(len(sample), dtype=torch.float64)
-    best, found = float("inf"), _read(names, weights, logs, noise)
-    for _ in range(NUM_STEPS):
+    samples = _samples(len(views), seed)
+    late: list[Tensor] = []
+    for step in range(NUM_STEPS):
+        if step == 0 or (step % STEPS_A_SAMPLE == 0 and len(views) > MOST_LEARNED_FROM):
+            some = next(samples)
+            sample, wanted = views.take(some), torch.from_numpy(truth[some])
+            products, identity = Products(sample, sample, dtype=torch.float32), torch.eye(len(some), dtype=torch.float64)
+        optimizer.param_groups[0]["lr"] = STEP * (LATE_STEP if step >= LATE * NUM_STEPS else 1)
         optimizer.zero_grad()
-        values, lengths = dict(zip(names, softplus(weights), strict=True)), dict(zip(LENGTHS, logs.exp(), strict=True))
-        covariance = kernel(products, values, lengths) + (softplus(noise) + JITTER) * identity
+        values = dict(zip(names, softplus(weights).float(), strict=True))
+        lengths = dict(zip(first, logs.exp().float(), strict=True))
+        covariance = kernel(products, values, lengths).double() + (softplus(noise) + JITTER_OF_FLOATS) * identity
         factor = torch.linalg.cholesky(covariance)
         half = torch.linalg.solve_triangular(factor, wanted[:, None], upper=False)
         loss = 0.5 * (half**2).sum() + factor.diagonal().log().sum()
-        if loss.item() < best:
-            best, found = loss.item(), _read(names, weights, logs, noise)
         loss.backward()
         optimizer.step()
+        if step >= NUM_STEPS - NUM_AVERAGED:
+            late.append(torch.cat([softplus(weights), logs, softplus(noise)[None]]).detach())
         advance(f"{loss.item() / len(some):.4f} nats a post")
-    return found
-
-
-def _read(names: list[str], weights: Tensor, logs: Tensor, noise: Tensor) -> Likeness:
+    mean = torch.stack(late).mean(dim=0).tolist()
     return Likeness(
-        weights=dict(zip(names, softplus(weights).detach().tolist(), strict=True)),
-        lengths=dict(zip(LENGTHS, logs.exp().detach().tolist(), strict=True)),
-        noise=softplus(noise).item(),
+        weights=dict(zip(names, mean[: len(names)], strict=True)),
+        lengths={name: float(np.exp(log)) for name, log in zip(first, mean[len(names) : -1], strict=True)},
+        noise=mean[-1],
     )
+
+
+def _samples(num: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield rows of random posts without end; none comes again before all others have come, but for the last few."""
+    generator = np.random.default_rng(seed)
+    size = min(num, MOST_LEARNED_FROM)
+    while True:
+        order = generator.permutation(num)
+        for start in range(0, num - size + 1, size):
+            yield order[start : start + size]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,11 +2,14 @@
 
 A kernel is one line in TERMS; a product says that posts are alike where they are in both. All are positive semi-definite,
 and so is their sum with weights that are not negative. Weights and lengths are learned by core.gaussian_process.
+
+An embedding that has parts, as the depths of an encoder, has a length for each: what tells nothing gets a long one
+(automatic relevance determination, section 5.1 of Rasmussen and Williams 2006).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -41,6 +44,21 @@ LENGTHS = {"text": 0.7, "image": 0.7, "day": 20.0, "season": 120.0, "statistics"
 UNLIKE = 1e12  # the squared distance of what cannot be compared: an infinite one would have no gradient
 
 
+def first_lengths(terms: Iterable[str], views: Views) -> dict[str, float]:
+    """Return where the search begins for each length that the terms need: of an embedding one for each of its parts."""
+    found: dict[str, float] = {}
+    for name in dict.fromkeys(name for term in terms for name in TERMS[term]):
+        if name in LENGTHS:
+            parts = _parts(name, views)
+            found |= dict.fromkeys(parts, LENGTHS[name] * len(parts) ** 0.5)
+    return found
+
+
+def _parts(name: str, views: Views) -> list[str]:
+    """Return the names of what a simple kernel is computed from."""
+    return [f"{name} {number}" for number in range(len(views.widths[name]))] if name in views.widths else [name]
+
+
 class Products:
     """What the simple kernels are computed from, for the posts of two sets: computed once, whatever the lengths are."""
 
@@ -50,6 +68,9 @@ class Products:
         self._first, self._second = first, second
         self._known: dict[str, Tensor] = {}
 
+    def parts(self, name: str) -> list[str]:
+        return _parts(name, self._first)
+
     def base(self, name: str) -> Tensor:
         """(n, m) inner products, squared distances, or equalities."""
         name = "day" if name == "season" else name
@@ -58,12 +79,14 @@ class Products:
         return self._known[name]
 
     def _compute(self, name: str) -> np.ndarray:
+        name, _, number = name.partition(" ")
         one, other = getattr(self._first, name), getattr(self._second, name)
+        if number:
+            both = one.any(axis=1)[:, None] & other.any(axis=1)[None]
+            part = self._first.part(name, int(number))
+            return np.where(both, np.maximum(2 - 2 * (one[:, part] @ other[:, part].T), 0.0), UNLIKE)
         if name in ("words", "pieces"):
             return np.asarray((one @ other.T).toarray())
-        if name in ("text", "image"):
-            both = one.any(axis=1)[:, None] & other.any(axis=1)[None]
-            return np.where(both, np.maximum(2 - 2 * (one @ other.T), 0.0), UNLIKE)
         if name in ("weekday", "author"):
             return (one[:, None] == other[None]) & ((one != "") if name == "author" else np.ones(len(one), bool))[:, None]
         if name == "day":
@@ -93,8 +116,11 @@ def kernel(products: Products, weights: Mapping[str, Tensor], lengths: Mapping[s
     """(n, m): the weighted sum of the terms that have a weight."""
     simple: dict[str, Tensor] = {}
     for name in dict.fromkeys(name for term in weights for name in TERMS[term]):
-        base = products.base(name)
-        simple[name] = torch.exp(base * (-0.5 / lengths[name] ** 2)) if name in LENGTHS else base
+        if name in LENGTHS:
+            squares = [products.base(part) * (-0.5 / lengths[part] ** 2) for part in products.parts(name)]
+            simple[name] = torch.exp(torch.stack(squares).sum(dim=0) if len(squares) > 1 else squares[0])
+        else:
+            simple[name] = products.base(name)
     total = torch.zeros(products.shape, dtype=products.dtype)
     for term, weight in weights.items():
         names = TERMS[term]

@@ -77,15 +77,20 @@ def encode_live(tower: Tower, block: LiveInput, num_tokens: int, reads_tokens: b
         return Tokens(tower.pool(tokens).unsqueeze(1), present)
     if num_tokens:
         few = tower.few(tokens, num_tokens, **block.prepared)
-        few = with_pooled(few, tower.pool(tokens)) if tower.pooled_dim == tower.dim else few
+        few = with_pooled(few, tower.pool(tokens)) if tower.widths[0] == tower.dim else few
         return Tokens(few.values, few.mask & present)
     return Tokens(tokens.values, tokens.mask & present)
 
 
 def with_pooled(tokens: Tokens, pooled: Tensor) -> Tokens:
-    """Put the pooled vector before the kept tokens, where it is as wide as they are: it knows what their means lost."""
-    if pooled.shape[-1] != tokens.values.shape[-1]:
+    """Put the pooled vector before the kept tokens, where it is as wide as they are: it knows what their means lost.
+
+    Of one with depths behind it the first part.
+    """
+    width = tokens.values.shape[-1]
+    if pooled.shape[-1] % width:
         return tokens
+    pooled = pooled[..., :width]
     has = tokens.mask.any(dim=1, keepdim=True)
     return Tokens(torch.cat([pooled.unsqueeze(1), tokens.values], dim=1), torch.cat([has, tokens.mask], dim=1))
 

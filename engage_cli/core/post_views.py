@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -26,18 +26,26 @@ class Views:
 
     words: Any  # (n, V) CSR, rows of length 1
     pieces: Any  # (n, W) CSR, rows of length 1
-    text: np.ndarray  # (n, P) float32, centred by the training posts, rows of length 1
+    text: np.ndarray  # (n, P) float32, standardised by the training posts; each part of a row of length 1
     image: np.ndarray  # (n, Q) the same
     day: np.ndarray  # (n,) float64 days since 1970
     weekday: np.ndarray  # (n,) 0 to 6
     statistics: np.ndarray  # (n, F) float32, standardised by the training posts; 0 where unknown
     author: np.ndarray  # (n,) object; "" where unknown
+    widths: Mapping[str, tuple[int, ...]]  # of the parts of image and text
 
     def take(self, rows: np.ndarray) -> Views:
-        return Views(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+        return replace(self, **{name: getattr(self, name)[rows] for name in PER_POST})
+
+    def part(self, block: str, number: int) -> slice:
+        """Return where a part stands in the vectors of a block."""
+        return _parts(self.widths[block])[number]
 
     def __len__(self) -> int:
         return len(self.day)
+
+
+PER_POST = tuple(field.name for field in fields(Views) if field.name != "widths")
 
 
 class ViewMaker:
@@ -45,16 +53,19 @@ class ViewMaker:
 
     def __init__(self) -> None:
         self.tfidf = TfIdf(MOST_TERMS)
-        self.centres: dict[str, np.ndarray] = {}  # of each block (P,)
+        self.scales: dict[str, np.ndarray] = {}  # of each block (2, P): means and deviations of its numbers
+        self.widths: dict[str, tuple[int, ...]] = {}
         self.scale = np.zeros((2, 0), np.float32)  # means and deviations of the statistics
 
-    def fit(self, posts: pd.DataFrame, source: BlockSource) -> Views:
+    def fit(self, posts: pd.DataFrame, source: BlockSource, widths: Mapping[str, Sequence[int]] | None = None) -> Views:
+        """`widths` are those of the parts that an encoder's vectors have, of each block; without, each is one part."""
         posts = known_before(posts)
         self.tfidf.fit_transform(texts_of(posts, "text"))
         vectors = self.vectors(posts, source)
         for name, block in vectors.items():
+            self.widths[name] = tuple((widths or {}).get(name, (block.shape[1],)))
             has = np.asarray(block.any(axis=1))
-            self.centres[name] = block[has].mean(axis=0) if has.any() else np.zeros(block.shape[1], np.float32)
+            self.scales[name] = _scale(block[has]) if has.any() else _scale(np.zeros((1, block.shape[1]), np.float32))
         numbers = _statistics(posts)
         known = np.isfinite(numbers)
         count = np.maximum(known.sum(axis=0), 1)
@@ -69,7 +80,10 @@ class ViewMaker:
         num_words = len(self.tfidf.terms.get("words", ()))
         vectors = self.vectors(posts, source)
         placed = {
-            name: _unit((block - self.centres[name]) * np.asarray(block.any(axis=1))[:, None])
+            name: _unit(
+                (block - self.scales[name][0]) / self.scales[name][1] * np.asarray(block.any(axis=1))[:, None],
+                self.widths[name],
+            )
             for name, block in vectors.items()
         }
         mean, deviation = self.scale
@@ -86,6 +100,7 @@ class ViewMaker:
             weekday=np.where(is_known, (np.floor(np.nan_to_num(day)) + 3) % 7, np.nan),  # 1970-01-01 was a Thursday
             statistics=np.nan_to_num((_statistics(posts) - mean) / deviation).astype(np.float32),
             author=author.to_numpy(object),
+            widths=self.widths,
         )
 
     def vectors(self, posts: pd.DataFrame, source: BlockSource) -> dict[str, np.ndarray]:
@@ -93,12 +108,14 @@ class ViewMaker:
         return {name: block.pooled.astype(np.float32) for name, block in source.blocks(posts, BLOCKS).items()}
 
     def arrays(self) -> dict[str, np.ndarray]:
-        centres = {f"centre_{name}": centre for name, centre in self.centres.items()}
-        return {**self.tfidf.arrays(), **centres, "scale": self.scale}
+        scales = {f"scale_{name}": scale for name, scale in self.scales.items()}
+        widths = {f"widths_{name}": np.array(some) for name, some in self.widths.items()}
+        return {**self.tfidf.arrays(), **scales, **widths, "scale": self.scale}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         self.tfidf.restore(arrays)
-        self.centres = {name: arrays[f"centre_{name}"] for name in BLOCKS}
+        self.scales = {name: arrays[f"scale_{name}"] for name in BLOCKS}
+        self.widths = {name: tuple(map(int, arrays[f"widths_{name}"])) for name in BLOCKS}
         self.scale = arrays["scale"]
 
 
@@ -110,24 +127,41 @@ def _statistics(posts: pd.DataFrame) -> np.ndarray:
     return np.column_stack([np.log1p(np.maximum(numbers, 0.0)), *history])
 
 
-def _unit(rows: np.ndarray) -> np.ndarray:
-    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9), np.float32)
+def _scale(rows: np.ndarray) -> np.ndarray:
+    """(2, P) means and deviations; a number that is nearly the same for all posts is left as it is."""
+    mean, deviation = rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64)
+    return np.stack([mean, np.where(deviation > 1e-6, deviation, 1.0)]).astype(np.float32)
+
+
+def _unit(rows: np.ndarray, widths: Sequence[int]) -> np.ndarray:
+    """(n, P): each part of a row divided by its length."""
+    found = np.zeros(rows.shape, np.float32)
+    for part in _parts(widths):
+        found[:, part] = rows[:, part] / np.maximum(np.linalg.norm(rows[:, part], axis=1, keepdims=True), 1e-9)
+    return found
+
+
+def _parts(widths: Sequence[int]) -> list[slice]:
+    ends = np.cumsum(widths)
+    return [slice(int(end - width), int(end)) for end, width in zip(ends, widths, strict=True)]
 
 
 def views_to_arrays(views: Views) -> dict[str, np.ndarray]:
     """Return what `views_from_arrays` takes; strings and sparse matrices as plain arrays."""
     found: dict[str, np.ndarray] = {}
-    for field in fields(Views):
-        value = getattr(views, field.name)
-        if field.name in ("words", "pieces"):
+    for name in PER_POST:
+        value = getattr(views, name)
+        if name in ("words", "pieces"):
             for part in ("data", "indices", "indptr"):
-                found[f"{field.name}_{part}"] = getattr(value, part)
-            found[f"{field.name}_shape"] = np.array(value.shape)
-        elif field.name == "author":
+                found[f"{name}_{part}"] = getattr(value, part)
+            found[f"{name}_shape"] = np.array(value.shape)
+        elif name == "author":
             text = "\0".join(map(str, value)).encode("utf-8", "replace")
             found["author"] = np.frombuffer(text, np.uint8)
         else:
-            found[field.name] = value.astype(np.float16) if field.name in BLOCKS else value
+            found[name] = value.astype(np.float16) if name in BLOCKS else value
+    for name, widths in views.widths.items():
+        found[f"widths_{name}"] = np.array(widths)
     return found
 
 
@@ -141,4 +175,5 @@ def views_from_arrays(arrays: Mapping[str, np.ndarray]) -> Views:
     plain: Sequence[str] = ("text", "image", "day", "weekday", "statistics")
     values = {name: arrays[name].astype(np.float32) if name in BLOCKS else arrays[name] for name in plain}
     authors = np.array(bytes(arrays["author"]).decode().split("\0"), object)
-    return Views(words=matrix("words"), pieces=matrix("pieces"), author=authors, **values)
+    widths = {name: tuple(map(int, arrays[f"widths_{name}"])) for name in BLOCKS}
+    return Views(words=matrix("words"), pieces=matrix("pieces"), author=authors, widths=widths, **values)

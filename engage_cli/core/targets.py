@@ -22,6 +22,7 @@ TARGETS = Registry(
         "engagement": "engage_cli.core.formulas:engagement",
         "composite": "engage_cli.core.formulas:composite",
         "views": "engage_cli.core.formulas:views",
+        "likes": "engage_cli.core.formulas:likes",
         "rate": "engage_cli.core.formulas:rate",
         "relative": "engage_cli.core.formulas:relative",
         "given": "engage_cli.core.formulas:given",

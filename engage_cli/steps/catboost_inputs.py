@@ -76,8 +76,7 @@ def make_inputs(
     source = StoredTable(
         dataset, encoders, blocks, reads_pictures=any(part.reads_pictures for part in classes), reporter=reporter
     )
-    spaces = {encoder.shared_space for encoder in source.encoders.values()}
-    shared = len(source.encoders) == 2 and len(spaces) == 1 and None not in spaces
+    shared = _shared_width(list(source.encoders.values()))
     if "image_text_match" in choice.parts and not shared:
         reporter.say(
             f"no image-text cosine: {encoders.vision} and {encoders.text} do not share a space "
@@ -95,8 +94,14 @@ def make_inputs(
         options=PartOptions(
             pca=parse_pca(config.pca),
             columns=kinds_of(posts, choice.columns),
-            shared_space=shared,
+            shared_width=shared,
             seed=config.seed,
         ),
         encoders=source.encoders,
     )
+
+
+def _shared_width(encoders: Sequence[Encoder]) -> int:
+    """Return the width of the space that both encoders map to, 0 where they do not."""
+    spaces = {encoder.shared_space for encoder in encoders}
+    return encoders[0].tower.widths[0] if len(encoders) == 2 and len(spaces) == 1 and None not in spaces else 0

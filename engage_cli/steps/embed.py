@@ -71,11 +71,13 @@ def open_stores(dataset: Dataset, config: EncoderConfig, blocks: Sequence[str]) 
 
 def make_encoder(side: str, config: EncoderConfig, *, is_proven: bool = False) -> Encoder:
     """Return the encoder of a side, as configured."""
+    config = config.settled(is_own=False)
     return Encoder(
         side,
         {"vision": config.vision, "text": config.text}[side],
         precision=config.precision,
-        pool=setting_of_side(config.pool, side),
+        pool=setting_of_side(config.pool, side, "depths"),
+        framing=config.framing,
         tokens=config.tokens,
         dtype=config.dtype,
         is_proven=is_proven,

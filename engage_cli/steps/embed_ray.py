@@ -41,6 +41,7 @@ class ShardWriter:
             pool=record["pooling"],
             tokens=record["tokens"],
             dtype=record["dtype"],
+            framing=record["framing"],
         )
         self.differs = self.encoder.record != record
         self.contents = Contents(self.dataset, blocks)

@@ -30,7 +30,8 @@ def encoder_config(run: Run) -> EncoderConfig:
     pool = ",".join(f"{side}={encoders[side]['pooling']}" for side in encoders)
     any_side = next(iter(encoders.values()))
     same = {key: any_side[key] for key in ("precision", "tokens", "dtype")}
-    return EncoderConfig(**names, pool=pool, **same)
+    framing = encoders.get("vision", any_side)["framing"]
+    return EncoderConfig(**names, pool=pool, framing=framing, **same)
 
 
 def blocks_of(run: Run) -> list[str]:

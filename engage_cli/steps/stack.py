@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from engage_cli.core.atomic import file_fingerprint, write_json
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.metrics import compute_metrics, true_of
-from engage_cli.core.predictors import MEMBERS, STACK, load_predictor
+from engage_cli.core.predictors import MEMBERS, STACK, load_predictor, members_of
 from engage_cli.core.predictors.stack import WEIGHTS_FILE
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import MARKER, Run, clear_stage, finish_run, open_run
 from engage_cli.core.stacking import fit_weights, held_out_predictions
+from engage_cli.core.targets import Target
 from engage_cli.steps.calibrate import calibrate
 from engage_cli.steps.evaluate import open_runs
 from engage_cli.steps.sources import source_of
@@ -49,38 +51,51 @@ def stack(
         "leaky": any(member.leaky for member in members),
         "marks": list(dict.fromkeys(mark for member in members for mark in member.marks)),
     }
-    posts = dataset.posts.iloc[dataset.rows("validation", first.target)]
-    scores = first.target.score(posts)
-    true = true_of(first.kind, scores, first.target.classes(scores))
-    predictions = []
-    with reporter.stage("asking the members", len(members)) as stage:
-        for member in members:
-            predictions.append(load_predictor(member).predict(posts, source_of(member, dataset, reporter)))
-            stage.advance(note=member.folder.name)
     with open_run(run, runs_dir, command=COMMAND, meta=meta, target=first.target) as (folder, goes_on):
         if not goes_on:
             clear_stage(folder)
         for name, member in zip(names, members, strict=True):
             _copy(member.folder, folder / MEMBERS / name)
-        weights = fit_weights(predictions, true)
-        saved = dict(zip(names, weights.members, strict=True))
-        write_json(folder / WEIGHTS_FILE, {"weights": saved, "offset": weights.offset})
-        held_out = held_out_predictions(predictions, true)
-        ensemble = Run(folder, meta, first.target, {})
-        calibrate(ensemble, dataset, source_of(ensemble, dataset, reporter), reporter, held_out=held_out)
-        return finish_run(
-            folder,
-            {
-                "split": "validation",
-                "note": NOTE,
-                "rows": {"validation": len(true)},
-                "metrics": compute_metrics(first.kind, true, held_out.main),
-                "weights": saved,
-                "offset": weights.offset,
-                "leaky": meta["leaky"],
-                "marks": meta["marks"],
-            },
-        )
+        return weigh(folder, meta, first.target, dataset, reporter)
+
+
+def weigh(
+    folder: Path,
+    meta: dict[str, Any],
+    target: Target,
+    dataset: Dataset,
+    reporter: Reporter,
+    *,
+    started: float | None = None,
+) -> Run:
+    """Weigh the members that lie in a run folder together, and finish it; `started` is time.monotonic() of its training."""
+    ensemble = Run(folder, meta, target, {})
+    members = members_of(ensemble)
+    posts = dataset.posts.iloc[dataset.rows("validation", target)]
+    scores = target.score(posts)
+    true = true_of(ensemble.kind, scores, target.classes(scores))
+    predictions = []
+    with reporter.stage("asking the members", len(members)) as stage:
+        for member in members:
+            predictions.append(load_predictor(member).predict(posts, source_of(member, dataset, reporter)))
+            stage.advance(note=member.folder.name)
+    weights = fit_weights(predictions, true)
+    saved = dict(zip(meta[MEMBERS], weights.members, strict=True))
+    write_json(folder / WEIGHTS_FILE, {"weights": saved, "offset": weights.offset})
+    held_out = held_out_predictions(predictions, true)
+    calibrate(ensemble, dataset, source_of(ensemble, dataset, reporter), reporter, held_out=held_out)
+    metrics = {
+        "split": "validation",
+        "note": NOTE,
+        "rows": {"validation": len(true)},
+        "metrics": compute_metrics(ensemble.kind, true, held_out.main),
+        "weights": saved,
+        "offset": weights.offset,
+        "leaky": meta["leaky"],
+        "marks": meta["marks"],
+        **({"seconds": round(time.monotonic() - started, 1)} if started is not None else {}),
+    }
+    return finish_run(folder, metrics)
 
 
 def _open_members(folders: Sequence[Path], dataset: Dataset, runs_dir: Path) -> list[Run]:

@@ -56,6 +56,8 @@ def train_catboost(
     reporter = reporter or SilentReporter()
     _check(config)
     choice = parse_features(config.features, dataset.posts.columns, dataset.source_names)
+    if choice.is_leaky:  # the study's own way, in this too
+        encoders = encoders.settled(is_own=True)
     target = dataset.target(config.target)
     marks = (*dataset.marks, *((LEAKY,) if choice.is_leaky else ()))
     for mark in marks:

@@ -145,7 +145,7 @@ def _make_live(
         raise WrongCallError(
             "--encoder-precision and --dtype are for stored features; encoders that are trained go by --precision"
         )
-    exact = dataclasses.replace(encoders, precision="fp32", dtype="fp32")
+    exact = dataclasses.replace(encoders.settled(is_own=True), precision="fp32", dtype="fp32")
     made = {side: make_encoder(side, exact) for side in dict.fromkeys(map(side_of, blocks))}
     towers = make_towers(made, parse_tune(config.tune), checkpointing=config.checkpointing)
     reads_tokens = bool(FUSIONS.load(config.fusion).reads_tokens)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from engage_cli.core.checkpoints import Checkpoints
-from engage_cli.core.config import EncoderConfig, TrainConfig
+from engage_cli.core.config import STUDY, EncoderConfig, TrainConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.devices import MIXED_PRECISIONS, find_device, matmul_precision
 from engage_cli.core.distributed import get_rank, get_world_size, share_text, together, wait_for_all
@@ -64,6 +64,8 @@ def train_neural(
     """Train to a finished run folder, going on where an equal command was killed. Under torchrun all ranks call it."""
     config = resolved.config
     _check(resolved, kind)
+    if resolved.recipe == STUDY:
+        encoders = encoders.settled(is_own=True)
     device = find_device()
     if reporter is None or get_rank() > 0:
         reporter = SilentReporter()

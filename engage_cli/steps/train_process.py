@@ -12,9 +12,11 @@ import pandas as pd
 from engage_cli.core.config import EncoderConfig, ProcessConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import WrongCallError
+from engage_cli.core.features import StoredBlocks
 from engage_cli.core.gaussian_process import NUM_STEPS, fit_process
 from engage_cli.core.metrics import compute_metrics, r2, true_of
 from engage_cli.core.post_views import BLOCKS, ViewMaker
+from engage_cli.core.posts import side_of
 from engage_cli.core.predictors import PROCESS, load_predictor
 from engage_cli.core.predictors.process import Cuts, has_process, save_process
 from engage_cli.core.progress import Reporter, SilentReporter
@@ -98,14 +100,15 @@ def _fit(
     posts: pd.DataFrame,
     scores: np.ndarray,
     target: Target,
-    source: object,
+    source: StoredBlocks,
     reporter: Reporter,
 ) -> float | None:
     """Fit and write the process; return R² of training posts that were each left out, where that is known."""
     wanted = scores if config.kind == "value" else _normal_scores(scores)
     maker = ViewMaker()
     with reporter.stage("learning which posts are alike", NUM_STEPS + 1) as stage:
-        views = maker.fit(posts, source)  # type: ignore[arg-type]
+        widths = {block: source.stores[side_of(block)].encoder.tower.widths for block in BLOCKS}
+        views = maker.fit(posts, source, widths)
         process, left_out = fit_process(views, wanted, seed=config.seed, advance=lambda note: stage.advance(note=note))
     is_known = bool(np.isfinite(left_out).all())
     cuts = None

@@ -34,6 +34,7 @@ class Tokens(NamedTuple):
 
     values: Tensor  # (B, T, D)
     mask: Tensor  # (B, T) bool, True where real
+    depths: Tensor | None = None  # (B, 3, D): statistics of the tokens on their way, where a tower was asked for them
 
 
 class Tower(Protocol):
@@ -42,6 +43,7 @@ class Tower(Protocol):
     name: str
     dim: int  # width of a token
     pooled_dim: int  # width of the pooled vector
+    widths: tuple[int, ...]  # of the parts that it consists of: its own pooling, then each depth
 
     def prepare(self, inputs: Sequence[Any]) -> dict[str, Tensor]:
         """On the CPU: PIL images to pixels, or strings to token ids."""

@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
+from engage_cli.core.config import FRAMINGS, OWN
 from engage_cli.core.devices import PRECISIONS, choose_precision, find_device, is_out_of_memory, matmul_precision
 from engage_cli.core.encoders.checkpoints import find_checkpoint
 from engage_cli.core.encoders.loading import first_line
 from engage_cli.core.encoders.pixels import PREPROCESSING
-from engage_cli.core.encoders.pooling import find_pooling, region_grid
+from engage_cli.core.encoders.pooling import DEPTHS, find_pooling, region_grid
 from engage_cli.core.encoders.text import MAX_TOKENS, TextTower
 from engage_cli.core.encoders.vision import VisionTower
 from engage_cli.core.errors import EngageError, WrongCallError
@@ -33,14 +34,18 @@ class Encoder:
         pool: str = "checkpoint",
         tokens: int = 0,
         dtype: str = "fp16",
+        framing: str = OWN,
         is_proven: bool = False,
     ) -> None:
         """`is_proven`: a run was trained on it, so it need not be tried when it is loaded."""
         if dtype not in DTYPES:
             raise WrongCallError(f"unknown --dtype '{dtype}'; there are: {', '.join(DTYPES)}")
+        if framing not in FRAMINGS:
+            raise WrongCallError(f"unknown --framing '{framing}'; there are: {', '.join(FRAMINGS)}")
         if tokens and side == "vision":
             region_grid(tokens)
         self.side, self.tokens, self.dtype, self.is_proven = side, tokens, dtype, is_proven
+        self.framing = framing if side == "vision" else OWN
         self.device = find_device()
         self.precision = choose_precision(precision, self.device)
         self.checkpoint = find_checkpoint(side, name)
@@ -58,6 +63,7 @@ class Encoder:
             "tokens": self.tokens,
             "dtype": self.dtype,
             "normalised": False,
+            "framing": self.framing,
             "preprocessing": PREPROCESSING if self.side == "vision" else f"at most {MAX_TOKENS} tokens",
         }
 
@@ -65,14 +71,14 @@ class Encoder:
     def shared_space(self) -> str | None:
         """Equal for the two sides of a checkpoint that put images and texts into one space, else None."""
         kind = self.checkpoint.config["model_type"]
-        is_own = find_pooling(self.checkpoint, self.side, "checkpoint") == self.pooling
+        is_own = find_pooling(self.checkpoint, self.side, "checkpoint") == self.pooling.removesuffix(DEPTHS)
         return f"{kind}:{self.checkpoint.revision}" if kind in ("clip", "siglip", "siglip2") and is_own else None
 
     @cached_property
     def _tower(self) -> VisionTower | TextTower:
         torch.set_float32_matmul_precision(matmul_precision(self.device))
-        make = VisionTower if self.side == "vision" else TextTower
-        tower = make(self.checkpoint, PRECISIONS[self.precision], self.pooling).to(self.device)
+        how = self.checkpoint, PRECISIONS[self.precision], self.pooling
+        tower = (VisionTower(*how, self.framing) if self.side == "vision" else TextTower(*how)).to(self.device)
         try:
             if not self.is_proven:
                 self._try(tower)

@@ -8,7 +8,7 @@ resize, crop, rescale and normalise is called as it is; so is one whose pixels d
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,8 @@ class Recipe:
 class Pixels:
     """A checkpoint's preprocessing."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_whole: bool = False) -> None:
+        """`is_whole`: a picture is pressed into the size that the checkpoint wants, and nothing is cut off."""
         from transformers import AutoImageProcessor
 
         self.folder = folder
@@ -64,6 +65,8 @@ class Pixels:
         except (ValueError, TypeError, KeyError):  # settings that only the processor itself understands
             recipe = None
         self.recipe = recipe if recipe is not None and self._is_right(recipe) else None
+        if is_whole and self.recipe is not None:
+            self.recipe = replace(self.recipe, shortest_edge=None, resized=self.recipe.size, crop=None)
 
     @property
     def needed_side(self) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -24,6 +25,10 @@ WITH_CLASS_TOKEN = (
 )
 # CLIP's two sides and SigLIP's text: the token that stands for all, through the last layer.
 PROJECTED = "projected"
+# Behind the name of a pooling: with what is known of the tokens before the last layer. The last layers forget what their
+# training had no use for, as a picture's style and a text's manner; frozen, the layers in between tell it.
+DEPTHS = "+depths"
+NUM_DEPTHS = 3
 SENTENCE_MODES = {  # old and new names; None is a pooling that is not built here
     "cls": "cls", "cls_token": "cls", "mean": "mean", "mean_tokens": "mean", "max_tokens": None,
     "mean_sqrt_len_tokens": None, "weightedmean_tokens": None, "lasttoken": None,
@@ -32,7 +37,9 @@ SENTENCE_POOLING = "1_Pooling/config.json"  # sentence-transformers writes down 
 
 
 def find_pooling(checkpoint: Checkpoint, side: str, asked: str) -> str:
-    """Return "cls", "mean", "map" or "projected"; raise where the checkpoint has no such pooling."""
+    """Return "cls", "mean", "map" or "projected", "+depths" behind it; raise where the checkpoint has no such pooling."""
+    if asked == "depths" or asked.endswith(DEPTHS):
+        return find_pooling(checkpoint, side, asked.removesuffix(DEPTHS).replace("depths", "checkpoint")) + DEPTHS
     family = str(checkpoint.config.get("model_type"))
     if family == "vit_mae":
         raise EngageError(f"'{checkpoint.name}' ({family}) hides patches at random: the same picture gives other vectors")
@@ -84,6 +91,27 @@ def mean_of(tokens: Tokens) -> Tensor:
     """(B, D): the mean over real tokens, added up in float32."""
     weights = tokens.mask.unsqueeze(-1).float()
     return ((tokens.values.float() * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)).to(tokens.values.dtype)
+
+
+def depths_of(layers: Sequence[Tensor], mask: Tensor) -> Tensor:
+    """(B, 3, D): deviation of the tokens a quarter of the way up, their means half and three quarters of the way.
+
+    `layers` are what goes into the first layer and what comes out of each, (B, T, D); `mask` (B, T) is True where a token
+    counts.
+    """
+    height = len(layers) - 1
+    quarter, half, most = (layers[math.ceil(height * share / 4)].float() for share in (1, 2, 3))
+    weights = mask.unsqueeze(-1).float()
+    weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1)
+    mean = (quarter * weights).sum(dim=1, keepdim=True)
+    deviation = ((quarter - mean).square() * weights).sum(dim=1).sqrt()
+    return torch.stack([deviation, (half * weights).sum(dim=1), (most * weights).sum(dim=1)], dim=1)
+
+
+def with_depths(pooled: Tensor, tokens: Tokens) -> Tensor:
+    """(B, P) to (B, P + 3 D)."""
+    assert tokens.depths is not None
+    return torch.cat([pooled.float(), tokens.depths.flatten(1)], dim=1)
 
 
 def last_of(tokens: Tokens) -> Tensor:

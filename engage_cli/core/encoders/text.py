@@ -14,7 +14,19 @@ from torch import Tensor, nn
 from engage_cli.core.encoders import Tokens
 from engage_cli.core.encoders.checkpoints import Checkpoint
 from engage_cli.core.encoders.loading import load_model, load_processor
-from engage_cli.core.encoders.pooling import CLIP, PROJECTED, SIGLIP, find_pooling, last_of, mean_of, words_of
+from engage_cli.core.encoders.pooling import (
+    CLIP,
+    DEPTHS,
+    NUM_DEPTHS,
+    PROJECTED,
+    SIGLIP,
+    depths_of,
+    find_pooling,
+    last_of,
+    mean_of,
+    with_depths,
+    words_of,
+)
 from engage_cli.core.errors import EngageError
 
 MAX_TOKENS = 256  # of the checkpoints that could read more
@@ -52,7 +64,8 @@ class TextTower(nn.Module):
 
         self.name = checkpoint.name
         self.family = str(checkpoint.config.get("model_type"))
-        self.pooling = find_pooling(checkpoint, "text", pool)
+        pooling = find_pooling(checkpoint, "text", pool)
+        self.pooling, self.reads_depths = pooling.removesuffix(DEPTHS), pooling.endswith(DEPTHS)
         options: dict[str, Any] = {"add_pooling_layer": False} if self.family in WITHOUT_POOLER else {}
         if not torch.cuda.is_available():
             options["attn_implementation"] = EAGER
@@ -67,9 +80,11 @@ class TextTower(nn.Module):
         if not isinstance(getattr(config, "hidden_size", None), int):
             raise EngageError(f"{checkpoint.folder} ({self.family}) is no text encoder that engage knows: no hidden_size")
         self.dim = int(config.hidden_size)
-        self.pooled_dim = self.dim
+        own = self.dim
         if self.pooling == PROJECTED:
-            self.pooled_dim = int(config.projection_dim if self.family in CLIP else config.projection_size)
+            own = int(config.projection_dim if self.family in CLIP else config.projection_size)
+        self.widths = (own, *((self.dim,) * NUM_DEPTHS if self.reads_depths else ()))
+        self.pooled_dim = sum(self.widths)
         window = getattr(config, "max_position_embeddings", None)
         window = window if isinstance(window, int) and window > 0 else MAX_TOKENS
         if self.family in ("roberta", "xlm-roberta", "camembert"):
@@ -113,11 +128,16 @@ class TextTower(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tokens:
         # SigLIP was trained without a mask: handing it one gives other vectors.
-        masks = {} if self.family in SIGLIP else {"attention_mask": attention_mask}
-        return Tokens(self.model(input_ids=input_ids, **masks).last_hidden_state, attention_mask.bool())
+        more: dict[str, Any] = {} if self.family in SIGLIP else {"attention_mask": attention_mask}
+        more |= {"output_hidden_states": True} if self.reads_depths else {}
+        output, mask = self.model(input_ids=input_ids, **more), attention_mask.bool()
+        return Tokens(output.last_hidden_state, mask, depths_of(output.hidden_states, mask) if self.reads_depths else None)
 
     def pool(self, tokens: Tokens) -> Tensor:
         """(B, pooled_dim)."""
+        return with_depths(self._pool(tokens), tokens) if self.reads_depths else self._pool(tokens)
+
+    def _pool(self, tokens: Tokens) -> Tensor:
         if self.pooling == "mean":
             return mean_of(tokens)
         if self.family in CLIP:  # what stands for all is the end token, the last real one

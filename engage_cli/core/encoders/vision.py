@@ -9,11 +9,23 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from engage_cli.core.config import OWN, WHOLE
 from engage_cli.core.encoders import Tokens
 from engage_cli.core.encoders.checkpoints import Checkpoint
 from engage_cli.core.encoders.loading import load_model
 from engage_cli.core.encoders.pixels import Pixels
-from engage_cli.core.encoders.pooling import CLIP, PROJECTED, find_pooling, mean_of, regions_of
+from engage_cli.core.encoders.pooling import (
+    CLIP,
+    DEPTHS,
+    NUM_DEPTHS,
+    PROJECTED,
+    WITH_CLASS_TOKEN,
+    depths_of,
+    find_pooling,
+    mean_of,
+    regions_of,
+    with_depths,
+)
 from engage_cli.core.errors import EngageError, WrongCallError
 
 MODELS = {
@@ -35,38 +47,61 @@ class VisionTower(nn.Module):
     last norm. Pooled vectors are not L2-normalised.
     """
 
-    def __init__(self, checkpoint: Checkpoint, dtype: torch.dtype = torch.float32, pool: str = "checkpoint") -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        dtype: torch.dtype = torch.float32,
+        pool: str = "checkpoint",
+        framing: str = OWN,
+    ) -> None:
         super().__init__()
         import transformers
 
         self.name = checkpoint.name
         self.family = str(checkpoint.config.get("model_type"))
-        self.pooling = find_pooling(checkpoint, "vision", pool)
+        pooling = find_pooling(checkpoint, "vision", pool)
+        self.pooling, self.reads_depths = pooling.removesuffix(DEPTHS), pooling.endswith(DEPTHS)
         options: dict[str, Any] = {"add_pooling_layer": False} if self.family in WITHOUT_POOLER else {}
         model_class = getattr(transformers, MODELS.get(self.family, "AutoModel"))
         self.model = load_model(model_class, checkpoint.folder, dtype, **options)
-        self.pixels = Pixels(checkpoint.folder)
+        self.pixels = Pixels(checkpoint.folder, is_whole=framing == WHOLE)
         width = getattr(self.model.config, "hidden_size", None)
         if not isinstance(width, int):
             raise EngageError(f"{checkpoint.folder} ({self.family}) is no image encoder that engage knows: no hidden_size")
         self.dim = width
-        self.pooled_dim = int(self.model.config.projection_dim) if self.pooling == PROJECTED else self.dim
+        own = int(self.model.config.projection_dim) if self.pooling == PROJECTED else self.dim
+        self.widths = (own, *((self.dim,) * NUM_DEPTHS if self.reads_depths else ()))
+        self.pooled_dim = sum(self.widths)
 
     def prepare(self, inputs: Sequence[Image.Image]) -> dict[str, Tensor]:
         """RGB images to {"pixel_values": (B, H, W, 3) uint8}, or to what the checkpoint's processor gives."""
         return self.pixels.prepare(inputs)
 
     def forward(self, pixel_values: Tensor, **more: Tensor) -> Tokens:
-        values = self.model(pixel_values=self.pixels.normalise(pixel_values, self.model.dtype), **more).last_hidden_state
+        pixels = self.pixels.normalise(pixel_values, self.model.dtype)
+        layers = {"output_hidden_states": True} if self.reads_depths else {}
+        output = self.model(pixel_values=pixels, **more, **layers)
+        values = output.last_hidden_state
         if values.ndim != 3:
             raise EngageError(f"the encoder '{self.name}' ({self.family}) gives no tokens: its output is {values.ndim}-d")
         mask = more.get("pixel_attention_mask")
         if mask is None:
             mask = torch.ones(values.shape[:2], device=values.device)
-        return Tokens(values, mask.bool())
+        depths = self._depths(output.hidden_states, mask.bool()) if self.reads_depths else None
+        return Tokens(values, mask.bool(), depths)
+
+    def _depths(self, layers: Sequence[Tensor] | None, mask: Tensor) -> Tensor:
+        if not layers or layers[0].ndim != 3 or layers[-1].shape[1] != mask.shape[1]:
+            raise EngageError(f"--pool depths: the encoder '{self.name}' ({self.family}) does not show its layers")
+        registers = getattr(self.model.config, "num_register_tokens", 0)
+        first = 1 + registers if self.family in WITH_CLASS_TOKEN else 0
+        return depths_of([layer[:, first:] for layer in layers], mask[:, first:])
 
     def pool(self, tokens: Tokens) -> Tensor:
         """(B, pooled_dim)."""
+        return with_depths(self._pool(tokens), tokens) if self.reads_depths else self._pool(tokens)
+
+    def _pool(self, tokens: Tokens) -> Tensor:
         if self.pooling == PROJECTED:
             return self.model.visual_projection(self._class_token(tokens))
         if self.pooling == "map":

@@ -34,7 +34,13 @@ class TunedPredictor:
         self.device = find_device()
         encoders = {
             side: Encoder(
-                side, record["name"], precision="fp32", pool=record["pooling"], tokens=record["tokens"], dtype="fp32"
+                side,
+                record["name"],
+                precision="fp32",
+                pool=record["pooling"],
+                tokens=record["tokens"],
+                dtype="fp32",
+                framing=record["framing"],
             )
             for side, record in run.meta["encoders"].items()
         }

@@ -68,7 +68,7 @@ LEAKY_PARTS = ("counters",)
 class PartOptions:
     pca: int | None = None  # components that embeddings are reduced to
     columns: Mapping[str, str] = field(default_factory=dict)  # the user's own, each a number or a category
-    shared_space: bool = False  # whether a cosine between image and text means anything
+    shared_width: int = 0  # of the space that image and text share, so that a cosine means something; 0 where they do not
     seed: int = 0
 
 

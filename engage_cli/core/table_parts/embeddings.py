@@ -72,9 +72,9 @@ class ImageTextMatch(TablePart):
     blocks = ("image", "text")
 
     def transform(self, given: Given) -> pd.DataFrame:
-        if not self.options.shared_space:
+        if not (width := self.options.shared_width):
             return no_columns(given)
-        cosines = cosine(given.vectors("image"), given.vectors("text"))
+        cosines = cosine(given.vectors("image")[:, :width], given.vectors("text")[:, :width])
         known = given.has("image") & given.has("text")
         return make_table(np.where(known, cosines, np.nan)[:, None], ["image_text_cosine"], given)
 

@@ -1,0 +1,108 @@
+"""The default pipeline: a Gaussian process, CatBoost and a neural model of one target, weighed together in one run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engage_cli.core.config import CatBoostConfig, EncoderConfig, EnsembleConfig, ProcessConfig
+from engage_cli.core.dataset import Dataset
+from engage_cli.core.distributed import get_world_size
+from engage_cli.core.errors import WrongCallError
+from engage_cli.core.metrics import true_of
+from engage_cli.core.predictors import MEMBERS, STACK
+from engage_cli.core.progress import Reporter, SilentReporter
+from engage_cli.core.recipes import resolve
+from engage_cli.core.runs import MARKER, clear_stage, load_run, open_run
+from engage_cli.core.targets import require_variety
+from engage_cli.steps.stack import weigh
+from engage_cli.steps.train_catboost import KINDS, train_catboost
+from engage_cli.steps.train_neural import TrainSummary, train_neural
+from engage_cli.steps.train_process import train_process
+
+COMMAND = "train"
+
+Train = Callable[..., TrainSummary]
+
+
+def train_ensemble(
+    config: EnsembleConfig,
+    *,
+    dataset: Dataset,
+    encoders: EncoderConfig,
+    run: Path | None = None,
+    runs_dir: Path = Path("runs"),
+    reporter: Reporter | None = None,
+) -> TrainSummary:
+    """Train the members and weigh them to a finished run; a killed training goes on with the member where it was."""
+    reporter = reporter or SilentReporter()
+    if config.kind not in KINDS:
+        raise WrongCallError(f"unknown --as '{config.kind}'; there are: {', '.join(KINDS)}")
+    if get_world_size() > 1:
+        raise WrongCallError("engage train runs in one process; under torchrun use train-regressor or train-classifier")
+    names = _names(config)
+    target = dataset.target(config.target)
+    scores = target.score(dataset.posts.iloc[dataset.rows("train", target)])
+    require_variety(true_of(config.kind, scores, target.classes(scores)), config.kind, target.name)
+    meta: dict[str, Any] = {
+        "model": STACK,
+        "kind": config.kind,
+        "config": vars(config),
+        MEMBERS: names,
+        "asked": vars(encoders),
+        "data": {"fingerprint": dataset.fingerprint, "split": dataset.meta["split"]["method"]},
+        "encoders": {},
+        "blocks": [],
+        "leaky": False,
+        "marks": list(dataset.marks),
+    }
+    with open_run(run, runs_dir, command=COMMAND, meta=meta, target=target) as (folder, goes_on):
+        if not goes_on:
+            clear_stage(folder)
+        reporter.say(f"{'going on with' if goes_on else 'training'} {folder}: {', '.join(names)}, then their weights")
+        started = time.monotonic()
+        warnings = list(dataset.marks)
+        for number, name in enumerate(names, start=1):
+            place = folder / MEMBERS / name
+            if (place / MARKER).is_file():
+                load_run(place)
+                continue
+            reporter.say(f"{number} of {len(names)}: {name}")
+            summary = TRAINERS[name](config, dataset=dataset, encoders=encoders, run=place, reporter=reporter)
+            warnings += [f"{name}: {warning}" for warning in summary.warnings if warning not in dataset.marks]
+        finished = weigh(folder, meta, target, dataset, reporter, started=started)
+    return TrainSummary(run=finished, went_on=goes_on, warnings=tuple(warnings))
+
+
+def _names(config: EnsembleConfig) -> list[str]:
+    names = [name.strip() for name in config.members.split(",")]
+    if unknown := [name for name in names if name not in TRAINERS]:
+        raise WrongCallError(f"unknown --members '{unknown[0]}'; there are: {', '.join(TRAINERS)}")
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise WrongCallError("--members names two or more different models, separated by commas")
+    return names
+
+
+def _shared(config: EnsembleConfig) -> dict[str, Any]:
+    return {"target": config.target, "vision": config.vision, "text": config.text, "seed": config.seed}
+
+
+def _process(config: EnsembleConfig, **how: Any) -> TrainSummary:
+    return train_process(ProcessConfig(kind=config.kind, **_shared(config)), **how)
+
+
+def _catboost(config: EnsembleConfig, **how: Any) -> TrainSummary:
+    return train_catboost(CatBoostConfig(kind=config.kind, **_shared(config)), **how)
+
+
+def _neural(config: EnsembleConfig, **how: Any) -> TrainSummary:
+    resolved = resolve(config.kind, "stored", _shared(config), has_gpu=torch.cuda.is_available())
+    command = "train-regressor" if config.kind == "value" else "train-classifier"
+    return train_neural(resolved, kind=config.kind, command=command, **how)
+
+
+TRAINERS: dict[str, Train] = {"gp": _process, "catboost": _catboost, "neural": _neural}
