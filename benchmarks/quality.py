@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--splits", default="random,time")
     parser.add_argument("--cases", default=",".join(CASES))
     parser.add_argument("--autogluon", type=Path, help="the Python of an environment that has it")
-    parser.add_argument("--autogluon-on", default="random-0,time-0", help="the splits that it is run on")
+    parser.add_argument("--slow-on", default="random-0,time-0", help="where the study's models and AutoGluon are run")
     parser.add_argument("--autogluon-epochs", type=int, default=3)
     parser.add_argument("--write", type=Path, help="a file whose part between <!-- table --> and <!-- end --> is replaced")
     asked = parser.parse_args()
@@ -96,8 +96,9 @@ def main() -> None:
     for split, seed in splits:
         folder = make_data(asked.work, split, seed)
         for case in asked.cases.split(","):
-            train_all(folder, case)
-            if asked.autogluon and folder.name in asked.autogluon_on.split(","):
+            is_slow = folder.name in asked.slow_on.split(",")
+            train_all(folder, case, with_study=is_slow)
+            if asked.autogluon and is_slow:
                 train_autogluon(folder, case, asked.autogluon, asked.autogluon_epochs)
             found.setdefault(f"{case}, {split} split", []).append((folder.name, score_all(folder, case)))
             print(f"{case}, {folder.name}: done", file=sys.stderr, flush=True)
@@ -135,13 +136,13 @@ def make_data(work: Path, split: str, seed: int) -> Path:
     return folder
 
 
-def train_all(folder: Path, case: str) -> None:
+def train_all(folder: Path, case: str, *, with_study: bool) -> None:
     target, kind = CASES[case]
     runs = folder / "runs" / case.replace(" ", "-")
     how = ["--data", folder / "data", "--target", target]
     train(runs / "default", ["train", *how, "--as", kind])
     for name, (kinds, command) in STUDY.items():
-        if kind in kinds:
+        if kind in kinds and with_study:
             more = ["--as", kind] if command[0] == "train-catboost" else []
             names = ["--vision", "dinov2-small", "--text", "minilm"]
             train(runs / short(name), [command[0], *how, *command[1:], *names, *more])
@@ -194,12 +195,12 @@ def train_autogluon(folder: Path, case: str, python: Path, epochs: int) -> None:
 
 def score_all(folder: Path, case: str) -> dict[str, Row]:
     """Read the test split: of every row its predictions, of the same posts."""
-    target, kind = CASES[case]
+    target, _ = CASES[case]
     dataset = load_dataset(folder / "data")
     runs = folder / "runs" / case.replace(" ", "-")
     places = {DEFAULT: runs / "default"}
     places |= {MEMBERS[name]: runs / "default" / "members" / name for name in MEMBERS}
-    places |= {name: runs / short(name) for name, (kinds, _) in STUDY.items() if kind in kinds}
+    places |= {name: runs / short(name) for name in STUDY if (runs / short(name) / MARKER).is_file()}
     found = evaluate(list(places.values()), dataset=dataset, num_resamples=0)
     rows = {one.name: Row(name=one.name, predicted=one.predicted, true=one.true) for one in found.baselines}
     for (name, place), score in zip(places.items(), found.runs, strict=True):

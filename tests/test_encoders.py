@@ -12,6 +12,7 @@ import torch
 import transformers
 from PIL import Image
 
+from engage_cli.core.config import FRAMINGS
 from engage_cli.core.encoders.checkpoints import find_checkpoint
 from engage_cli.core.encoders.encode import Encoder
 from engage_cli.core.encoders.pixels import Pixels, read_recipe
@@ -259,6 +260,24 @@ def test_depths_of_a_text(family: str, checkpoints: dict[str, str]) -> None:
     np.testing.assert_allclose(alone[own.shape[1] :], wanted.numpy(), atol=2e-4)
 
 
+@pytest.mark.parametrize("family", ["dinov2", "clip"])
+def test_the_whole_picture_is_pressed_into_the_square(family: str, checkpoints: dict[str, str]) -> None:
+    """What lies at the sides of a wide picture counts, and is what the tower sees of the picture resized by hand."""
+    wide = photo(320, 120)
+    changed = wide.copy()
+    changed.paste((255, 0, 0), (0, 0, 30, 120))
+    own, whole = (Encoder("vision", checkpoints[family], framing=framing, precision="fp32") for framing in FRAMINGS)
+    files = [lambda image=image: encoded(image, "PNG") for image in (wide, changed)]
+    cut, seen = (Pipeline(encoder).encode(files).pooled.astype(np.float32) for encoder in (own, whole))
+    np.testing.assert_array_equal(cut[0], cut[1])  # the sides are cut off
+    assert np.abs(seen[0] - seen[1]).max() > 1e-3
+    recipe = whole.tower.pixels.recipe
+    height, width = recipe.size
+    by_hand = np.asarray(wide.resize((width, height), Image.Resampling(recipe.resample)))
+    np.testing.assert_array_equal(whole.tower.prepare([wide])["pixel_values"][0].numpy(), by_hand)
+    assert own.record != whole.record
+
+
 POOLS = ("checkpoint", "depths")
 
 
@@ -288,14 +307,14 @@ def test_the_record_names_all_that_decides(checkpoints: dict[str, str], tmp_path
     folder = tmp_path / "vit"
     shutil.copytree(checkpoints["vit"], folder)
     records = [Encoder("vision", str(folder), precision="fp32").record]
-    changes: list[dict[str, Any]] = [{"precision": "bf16"}, {"pool": "mean"}, {"pool": "depths"}, {"tokens": 4}]
-    for options in (*changes, {"dtype": "fp32"}):
+    changes: list[dict[str, Any]] = [{"precision": "bf16"}, {"pool": "mean"}, {"pool": "depths"}, {"framing": "whole"}]
+    for options in (*changes, {"tokens": 4}, {"dtype": "fp32"}):
         records.append(Encoder("vision", str(folder), **({"precision": "fp32"} | options)).record)
     settings = folder / "preprocessor_config.json"
     settings.write_text(settings.read_text().replace('"resample": 3', '"resample": 2'))
     find_checkpoint.cache_clear()
     records.append(Encoder("vision", str(folder), precision="fp32").record)
-    assert len({str(record) for record in records}) == 7
+    assert len({str(record) for record in records}) == 8
 
 
 def test_float32_is_float32_on_every_processor(checkpoints: dict[str, str]) -> None:

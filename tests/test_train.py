@@ -1,0 +1,93 @@
+"""`engage train`: the default pipeline, killed and whole."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engage_cli.core.config import EncoderConfig, EnsembleConfig
+from engage_cli.core.dataset import load_dataset
+from engage_cli.core.errors import EngageError
+from engage_cli.core.predictors import MEMBERS, load_predictor, members_of
+from engage_cli.core.progress import SilentReporter
+from engage_cli.core.runs import MARKER, load_run
+from engage_cli.steps import train_ensemble as step
+from engage_cli.steps.sources import source_of
+from tests.calls import answer, engage
+
+
+@pytest.fixture(scope="module", params=["value", "classes"])
+def trained(request: pytest.FixtureRequest, world: Path, encoders: EncoderConfig) -> Path:
+    run = world / "runs" / f"ensemble-{request.param}"
+    names = ["--vision", encoders.vision, "--text", encoders.text]
+    # CatBoost and the neural model stop early where nothing more is learned; two members keep the test short.
+    more = ["--members", "gp,neural" if request.param == "value" else "gp,catboost"]
+    found = answer(
+        "train", "--data", world / "data", "--target", "views", "--as", request.param, *names, *more, "--run", run
+    )
+    assert found["run"] == str(run)
+    assert found["split"] == "validation"
+    assert sum(found["weights"].values()) > 0
+    return run
+
+
+def test_the_run_predicts_what_its_weighed_members_do(trained: Path, world: Path) -> None:
+    run, data = load_run(trained), load_dataset(world / "data")
+    posts = data.posts.iloc[data.rows("test", run.target)]
+    found = load_predictor(run).predict(posts, source_of(run, data, SilentReporter())).main
+    saved = json.loads((trained / "stack.json").read_text())
+    said = [load_predictor(one).predict(posts, source_of(one, data, SilentReporter())).main for one in members_of(run)]
+    weighed = sum(saved["weights"][name] * one for name, one in zip(run.meta[MEMBERS], said, strict=True))
+    np.testing.assert_allclose(found, weighed + saved["offset"], atol=1e-6)
+
+
+def test_other_commands_take_it(trained: Path, world: Path, pixelrec: Path) -> None:
+    (score,) = answer("evaluate", trained, "--data", world / "data", "--resamples", 5, "--no-report")["runs"]
+    assert score["run"] == str(trained)
+    (post,) = answer("predict", pixelrec / "cover" / "i5.jpg", "--title", "a cat", "--run", trained)["posts"]
+    assert 0 <= post["percentile"] <= 100
+    again = engage("train", "--data", world / "data", "--target", "views", "--run", trained)
+    assert (again.exit_code, again.stdout) == (1, "")
+    assert "is a finished run; name a new folder" in again.stderr
+
+
+def test_a_killed_training_goes_on_with_the_member_where_it_was(
+    world: Path, encoders: EncoderConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = EnsembleConfig(target="views", members="gp,neural", vision=encoders.vision, text=encoders.text)
+    data, run = load_dataset(world / "data"), tmp_path / "run"
+
+    def killed(config: EnsembleConfig, **how: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setitem(step.TRAINERS, "neural", killed)  # type: ignore[arg-type]
+        with pytest.raises(KeyboardInterrupt):
+            step.train_ensemble(config, dataset=data, encoders=encoders, run=run)
+    first = (run / "members" / "gp" / MARKER).stat().st_mtime_ns
+    with pytest.raises(EngageError, match=r"did not finish; give its `engage train` command again"):
+        load_run(run)
+    summary = step.train_ensemble(config, dataset=data, encoders=encoders, run=run)
+    assert summary.went_on
+    assert (run / "members" / "gp" / MARKER).stat().st_mtime_ns == first
+    assert set(summary.run.metrics["weights"]) == {"gp", "neural"}
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--members", "gp,magic"], "unknown --members 'magic'; there are: gp, catboost, neural"),
+        (["--members", "gp"], "--members names two or more different models"),
+        (["--members", "gp,gp"], "--members names two or more different models"),
+        (["--as", "both"], "unknown --as 'both'; there are: classes, value"),
+        (["--framing", "round"], "unknown --framing 'round'; there are: own, whole"),
+    ],
+)
+def test_wrong_calls(options: list[str], sentence: str, world: Path, tmp_path: Path) -> None:
+    shown = engage("train", "--data", world / "data", "--target", "views", *options, "--run", tmp_path / "run")
+    assert (shown.exit_code, shown.stdout) == (2, "")
+    assert sentence in shown.stderr
+    assert not (tmp_path / "run").exists()
