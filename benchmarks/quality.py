@@ -33,12 +33,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from engage_cli.core.comparison import compare
 from engage_cli.core.dataset import Dataset, load_dataset
 from engage_cli.core.encoders.checkpoints import find_checkpoint
 from engage_cli.core.images import resolve_inside
 from engage_cli.core.metrics import compute_metrics, true_of
+from engage_cli.core.plot_style import DPI, LIGHT, font, style_axes, style_ticks, write
 from engage_cli.core.runs import MARKER, load_run
 from engage_cli.steps.evaluate import evaluate
 
@@ -49,7 +51,14 @@ SHOWN = {
     "classes": ("accuracy", "kappa", "macro_f1"),
 }
 COMPARED = {"value": ("r2", "spearman"), "classes": ("accuracy", "kappa")}
-TITLES = {"r2": "R²", "pairwise_accuracy": "pairs right", "kappa": "kappa", "macro_f1": "macro F1", "mae": "MAE"}
+TITLES = {
+    "r2": "R²",
+    "pairwise_accuracy": "pairs right",
+    "kappa": "kappa",
+    "macro_f1": "macro F1",
+    "mae": "MAE",
+    "spearman": "Spearman",
+}
 STUDY = {  # row -> (kinds, command and its options)
     "study's regressor, encoders frozen": (("value",), ["train-regressor", "--recipe", "study", "--tune", "none"]),
     "study's classifier, encoders frozen": (("classes",), ["train-classifier", "--recipe", "study", "--tune", "none"]),
@@ -108,6 +117,7 @@ def main() -> None:
     print(text)
     if asked.write:
         replace_table(asked.write, text)
+        draw(found, asked.write.with_name("quality.png"))
 
 
 def make_data(work: Path, split: str, seed: int) -> Path:
@@ -168,7 +178,7 @@ def train_autogluon(folder: Path, case: str, python: Path, epochs: int) -> None:
     for part in ("train", "validation", "test"):
         posts = dataset.posts.iloc[dataset.rows(part, target_)]
         scores = target_.score(posts)
-        images = [resolve_inside(dataset.images_dir, name) for name in posts["image"]]
+        images = [resolve_inside(images_dir(dataset), name) for name in posts["image"]]
         tables.append(
             pd.DataFrame(
                 {
@@ -234,9 +244,16 @@ def time_predict(dataset: Dataset, run: Path, target: str) -> float:
             source, out = Path(place) / "posts.parquet", Path(place) / "out.csv"
             table.to_parquet(source)
             started = time.monotonic()
-            engage("predict", "--table", source, "--images-dir", dataset.images_dir, "--run", run, "--out", out)
+            engage("predict", "--table", source, "--images-dir", images_dir(dataset), "--run", run, "--out", out)
             known.write_text(json.dumps({"seconds": time.monotonic() - started}))
     return float(json.loads(known.read_text())["seconds"])
+
+
+def images_dir(dataset: Dataset) -> Path:
+    (source,) = dataset.posts["source"].unique()
+    found = dataset.images_of(source)
+    assert found is not None
+    return found
 
 
 def seconds_of(run: Path) -> float | None:
@@ -272,6 +289,28 @@ def show(case: str, splits: Sequence[tuple[str, dict[str, Row]]], embedding: flo
         cells.append(f"{np.mean(asked):.0f}" if asked else "")
         lines.append(_line(cells))
     return "\n".join(lines)
+
+
+def draw(found: dict[str, list[tuple[str, dict[str, Row]]]], path: Path) -> None:
+    """One panel a case: a dot for each seed of each row, by the metric that the case is about."""
+    figure = Figure(figsize=(11, 0.9 + 2.6 * -(-len(found) // 3)), dpi=DPI, facecolor=LIGHT.paper, layout="constrained")
+    panels = np.atleast_1d(figure.subplots(-(-len(found) // 3), 3, sharey=False)).ravel()
+    for axes, (case, splits) in zip(panels, found.items(), strict=False):
+        kind = CASES[case.split(",")[0]][1]
+        names = [name for name in dict.fromkeys(name for _, rows in splits for name in rows) if name != "text length"]
+        for place, name in enumerate(reversed(names)):
+            rows = [rows[name] for _, rows in splits if name in rows]
+            scores = [compute_metrics(kind, row.true, row.predicted)[COMPARED[kind][0]] for row in rows]
+            colour = LIGHT.second if name == DEFAULT else LIGHT.first
+            axes.plot(scores, [place] * len(scores), "o", color=colour, markersize=4.5, alpha=0.8)
+        axes.set_yticks(range(len(names)), [name.partition(",")[0] for name in reversed(names)])
+        style_axes(axes)
+        style_ticks(axes)
+        axes.set_title(f"{case}: {TITLES.get(COMPARED[kind][0], COMPARED[kind][0])}", fontproperties=font(9, "bold"))
+        axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
+    for axes in panels[len(found) :]:
+        axes.remove()
+    write(figure, path)
 
 
 def _compared(kind: str, metric: str, some: Sequence[tuple[Row, Row]]) -> str:

@@ -31,6 +31,8 @@ def trained(request: pytest.FixtureRequest, world: Path, encoders: EncoderConfig
     assert found["run"] == str(run)
     assert found["split"] == "validation"
     assert sum(found["weights"].values()) > 0
+    assert set(found["members"]) == set(found["weights"])
+    assert all(set(scores) == set(found["metrics"]) for scores in found["members"].values())
     return run
 
 

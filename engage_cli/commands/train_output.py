@@ -81,9 +81,15 @@ def show_training(summary: TrainSummary, *, json: bool) -> None:
     else:
         where = f", {shown['best_iteration']:,} trees" if "best_iteration" in shown else ""
     folds = shown.get("folds")
-    columns = ["", run.kind, *([f"{folds['number']} folds"] if folds else [])]
+    members = shown.get("members", {})
+    columns = ["", run.kind, *([f"{folds['number']} folds"] if folds else []), *members]
     rows = [
-        [name, f"{value:.4f}", *([_spread(folds["metrics"][name])] if folds else [])]
+        [
+            name,
+            f"{value:.4f}",
+            *([_spread(folds["metrics"][name])] if folds else []),
+            *(f"{scores[name]:.4f}" for scores in members.values()),
+        ]
         for name, value in shown["metrics"].items()
     ]
     leaky = " LEAKY" if run.leaky else ""
@@ -91,6 +97,8 @@ def show_training(summary: TrainSummary, *, json: bool) -> None:
     print_table(title, columns, rows)
     if why := shown.get("why"):
         _show_why(why, leaky)
+    if members:
+        print_line("weights: " + ", ".join(f"{name} {weight:.2f}" for name, weight in shown["weights"].items()))
     print_line(f"{shown['note']}.")
     if folds:
         print_line(f"{folds['number']} folds, {folds['rows']:,} posts (mean ± standard deviation): {folds['note']}.")

@@ -91,6 +91,9 @@ def weigh(
         "metrics": compute_metrics(ensemble.kind, true, held_out.main),
         "weights": saved,
         "offset": weights.offset,
+        "members": {
+            name: compute_metrics(ensemble.kind, true, one.main) for name, one in zip(saved, predictions, strict=True)
+        },
         "leaky": meta["leaky"],
         "marks": meta["marks"],
         **({"seconds": round(time.monotonic() - started, 1)} if started is not None else {}),
