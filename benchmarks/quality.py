@@ -3,7 +3,7 @@
 Rows are evaluate's baselines; the study's models on the encoders that engage's runs read (its regressor and classifier
 without training those encoders, its CatBoost without the counters that its label is computed from); AutoGluon's
 MultiModalPredictor, which trains both encoders, from an environment of its own (--autogluon, see
-benchmarks/external/autogluon.py); each of engage's trainers by its defaults; and `engage train`, engage's default, which
+benchmarks/external/run_autogluon.py); each of engage's trainers by its defaults; and `engage train`, engage's default, which
 weighs them together.
 
 Every (split, seed) is a data folder, every row a run, and what is done is not done again: the command can be killed and
@@ -194,7 +194,7 @@ def train_autogluon(folder: Path, case: str, python: Path, epochs: int) -> None:
     ours = seconds_of(folder / "runs" / out.name / "default") or 0.0
     embedding = json.loads((folder.parent / "embedding.json").read_text())["seconds"]
     command = [
-        *(python, Path(__file__).parent / "external" / "autogluon.py", "--posts", table, "--out", out),
+        *(python, Path(__file__).parent / "external" / "run_autogluon.py", "--posts", table, "--out", out),
         *("--vision", find_checkpoint("vision", "dinov2-small").folder),
         *("--text", find_checkpoint("text", "minilm").folder),
         *("--epochs", epochs, "--time-limit", TIMES_OURS * (ours + embedding)),

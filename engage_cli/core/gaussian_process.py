@@ -26,7 +26,7 @@ LATE, LATE_STEP = 0.5, 0.3  # after this share of the steps they are so much sho
 NUM_AVERAGED = 10  # last steps whose mean is taken
 FIRST_WEIGHT, FIRST_NOISE = -2.5, 0.0  # before softplus
 JITTER = 1e-6
-JITTER_OF_FLOATS = 1e-4  # where the kernel is computed in float32: enough to keep its smallest eigenvalue above 0
+JITTER_OF_FLOATS = 1e-3  # where the kernel is computed in float32: enough to keep its smallest eigenvalue above 0
 AT_ONCE = 1_024  # posts that are compared with all others, or with all landmarks, at once
 
 Advance = Callable[[str], None]
