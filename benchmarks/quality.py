@@ -3,8 +3,8 @@
 Rows are evaluate's baselines; the study's models on the encoders that engage's runs read (its regressor and classifier
 without training those encoders, its CatBoost without the counters that its label is computed from); AutoGluon's
 MultiModalPredictor, which trains both encoders, from an environment of its own (--autogluon, see
-benchmarks/external/run_autogluon.py); each of engage's trainers by its defaults; and `engage train`, engage's default, which
-weighs them together.
+benchmarks/external/run_autogluon.py); each of engage's trainers by its defaults; and `engage train`, the default,
+which weighs them together.
 
 Every (split, seed) is a data folder, every row a run, and what is done is not done again: the command can be killed and
 given again, or with more seeds. The test split is read at the end, by the same code for all rows. Seconds are those of a
@@ -51,6 +51,7 @@ SHOWN = {
     "classes": ("accuracy", "kappa", "macro_f1"),
 }
 COMPARED = {"value": ("r2", "spearman"), "classes": ("accuracy", "kappa")}
+PLOTTED = {"value": "r2", "classes": "kappa"}
 TITLES = {
     "r2": "R²",
     "pairwise_accuracy": "pairs right",
@@ -67,7 +68,7 @@ STUDY = {  # row -> (kinds, command and its options)
         ["train-catboost", "--features", "embeddings,text_counts,category", "--pool", "checkpoint"],
     ),
 }
-MEMBERS = {"gp": "engage train-gp", "catboost": "engage train-catboost", "neural": "engage train-regressor/-classifier"}
+MEMBERS = {"gp": "engage train-gp", "catboost": "engage train-catboost", "neural": "engage's neural model"}
 NUM_RESAMPLES = 1000
 TIMED = ("random-0", "time-0")  # where predicting is timed
 TIMES_OURS = 4  # what AutoGluon may take, in default trainings
@@ -93,7 +94,7 @@ def main() -> None:
     parser.add_argument("--cases", default=",".join(CASES))
     parser.add_argument("--autogluon", type=Path, help="the Python of an environment that has it")
     parser.add_argument("--slow-on", default="random-0,time-0", help="where the study's models and AutoGluon are run")
-    parser.add_argument("--autogluon-epochs", type=int, default=3)
+    parser.add_argument("--autogluon-epochs", type=int, default=1)
     parser.add_argument("--write", type=Path, help="a file whose part between <!-- table --> and <!-- end --> is replaced")
     asked = parser.parse_args()
     splits = [
@@ -300,14 +301,15 @@ def draw(found: dict[str, list[tuple[str, dict[str, Row]]]], path: Path) -> None
         names = [name for name in dict.fromkeys(name for _, rows in splits for name in rows) if name != "text length"]
         for place, name in enumerate(reversed(names)):
             rows = [rows[name] for _, rows in splits if name in rows]
-            scores = [compute_metrics(kind, row.true, row.predicted)[COMPARED[kind][0]] for row in rows]
+            scores = [compute_metrics(kind, row.true, row.predicted)[PLOTTED[kind]] for row in rows]
             colour = LIGHT.second if name == DEFAULT else LIGHT.first
             axes.plot(scores, [place] * len(scores), "o", color=colour, markersize=4.5, alpha=0.8)
         axes.set_yticks(range(len(names)), [name.partition(",")[0] for name in reversed(names)])
         style_axes(axes)
         style_ticks(axes)
-        axes.set_title(f"{case}: {TITLES.get(COMPARED[kind][0], COMPARED[kind][0])}", fontproperties=font(9, "bold"))
-        axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
+        title = f"{case.replace(', ', chr(10))}: {TITLES.get(PLOTTED[kind], PLOTTED[kind])}"
+        axes.set_title(title, fontproperties=font(9, "bold"))
+        axes.margins(x=0.08)
     for axes in panels[len(found) :]:
         axes.remove()
     write(figure, path)
