@@ -60,12 +60,13 @@ TITLES = {
     "mae": "MAE",
     "spearman": "Spearman",
 }
+FROZEN = ["--recipe", "study", "--tune", "none", "--precision", "fp32"]  # on a processor fp16 is slow and gains nothing
 STUDY = {  # row -> (kinds, command and its options)
-    "study's regressor, encoders frozen": (("value",), ["train-regressor", "--recipe", "study", "--tune", "none"]),
-    "study's classifier, encoders frozen": (("classes",), ["train-classifier", "--recipe", "study", "--tune", "none"]),
+    "study's regressor, encoders frozen": (("value",), ["train-regressor", *FROZEN]),
+    "study's classifier, encoders frozen": (("classes",), ["train-classifier", *FROZEN]),
     "study's CatBoost, without counters": (
         ("value", "classes"),
-        ["train-catboost", "--features", "embeddings,text_counts,category", "--pool", "checkpoint"],
+        ["train-catboost", "--features", "embeddings,text_counts,category", "--pool", "checkpoint", "--framing", "own"],
     ),
 }
 MEMBERS = {"gp": "engage train-gp", "catboost": "engage train-catboost", "neural": "engage's neural model"}
@@ -93,7 +94,7 @@ def main() -> None:
     parser.add_argument("--splits", default="random,time")
     parser.add_argument("--cases", default=",".join(CASES))
     parser.add_argument("--autogluon", type=Path, help="the Python of an environment that has it")
-    parser.add_argument("--slow-on", default="random-0,time-0", help="where the study's models and AutoGluon are run")
+    parser.add_argument("--slow-on", default="random-0", help="where the study's models and AutoGluon are run")
     parser.add_argument("--autogluon-epochs", type=int, default=1)
     parser.add_argument("--write", type=Path, help="a file whose part between <!-- table --> and <!-- end --> is replaced")
     asked = parser.parse_args()

@@ -203,6 +203,16 @@ def test_settings_of_one_side() -> None:
             setting_of_side(wrong, "text", "cls")
 
 
+def test_what_auto_stands_for() -> None:
+    stored, own = (EncoderConfig().settled(is_own=is_own) for is_own in (False, True))
+    assert (stored.pool, stored.framing) == ("vision=depths,text=depths", "whole")
+    assert (own.pool, own.framing) == ("vision=checkpoint,text=checkpoint", "own")
+    given = EncoderConfig(pool="vision=mean", framing="own")
+    assert (given.settled(is_own=False).pool, given.settled(is_own=False).framing) == ("vision=mean,text=depths", "own")
+    assert given.settled(is_own=True).pool == "vision=mean,text=checkpoint"
+    assert stored.settled(is_own=True) == stored  # what is settled stays
+
+
 def test_more_regions_than_patches(checkpoints: dict[str, str]) -> None:
     with pytest.raises(WrongCallError, match=r"--tokens 9: the pictures of .* have only 4 patches"):
         assert Encoder("vision", checkpoints["vit"], tokens=9).tower

@@ -77,6 +77,15 @@ def test_classes_are_compared_by_kappa() -> None:
     assert (found.metric, found.difference) == ("kappa", pytest.approx(kappa(true, sure) - kappa(true, constant)))
 
 
+def test_another_metric_may_be_named() -> None:
+    """Three times the truth has its order, and not its R²."""
+    true = np.random.default_rng(0).normal(size=200)
+    rows = ("threefold", 3 * true), ("noisy", true + np.random.default_rng(1).normal(size=200))
+    by_rank = compare("value", true, *rows, num_resamples=50, metric="spearman")
+    assert (by_rank.metric, by_rank.low > 0) == ("spearman", True)
+    assert compare("value", true, *rows, num_resamples=50).high < 0
+
+
 def test_words() -> None:
     same = Comparison(first="a", second="b", metric="r2", difference=0.012, low=-0.01, high=0.034)
     assert same.verdict == "no difference from b can be shown: +0.012 r2, interval -0.010 to +0.034"

@@ -57,6 +57,13 @@ def test_composite_scores_that_are_equal_by_the_formula_share_a_class() -> None:
     assert any("every post has the same score" in warning for warning in target.warnings)
 
 
+@pytest.mark.parametrize("counter", ["views", "likes"])
+def test_a_counter_by_itself_is_its_logarithm(counter: str) -> None:
+    target = fit_target(counter, POSTS, fit_on="train")
+    np.testing.assert_allclose(target.score(POSTS), np.log1p(POSTS[counter]), rtol=1e-12)
+    np.testing.assert_allclose(target.counts(target.score(POSTS)), POSTS[counter], rtol=1e-9)
+
+
 def test_rate_is_the_log_of_engagement_with_a_floor() -> None:
     engagement = fit_target("engagement", POSTS, fit_on="train").score(POSTS)
     rate = fit_target("rate", POSTS, fit_on="train")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,12 @@ import pytest
 
 from engage_cli.core.config import EncoderConfig, EnsembleConfig
 from engage_cli.core.dataset import load_dataset
-from engage_cli.core.errors import EngageError
+from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.predictors import MEMBERS, load_predictor, members_of
 from engage_cli.core.progress import SilentReporter
 from engage_cli.core.runs import MARKER, load_run
 from engage_cli.steps import train_ensemble as step
-from engage_cli.steps.sources import source_of
+from engage_cli.steps.sources import encoder_config, source_of
 from tests.calls import answer, engage
 
 
@@ -44,6 +45,18 @@ def test_the_run_predicts_what_its_weighed_members_do(trained: Path, world: Path
     said = [load_predictor(one).predict(posts, source_of(one, data, SilentReporter())).main for one in members_of(run)]
     weighed = sum(saved["weights"][name] * one for name, one in zip(run.meta[MEMBERS], said, strict=True))
     np.testing.assert_allclose(found, weighed + saved["offset"], atol=1e-6)
+
+
+def test_a_run_from_before_framings_reads_its_own_vectors(world: Path, tmp_path: Path) -> None:
+    run = tmp_path / "regressor"
+    shutil.copytree(world / "runs" / "regressor", run)
+    meta = json.loads((run / "run.json").read_text())
+    for record in meta["encoders"].values():
+        record["pooling"] = record["pooling"].removesuffix("+depths")
+        del record["framing"]
+    (run / "run.json").write_text(json.dumps(meta))
+    found = encoder_config(load_run(run))
+    assert (found.framing, "depths" in found.pool) == ("own", False)
 
 
 def test_other_commands_take_it(trained: Path, world: Path, pixelrec: Path) -> None:
@@ -76,6 +89,14 @@ def test_a_killed_training_goes_on_with_the_member_where_it_was(
     assert summary.went_on
     assert (run / "members" / "gp" / MARKER).stat().st_mtime_ns == first
     assert set(summary.run.metrics["weights"]) == {"gp", "neural"}
+
+
+def test_it_is_for_one_process(
+    world: Path, encoders: EncoderConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step, "get_world_size", lambda: 2)
+    with pytest.raises(WrongCallError, match="under torchrun use train-regressor or train-classifier"):
+        step.train_ensemble(EnsembleConfig(), dataset=load_dataset(world / "data"), encoders=encoders, run=tmp_path / "run")
 
 
 @pytest.mark.parametrize(

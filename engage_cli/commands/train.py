@@ -44,7 +44,7 @@ def train(
     encoder_precision: EncoderPrecisionOpt = EncoderConfig.precision,
     dtype: DtypeOpt = EncoderConfig.dtype,
 ) -> None:
-    """Train the default pipeline: a Gaussian process, CatBoost and a neural model, weighed together: the best there is.
+    """Train the default pipeline: a Gaussian process, CatBoost and a neural model, weighed together.
 
     engage train --target views
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from engage_cli.core.atomic import fingerprint
-from engage_cli.core.config import EncoderConfig
+from engage_cli.core.config import OWN, EncoderConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.encoders.encode import Encoder
 from engage_cli.core.errors import EngageError
@@ -30,7 +30,7 @@ def encoder_config(run: Run) -> EncoderConfig:
     pool = ",".join(f"{side}={encoders[side]['pooling']}" for side in encoders)
     any_side = next(iter(encoders.values()))
     same = {key: any_side[key] for key in ("precision", "tokens", "dtype")}
-    framing = encoders.get("vision", any_side)["framing"]
+    framing = encoders.get("vision", any_side).get("framing", OWN)  # of a run before there was a choice
     return EncoderConfig(**names, pool=pool, framing=framing, **same)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -51,9 +52,9 @@ def train_ensemble(
     meta: dict[str, Any] = {
         "model": STACK,
         "kind": config.kind,
-        "config": vars(config),
+        "config": dataclasses.asdict(config),
         MEMBERS: names,
-        "asked": vars(encoders),
+        "asked": dataclasses.asdict(encoders),
         "data": {"fingerprint": dataset.fingerprint, "split": dataset.meta["split"]["method"]},
         "encoders": {},
         "blocks": [],

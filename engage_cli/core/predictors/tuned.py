@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from engage_cli.core.batches import Cut
 from engage_cli.core.checkpoints import Checkpoints
-from engage_cli.core.config import TrainConfig
+from engage_cli.core.config import OWN, TrainConfig
 from engage_cli.core.devices import find_device
 from engage_cli.core.encoders.encode import Encoder
 from engage_cli.core.leakage import known_before
@@ -40,7 +40,7 @@ class TunedPredictor:
                 pool=record["pooling"],
                 tokens=record["tokens"],
                 dtype="fp32",
-                framing=record["framing"],
+                framing=record.get("framing", OWN),
             )
             for side, record in run.meta["encoders"].items()
         }
