@@ -133,11 +133,11 @@ def _evaluate(run: Path, data: Path) -> Score:
     return evaluate([run], dataset=load_dataset(data), num_resamples=0).runs[0]
 
 
-def test_an_ensemble_of_classes_averages_probabilities(world: Path, tmp_path: Path) -> None:
+def test_an_ensemble_of_classes_predicts_probabilities(world: Path, tmp_path: Path) -> None:
     members = [world / "runs" / "classifier", world / "runs" / "catboost"]
     run = stack(members, dataset=load_dataset(world / "data"), run=tmp_path / "both")
     weights = json.loads((tmp_path / "both" / "stack.json").read_text())["weights"]
-    assert sum(weights.values()) == pytest.approx(1.0)
+    assert min(weights.values()) >= 0 < max(weights.values())
     assert run.kind == "classes"
     score = _evaluate(tmp_path / "both", world / "data")
     np.testing.assert_allclose(score.predicted.sum(axis=1), 1.0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import optimize
+from scipy import optimize, stats
 
 from engage_cli.core.errors import EngageError
 from engage_cli.core.predictions import Predictions
@@ -28,9 +28,9 @@ def labels_of(shares: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return (random.random((len(shares), 1)) > shares.cumsum(axis=1)[:, :-1]).sum(axis=1)
 
 
-def log_loss(weights: np.ndarray, said: list[Predictions], true: np.ndarray) -> float:
-    mixed = sum(weight * one.main for weight, one in zip(weights, said, strict=True))
-    return float(-np.log(mixed[np.arange(len(true)), true]).mean())
+def log_loss(weights: Weights, said: list[Predictions], true: np.ndarray) -> float:
+    mixed = weights.combine(said).main
+    return float(-np.log(np.maximum(mixed[np.arange(len(true)), true], 1e-12)).mean())
 
 
 def test_members_are_added_up_by_their_weights() -> None:
@@ -38,8 +38,16 @@ def test_members_are_added_up_by_their_weights() -> None:
     found = Weights(members=(0.5, 0.1), offset=3.0).combine(said)
     assert found.value.tolist() == [4.5, 6.0]
     shares = [Predictions(probabilities=np.eye(5)[[0, 1]]), Predictions(probabilities=np.eye(5)[[4, 1]])]
-    mixed = Weights(members=(0.75, 0.25)).combine(shares)
+    mixed = Weights(members=(0.75, 0.25), scale="linear").combine(shares)
     assert mixed.probabilities.tolist() == [[0.75, 0, 0, 0, 0.25], [0, 1, 0, 0, 0]]
+
+
+def test_classes_are_added_up_on_the_scale_of_normal_scores() -> None:
+    edges = [stats.norm.cdf([-1.0, 0.0, 0.5, 2.0]), stats.norm.cdf([-2.0, 0.5, 1.0, 1.5])]
+    said = [Predictions(probabilities=np.diff(below, prepend=0.0, append=1.0)[None]) for below in edges]
+    found = Weights(members=(0.5, 0.4)).combine(said).main[0]
+    assert found.cumsum()[:4] == pytest.approx(stats.norm.cdf([-1.3, 0.2, 0.65, 1.6]))
+    assert found.sum() == pytest.approx(1.0)
 
 
 def test_known_weights_of_values_are_found_again() -> None:
@@ -78,27 +86,46 @@ def test_a_constant_member_and_a_constant_truth_do_no_harm() -> None:
     assert flat.combine(said).main == pytest.approx(0.3)
 
 
-@pytest.mark.parametrize("known", [(0.6, 0.3, 0.1), (0.5, 0.5, 0.0), (1.0, 0.0, 0.0)])
-def test_a_mixture_of_classes_is_the_likeliest(known: tuple[float, ...]) -> None:
+@pytest.mark.parametrize("known", [(0.6, 0.3, 0.1), (0.9, 0.5, 0.0), (1.0, 0.0, 0.0)])
+def test_weights_of_classes_are_the_likeliest(known: tuple[float, ...]) -> None:
     random = np.random.default_rng(2)
     said = classes(random)
-    true = labels_of(sum(weight * one.main for weight, one in zip(known, said, strict=True)), random)
-    found = np.array(fit_weights(said, true).members)
-    assert found.sum() == pytest.approx(1.0)
-    assert (found >= 0).all()
-    assert found == pytest.approx(known, abs=0.06)
+    true = labels_of(Weights(members=known).combine(said).main, random)
+    found = fit_weights(said, true)
+    assert min(found.members) >= 0
+    assert found.members == pytest.approx(known, abs=0.06)
 
-    def loss(logits: np.ndarray) -> float:
-        return log_loss(np.exp(logits) / np.exp(logits).sum(), said, true)
+    def loss(weights: np.ndarray) -> float:
+        return log_loss(Weights(members=tuple(np.abs(weights))), said, true)
 
-    best = min(optimize.minimize(loss, start, method="Nelder-Mead").fun for start in (np.zeros(3), np.array([2.0, 0, 0])))
+    starts = (np.full(3, 0.3), np.array([2.0, 0.1, 0.1]))
+    best = min(optimize.minimize(loss, start, method="Nelder-Mead").fun for start in starts)
     assert log_loss(found, said, true) == pytest.approx(best, abs=1e-5)
+
+
+def test_members_that_know_different_things_are_surer_together() -> None:
+    """What no average of probabilities can be: two independent hints at one class say more than either."""
+    random = np.random.default_rng(6)
+    truth = random.normal(size=4000)
+    edges = np.array([-0.84, -0.25, 0.25, 0.84])
+    hints = [truth + random.normal(size=4000) for _ in range(2)]  # the truth given one hint: half of it, deviation 0.71
+
+    def say(hint: np.ndarray) -> Predictions:
+        below = stats.norm.cdf((edges - hint[:, None] / 2) / 0.5**0.5)
+        return Predictions(probabilities=np.diff(below, axis=1, prepend=0.0, append=1.0))
+
+    said, true = [say(hint) for hint in hints], (truth[:, None] > edges).sum(axis=1)
+    found = fit_weights(said, true)
+    assert sum(found.members) > 1.1
+    average = log_loss(Weights(members=(0.5, 0.5), scale="linear"), said, true)
+    assert log_loss(found, said, true) < average - 0.02
 
 
 def test_a_class_that_no_member_believes_in_is_no_division_by_zero() -> None:
     said = [Predictions(probabilities=np.eye(5)[[0, 1, 2]]), Predictions(probabilities=np.eye(5)[[0, 1, 3]])]
     found = fit_weights(said, np.array([0, 1, 4]))
-    assert found.members == pytest.approx((0.5, 0.5))
+    assert np.isfinite(found.members).all()
+    assert found.members[0] == pytest.approx(found.members[1], abs=0.2)
 
 
 @pytest.mark.parametrize("kind", ["value", "classes"])
@@ -152,6 +179,7 @@ def test_held_out_predictions_are_not_as_good_as_fitted_ones() -> None:
         '{"weights": {"1-a": 0.5, "2-b": null}, "offset": 0}',
         '{"weights": {"1-a": 0.5, "2-b": "much"}, "offset": 0}',
         '{"weights": {"1-a": 0.5, "2-b": 0.5}, "offset": null}',
+        '{"weights": {"1-a": 0.5, "2-b": 0.5}, "offset": 0, "scale": "feet"}',
     ],
 )
 def test_damaged_weights_are_one_sentence(written: str | None, tmp_path: Path) -> None:
@@ -166,4 +194,6 @@ def test_weights_go_by_the_members_names(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("engage_cli.core.predictors.stack.members_of", lambda run: [])
     (tmp_path / WEIGHTS_FILE).write_text(json.dumps({"weights": {"2-b": 0.2, "1-a": 0.8}, "offset": 1}))
     run = Run(tmp_path, {"model": "stack", "members": ["1-a", "2-b"]}, None, {})
+    assert StackPredictor(run).weights == Weights(members=(0.8, 0.2), offset=1.0, scale="linear")
+    (tmp_path / WEIGHTS_FILE).write_text(json.dumps({"weights": {"2-b": 0.2, "1-a": 0.8}, "offset": 1, "scale": "probit"}))
     assert StackPredictor(run).weights == Weights(members=(0.8, 0.2), offset=1.0)

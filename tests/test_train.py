@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import ndtr, ndtri
 
 from engage_cli.core.config import EncoderConfig, EnsembleConfig
 from engage_cli.core.dataset import load_dataset
@@ -43,8 +44,14 @@ def test_the_run_predicts_what_its_weighed_members_do(trained: Path, world: Path
     found = load_predictor(run).predict(posts, source_of(run, data, SilentReporter())).main
     saved = json.loads((trained / "stack.json").read_text())
     said = [load_predictor(one).predict(posts, source_of(one, data, SilentReporter())).main for one in members_of(run)]
-    weighed = sum(saved["weights"][name] * one for name, one in zip(run.meta[MEMBERS], said, strict=True))
-    np.testing.assert_allclose(found, weighed + saved["offset"], atol=1e-6)
+    weights = [saved["weights"][name] for name in run.meta[MEMBERS]]
+    if run.kind == "value":
+        expected = sum(weight * one for weight, one in zip(weights, said, strict=True)) + saved["offset"]
+    else:
+        edges = [ndtri(np.clip(one.cumsum(axis=1)[:, :4], 1e-4, 1 - 1e-4)) for one in said]
+        below = ndtr(sum(weight * one for weight, one in zip(weights, edges, strict=True)))
+        expected = np.diff(below, axis=1, prepend=0.0, append=1.0)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_a_run_from_before_framings_reads_its_own_vectors(world: Path, tmp_path: Path) -> None:

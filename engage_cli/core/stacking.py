@@ -11,24 +11,21 @@ import numpy as np
 
 from engage_cli.core.metrics import NUM_CLASSES
 from engage_cli.core.predictions import Predictions
-from engage_cli.core.predictors.stack import Weights
+from engage_cli.core.predictors.stack import Weights, join_scores, normal_scores
 
 NUM_FOLDS = 10
-NUM_STEPS = 500  # of expectation and maximisation
-NEARLY = 1e-9
 TINY = 1e-12
 
 
 def fit_weights(predictions: Sequence[Predictions], true: np.ndarray) -> Weights:
     """Fit on each member's predictions of the same posts; `true` are scores (n,) or classes (n,).
 
-    Values: non-negative least squares with an offset (Breiman 1996). Classes: the mixture of the least log loss, by
-    expectation and maximisation.
+    Values: non-negative least squares with an offset (Breiman 1996). Classes: the sum of normal scores
+    that has the least log loss, found by L-BFGS-B from equal weights.
     """
     if predictions[0].value is not None:
         return _fit_values(np.stack([one.main for one in predictions], axis=1), true)
-    shares = np.stack([one.main[np.arange(len(true)), true] for one in predictions], axis=1)
-    return _fit_mixture(np.maximum(shares, TINY))
+    return _fit_classes(normal_scores(predictions), true)
 
 
 def _fit_values(predicted: np.ndarray, true: np.ndarray) -> Weights:
@@ -39,17 +36,18 @@ def _fit_values(predicted: np.ndarray, true: np.ndarray) -> Weights:
     return Weights(members=tuple(map(float, weights)), offset=float(true.mean() - means @ weights))
 
 
-def _fit_mixture(shares: np.ndarray) -> Weights:
-    """(n, members) probabilities of what came true."""
-    weights = np.full(shares.shape[1], 1 / shares.shape[1])
-    for _ in range(NUM_STEPS):
-        owed = weights * shares
-        found = (owed / owed.sum(axis=1, keepdims=True)).mean(axis=0)
-        is_settled = np.abs(found - weights).max() < NEARLY
-        weights = found
-        if is_settled:
-            break
-    return Weights(members=tuple(map(float, weights / weights.sum())))
+def _fit_classes(scores: np.ndarray, true: np.ndarray) -> Weights:
+    """(n, 4, members) normal scores, (n,) classes."""
+    from scipy.optimize import minimize
+
+    rows = np.arange(len(true))
+
+    def log_loss(weights: np.ndarray) -> float:
+        return float(-np.log(np.maximum(join_scores(scores, weights)[rows, true], TINY)).mean())
+
+    num = scores.shape[2]
+    found = minimize(log_loss, np.full(num, 1 / num), bounds=[(0.0, None)] * num, method="L-BFGS-B")
+    return Weights(members=tuple(map(float, found.x)))
 
 
 def held_out_predictions(predictions: Sequence[Predictions], true: np.ndarray, *, seed: int = 0) -> Predictions:

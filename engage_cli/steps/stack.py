@@ -81,7 +81,7 @@ def weigh(
             stage.advance(note=member.folder.name)
     weights = fit_weights(predictions, true)
     saved = dict(zip(meta[MEMBERS], weights.members, strict=True))
-    write_json(folder / WEIGHTS_FILE, {"weights": saved, "offset": weights.offset})
+    write_json(folder / WEIGHTS_FILE, {"weights": saved, "offset": weights.offset, "scale": weights.scale})
     held_out = held_out_predictions(predictions, true)
     calibrate(ensemble, dataset, source_of(ensemble, dataset, reporter), reporter, held_out=held_out)
     metrics = {
