@@ -85,6 +85,7 @@ app.command("train-catboost")(commands.train_catboost)
 app.command("train-gp")(commands.train_gp)
 app.command("evaluate")(commands.evaluate)
 app.command("predict")(commands.predict)
+app.command("serve")(commands.serve)
 app.command("doctor")(commands.doctor)
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from engage_cli.commands.evaluate import evaluate
 from engage_cli.commands.predict import predict
 from engage_cli.commands.prepare import prepare
 from engage_cli.commands.sample import sample
+from engage_cli.commands.serve import serve
 from engage_cli.commands.train import train
 from engage_cli.commands.train_catboost import train_catboost
 from engage_cli.commands.train_classifier import train_classifier
@@ -19,6 +20,7 @@ __all__ = [
     "predict",
     "prepare",
     "sample",
+    "serve",
     "train",
     "train_catboost",
     "train_classifier",

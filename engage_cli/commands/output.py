@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from engage_cli.core.strict_json import strict
 
 GAP = 2  # spaces between two columns
 
@@ -15,12 +16,12 @@ GAP = 2  # spaces between two columns
 def print_json(answer: Mapping[str, Any]) -> None:
     """Print one JSON object, strictly: a value that JSON has no word for is null, never NaN or Infinity."""
     is_unicode = (sys.stdout.encoding or "utf-8").lower().replace("-", "").startswith("utf")
-    print(json.dumps(_strict(answer), ensure_ascii=not is_unicode, indent=2, allow_nan=False))
+    print(json.dumps(strict(answer), ensure_ascii=not is_unicode, indent=2, allow_nan=False))
 
 
 def print_json_line(answer: Mapping[str, Any]) -> None:
     """Print one JSON object on a line of its own, at once: somebody waits for it."""
-    print(json.dumps(_strict(answer), allow_nan=False), flush=True)
+    print(json.dumps(strict(answer), allow_nan=False), flush=True)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, needed: int | None = None) -> None:
@@ -60,13 +61,3 @@ def print_line(line: str) -> None:
 def printable(text: str) -> str:
     """Replace control characters, line ends aside: a title may not move the cursor or colour the terminal."""
     return _CONTROLS.sub("\ufffd", text)
-
-
-def _strict(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _strict(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_strict(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -38,6 +38,23 @@ class Forecast:
         """(n,) bool, in any block."""
         return _any_of(self.far_in, len(self))
 
+    def take(self, rows: slice) -> Forecast:
+        """Return that of some posts."""
+
+        def of(part: np.ndarray | None) -> np.ndarray | None:
+            return None if part is None else part[rows]
+
+        return Forecast(
+            value=of(self.value),
+            count=of(self.count),
+            percentile=self.percentile[rows],
+            intervals={name: (low[rows], high[rows]) for name, (low, high) in self.intervals.items()},
+            classes=self.classes[rows],
+            probabilities=self.probabilities[rows],
+            distance=of(self.distance),
+            far_in={block: far[rows] for block, far in self.far_in.items()},
+        )
+
     def __len__(self) -> int:
         return len(self.percentile)
 

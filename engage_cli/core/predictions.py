@@ -44,7 +44,7 @@ class Predictions:
         low, high = (QUANTILE_LEVELS.index(round(0.5 + sign * share / 2, 4)) for sign in (-1, 1))
         return self.quantiles[:, low], self.quantiles[:, high]
 
-    def take(self, rows: np.ndarray) -> Predictions:
+    def take(self, rows: np.ndarray | slice) -> Predictions:
         """Return those of some posts."""
         parts = {name: part[rows] for name, part in vars(self).items() if isinstance(part, np.ndarray)}
         vectors = None if self.vectors is None else {name: block[rows] for name, block in self.vectors.items()}

@@ -15,12 +15,11 @@ from engage_cli.core.atomic import replacing
 from engage_cli.core.neighbours import load_names
 from engage_cli.core.occlusion import GRID, WINDOW, cell_shares, covered, draw_overlay
 from engage_cli.core.posts import TEXT_COLUMNS
-from engage_cli.core.predictors import CATBOOST, members_of
+from engage_cli.core.predictors import CATBOOST
 from engage_cli.core.predictors.catboost import CatBoostPredictor, Reasons
 from engage_cli.core.progress import Reporter
 from engage_cli.core.words import Word, without, words_of
 from engage_cli.steps.ask import OpenRun
-from engage_cli.steps.sources import sees_pictures
 from engage_cli.steps.table_source import LiveTable
 
 NOT_A_CAUSE = "the model's view, not a cause"
@@ -97,7 +96,7 @@ def explain_post(
     title = str(post["title"].iloc[0])
     words = words_of(title)
     questions = [*_without_parts(asked, post, image), *_without_words(post, image, title, words)]
-    if image is not None and _looks(asked):
+    if image is not None and asked.sources.sees_pictures:
         questions += _covered(post, image)
     own = asked.doubt.main(asked.predict(post, [image]))
     answers = _ask_all(asked, questions, reporter)
@@ -133,10 +132,6 @@ def _kinds(questions: Sequence[_Question]) -> list[str]:
     return list(dict.fromkeys(question.kind for question in questions))
 
 
-def _looks(asked: OpenRun) -> bool:
-    return any(sees_pictures(member) for member in members_of(asked.run))
-
-
 def _ask_all(asked: OpenRun, questions: Sequence[_Question], reporter: Reporter) -> list[float]:
     answers: list[float] = []
     with reporter.stage("asking again without parts of it", len(questions)) as stage:
@@ -149,7 +144,7 @@ def _ask_all(asked: OpenRun, questions: Sequence[_Question], reporter: Reporter)
 
 
 def _without_parts(asked: OpenRun, post: pd.DataFrame, image: bytes | None) -> list[_Question]:
-    found = [_Question("part", "image", post, None)] if image is not None and _looks(asked) else []
+    found = [_Question("part", "image", post, None)] if image is not None and asked.sources.sees_pictures else []
     for column in TEXT_COLUMNS:
         if post[column].iloc[0]:
             found.append(_Question("part", column, post.assign(**{column: ""}), image))

@@ -148,7 +148,18 @@ def answer_of(
 ) -> Answer:
     """Answer for posts that are variants of each other, where there are several."""
     predictions = asked.predict(posts, images)
-    forecast = asked.doubt.forecast(predictions)
+    return answer_from(asked, posts, predictions, asked.doubt.forecast(predictions), explanation=explanation)
+
+
+def answer_from(
+    asked: OpenRun,
+    posts: pd.DataFrame,
+    predictions: Predictions,
+    forecast: Forecast,
+    *,
+    explanation: Explanation | None = None,
+) -> Answer:
+    """As `answer_of`, of posts that were predicted already."""
     return Answer(
         run=asked.run,
         images=tuple(posts["image"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from engage_cli.core.atomic import write_text
+from engage_cli.core.atomic import file_fingerprint, write_json, write_text
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.evaluation_plots import write_plots
@@ -13,10 +13,10 @@ from engage_cli.core.evaluation_report import render_report
 from engage_cli.core.images import ImageError, read_bytes, resolve_inside
 from engage_cli.core.model_card import render_card
 from engage_cli.core.progress import Reporter
-from engage_cli.core.runs import load_run
+from engage_cli.core.runs import MARKER, load_run
 from engage_cli.core.scores import Evaluation
 
-CARD_FILE, REPORT_FILE = "README.md", "report.html"
+CARD_FILE, REPORT_FILE, TEST_FILE = "README.md", "report.html", "test.json"
 
 
 def place_report(report: Path | None, folders: Sequence[Path], *, split: str, runs_dir: Path) -> Path:
@@ -58,6 +58,7 @@ def write_report(evaluation: Evaluation, *, dataset: Dataset, report: Path, repo
                     data=dataset.meta,
                 )
                 write_text(run.folder / CARD_FILE, card)
+                write_json(run.folder / TEST_FILE, {"of": file_fingerprint(run.folder / MARKER), **score.to_json()})
                 written.append(run.folder / CARD_FILE)
             stage.advance()
     return written

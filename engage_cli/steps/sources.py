@@ -61,6 +61,7 @@ class LiveSources:
         self._vectors: dict[str, LiveVectors] = {}  # by the records of both sides: members with equal encoders share them
         self._pictures = PictureMemo()
         self._members = [(member, self._vectors_of(member)) for member in members_of(run)]
+        self.sees_pictures = any(sees_pictures(member) for member, _ in self._members)
 
     @property
     def encoders(self) -> list[Encoder]:
@@ -77,7 +78,7 @@ class LiveSources:
 
         To be asked after the run was: a picture that was decoded for it is not decoded again.
         """
-        if not any(sees_pictures(member) for member, _ in self._members):
+        if not self.sees_pictures:
             return [""] * len(images)
         seen = next((vectors for member, vectors in self._members if _embeds_pictures(member)), None)
         find = seen.problem_of if seen is not None else _problem_of

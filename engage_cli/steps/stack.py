@@ -23,7 +23,16 @@ from engage_cli.steps.evaluate import open_runs
 from engage_cli.steps.sources import source_of
 
 COMMAND = "evaluate --stack"
-NOT_COPIED = ("plots", "README.md", "report*.html", "importance.csv", "history.jsonl", "out_of_fold.parquet", ".*")
+NOT_COPIED = (
+    "plots",
+    "README.md",
+    "report*.html",
+    "test.json",
+    "importance.csv",
+    "history.jsonl",
+    "out_of_fold.parquet",
+    ".*",
+)
 NOTE = "weights fitted on these rows, each row predicted by weights of the others; its members chose their epochs on them"
 
 

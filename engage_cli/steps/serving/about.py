@@ -1,0 +1,81 @@
+"""What a served run is: what it was trained on, how well it did, what it reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engage_cli import __version__
+from engage_cli.core.atomic import file_fingerprint, read_json
+from engage_cli.core.metric_words import words_of
+from engage_cli.core.posts import OWN
+from engage_cli.core.predictors import extra_columns, members_of
+from engage_cli.core.runs import MARKER, Run
+from engage_cli.core.table_parts.columns import Time
+from engage_cli.steps.report import TEST_FILE
+from engage_cli.steps.serving.limits import Limits
+from engage_cli.steps.sources import sees_pictures
+
+FIRST_METRICS = {"value": ("r2", "spearman", "pairwise_accuracy"), "classes": ("accuracy", "kappa", "macro_f1")}
+
+
+def describe_run(run: Run, limits: Limits) -> dict[str, Any]:
+    """Return what /api/run answers, but for whether the model is ready. No path of this machine is told."""
+    members = members_of(run)
+    columns = extra_columns(run)
+    rows = next((found for member in members if (found := member.metrics.get("rows", {}).get("train"))), None)
+    return {
+        "run": run.folder.name,
+        "engage": __version__,
+        "model": run.meta["model"],
+        "members": [str(member.meta["model"]) for member in members] if len(members) > 1 else [],
+        "kind": run.kind,
+        "target": run.target.name,
+        "unit": str(run.target.formula),
+        "trained": {
+            "posts": rows,
+            "split": run.meta["data"]["split"],
+            "finished": run.metrics.get("finished"),
+        },
+        "test": _read_test(run),
+        "validation": _figures(run, run.metrics["metrics"], run.metrics.get("rows", {}).get("validation")),
+        "leaky": run.leaky,
+        "marks": list(run.marks),
+        "reads": {
+            "image": any(sees_pictures(member) for member in members),
+            "date": any(member.meta.get("reads_date") for member in members) or any(name in Time.names for name in columns),
+            "columns": [
+                {"name": name.removeprefix(OWN), "type": kind} for name, kind in columns.items() if name not in Time.names
+            ],
+        },
+        "limits": {
+            "images": limits.images,
+            "titles": limits.titles,
+            "variants": limits.variants,
+            "image_bytes": limits.image_bytes,
+            "request_bytes": limits.request_bytes,
+            "pixels": limits.pixels,
+            "text_bytes": limits.text_bytes,
+        },
+    }
+
+
+def _read_test(run: Run) -> dict[str, Any] | None:
+    """Return the figures that `engage evaluate` left in the run's folder, where it did and they are of this run."""
+    try:
+        found = read_json(run.folder / TEST_FILE)
+        if found["of"] != file_fingerprint(run.folder / MARKER):
+            return None
+        return _figures(run, found["metrics"], found["rows"])
+    except (OSError, ValueError, LookupError, TypeError, AssertionError):
+        return None
+
+
+def _figures(run: Run, metrics: dict[str, Any], rows: int | None) -> dict[str, Any]:
+    """Of test figures also the ends of their 95 % intervals."""
+    found = []
+    for name in FIRST_METRICS[run.kind]:
+        if name in metrics:
+            words, said = words_of(name), metrics[name]
+            figures = said if isinstance(said, dict) else {"value": said}
+            found.append({"name": name, "title": words.label, "meaning": words.meaning, **figures})
+    return {"rows": rows, "metrics": found}

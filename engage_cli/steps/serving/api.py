@@ -1,0 +1,117 @@
+"""The routes: the page, what the run is, and the model's answers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from importlib.resources import files
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from engage_cli import __version__
+from engage_cli.core.runs import Run
+from engage_cli.steps.serving.about import describe_run
+from engage_cli.steps.serving.admission import Admission
+from engage_cli.steps.serving.described import ABOUT, OPENAPI, answer_schemas, describe_about, describe_ask
+from engage_cli.steps.serving.guard import Guard
+from engage_cli.steps.serving.limits import Limits
+from engage_cli.steps.serving.process import ModelGoneError, ModelProcess, ModelTimeoutError
+from engage_cli.steps.serving.uploads import RefusedError, read_job
+
+PAGE = {  # path -> file of engage_cli/page, media type
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/page.css": ("page.css", "text/css; charset=utf-8"),
+    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+
+
+def make_app(run: Run, model: ModelProcess, limits: Limits, *, host: str, token: str) -> ASGIApp:
+    @contextlib.asynccontextmanager
+    async def live(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await model.close()
+
+    app = FastAPI(title="engage", version=__version__, docs_url=None, redoc_url=None, openapi_url=OPENAPI, lifespan=live)
+    admission = Admission(limits)
+    about = describe_run(run, limits)
+
+    @app.get("/api/run", openapi_extra=describe_about(), summary="What the run is, how well it did, what it reads")
+    async def get_run() -> JSONResponse:
+        return JSONResponse({**about, "ready": model.is_ready})
+
+    @app.post("/api/predict", openapi_extra=describe_ask(limits, explain=False), summary="Predict and rank variants")
+    async def predict(request: Request) -> Response:
+        return await ask(request, explain=False)
+
+    @app.post("/api/explain", openapi_extra=describe_ask(limits, explain=True), summary="Say what one prediction rests on")
+    async def explain(request: Request) -> Response:
+        return await ask(request, explain=True)
+
+    async def ask(request: Request, *, explain: bool) -> Response:
+        if not model.is_ready:
+            return await _turn_away(request, 503, "the model is being loaded; ask again", model.retry_after, limits)
+        with admission.place() as place:
+            if place is None:
+                return await _turn_away(request, 429, "too many questions at once; ask again", model.retry_after, limits)
+            try:
+                job = await read_job(request, limits, place.take, explain=explain)
+                status, body = await model.ask(job)
+            except RefusedError as refused:
+                return await _turn_away(request, refused.status, str(refused), model.retry_after, limits)
+            except ModelGoneError:
+                return _error(503, "the model process ended, and is started again; ask again", model.retry_after)
+            except ModelTimeoutError:
+                return _error(504, f"no answer within {limits.seconds:g} s; ask for fewer variants")
+            return Response(body, status, media_type="application/json")
+
+    for path, (name, media_type) in PAGE.items():
+        content = files("engage_cli").joinpath("page", name).read_bytes()
+        app.add_api_route(path, _serve(content, media_type), methods=["GET", "HEAD"], include_in_schema=False)
+
+    @app.exception_handler(HTTPException)
+    async def say_why(request: Request, error: HTTPException) -> JSONResponse:
+        sentence = {404: "there is no such page", 405: "that is not asked this way"}.get(
+            error.status_code, str(error.detail)
+        )
+        return JSONResponse({"error": sentence}, error.status_code, headers=error.headers)
+
+    app.openapi = lambda: _describe(app)  # type: ignore[method-assign]
+    return Guard(app, host=host, token=token)
+
+
+def _serve(content: bytes, media_type: str) -> Any:
+    async def send() -> Response:
+        return Response(content, media_type=media_type)
+
+    return send
+
+
+def _describe(app: FastAPI) -> dict[str, Any]:
+    found = get_openapi(title=app.title, version=app.version, description=ABOUT, routes=app.routes)
+    found.setdefault("components", {})["schemas"] = answer_schemas()
+    for path in found["paths"].values():
+        for route in path.values():
+            route["responses"].get("200", {}).pop("links", None)
+    return found
+
+
+async def _turn_away(request: Request, status: int, sentence: str, retry_after: int, limits: Limits) -> Response:
+    """Refuse a request whose body may not be read yet: a client that is still sending hears the answer only then."""
+    dropped = 0
+    with contextlib.suppress(Exception):  # the client went away, or its stream was read already
+        async for chunk in request.stream():
+            dropped += len(chunk)
+            if dropped > 2 * limits.request_bytes:
+                break
+    return _error(status, sentence, retry_after)
+
+
+def _error(status: int, sentence: str, retry_after: int = 1) -> JSONResponse:
+    headers = {"Retry-After": str(retry_after)} if status in (429, 503) else None
+    return JSONResponse({"error": sentence}, status, headers=headers)

@@ -1,0 +1,50 @@
+"""One question of one client: variants of a post, and whether the reason is wanted too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Every image with every title is a variant, images first."""
+
+    names: tuple[str, ...]  # of the images, as the client calls them: words in an answer, never a path
+    images: tuple[bytes, ...]
+    titles: tuple[str, ...] = ("",)
+    tags: str = ""
+    description: str = ""
+    posted_at: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    explain: bool = False
+
+    def to_message(self) -> dict[str, Any]:
+        """Everything but the images."""
+        return {
+            "names": list(self.names),
+            "titles": list(self.titles),
+            "tags": self.tags,
+            "description": self.description,
+            "posted_at": self.posted_at,
+            "columns": dict(self.columns),
+            "explain": self.explain,
+        }
+
+    @staticmethod
+    def from_message(message: Mapping[str, Any], images: list[bytes]) -> Job:
+        return Job(
+            names=tuple(message["names"]),
+            images=tuple(images),
+            titles=tuple(message["titles"]),
+            tags=message["tags"],
+            description=message["description"],
+            posted_at=message["posted_at"],
+            columns=message["columns"],
+            explain=message["explain"],
+        )
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        return [(name, title) for name in self.names for title in self.titles]

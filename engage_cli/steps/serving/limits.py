@@ -1,0 +1,28 @@
+"""What one server takes on: of one request, and of all together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engage_cli.steps.predict import MOST_VARIANTS
+
+MIB = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Every limit is enforced while a request is read, before anything is decoded or asked."""
+
+    images: int = 24  # of a request
+    titles: int = 24
+    variants: int = MOST_VARIANTS  # images x titles
+    image_bytes: int = 16 * MIB
+    pixels: int = 40_000_000  # of an image: decoded it takes 3 bytes each
+    text_bytes: int = 64 * 1024  # of a title, of the tags, of the description
+    fields: int = 80  # further form fields
+    request_bytes: int = 64 * MIB
+    waiting: int = 64  # requests that are being read, wait, or are answered
+    waiting_bytes: int = 256 * MIB  # of all their bodies
+    batch_images: int = 64  # that the model is asked about at once
+    body_seconds: float = 30.0  # to send a request
+    seconds: float = 60.0  # from its last byte to the answer

@@ -1,0 +1,203 @@
+"""The server's side of the model process: a line of jobs, asked in batches; a process that dies is started again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engage_cli.core.errors import EngageError
+from engage_cli.steps.serving.frames import pack, read_async
+from engage_cli.steps.serving.jobs import Job
+from engage_cli.steps.serving.limits import Limits
+
+WORKER = "engage_cli.steps.serving.worker"
+FIRST_WAIT, LONGEST_WAIT = 0.2, 30.0  # seconds before a process that died is started again; doubled each time
+LOADING_SECONDS = 600.0
+RETRY_LOADING = 5  # seconds that a client is told to wait while the model loads
+SMOOTHING = 0.2  # of the seconds a job takes
+
+
+class ModelGoneError(Exception):
+    """The model process is not there, or died over this job: the client may ask again."""
+
+
+class ModelTimeoutError(Exception):
+    """The answer took too long."""
+
+
+@dataclass(eq=False)
+class _Waiting:
+    job: Job
+    reply: asyncio.Future[tuple[int, bytes]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class ModelProcess:
+    """Use as: start(), then ask() from any task, then close()."""
+
+    def __init__(self, run: Path, limits: Limits, say: Callable[[str], None]) -> None:
+        self.run, self.limits, self.say = run, limits, say
+        self.is_ready = False
+        self.starts = 0
+        self.seconds_a_job = 0.5
+        self._line: deque[_Waiting] = deque()
+        self._has_work = asyncio.Event()
+        self._process: Process | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._is_closing = False
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    @property
+    def retry_after(self) -> int:
+        """Seconds after which the line will have moved, or the model will be there."""
+        if not self.is_ready:
+            return RETRY_LOADING
+        return max(1, math.ceil(len(self._line) * self.seconds_a_job))
+
+    async def start(self) -> None:
+        """Return when the model is loaded; raise EngageError where it cannot be."""
+        await self._launch()
+        self._keeper = asyncio.create_task(self._keep())
+
+    async def ask(self, job: Job) -> tuple[int, bytes]:
+        """Return the status and the JSON body that answer a job."""
+        if not self.is_ready or self._is_closing:
+            raise ModelGoneError
+        waiting = _Waiting(job)
+        self._line.append(waiting)
+        self._has_work.set()
+        try:
+            return await asyncio.wait_for(waiting.reply, self.limits.seconds)
+        except asyncio.TimeoutError:
+            raise ModelTimeoutError from None
+        finally:
+            with contextlib.suppress(ValueError):  # it was taken out of the line to be asked
+                self._line.remove(waiting)
+
+    async def close(self) -> None:
+        """Finish what was begun, then end the process."""
+        self._is_closing = True
+        self._has_work.set()
+        if self._keeper is not None:
+            await self._keeper
+        await self._end()
+
+    async def _launch(self) -> None:
+        self.starts += 1
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", WORKER, str(self.run)),
+            stdin=PIPE,
+            stdout=PIPE,
+            start_new_session=True,  # Ctrl-C goes to the server alone
+        )
+        assert self._process.stdout is not None
+        try:
+            message, _ = await asyncio.wait_for(read_async(self._process.stdout), LOADING_SECONDS)
+        except (asyncio.IncompleteReadError, asyncio.TimeoutError):
+            await self._end()
+            raise EngageError("the model process ended before the model was loaded; what it wrote stands above") from None
+        except asyncio.CancelledError:
+            await self._end()
+            raise
+        if "failed" in message:
+            await self._end()
+            raise EngageError(message["failed"])
+        self.is_ready = True
+
+    async def _keep(self) -> None:
+        """Ask batch after batch; start the process again when it dies."""
+        while not (self._is_closing and not self._line):
+            assert self._process is not None
+            work = asyncio.create_task(self._has_work.wait())
+            death = asyncio.create_task(self._process.wait())
+            await asyncio.wait({work, death}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (work, death):
+                task.cancel()
+            is_alive = self._process.returncode is None
+            if is_alive and self._line:
+                is_alive = await self._ask_batch(self._next_batch())
+            if not self._line and not self._is_closing:
+                self._has_work.clear()
+            if not is_alive:
+                await self._revive()
+
+    def _next_batch(self) -> list[_Waiting]:
+        """Take the first jobs out of the line: as many as go together; a reason, which takes longest, goes alone."""
+        batch = [self._line.popleft()]
+        images = len(batch[0].job.images)
+        while self._line and not batch[0].job.explain and not self._line[0].job.explain:
+            images += len(self._line[0].job.images)
+            if images > self.limits.batch_images:
+                break
+            batch.append(self._line.popleft())
+        return batch
+
+    async def _ask_batch(self, batch: list[_Waiting]) -> bool:
+        """Ask, and hand out the answers; return whether the process is still there."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        jobs = [one.job for one in batch]
+        started = time.monotonic()
+        try:
+            self._process.stdin.write(
+                pack({"jobs": [job.to_message() for job in jobs]}, [image for job in jobs for image in job.images])
+            )
+            await self._process.stdin.drain()
+            message, bodies = await asyncio.wait_for(read_async(self._process.stdout), self.limits.seconds)
+        except (asyncio.IncompleteReadError, asyncio.TimeoutError, ConnectionError):
+            self._give_up(batch)
+            return False
+        took = (time.monotonic() - started) / len(batch)
+        self.seconds_a_job += SMOOTHING * (took - self.seconds_a_job)
+        for one, status, body in zip(batch, message["status"], bodies, strict=True):
+            if not one.reply.done():  # else its client waits no longer
+                one.reply.set_result((status, body))
+        return True
+
+    def _give_up(self, batch: list[_Waiting]) -> None:
+        for one in (*batch, *self._line):
+            if not one.reply.done():
+                one.reply.set_exception(ModelGoneError())
+        self._line.clear()
+
+    async def _revive(self) -> None:
+        self.is_ready = False
+        self._give_up([])
+        await self._end()
+        pause = FIRST_WAIT
+        while not self._is_closing:
+            self.say(f"the model process ended; starting it again in {pause:g} s")
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_WAIT)
+            try:
+                await self._launch()
+            except EngageError as error:
+                self.say(str(error))
+            else:
+                self.say("the model is loaded again")
+                return
+
+    async def _end(self) -> None:
+        """End the process if it still runs; it ends by itself when its stdin does."""
+        self.is_ready = False
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            await asyncio.wait_for(process.wait(), 5 if not self._is_closing else self.limits.seconds)
+        except asyncio.TimeoutError:
+            process.kill()
+            await process.wait()
