@@ -21,7 +21,7 @@ from engage_cli.core.progress import SilentReporter
 from engage_cli.core.runs import load_run
 from engage_cli.core.words import without, words_of
 from engage_cli.steps.ask import OpenRun
-from engage_cli.steps.asked_posts import make_posts
+from engage_cli.steps.asked_posts import make_posts, reads_of
 from engage_cli.steps.explain import NOT_A_CAUSE, Explanation, explain_post
 from engage_cli.steps.import_posts import Source
 from engage_cli.steps.prepare import prepare
@@ -77,7 +77,7 @@ def ask(run: Path) -> Callable[..., tuple[Explanation, Callable[..., float]]]:
 
     def table(title: str, tags: str, description: str) -> pd.DataFrame:
         return make_posts(
-            asked.run,
+            reads_of(asked.run),
             [("cover.jpg", title)],
             tags=tags,
             description=description,
@@ -264,7 +264,7 @@ def test_neighbours_are_the_nearest_training_posts_with_what_they_earned(name: s
     asked = OpenRun(run)
     image = pixelrec / "cover" / "i5.jpg"
     posts = make_posts(
-        run, [(str(image), "the best pizza")], tags="", description="", posted_at="", columns={}, reporter=SILENT
+        reads_of(run), [(str(image), "the best pizza")], tags="", description="", posted_at="", columns={}, reporter=SILENT
     )
     own = load_predictor(run).vectors(posts, asked.sources.of([image.read_bytes()]))
     assert own is not None

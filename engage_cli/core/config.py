@@ -82,6 +82,7 @@ class EncoderConfig:
 
 OWN, WHOLE = FRAMINGS = ("own", "whole")
 STUDY = "study"  # the name under which the study's own way is reached
+MOST_VARIANTS = 400  # of one post that are ranked at once
 LEAKY = (
     "LEAKY: it was given the counters that its label is computed from, which nobody has before publication; "
     "its figures say nothing of posts to come"

@@ -120,8 +120,10 @@ class FeatureTable:
 def _join(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Put the columns beside each other, categories as objects: CatBoost knows no other strings of pandas."""
     table = pd.concat(list(tables), axis=1)
-    categories = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
-    return table.astype(dict.fromkeys(categories, object))
+    categories = [name for name, dtype in table.dtypes.items() if not pd.api.types.is_numeric_dtype(dtype)]
+    for name in categories:
+        table[name] = table[name].astype(object)
+    return table
 
 
 def load_table(folder: Path) -> FeatureTable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -16,8 +17,22 @@ from engage_cli.core.runs import Run
 from engage_cli.core.table_parts.columns import NUMBER, Time
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reads:
+    """What a run reads of a post beside its cover and texts."""
+
+    run: str  # what sentences call it
+    columns: Mapping[str, str]  # column of the table -> a number or a category
+    date: bool  # even where no column is made of it
+
+
+def reads_of(run: Run) -> Reads:
+    has_date = any(member.meta.get("reads_date") for member in members_of(run))
+    return Reads(run=str(run.folder), columns=extra_columns(run), date=has_date)
+
+
 def make_posts(
-    run: Run,
+    reads: Reads,
     pairs: Sequence[tuple[str, str]],
     *,
     tags: str,
@@ -42,8 +57,8 @@ def make_posts(
         raise WrongCallError("an image or a title is given twice (but for spaces); give each once")
     if posted_at:
         posts = add_time(posts.assign(posted_at=_parse_moment(posted_at)), has_hours=":" in posted_at)
-    posts = _add_columns(posts, run, columns, reporter)
-    if "posted_at" not in posts and any(member.meta.get("reads_date") for member in members_of(run)):
+    posts = _add_columns(posts, reads, columns, reporter)
+    if "posted_at" not in posts and reads.date:
         reporter.say("without a date: give --posted-at, the run was trained on it")
     if not posts["title"].any():
         reporter.say("no --title: the model predicts from the image (and tags, description) alone")
@@ -62,13 +77,13 @@ def _parse_moment(text: str) -> pd.Timestamp:
     return moment
 
 
-def _add_columns(posts: pd.DataFrame, run: Run, values: Mapping[str, str], reporter: Reporter) -> pd.DataFrame:
+def _add_columns(posts: pd.DataFrame, reads: Reads, values: Mapping[str, str], reporter: Reporter) -> pd.DataFrame:
     """Add the further columns that the run was trained on; say which ones are not given."""
-    wanted = {name.removeprefix(OWN): (name, kind) for name, kind in extra_columns(run).items()}
+    wanted = {name.removeprefix(OWN): (name, kind) for name, kind in reads.columns.items()}
     for name, value in ((name, as_unicode(value)) for name, value in values.items()):
         if name not in wanted:
             there = ", ".join(wanted) or "none"
-            raise WrongCallError(f"--with {name}: {run.folder} was trained without it; it was given: {there}")
+            raise WrongCallError(f"--with {name}: {reads.run} was trained without it; it was given: {there}")
         column, kind = wanted[name]
         if kind == NUMBER:
             number, unusable = parse_scores(pd.Series([value]))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engage_cli.core.config import CLASS_NAMES
+from engage_cli.core.config import CLASS_NAMES, MOST_VARIANTS
 from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.forecast import Forecast
 from engage_cli.core.images import ImageError, decode, read_bytes
@@ -19,10 +19,9 @@ from engage_cli.core.predictions import Predictions
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import Run, load_run, newest_run
 from engage_cli.steps.ask import OpenRun
-from engage_cli.steps.asked_posts import make_posts
+from engage_cli.steps.asked_posts import make_posts, reads_of
 from engage_cli.steps.explain import Explanation, explain_post
 
-MOST_VARIANTS = 400
 MOST_COMPARED = 8  # variants whose pairs are told
 SURE_ENOUGH = 2 / 3  # that the first beats the second: below it the two are too close to call
 STDIN = "-"  # in the place of an image
@@ -126,7 +125,7 @@ def predict(
     if run is None:
         reporter.say(f"run: {opened.folder} (the newest finished one)")
     posts = make_posts(
-        opened,
+        reads_of(opened),
         pairs,
         tags=tags,
         description=description,

@@ -11,7 +11,7 @@ from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import load_run, newest_run
 from engage_cli.steps.ask import OpenRun
-from engage_cli.steps.asked_posts import make_posts
+from engage_cli.steps.asked_posts import Reads, make_posts, reads_of
 from engage_cli.steps.predict import answer_of, check_variants, read_image
 
 FIELDS = ("id", "image", "images", "title", "titles", "tags", "description", "posted_at", "with")
@@ -25,7 +25,7 @@ def answer_lines(
     opened = load_run(run) if run is not None else newest_run(runs_dir)
     if run is None:
         reporter.say(f"run: {opened.folder} (the newest finished one)")
-    asked = OpenRun(opened)
+    asked, reads = OpenRun(opened), reads_of(opened)
     asked.load(reporter)
     reporter.say("ready")
     for line in lines:
@@ -35,7 +35,7 @@ def answer_lines(
         try:
             request = _parse(line)
             echo = {"id": request["id"]} if "id" in request else {}
-            yield {**echo, **_answer(asked, request)}
+            yield {**echo, **_answer(asked, reads, request)}
         except EngageError as error:
             yield {**echo, "error": str(error)}
         finally:
@@ -54,7 +54,7 @@ def _parse(line: str) -> dict[str, Any]:
     return request
 
 
-def _answer(asked: OpenRun, request: dict[str, Any]) -> dict[str, Any]:
+def _answer(asked: OpenRun, reads: Reads, request: dict[str, Any]) -> dict[str, Any]:
     images, titles = _texts(request, "image", "images"), _texts(request, "title", "titles") or [""]
     pairs = [(image, title) for image in images for title in titles]
     check_variants(pairs)
@@ -63,7 +63,7 @@ def _answer(asked: OpenRun, request: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(columns, dict):
         raise WrongCallError('"with" is an object of column names and values')
     posts = make_posts(
-        asked.run,
+        reads,
         pairs,
         tags=_text(request, "tags"),
         description=_text(request, "description"),

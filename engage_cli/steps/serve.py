@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -73,8 +74,11 @@ async def _serve(
     with reporter.stage("loading the model", 1) as stage:
         await model.start()
         stage.advance()
+    logging.getLogger("python_multipart").setLevel(
+        logging.ERROR
+    )  # it would tell of every crooked header; the client is told
     config = uvicorn.Config(
-        make_app(run, model, limits, host=host, token=token),
+        make_app(model, limits, host=host, token=token),
         log_config=None,
         access_log=False,
         server_header=False,
@@ -87,6 +91,7 @@ async def _serve(
     # uvicorn hands a signal on to whoever had it before, once all is answered: here that is nobody.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
+    listener.listen()  # who connects from now on is served in a moment, not refused
     ready(_address(listener, host, token))
     await server.serve(sockets=[listener])
 

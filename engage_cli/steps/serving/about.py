@@ -12,14 +12,13 @@ from engage_cli.core.predictors import extra_columns, members_of
 from engage_cli.core.runs import MARKER, Run
 from engage_cli.core.table_parts.columns import Time
 from engage_cli.steps.report import TEST_FILE
-from engage_cli.steps.serving.limits import Limits
 from engage_cli.steps.sources import sees_pictures
 
 FIRST_METRICS = {"value": ("r2", "spearman", "pairwise_accuracy"), "classes": ("accuracy", "kappa", "macro_f1")}
 
 
-def describe_run(run: Run, limits: Limits) -> dict[str, Any]:
-    """Return what /api/run answers, but for whether the model is ready. No path of this machine is told."""
+def describe_run(run: Run) -> dict[str, Any]:
+    """Return what /api/run answers, but for the limits and whether the model is ready. No path of this machine is told."""
     members = members_of(run)
     columns = extra_columns(run)
     rows = next((found for member in members if (found := member.metrics.get("rows", {}).get("train"))), None)
@@ -46,15 +45,6 @@ def describe_run(run: Run, limits: Limits) -> dict[str, Any]:
             "columns": [
                 {"name": name.removeprefix(OWN), "type": kind} for name, kind in columns.items() if name not in Time.names
             ],
-        },
-        "limits": {
-            "images": limits.images,
-            "titles": limits.titles,
-            "variants": limits.variants,
-            "image_bytes": limits.image_bytes,
-            "request_bytes": limits.request_bytes,
-            "pixels": limits.pixels,
-            "text_bytes": limits.text_bytes,
         },
     }
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import dataclasses
+from collections.abc import AsyncIterator, Coroutine
 from importlib.resources import files
 from typing import Any
 
@@ -14,14 +16,12 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from engage_cli import __version__
-from engage_cli.core.runs import Run
-from engage_cli.steps.serving.about import describe_run
 from engage_cli.steps.serving.admission import Admission
 from engage_cli.steps.serving.described import ABOUT, OPENAPI, answer_schemas, describe_about, describe_ask
 from engage_cli.steps.serving.guard import Guard
 from engage_cli.steps.serving.limits import Limits
 from engage_cli.steps.serving.process import ModelGoneError, ModelProcess, ModelTimeoutError
-from engage_cli.steps.serving.uploads import RefusedError, read_job
+from engage_cli.steps.serving.uploads import CLIENT_GONE, RefusedError, read_job
 
 PAGE = {  # path -> file of engage_cli/page, media type
     "/": ("index.html", "text/html; charset=utf-8"),
@@ -31,7 +31,7 @@ PAGE = {  # path -> file of engage_cli/page, media type
 }
 
 
-def make_app(run: Run, model: ModelProcess, limits: Limits, *, host: str, token: str) -> ASGIApp:
+def make_app(model: ModelProcess, limits: Limits, *, host: str, token: str) -> ASGIApp:
     @contextlib.asynccontextmanager
     async def live(app: FastAPI) -> AsyncIterator[None]:
         yield
@@ -39,11 +39,10 @@ def make_app(run: Run, model: ModelProcess, limits: Limits, *, host: str, token:
 
     app = FastAPI(title="engage", version=__version__, docs_url=None, redoc_url=None, openapi_url=OPENAPI, lifespan=live)
     admission = Admission(limits)
-    about = describe_run(run, limits)
 
     @app.get("/api/run", openapi_extra=describe_about(), summary="What the run is, how well it did, what it reads")
     async def get_run() -> JSONResponse:
-        return JSONResponse({**about, "ready": model.is_ready})
+        return JSONResponse({**model.about, "limits": dataclasses.asdict(limits), "ready": model.is_ready})
 
     @app.post("/api/predict", openapi_extra=describe_ask(limits, explain=False), summary="Predict and rank variants")
     async def predict(request: Request) -> Response:
@@ -61,7 +60,7 @@ def make_app(run: Run, model: ModelProcess, limits: Limits, *, host: str, token:
                 return await _turn_away(request, 429, "too many questions at once; ask again", model.retry_after, limits)
             try:
                 job = await read_job(request, limits, place.take, explain=explain)
-                status, body = await model.ask(job)
+                status, body = await _while_there(request, model.ask(job))
             except RefusedError as refused:
                 return await _turn_away(request, refused.status, str(refused), model.retry_after, limits)
             except ModelGoneError:
@@ -99,6 +98,20 @@ def _describe(app: FastAPI) -> dict[str, Any]:
         for route in path.values():
             route["responses"].get("200", {}).pop("links", None)
     return found
+
+
+async def _while_there(request: Request, asking: Coroutine[Any, Any, tuple[int, bytes]]) -> tuple[int, bytes]:
+    """Ask as long as the client waits: the place in line of one that went away is the next one's."""
+    asked = asyncio.create_task(asking)
+    gone = asyncio.ensure_future(request.receive())  # the body was read: what comes now is that the client went away
+    try:
+        await asyncio.wait({asked, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not asked.done():
+            raise RefusedError(400, CLIENT_GONE)
+        return asked.result()
+    finally:
+        asked.cancel()
+        gone.cancel()
 
 
 async def _turn_away(request: Request, status: int, sentence: str, retry_after: int, limits: Limits) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engage_cli.steps.predict import MOST_VARIANTS
+from engage_cli.core.config import MOST_VARIANTS
 
 MIB = 2**20
 

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from engage_cli.core.errors import EngageError
 from engage_cli.steps.serving.frames import pack, read_async
@@ -45,7 +46,7 @@ class ModelProcess:
     def __init__(self, run: Path, limits: Limits, say: Callable[[str], None]) -> None:
         self.run, self.limits, self.say = run, limits, say
         self.is_ready = False
-        self.starts = 0
+        self.about: dict[str, Any] = {}  # of the run, as the model process describes it
         self.seconds_a_job = 0.5
         self._line: deque[_Waiting] = deque()
         self._has_work = asyncio.Event()
@@ -93,7 +94,6 @@ class ModelProcess:
         await self._end()
 
     async def _launch(self) -> None:
-        self.starts += 1
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", WORKER, str(self.run)),
             stdin=PIPE,
@@ -112,7 +112,7 @@ class ModelProcess:
         if "failed" in message:
             await self._end()
             raise EngageError(message["failed"])
-        self.is_ready = True
+        self.about, self.is_ready = message["about"], True
 
     async def _keep(self) -> None:
         """Ask batch after batch; start the process again when it dies."""

@@ -20,6 +20,7 @@ IMAGES, TITLES, COLUMNS = "images", "titles", "with"
 TEXTS = ("tags", "description", "posted_at")
 LONGEST_NAME = 120
 NO_NAME = "image"
+CLIENT_GONE = "the client went away"
 
 
 class RefusedError(Exception):
@@ -86,7 +87,7 @@ async def _bounded(request: Request, limits: Limits, take: Callable[[int], bool]
                 raise RefusedError(429, "the server has no room for more images right now; ask again")
             yield chunk
     except ClientDisconnect:
-        raise RefusedError(400, "the client went away") from None
+        raise RefusedError(400, CLIENT_GONE) from None
 
 
 async def _make_job(items: Sequence[tuple[str, UploadFile | str]], limits: Limits, *, explain: bool) -> Job:

@@ -22,9 +22,10 @@ from engage_cli.core.progress import SilentReporter
 from engage_cli.core.runs import load_run
 from engage_cli.core.strict_json import strict
 from engage_cli.steps.ask import OpenRun
-from engage_cli.steps.asked_posts import make_posts
+from engage_cli.steps.asked_posts import Reads, make_posts, reads_of
 from engage_cli.steps.explain import explain_post
 from engage_cli.steps.predict import answer_from, answer_of, check_variants
+from engage_cli.steps.serving.about import describe_run
 from engage_cli.steps.serving.frames import pack, read
 from engage_cli.steps.serving.jobs import Job
 
@@ -38,15 +39,16 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     try:
-        asked = OpenRun(load_run(Path(sys.argv[1])), num_towers=None)
+        run = load_run(Path(sys.argv[1]))
+        asked, reads = OpenRun(run, num_towers=None), reads_of(run)
         asked.load(SilentReporter())
     except EngageError as error:
         _send(answers, pack({"failed": str(error)}))
         raise SystemExit(1) from None
-    _send(answers, pack({"ready": True}))
+    _send(answers, pack({"about": describe_run(run)}))
     while (got := read(sys.stdin.buffer)) is not None:
         message, files = got
-        replies = answer(asked, _jobs_of(message, files))
+        replies = answer(asked, reads, _jobs_of(message, files))
         _send(answers, pack({"status": [status for status, _ in replies]}, [body for _, body in replies]))
 
 
@@ -64,13 +66,13 @@ def _jobs_of(message: dict[str, Any], files: list[bytes]) -> list[Job]:
     return jobs
 
 
-def answer(asked: OpenRun, jobs: Sequence[Job]) -> list[tuple[int, bytes]]:
+def answer(asked: OpenRun, reads: Reads, jobs: Sequence[Job]) -> list[tuple[int, bytes]]:
     """Return an HTTP status and a JSON body for each job; the posts of all are encoded and predicted together."""
     replies: dict[int, tuple[int, dict[str, Any]]] = {}
     tables: dict[int, pd.DataFrame] = {}
     for number, job in enumerate(jobs):
         try:
-            tables[number] = _posts_of(asked, job)
+            tables[number] = _posts_of(reads, job)
         except EngageError as error:
             replies[number] = _refuse(error)
     shapes: dict[tuple[str, ...], list[int]] = {}  # only posts of equal columns go into one table
@@ -85,10 +87,10 @@ def answer(asked: OpenRun, jobs: Sequence[Job]) -> list[tuple[int, bytes]]:
     return [(status, json.dumps(strict(body), allow_nan=False).encode()) for status, body in found]
 
 
-def _posts_of(asked: OpenRun, job: Job) -> pd.DataFrame:
+def _posts_of(reads: Reads, job: Job) -> pd.DataFrame:
     check_variants(job.pairs)
     return make_posts(
-        asked.run,
+        reads,
         job.pairs,
         tags=job.tags,
         description=job.description,

@@ -1,0 +1,230 @@
+"""engage serve under load, with a model that dies or hangs, and with clients that dawdle or leave."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from engage_cli.steps.serving.admission import Admission
+from engage_cli.steps.serving.api import make_app
+from engage_cli.steps.serving.jobs import Job
+from engage_cli.steps.serving.limits import MIB, Limits
+from engage_cli.steps.serving.process import ModelGoneError, ModelProcess, ModelTimeoutError
+from tests.served import Server, serving
+from tests.sources import encoded, picture
+
+IMAGE = encoded(picture(1).resize((160, 90)))
+BOUNDARY = b"--x\r\nContent-Disposition: form-data; name=images; filename=a.jpg\r\n\r\n"
+END = b"\r\n--x--\r\n"
+
+
+@pytest.fixture(scope="module")
+def server(world: Path) -> Iterator[Server]:
+    with serving(world / "runs" / "gp") as found:
+        yield found
+
+
+@contextlib.contextmanager
+def half_sent(server: Server, body: bytes, length: int | None = None) -> Iterator[socket.socket]:
+    """A request whose body has only begun."""
+    host, port = server.url.removeprefix("http://").split(":")
+    length = len(BOUNDARY) + len(body) + len(END) if length is None else length
+    head = f"POST /api/predict HTTP/1.1\r\nHost: {host}\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(f"{head}Content-Length: {length}\r\n\r\n".encode() + BOUNDARY + body)
+        yield connection
+
+
+def eventually(condition, seconds: float = 30.0) -> bool:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_more_than_can_wait_are_told_when_to_ask_again(server: Server) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(Limits().waiting):
+            stack.enter_context(half_sent(server, b"x", length=10_000))
+
+        def is_full() -> bool:
+            return server.ask("/api/predict", [("a.jpg", IMAGE)], ["x"]).status_code == 429
+
+        assert eventually(is_full)
+        refused = server.ask("/api/predict", [("a.jpg", IMAGE)], ["x"])
+        assert "too many questions at once" in refused.json()["error"]
+        assert int(refused.headers["retry-after"]) >= 1
+        assert server.get("/api/run").status_code == 200  # the page goes on
+    assert eventually(lambda: server.ask("/api/predict", [("a.jpg", IMAGE)], ["x"]).status_code == 200)
+
+
+def test_nothing_that_is_sent_reaches_the_disk(server: Server) -> None:
+    with half_sent(server, b"\xff" * (6 * MIB), length=8 * MIB):
+        time.sleep(0.5)
+        files = Path(f"/proc/{server.process.pid}/fd")
+        opened = [os.readlink(file) for file in files.iterdir()]
+        assert not [name for name in opened if "(deleted)" in name or "/tmp" in name]
+
+
+def test_a_killed_model_is_started_again(server: Server) -> None:
+    assert server.ask("/api/predict", [("a.jpg", IMAGE)], ["x"]).status_code == 200
+    before = server.workers()
+    (worker,) = before
+    os.kill(worker, signal.SIGKILL)
+    seen: list[int] = []
+
+    def is_back() -> bool:
+        response = server.ask("/api/predict", [("a.jpg", IMAGE)], ["x"])
+        seen.append(response.status_code)
+        assert response.status_code in (200, 503), response.text
+        if response.status_code == 503:
+            assert int(response.headers["retry-after"]) >= 1
+            assert response.json()["error"].endswith("ask again")
+        return response.status_code == 200
+
+    assert eventually(is_back, seconds=120)
+    assert 503 in seen
+    assert server.workers() != before
+    assert any("starting it again" in line for line in server.said)
+
+
+def test_a_stopped_server_finishes_what_it_began(world: Path) -> None:
+    with serving(world / "runs" / "gp") as server:
+        (worker,) = server.workers()
+        with half_sent(server, IMAGE) as connection:
+            time.sleep(0.3)
+            server.process.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+            assert server.process.poll() is None
+            connection.sendall(END)
+            answer = b""
+            while part := connection.recv(65536):
+                answer += part
+            assert answer.startswith(b"HTTP/1.1 200 OK")
+            assert b'"percentile"' in answer
+        assert server.process.wait(timeout=30) == 0
+        assert server.process.stdout.read() == ""
+        assert not Path(f"/proc/{worker}").exists()
+        with pytest.raises(httpx.ConnectError):
+            server.get("/")
+    assert server.said[-1] == "stopped; all that had been asked is answered\n"
+
+
+def test_a_killed_server_leaves_no_model_behind(world: Path) -> None:
+    with serving(world / "runs" / "gp") as server:
+        (worker,) = server.workers()
+        server.process.kill()
+        server.process.wait(timeout=30)
+        assert eventually(lambda: not Path(f"/proc/{worker}").exists())
+
+
+@contextlib.asynccontextmanager
+async def app_of(run: Path, limits: Limits) -> AsyncIterator[tuple[ModelProcess, httpx.AsyncClient]]:
+    """The app without a socket, its model as it is in earnest."""
+    model = ModelProcess(run, limits, lambda sentence: None)
+    await model.start()
+    app = make_app(model, limits, host="127.0.0.1", token="")
+    try:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1", timeout=60) as client:
+            yield model, client
+    finally:
+        await model.close()
+
+
+def test_clients_that_dawdle_and_a_model_that_hangs(world: Path) -> None:
+    limits = Limits(seconds=1.5, body_seconds=0.3, waiting_bytes=len(IMAGE) + 1000)
+    form = {"content-type": "multipart/form-data; boundary=x"}
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield BOUNDARY
+        await asyncio.sleep(5)
+        yield END
+
+    async def ask() -> None:
+        async with app_of(world / "runs" / "gp", limits) as (model, client):
+            files = [("images", ("a.jpg", IMAGE))]
+            late = await client.post("/api/predict", content=slowly(), headers=form)
+            assert late.status_code == 408
+            assert "took longer than 0.3 s" in late.json()["error"]
+            full = await client.post("/api/predict", files=[*files, *files])
+            assert (full.status_code, full.json()["error"][:22]) == (429, "the server has no room")
+            assert (await client.post("/api/predict", files=files)).status_code == 200
+            assert model.pid is not None
+            first = model.pid
+            os.kill(first, signal.SIGSTOP)
+            answers = await asyncio.gather(*(client.post("/api/predict", files=files) for _ in range(1)))
+            assert {answer.status_code for answer in answers} <= {503, 504}
+            while not (model.is_ready and model.pid != first):  # it is killed, and another one started
+                await asyncio.sleep(0.05)
+            assert (await client.post("/api/predict", files=files)).status_code == 200
+
+    asyncio.run(asyncio.wait_for(ask(), 120))
+
+
+def test_jobs_wait_in_line_and_go_together(world: Path) -> None:
+    """While the model is held, jobs wait; then they are answered each with its own answer, in few batches."""
+
+    async def ask() -> None:
+        model = ModelProcess(world / "runs" / "gp", Limits(seconds=30, batch_images=4), lambda sentence: None)
+        await model.start()
+        batches: list[int] = []
+        inner = model._ask_batch
+
+        async def counted(batch):
+            batches.append(len(batch))
+            return await inner(batch)
+
+        model._ask_batch = counted
+        jobs = [Job(names=(f"{n}.jpg",), images=(IMAGE,), titles=(f"title {n}",)) for n in range(9)]
+        os.kill(model.pid, signal.SIGSTOP)
+        asking = [asyncio.create_task(model.ask(job)) for job in jobs]
+        await asyncio.sleep(0.3)
+        asking[7].cancel()  # its client went away
+        os.kill(model.pid, signal.SIGCONT)
+        answers = await asyncio.gather(*asking, return_exceptions=True)
+        assert isinstance(answers.pop(7), asyncio.CancelledError)
+        for number, (status, body) in zip((*range(7), 8), answers, strict=True):
+            assert status == 200
+            assert f'"title": "title {number}"'.encode() in body
+        assert batches == [4, 4]  # of nine one left its place
+        os.kill(model.pid, signal.SIGSTOP)
+        last = asyncio.create_task(model.ask(jobs[0]))
+        await asyncio.sleep(0.1)
+        os.kill(model.pid, signal.SIGKILL)
+        with pytest.raises(ModelGoneError):
+            await last
+        assert not model.is_ready
+        with pytest.raises((ModelGoneError, ModelTimeoutError)):
+            await model.ask(jobs[0])
+        await model.close()
+
+    asyncio.run(asyncio.wait_for(ask(), 120))
+
+
+def test_room_is_given_back() -> None:
+    admission = Admission(Limits(waiting=2, waiting_bytes=100))
+    with admission.place() as first, admission.place() as second:
+        assert first is not None
+        assert second is not None
+        with admission.place() as third:
+            assert third is None
+        assert first.take(60)
+        assert not second.take(41)
+        assert second.take(40)
+    assert (admission.places, admission.bytes) == (0, 0)
+    with contextlib.suppress(ZeroDivisionError), admission.place() as place:
+        assert place is not None
+        assert place.take(100)
+        raise ZeroDivisionError
+    assert (admission.places, admission.bytes) == (0, 0)
