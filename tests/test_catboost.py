@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from catboost import CatBoost
+from catboost import CatBoost, CatBoostClassifier, CatBoostRegressor
 
 from engage_cli.core.attribution import attribute, contributions_of, to_one
 from engage_cli.core.boosting import Rows, boost, loss_of, predict_table
@@ -129,3 +129,30 @@ def test_what_catboost_refuses_is_one_sentence(tmp_path: Path) -> None:
     plain = TABLE.assign(**{name: np.float32(1) for name in "abcdef"}, colour="red").astype({"colour": object})
     with pytest.raises(EngageError, match=r"^CatBoost cannot train on these posts: All features"):
         train(tmp_path, "value", VALUES, plain)
+
+
+@pytest.mark.parametrize("names", [["a", "b"], ["a", "word", "b", "tag"], ["word"]])
+@pytest.mark.parametrize("kind", ["value", "classes"])
+def test_a_table_is_predicted_as_catboost_predicts_it(names: list[str], kind: str) -> None:
+    random = np.random.default_rng(0)
+    rows = 300
+    table = pd.DataFrame(
+        {
+            "a": random.normal(size=rows),
+            "word": random.choice(["cat", "dog", "größe", ""], rows).astype(object),
+            "b": np.where(random.random(rows) < 0.2, np.nan, random.normal(size=rows)),
+            "tag": random.choice(["x", "y"], rows).astype(object),
+        }
+    )
+    truth = table["a"] + (table["word"] == "cat") - (table["tag"] == "x") + table["b"].fillna(0)
+    categories = [name for name in names if name in ("word", "tag")]
+    settings = {"iterations": 30, "cat_features": categories, "verbose": False, "allow_writing_files": False}
+    if kind == "value":
+        model = CatBoostRegressor(**settings).fit(table[names], truth)
+        expected = model.predict(table[names])
+    else:
+        model = CatBoostClassifier(**settings, loss_function="MultiClass").fit(table[names], pd.qcut(truth, 5, False))
+        expected = model.predict_proba(table[names])
+    found = predict_table(model, table[names], kind)
+    np.testing.assert_array_equal(found.main, expected)
+    assert len(np.unique(found.main.round(6))) > 1

@@ -40,7 +40,7 @@ def test_one_run_gets_a_page_plots_and_a_card_of_its_own(world: Path, runs: Path
     found = answer("evaluate", run, "--data", world / "data", "--resamples", 10, "--by", "title")
     assert found["written"] == [str(run / "report.html"), str(run / "README.md")]
     plots = {f"plots/evaluation-{name}.png" for name in ("predicted", "misses", "coverage", "slices")}
-    assert files_in(run) - before == {"report.html", "README.md", *plots}
+    assert files_in(run) - before == {"report.html", "README.md", "test.json", *plots}
     card, page = (run / "README.md").read_text(), (run / "report.html").read_text()
     r2 = found["runs"][0]["metrics"]["r2"]["value"]
     for text in (card, page):

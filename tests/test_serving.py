@@ -12,10 +12,11 @@ import httpx
 import jsonschema
 import pytest
 
+from engage_cli.core.predictors import PREDICTORS, STACK
 from engage_cli.core.runs import load_run
 from engage_cli.steps.ask import OpenRun
 from engage_cli.steps.asked_posts import reads_of
-from engage_cli.steps.serving.about import describe_run
+from engage_cli.steps.serving.about import MODELS, describe_run
 from engage_cli.steps.serving.api import make_app
 from engage_cli.steps.serving.guard import HEADERS, is_loopback
 from engage_cli.steps.serving.jobs import Job
@@ -135,11 +136,17 @@ def test_the_server_itself_loads_nothing_heavy(server: Server) -> None:
         assert f"/{name}/" not in maps
 
 
+@pytest.mark.parametrize("model", PREDICTORS)
+def test_every_model_has_a_word(model: str) -> None:
+    assert model == STACK or MODELS[model]
+
+
 def test_what_the_run_is(server: Server, world: Path, tmp_path: Path) -> None:
     found = server.get("/api/run").json()
     assert (found["run"], found["target"], found["kind"], found["ready"]) == ("gp", "views", "value", True)
     assert found["trained"]["posts"] == json.loads((world / "runs/gp/metrics.json").read_text())["rows"]["train"]
-    assert found["validation"]["metrics"][0]["name"] == "r2"
+    assert [one["name"] for one in found["validation"]["metrics"]] == ["pairwise_accuracy", "spearman", "r2"]
+    assert found["model_in_words"] == "Gaussian process"
     assert not found["leaky"]
     assert str(world) not in json.dumps(found)  # no path of this machine
     run = tmp_path / "gp"

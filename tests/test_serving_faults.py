@@ -190,14 +190,14 @@ def test_jobs_wait_in_line_and_go_together(world: Path) -> None:
         os.kill(model.pid, signal.SIGSTOP)
         asking = [asyncio.create_task(model.ask(job)) for job in jobs]
         await asyncio.sleep(0.3)
-        asking[7].cancel()  # its client went away
+        asking[8].cancel()  # its client went away
         os.kill(model.pid, signal.SIGCONT)
         answers = await asyncio.gather(*asking, return_exceptions=True)
-        assert isinstance(answers.pop(7), asyncio.CancelledError)
-        for number, (status, body) in zip((*range(7), 8), answers, strict=True):
+        assert isinstance(answers.pop(8), asyncio.CancelledError)
+        for number, (status, body) in enumerate(answers):
             assert status == 200
             assert f'"title": "title {number}"'.encode() in body
-        assert batches == [4, 4]  # of nine one left its place
+        assert batches == [4, 4]  # as many as may go together; the ninth left its place
         os.kill(model.pid, signal.SIGSTOP)
         last = asyncio.create_task(model.ask(jobs[0]))
         await asyncio.sleep(0.1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,14 @@ MOST_AT_ONCE = 1 << 25  # distances held in memory
 Vectors = Mapping[str, np.ndarray]  # block -> (n, P)
 
 
+class _Known:
+    """Points as they are compared: half precision takes longer to convert than to multiply."""
+
+    def __init__(self, points: np.ndarray) -> None:
+        self.points = points.astype(np.float32)
+        self.squares = (self.points**2).sum(axis=1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Space:
     """One block of the training posts."""
@@ -39,9 +48,13 @@ class Space:
     points: np.ndarray  # (n, P) float16, each of length 1, or 0 where a text is empty
     usual: np.ndarray  # (1001,) quantiles of the distances of validation posts
 
+    @cached_property
+    def known(self) -> _Known:
+        return _Known(self.points)
+
     def distance(self, vectors: np.ndarray) -> np.ndarray:
         """Return (m,) the mean distance to the five nearest."""
-        return np.asarray(_nearest(self.points, unit(vectors))[1].mean(axis=1), np.float64)
+        return np.asarray(_nearest(self.known, unit(vectors))[1].mean(axis=1), np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +64,14 @@ class Neighbours:
     spaces: dict[str, Space]
     scores: np.ndarray  # (n,) float32: what they earned, in the target's unit
 
+    @cached_property
+    def known(self) -> _Known:
+        """Of all blocks beside each other."""
+        return _Known(np.concatenate([space.points for space in self.spaces.values()], axis=1))
+
     def nearest(self, vectors: Vectors) -> tuple[np.ndarray, np.ndarray]:
         """Return (m, k) places of the nearest training posts over all blocks, the nearest first, and (m, k) distances."""
-        return _nearest(np.concatenate([space.points for space in self.spaces.values()], axis=1), self.place(vectors))
+        return _nearest(self.known, self.place(vectors))
 
     def distance(self, vectors: Vectors) -> np.ndarray:
         """Return (m,) the mean distance to the five nearest training posts over all blocks."""
@@ -81,7 +99,7 @@ class Neighbours:
         tensors = {
             f"{block}/{name}": np.ascontiguousarray(array)  # safetensors writes what lies by columns as if it lay by rows
             for block, space in self.spaces.items()
-            for name, array in vars(space).items()
+            for name, array in (("points", space.points), ("usual", space.usual))
         }
         with replacing(folder / VECTORS_FILE) as beside:
             save_file({**tensors, "scores": self.scores}, beside)
@@ -132,16 +150,15 @@ def load_names(folder: Path) -> pd.DataFrame:
         raise EngageError(f"{folder / NAMES_FILE} is damaged ({error}); train again") from None
 
 
-def _nearest(points: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _nearest(known: _Known, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(m, k) places of the nearest points, the nearest first, and (m, k) distances."""
-    k = min(NUM_NEAREST, len(points))
-    known = points.astype(np.float32)
-    squares = (known**2).sum(axis=1)
-    step = max(1, MOST_AT_ONCE // max(1, len(known)))
+    num = len(known.points)
+    k = min(NUM_NEAREST, num)
+    step = max(1, MOST_AT_ONCE // max(1, num))
     places, distances = [np.zeros((0, k), np.int64)], [np.zeros((0, k), np.float32)]
     for start in range(0, len(wanted), step):
         part = wanted[start : start + step]
-        away = squares[None] - 2 * part @ known.T  # without the square of the post itself
+        away = known.squares[None] - 2 * part @ known.points.T  # without the square of the post itself
         near = np.argpartition(away, k - 1, axis=1)[:, :k]
         order = np.take_along_axis(near, np.take_along_axis(away, near, axis=1).argsort(axis=1, kind="stable"), axis=1)
         found = np.take_along_axis(away, order, axis=1) + (part**2).sum(axis=1, keepdims=True)

@@ -1,1 +1,112 @@
-x
+/** The page of `engage serve`: what is asked, and what becomes of the answer. */
+
+import { ask, AskError, getRun } from "/ask.js";
+import { showRun } from "/banner.js";
+import { openDetail, setUpDetail } from "/detail.js";
+import { download, find } from "/dom.js";
+import { toCsv, toPng } from "/export.js";
+import { hindrance, makeForm } from "/form.js";
+import { showResults } from "/results.js";
+import { plural } from "/words.js";
+
+let asking = null; // the question that is being answered
+let shown = null; // { answer, question } of the ranking on the page
+
+const complain = (sentence) => (find("problem").textContent = sentence);
+
+async function start() {
+  let run;
+  try {
+    run = await getRun();
+  } catch (problem) {
+    return complain(problem.message);
+  }
+  showRun(run);
+  const form = makeForm(run, { changed, complain });
+  const compare = () => compareNow(form.question(), run.limits);
+
+  function changed() {
+    const question = form.question();
+    const { files, titles } = question;
+    const problem = hindrance(question, run.limits);
+    const pairs = titles.length
+      ? `${plural(files.length, "cover")} × ${plural(titles.length, "title")}`
+      : plural(files.length, "cover");
+    find("variants").textContent = problem || `${pairs}: ${plural(files.length * Math.max(1, titles.length), "variant")}`;
+    find("compare").disabled = Boolean(problem);
+    find("stale").hidden = !shown;
+  }
+
+  form.take(); // what was chosen before this was ready
+  changed();
+  find("form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    compare();
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !find("detail").open) compare();
+  });
+  takeFiles(form.add);
+  setUpDetail();
+  find("csv").addEventListener("click", () => download(toCsv(shown.answer), "ranking.csv"));
+  find("png").addEventListener("click", async () => download(await toPng(shown.answer, shown.question), "ranking.png"));
+}
+
+/** Ask about all variants; an older question that is still being answered is dropped. */
+async function compareNow(question, limits) {
+  const problem = hindrance(question, limits);
+  if (problem) return complain(problem);
+  asking?.abort();
+  const mine = (asking = new AbortController());
+  const variants = question.files.length * Math.max(1, question.titles.length);
+  complain("");
+  setBusy(`Asking the model about ${plural(variants, "variant")}…`);
+  try {
+    const answer = await ask("/api/predict", question, { signal: mine.signal, say: setBusy });
+    shown = { answer, question };
+    showResults(answer, question, { explain: (variant) => openDetail(answer, question, variant) });
+    find("stale").hidden = true;
+    find("verdict").scrollIntoView({ block: "nearest" });
+  } catch (problem) {
+    if (mine.signal.aborted) return;
+    if (!(problem instanceof AskError)) throw problem;
+    complain(problem.message);
+  } finally {
+    if (asking === mine) setBusy("");
+  }
+}
+
+function setBusy(words) {
+  find("busy").textContent = words;
+  find("results").ariaBusy = String(Boolean(words));
+  find("compare").classList.toggle("busy", Boolean(words));
+  find("compare-words").textContent = words ? "Comparing…" : "Compare";
+}
+
+/** Covers that are dropped anywhere or pasted. */
+function takeFiles(add) {
+  const drop = find("drop");
+  const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
+  document.addEventListener("dragover", (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    drop.hidden = false;
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) drop.hidden = true; // it left the window
+  });
+  document.addEventListener("drop", (event) => {
+    drop.hidden = true;
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    add([...event.dataTransfer.files]);
+  });
+  document.addEventListener("paste", (event) => {
+    const files = [...(event.clipboardData?.files ?? [])];
+    if (!files.length) return;
+    event.preventDefault();
+    add(files);
+  });
+}
+
+start();

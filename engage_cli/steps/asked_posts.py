@@ -10,7 +10,7 @@ import pandas as pd
 from engage_cli.core.cells import clean_text, parse_scores
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.history import add_time
-from engage_cli.core.posts import OWN, TEXT_COLUMNS
+from engage_cli.core.posts import OWN
 from engage_cli.core.predictors import extra_columns, members_of
 from engage_cli.core.progress import Reporter
 from engage_cli.core.runs import Run
@@ -42,17 +42,17 @@ def make_posts(
     reporter: Reporter,
 ) -> pd.DataFrame:
     """Return a row for each (image, title). What the run was trained on and is not given is said."""
+    texts = [tags, description, *(title for _, title in pairs)]
+    tags, description, *titles = clean_text(pd.Series([as_unicode(text) for text in texts], dtype=str)).tolist()
     posts = pd.DataFrame(
         {
             "id": [f"post {number}" for number in range(1, len(pairs) + 1)],
             "image": [image for image, _ in pairs],
-            "title": [as_unicode(title) for _, title in pairs],
-            "tags": as_unicode(tags),
-            "description": as_unicode(description),
+            "title": pd.Series(titles, dtype=str),
+            "tags": pd.Series([tags] * len(pairs), dtype=str),
+            "description": pd.Series([description] * len(pairs), dtype=str),
         }
     )
-    for column in TEXT_COLUMNS:
-        posts[column] = clean_text(posts[column])
     if posts.duplicated(["image", "title"]).any():
         raise WrongCallError("an image or a title is given twice (but for spaces); give each once")
     if posted_at:

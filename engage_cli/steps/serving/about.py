@@ -6,15 +6,22 @@ from typing import Any
 
 from engage_cli import __version__
 from engage_cli.core.atomic import file_fingerprint, read_json
+from engage_cli.core.config import LEAKY
 from engage_cli.core.metric_words import words_of
 from engage_cli.core.posts import OWN
-from engage_cli.core.predictors import extra_columns, members_of
+from engage_cli.core.predictors import CATBOOST, NEURAL, PROCESS, TUNED, extra_columns, members_of
 from engage_cli.core.runs import MARKER, Run
 from engage_cli.core.table_parts.columns import Time
 from engage_cli.steps.report import TEST_FILE
 from engage_cli.steps.sources import sees_pictures
 
-FIRST_METRICS = {"value": ("r2", "spearman", "pairwise_accuracy"), "classes": ("accuracy", "kappa", "macro_f1")}
+MODELS = {
+    NEURAL: "neural network",
+    TUNED: "neural network that trained its encoders",
+    CATBOOST: "CatBoost",
+    PROCESS: "Gaussian process",
+}
+FIRST_METRICS = {"value": ("pairwise_accuracy", "spearman", "r2"), "classes": ("accuracy", "kappa", "macro_f1")}
 
 
 def describe_run(run: Run) -> dict[str, Any]:
@@ -27,6 +34,7 @@ def describe_run(run: Run) -> dict[str, Any]:
         "engage": __version__,
         "model": run.meta["model"],
         "members": [str(member.meta["model"]) for member in members] if len(members) > 1 else [],
+        "model_in_words": " + ".join(MODELS[member.meta["model"]] for member in members),
         "kind": run.kind,
         "target": run.target.name,
         "unit": str(run.target.formula),
@@ -38,7 +46,7 @@ def describe_run(run: Run) -> dict[str, Any]:
         "test": _read_test(run),
         "validation": _figures(run, run.metrics["metrics"], run.metrics.get("rows", {}).get("validation")),
         "leaky": run.leaky,
-        "marks": list(run.marks),
+        "marks": list(dict.fromkeys([*([LEAKY] if run.leaky else []), *run.marks])),
         "reads": {
             "image": any(sees_pictures(member) for member in members),
             "date": any(member.meta.get("reads_date") for member in members) or any(name in Time.names for name in columns),

@@ -26,8 +26,11 @@ from engage_cli.steps.serving.uploads import CLIENT_GONE, RefusedError, read_job
 PAGE = {  # path -> file of engage_cli/page, media type
     "/": ("index.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
-    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
+    **{
+        f"/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8")
+        for name in ("page", "ask", "banner", "detail", "dom", "export", "form", "results", "words")
+    },
 }
 
 

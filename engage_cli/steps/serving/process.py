@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import os
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
@@ -20,10 +21,17 @@ from engage_cli.steps.serving.jobs import Job
 from engage_cli.steps.serving.limits import Limits
 
 WORKER = "engage_cli.steps.serving.worker"
+# Its towers are threads already; others, which wait for work by turning, take the cores from them.
+QUIET = {"OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}
 FIRST_WAIT, LONGEST_WAIT = 0.2, 30.0  # seconds before a process that died is started again; doubled each time
 LOADING_SECONDS = 600.0
 RETRY_LOADING = 5  # seconds that a client is told to wait while the model loads
+ENDING_SECONDS = 5.0
 SMOOTHING = 0.2  # of the seconds a job takes
+# Of several who had their answers at once, some ask again at once: to wait for them makes one batch of two small ones.
+LINGER = 0.06  # at most, of the seconds that their batch took
+RECENT = 0.25  # seconds since it ended
+LOOK = 0.002  # seconds between two looks at the line
 
 
 class ModelGoneError(Exception):
@@ -40,6 +48,15 @@ class _Waiting:
     reply: asyncio.Future[tuple[int, bytes]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Batch:
+    """What became of one."""
+
+    jobs: int
+    seconds: float
+    ended: float  # of time.monotonic()
+
+
 class ModelProcess:
     """Use as: start(), then ask() from any task, then close()."""
 
@@ -48,6 +65,7 @@ class ModelProcess:
         self.is_ready = False
         self.about: dict[str, Any] = {}  # of the run, as the model process describes it
         self.seconds_a_job = 0.5
+        self._last = _Batch(jobs=0, seconds=0.0, ended=0.0)
         self._line: deque[_Waiting] = deque()
         self._has_work = asyncio.Event()
         self._process: Process | None = None
@@ -98,6 +116,7 @@ class ModelProcess:
             *(sys.executable, "-m", WORKER, str(self.run)),
             stdin=PIPE,
             stdout=PIPE,
+            env={**QUIET, **os.environ},
             start_new_session=True,  # Ctrl-C goes to the server alone
         )
         assert self._process.stdout is not None
@@ -125,11 +144,19 @@ class ModelProcess:
                 task.cancel()
             is_alive = self._process.returncode is None
             if is_alive and self._line:
+                await self._linger()
+            if is_alive and self._line:
                 is_alive = await self._ask_batch(self._next_batch())
             if not self._line and not self._is_closing:
                 self._has_work.clear()
             if not is_alive:
                 await self._revive()
+
+    async def _linger(self) -> None:
+        last, until = self._last, time.monotonic() + LINGER * self._last.seconds
+        if last.jobs > 1 and time.monotonic() - last.ended < RECENT:
+            while len(self._line) < last.jobs and time.monotonic() < until:
+                await asyncio.sleep(LOOK)
 
     def _next_batch(self) -> list[_Waiting]:
         """Take the first jobs out of the line: as many as go together; a reason, which takes longest, goes alone."""
@@ -158,8 +185,9 @@ class ModelProcess:
         except (asyncio.IncompleteReadError, asyncio.TimeoutError, ConnectionError):
             self._give_up(batch)
             return False
-        took = (time.monotonic() - started) / len(batch)
-        self.seconds_a_job += SMOOTHING * (took - self.seconds_a_job)
+        ended = time.monotonic()
+        self._last = _Batch(jobs=len(batch), seconds=ended - started, ended=ended)
+        self.seconds_a_job += SMOOTHING * ((ended - started) / len(batch) - self.seconds_a_job)
         for one, status, body in zip(batch, message["status"], bodies, strict=True):
             if not one.reply.done():  # else its client waits no longer
                 one.reply.set_result((status, body))
@@ -197,7 +225,7 @@ class ModelProcess:
         assert process.stdin is not None
         process.stdin.close()
         try:
-            await asyncio.wait_for(process.wait(), 5 if not self._is_closing else self.limits.seconds)
+            await asyncio.wait_for(process.wait(), self.limits.seconds if self._is_closing else ENDING_SECONDS)
         except asyncio.TimeoutError:
             process.kill()
             await process.wait()

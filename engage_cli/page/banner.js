@@ -1,0 +1,59 @@
+/** What the model is, and how far it can be trusted. */
+
+import { find, make } from "/dom.js";
+import { figure, grouped, plural } from "/words.js";
+
+let marks = []; // what makes the run's figures incomparable with honest ones; where it is leaky, that first
+
+export const marksOfRun = () => marks;
+
+export const leakyBadge = ({ leaky }) => (leaky ? make("strong", { class: "badge" }, "LEAKY") : null);
+
+export function showRun(run) {
+  const heading = make("h2", { id: "run-heading" }, run.run, " ", leakyBadge(run));
+  const figures = run.test ?? run.validation;
+  const card = find("run");
+  card.replaceChildren(
+    make("div", {}, heading, make("p", {}, ...purpose(run)), ...warnings(run)),
+    make("div", {}, make("p", { class: "soft small" }, ...provenance(run)), make("dl", {}, ...figures.metrics.map(metric))),
+  );
+  card.ariaBusy = "false";
+}
+
+function purpose({ target, kind, trained, model_in_words: model }) {
+  const what = kind === "classes" ? [" in five levels, from very low to very high"] : [];
+  const learned = trained.posts
+    ? [" Learned from ", make("b", {}, plural(trained.posts, "post")), ` (${trained.split} split).`]
+    : [];
+  return [
+    "Predicts ",
+    make("b", {}, target),
+    ...what,
+    ".",
+    ...learned,
+    ` Model: ${model}.`,
+  ];
+}
+
+function warnings(run) {
+  marks = run.marks;
+  return marks.length ? [make("ul", { class: "marks" }, ...marks.map((mark) => make("li", {}, mark)))] : [];
+}
+
+function provenance({ test, validation }) {
+  if (test) return [`How well it did on ${plural(test.rows, "post")} that it had never seen (test split):`];
+  const posts = validation.rows ? `the ${grouped(validation.rows)} posts` : "the posts";
+  const command = make("code", {}, "engage evaluate");
+  return [
+    make("b", { class: "warn" }, "Optimistic"),
+    ` figures, from ${posts} it was chosen by; `,
+    command,
+    " reads the test split:",
+  ];
+}
+
+function metric({ title, meaning, value, low, high }) {
+  const interval = low === undefined ? null : make("small", {}, ` ${figure(low, 2)} to ${figure(high, 2)}`);
+  const said = make("dd", { class: "meaning" }, meaning);
+  return make("div", {}, make("dt", {}, title), make("dd", {}, make("b", {}, figure(value, 2)), interval), said);
+}

@@ -1,0 +1,172 @@
+/** The form: covers, titles and what else a post has. */
+
+import { find, make } from "/dom.js";
+import { grouped, plural } from "/words.js";
+
+const MIB = 2 ** 20;
+
+/** Set up the form; `changed` is called after every change, `complain` with a sentence where something is not taken. */
+export function makeForm({ limits, reads }, { changed, complain }) {
+  const covers = makeCovers(limits, { changed, complain });
+  const titles = makeTitles(limits, { changed, complain });
+  for (const name of ["tags", "description"]) find(name).maxLength = longest(limits);
+  find("blind").hidden = reads.image;
+  find("date").hidden = !reads.date;
+  find("columns").append(...reads.columns.map((column) => makeColumn(column, limits)));
+  find("form").addEventListener("input", changed);
+  return {
+    add: covers.add,
+    take: covers.take,
+    question: () => ({ files: covers.files(), titles: titles.texts(), fields: readFields() }),
+  };
+}
+
+/** Say what hinders a question, or nothing. */
+export function hindrance({ files, titles }, limits) {
+  const variants = files.length * Math.max(1, titles.length);
+  if (!files.length) return "Add a cover to begin.";
+  if (variants <= limits.variants) return "";
+  return `${plural(variants, "variant")} are too many: at most ${limits.variants} are compared at once.`;
+}
+
+const longest = (limits) => Math.floor(limits.text_bytes / 4); // a letter takes four bytes at most
+
+function makeCovers(limits, { changed, complain }) {
+  const covers = []; // { file, url, item }
+  const [list, input] = [find("covers"), find("files")];
+
+  function add(files) {
+    const problems = files.map(addOne).filter(Boolean);
+    complain([...new Set(problems)].join(" "));
+    changed();
+  }
+
+  function addOne(file) {
+    const problem = refuse(file);
+    if (problem) return problem;
+    const cover = { file, url: URL.createObjectURL(file) };
+    cover.item = makeItem(cover);
+    covers.push(cover);
+    list.append(cover.item);
+    return "";
+  }
+
+  function refuse(file) {
+    const total = covers.reduce((sum, cover) => sum + cover.file.size, file.size);
+    if (covers.length === limits.images) return `At most ${plural(limits.images, "cover")} can be compared at once.`;
+    if (file.type && !file.type.startsWith("image/")) return `${file.name} is no picture; give a JPEG, PNG, WebP or GIF.`;
+    if (!file.size) return `${file.name} is empty.`;
+    if (file.size > limits.image_bytes)
+      return `${file.name} is larger than ${limits.image_bytes / MIB} MiB; give a smaller one.`;
+    if (total > limits.request_bytes - MIB) return `All covers together are larger than ${limits.request_bytes / MIB} MiB.`;
+    return "";
+  }
+
+  function makeItem(cover) {
+    const { name } = cover.file;
+    const picture = make("img", { src: cover.url, alt: name, title: name });
+    picture.addEventListener("load", () => checkPixels(cover, picture));
+    picture.addEventListener("error", () => picture.classList.add("broken"));
+    const onclick = () => remove(cover);
+    return make(
+      "li",
+      {},
+      picture,
+      make("button", { type: "button", class: "round", ariaLabel: `Remove ${name}`, onclick }, "×"),
+    );
+  }
+
+  function checkPixels(cover, picture) {
+    const { naturalWidth: width, naturalHeight: height } = picture;
+    if (width * height <= limits.pixels || !covers.includes(cover)) return;
+    remove(cover);
+    const most = grouped(limits.pixels / 1e6);
+    complain(`${cover.file.name} has ${width} × ${height} pixels; give one of at most ${most} megapixels.`);
+  }
+
+  function remove(cover) {
+    const place = covers.indexOf(cover);
+    covers.splice(place, 1);
+    cover.item.remove();
+    URL.revokeObjectURL(cover.url);
+    const next = covers[Math.min(place, covers.length - 1)];
+    (next?.item.querySelector("button") ?? input).focus();
+    complain("");
+    changed();
+  }
+
+  function take() {
+    add([...input.files]);
+    input.value = ""; // the same file may be chosen again
+  }
+
+  input.addEventListener("change", take);
+  return { add, take, files: () => covers.map((cover) => cover.file) };
+}
+
+function makeTitles(limits, { changed, complain }) {
+  const list = find("titles");
+  const inputs = () => [...list.querySelectorAll("input")];
+
+  function add() {
+    if (inputs().length === limits.titles)
+      return complain(`At most ${plural(limits.titles, "title")} can be compared at once.`);
+    const input = make("input", { autocomplete: "off", dir: "auto", maxLength: longest(limits), enterKeyHint: "next" });
+    input.addEventListener("keydown", goOn);
+    const button = make("button", { type: "button", class: "round", onclick: () => remove(input) }, "×");
+    list.append(make("li", {}, input, button));
+    number();
+    input.focus();
+  }
+
+  /** Enter goes to the next title, and makes one after the last. */
+  function goOn(event) {
+    if (event.key !== "Enter" || event.ctrlKey || event.metaKey || event.isComposing) return;
+    event.preventDefault();
+    const next = inputs()[inputs().indexOf(event.target) + 1];
+    if (next) next.focus();
+    else if (event.target.value.trim()) add();
+  }
+
+  function remove(input) {
+    const place = inputs().indexOf(input);
+    input.parentElement.remove();
+    number();
+    inputs()[Math.max(0, place - 1)].focus();
+    changed();
+  }
+
+  function number() {
+    for (const [place, input] of inputs().entries()) {
+      const button = input.nextElementSibling;
+      input.ariaLabel = `Title ${place + 1}`;
+      input.placeholder = place ? "Another title" : "The title of your post";
+      button.ariaLabel = `Remove title ${place + 1}`;
+      button.hidden = inputs().length === 1;
+    }
+  }
+
+  add();
+  document.activeElement.blur(); // the page opens with nothing chosen
+  find("add-title").addEventListener("click", add);
+  return {
+    texts: () =>
+      inputs()
+        .map((input) => input.value.trim())
+        .filter(Boolean),
+  };
+}
+
+function makeColumn({ name, type }, limits) {
+  const input = make("input", { autocomplete: "off", maxLength: longest(limits), "data-column": name });
+  if (type === "number") input.inputMode = "decimal";
+  return make("label", { class: "field" }, `${name} `, input);
+}
+
+function readFields() {
+  const fields = Object.fromEntries([...new FormData(find("form"))].filter(([, value]) => value.trim?.()));
+  const columns = [...document.querySelectorAll("[data-column]")].filter((input) => input.value.trim());
+  if (columns.length)
+    fields.with = JSON.stringify(Object.fromEntries(columns.map((one) => [one.dataset.column, one.value])));
+  return fields;
+}
