@@ -117,7 +117,7 @@ def test_ray_with_a_worker_killed_writes_the_store_of_one_process(
             if len(workers) == 2 and len(list(data.features_dir.glob("*/shard-*.safetensors"))) >= 2:
                 os.kill(workers[0], signal.SIGKILL)
                 killed.append(len(list(data.features_dir.glob("*/shard-*.safetensors"))))
-            time.sleep(0.001)
+            time.sleep(0.01)
 
     ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False)
     killer = threading.Thread(target=kill_one)

@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from engage_cli import __version__
@@ -23,6 +24,8 @@ from engage_cli.steps.serving.limits import Limits
 from engage_cli.steps.serving.process import ModelGoneError, ModelProcess, ModelTimeoutError
 from engage_cli.steps.serving.uploads import CLIENT_GONE, RefusedError, read_job
 
+TOO_SLOW = 408
+DROP_SECONDS = 3.0
 PAGE = {  # path -> file of engage_cli/page, media type
     "/": ("index.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
@@ -119,13 +122,19 @@ async def _while_there(request: Request, asking: Coroutine[Any, Any, tuple[int, 
 
 async def _turn_away(request: Request, status: int, sentence: str, retry_after: int, limits: Limits) -> Response:
     """Refuse a request whose body may not be read yet: a client that is still sending hears the answer only then."""
-    dropped = 0
-    with contextlib.suppress(Exception):  # the client went away, or its stream was read already
-        async for chunk in request.stream():
-            dropped += len(chunk)
-            if dropped > 2 * limits.request_bytes:
-                break
+    if status != TOO_SLOW:
+        # RuntimeError: its stream was read already.
+        with contextlib.suppress(asyncio.TimeoutError, ClientDisconnect, RuntimeError):
+            await asyncio.wait_for(_drop_body(request, 2 * limits.request_bytes), DROP_SECONDS)
     return _error(status, sentence, retry_after)
+
+
+async def _drop_body(request: Request, most: int) -> None:
+    dropped = 0
+    async for chunk in request.stream():
+        dropped += len(chunk)
+        if dropped > most:
+            return
 
 
 def _error(status: int, sentence: str, retry_after: int = 1) -> JSONResponse:
