@@ -212,6 +212,78 @@ def test_jobs_wait_in_line_and_go_together(world: Path) -> None:
     asyncio.run(asyncio.wait_for(ask(), 120))
 
 
+WORKERS = {  # what stands for a model process -> what it does when it is asked for the first time
+    "no answer": "out.write(pack({'status': [200]}, [])); out.flush()",
+    "no JSON": "out.write((4).to_bytes(4, 'little') + b'what'); out.flush()",
+    "too late, and more than a pipe holds": "time.sleep(2); out.write(pack({'status': [200]}, [b'x' * 1_000_000]))",
+}
+WORKER = """
+import pathlib, sys, time
+from engage_cli.steps.serving.frames import pack, read
+out, flag = sys.stdout.buffer, pathlib.Path(sys.argv[1])
+LOAD
+out.write(pack({"about": {}})); out.flush()
+FIRST
+while (got := read(sys.stdin.buffer)) is not None:
+    if not flag.exists():
+        flag.touch()
+        DO
+    else:
+        out.write(pack({"status": [200]}, [b"{}"])); out.flush()
+"""
+
+
+def stand_in(place: Path, monkeypatch: pytest.MonkeyPatch, *, load: str = "", first: str = "", do: str = "pass") -> None:
+    text = WORKER.replace("LOAD", load).replace("FIRST", first).replace("DO", do)
+    (place / "stand_in_worker.py").write_text(text)
+    monkeypatch.setattr("engage_cli.steps.serving.process.WORKER", "stand_in_worker")
+    monkeypatch.setenv("PYTHONPATH", f"{place}{os.pathsep}{Path(__file__).parent.parent}")
+
+
+@pytest.mark.parametrize("name", [*WORKERS, "reads nothing"])
+def test_a_model_process_that_answers_wrongly_is_started_again(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name == "reads nothing":
+        stand_in(tmp_path, monkeypatch, first="if not flag.exists(): flag.touch(); time.sleep(100)")
+    else:
+        stand_in(tmp_path, monkeypatch, do=WORKERS[name])
+    job = Job(names=("a.jpg",), images=(b"x" * 5 * MIB,))
+
+    async def ask() -> None:
+        model = ModelProcess(tmp_path / "flag", Limits(seconds=1.0), lambda sentence: None)
+        await model.start()
+        first = model.pid
+        with pytest.raises((ModelGoneError, ModelTimeoutError)):
+            await model.ask(job)
+        while not (model.is_ready and model.pid != first):
+            await asyncio.sleep(0.05)
+        assert await model.ask(job) == (200, b"{}")
+        await model.close()
+
+    asyncio.run(asyncio.wait_for(ask(), 60))
+
+
+def test_a_server_that_ends_does_not_wait_for_a_model_that_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(tmp_path, monkeypatch, load="if flag.exists(): time.sleep(100)")
+
+    async def ask() -> None:
+        said: list[str] = []
+        model = ModelProcess(tmp_path / "flag", Limits(), said.append)
+        await model.start()
+        (tmp_path / "flag").touch()
+        assert model.pid is not None
+        os.kill(model.pid, signal.SIGKILL)
+        while not said:
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)
+        started = time.monotonic()
+        await model.close()
+        assert time.monotonic() - started < 20
+
+    asyncio.run(asyncio.wait_for(ask(), 60))
+
+
 def test_room_is_given_back() -> None:
     admission = Admission(Limits(waiting=2, waiting_bytes=100))
     with admission.place() as first, admission.place() as second:

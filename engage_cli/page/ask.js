@@ -18,6 +18,7 @@ export async function ask(path, question, { signal, say }) {
     if (!BUSY.includes(response.status) || tries === MOST_TRIES) return answerOf(response);
     const seconds = Math.min(Number(response.headers.get("Retry-After")) || 1, LONGEST_WAIT);
     const { message } = await errorOf(response);
+    signal.throwIfAborted();
     say(`${message} Asking again in ${seconds} s (${tries} of ${MOST_TRIES - 1}).`);
     await pause(seconds, signal);
   }

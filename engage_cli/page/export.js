@@ -47,7 +47,7 @@ const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
 
 export async function toPng(answer, question) {
   const ranking = rankingOf(answer).slice(0, MOST_DRAWN);
-  const pictures = await Promise.all(question.files.map((file) => createImageBitmap(file)));
+  const pictures = await Promise.all(question.files.map(small));
   const { width, head, row, foot, scale } = SHEET;
   const canvas = new OffscreenCanvas(width * scale, (head + row * ranking.length + foot) * scale);
   const pen = canvas.getContext("2d");
@@ -59,6 +59,7 @@ export async function toPng(answer, question) {
     drawRow(pen, head + nth * row, { answer, variant, nth, picture: pictures[imageOf(question, variant.post)] });
   }
   drawFoot(pen, head + ranking.length * row, answer, ranking.length);
+  for (const picture of pictures) picture?.close();
   return canvas.convertToBlob({ type: "image/png" });
 }
 
@@ -122,7 +123,11 @@ function said({ target }, post) {
 }
 
 /** Fill the box with the picture's middle. */
+/** A picture no larger than it is drawn; nothing where the browser cannot show what the model could read. */
+const small = (file) => createImageBitmap(file, { resizeWidth: 2 * 152, resizeQuality: "high" }).catch(() => null);
+
 function drawPicture(pen, picture, x, y, width, height) {
+  if (!picture) return;
   const scale = Math.min(picture.width / width, picture.height / height);
   const [w, h] = [width * scale, height * scale];
   pen.drawImage(picture, (picture.width - w) / 2, (picture.height - h) / 2, w, h, x, y, width, height);

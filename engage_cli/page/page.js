@@ -10,6 +10,7 @@ import { showResults } from "/results.js";
 import { plural } from "/words.js";
 
 let asking = null; // the question that is being answered
+let changes = 0; // of the form, so far
 let shown = null; // { answer, question } of the ranking on the page
 
 const complain = (sentence) => (find("problem").textContent = sentence);
@@ -26,6 +27,7 @@ async function start() {
   const compare = () => compareNow(form.question(), run.limits);
 
   function changed() {
+    changes++;
     const question = form.question();
     const { files, titles } = question;
     const problem = hindrance(question, run.limits);
@@ -59,13 +61,14 @@ async function compareNow(question, limits) {
   asking?.abort();
   const mine = (asking = new AbortController());
   const variants = question.files.length * Math.max(1, question.titles.length);
+  const asOf = changes;
   complain("");
   setBusy(`Asking the model about ${plural(variants, "variant")}…`);
   try {
     const answer = await ask("/api/predict", question, { signal: mine.signal, say: setBusy });
     shown = { answer, question };
     showResults(answer, question, { explain: (variant) => openDetail(answer, question, variant) });
-    find("stale").hidden = true;
+    find("stale").hidden = changes === asOf;
     find("verdict").scrollIntoView({ block: "nearest" });
   } catch (problem) {
     if (mine.signal.aborted) return;

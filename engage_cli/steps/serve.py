@@ -19,7 +19,6 @@ MISSING = (
     "engage serve needs FastAPI and uvicorn: install engage with its extra 'serve', as pip install 'engage-cli[serve]'"
 )
 SHORTEST_TOKEN = 16
-MOST_CONNECTIONS = 512
 
 
 def serve(
@@ -86,7 +85,6 @@ async def _serve(
         proxy_headers=False,
         lifespan="on",
         ws="none",
-        limit_concurrency=MOST_CONNECTIONS,
         timeout_graceful_shutdown=round(limits.seconds + limits.body_seconds),
     )
     server = uvicorn.Server(config)

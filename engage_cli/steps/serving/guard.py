@@ -7,13 +7,13 @@ browser tells: Host, which after DNS rebinding is the other site's name, Origin,
 
 from __future__ import annotations
 
-import http.cookies
 import ipaddress
 import secrets
 from collections.abc import Mapping
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -76,7 +76,7 @@ class Guard:
         if not self._knows(host):
             return _error(403, "this server does not answer to that name; open the address that engage serve printed")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and _netloc(origin) != host.lower():
             return _error(403, "a page of another site may not ask this server")
         if scope["method"] not in ("GET", "HEAD") and headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             return _error(403, "a page of another site may not ask this server")
@@ -96,12 +96,12 @@ class Guard:
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and self._is_token(given.strip()):
             return None
-        if self._is_token(_cookie(headers)):
+        if self._is_token(cookie_parser(headers.get("cookie", "")).get(COOKIE, "")):
             return None
         asked = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
         if scope["path"] == "/" and self._is_token(asked):
             answer = RedirectResponse("/", status_code=303)
-            answer.set_cookie(COOKIE, self.token, httponly=True, samesite="strict")
+            answer.set_cookie(COOKIE, self.token, httponly=True, samesite="lax")  # a link from elsewhere may open the page
             return answer
         return _error(
             401,
@@ -113,13 +113,11 @@ class Guard:
         return secrets.compare_digest(given.encode(), self.token.encode())
 
 
-def _cookie(headers: Headers) -> str:
-    found: http.cookies.SimpleCookie = http.cookies.SimpleCookie()
+def _netloc(origin: str) -> str:
     try:
-        found.load(headers.get("cookie", ""))
-    except http.cookies.CookieError:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
         return ""
-    return found[COOKIE].value if COOKIE in found else ""
 
 
 def _error(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> JSONResponse:

@@ -13,6 +13,7 @@ class Job:
 
     names: tuple[str, ...]  # of the images, as the client calls them: words in an answer, never a path
     images: tuple[bytes, ...]
+    pixels: int = 0  # of all images together
     titles: tuple[str, ...] = ("",)
     tags: str = ""
     description: str = ""
@@ -21,7 +22,7 @@ class Job:
     explain: bool = False
 
     def to_message(self) -> dict[str, Any]:
-        """Everything but the images."""
+        """Everything but the images and what only the line needs."""
         return {
             "names": list(self.names),
             "titles": list(self.titles),

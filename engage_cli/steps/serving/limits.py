@@ -17,12 +17,14 @@ class Limits:
     titles: int = 24
     variants: int = MOST_VARIANTS  # images x titles
     image_bytes: int = 16 * MIB
-    pixels: int = 40_000_000  # of an image: decoded it takes 3 bytes each
+    pixels: int = 40_000_000  # of an image: while it is decoded one takes 3 to 15 bytes
+    request_pixels: int = 240_000_000  # of all images of a request
     text_bytes: int = 64 * 1024  # of a title, of the tags, of the description
     fields: int = 80  # further form fields
     request_bytes: int = 64 * MIB
     waiting: int = 64  # requests that are being read, wait, or are answered
     waiting_bytes: int = 256 * MIB  # of all their bodies
     batch_images: int = 64  # that the model is asked about at once
+    batch_pixels: int = 240_000_000  # the same; a processor decodes 16 to 100 million a second
     body_seconds: float = 30.0  # to send a request
     seconds: float = 60.0  # from its last byte to the answer

@@ -108,21 +108,27 @@ class ModelProcess:
         self._is_closing = True
         self._has_work.set()
         if self._keeper is not None:
-            await self._keeper
+            if not self.is_ready:  # it is loading: nobody waits for that any more
+                self._keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._keeper
         await self._end()
 
     async def _launch(self) -> None:
-        self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", WORKER, str(self.run)),
-            stdin=PIPE,
-            stdout=PIPE,
-            env={**QUIET, **os.environ},
-            start_new_session=True,  # Ctrl-C goes to the server alone
-        )
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", WORKER, str(self.run)),
+                stdin=PIPE,
+                stdout=PIPE,
+                env={**QUIET, **os.environ},
+                start_new_session=True,  # Ctrl-C goes to the server alone
+            )
+        except OSError as error:
+            raise EngageError(f"the model process cannot be started ({error.strerror})") from None
         assert self._process.stdout is not None
         try:
             message, _ = await asyncio.wait_for(read_async(self._process.stdout), LOADING_SECONDS)
-        except (asyncio.IncompleteReadError, asyncio.TimeoutError):
+        except (asyncio.IncompleteReadError, asyncio.TimeoutError, ConnectionError):
             await self._end()
             raise EngageError("the model process ended before the model was loaded; what it wrote stands above") from None
         except asyncio.CancelledError:
@@ -135,22 +141,32 @@ class ModelProcess:
 
     async def _keep(self) -> None:
         """Ask batch after batch; start the process again when it dies."""
-        while not (self._is_closing and not self._line):
-            assert self._process is not None
-            work = asyncio.create_task(self._has_work.wait())
-            death = asyncio.create_task(self._process.wait())
-            await asyncio.wait({work, death}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (work, death):
-                task.cancel()
-            is_alive = self._process.returncode is None
-            if is_alive and self._line:
+        try:
+            while not (self._is_closing and not self._line):
+                await self._talk()
+                if not (self._is_closing and not self._line):
+                    await self._revive()
+        finally:
+            self.is_ready = False
+
+    async def _talk(self) -> None:
+        """Return when the process is gone, or the server closes and all is answered."""
+        assert self._process is not None
+        death = asyncio.create_task(self._process.wait())
+        try:
+            while not (self._is_closing and not self._line):
+                work = asyncio.create_task(self._has_work.wait())
+                await asyncio.wait({work, death}, return_when=asyncio.FIRST_COMPLETED)
+                work.cancel()
+                if death.done():
+                    return
                 await self._linger()
-            if is_alive and self._line:
-                is_alive = await self._ask_batch(self._next_batch())
-            if not self._line and not self._is_closing:
-                self._has_work.clear()
-            if not is_alive:
-                await self._revive()
+                if self._line and not await self._ask_batch(self._next_batch()):
+                    return
+                if not self._line and not self._is_closing:
+                    self._has_work.clear()
+        finally:
+            death.cancel()
 
     async def _linger(self) -> None:
         last, until = self._last, time.monotonic() + LINGER * self._last.seconds
@@ -162,36 +178,53 @@ class ModelProcess:
         """Take the first jobs out of the line: as many as go together; a reason, which takes longest, goes alone."""
         batch = [self._line.popleft()]
         images = len(batch[0].job.images)
+        pixels = batch[0].job.pixels
         while self._line and not batch[0].job.explain and not self._line[0].job.explain:
             images += len(self._line[0].job.images)
-            if images > self.limits.batch_images:
+            pixels += self._line[0].job.pixels
+            if images > self.limits.batch_images or pixels > self.limits.batch_pixels:
                 break
             batch.append(self._line.popleft())
         return batch
 
     async def _ask_batch(self, batch: list[_Waiting]) -> bool:
-        """Ask, and hand out the answers; return whether the process is still there."""
-        assert self._process is not None
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
+        """Ask, and hand out the answers; return whether the process can be asked again."""
         jobs = [one.job for one in batch]
         started = time.monotonic()
         try:
-            self._process.stdin.write(
-                pack({"jobs": [job.to_message() for job in jobs]}, [image for job in jobs for image in job.images])
-            )
-            await self._process.stdin.drain()
-            message, bodies = await asyncio.wait_for(read_async(self._process.stdout), self.limits.seconds)
-        except (asyncio.IncompleteReadError, asyncio.TimeoutError, ConnectionError):
+            statuses, bodies = await asyncio.wait_for(self._exchange(jobs), self.limits.seconds)
+        except asyncio.TimeoutError:
+            assert self._process is not None
+            self._process.kill()
+            self._give_up(batch)
+            return False
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self._give_up(batch)
+            return False
+        except (LookupError, TypeError, ValueError) as error:  # what it sent is no answer: it can no longer be followed
+            self.say(f"the model process sent what is no answer ({error!r})")
             self._give_up(batch)
             return False
         ended = time.monotonic()
         self._last = _Batch(jobs=len(batch), seconds=ended - started, ended=ended)
         self.seconds_a_job += SMOOTHING * ((ended - started) / len(batch) - self.seconds_a_job)
-        for one, status, body in zip(batch, message["status"], bodies, strict=True):
+        for one, status, body in zip(batch, statuses, bodies, strict=True):
             if not one.reply.done():  # else its client waits no longer
                 one.reply.set_result((status, body))
         return True
+
+    async def _exchange(self, jobs: list[Job]) -> tuple[list[int], list[bytes]]:
+        """Send jobs and return a status and a body for each; raise ValueError for fewer or more."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        message = {"jobs": [job.to_message() for job in jobs]}
+        self._process.stdin.write(pack(message, [image for job in jobs for image in job.images]))
+        await self._process.stdin.drain()
+        found, bodies = await read_async(self._process.stdout)
+        if not len(jobs) == len(found["status"]) == len(bodies):
+            raise ValueError(f"{len(bodies)} answers to {len(jobs)} jobs")
+        return found["status"], bodies
 
     def _give_up(self, batch: list[_Waiting]) -> None:
         for one in (*batch, *self._line):
@@ -225,7 +258,8 @@ class ModelProcess:
         assert process.stdin is not None
         process.stdin.close()
         try:
-            await asyncio.wait_for(process.wait(), self.limits.seconds if self._is_closing else ENDING_SECONDS)
+            # Its stdout is read to the end: a process whose pipe is full never counts as ended.
+            await asyncio.wait_for(process.communicate(), ENDING_SECONDS)
         except asyncio.TimeoutError:
             process.kill()
-            await process.wait()
+            await process.communicate()

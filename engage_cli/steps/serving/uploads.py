@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
@@ -57,8 +58,11 @@ async def read_job(request: Request, limits: Limits, take: Callable[[int], bool]
 
     `take` is told of bytes before they are kept, and says whether there is room for them.
     """
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    if kind.decode("latin-1").strip().lower() != FORM:
         raise RefusedError(415, f"send {FORM}, with the fields {IMAGES} and {TITLES}")
+    if options.get(b"charset", b"utf-8").lower() not in (b"utf-8", b"utf8"):
+        raise RefusedError(415, "send texts in UTF-8, and no other charset")
     parser = _Parser(request, _bounded(request, limits, take), limits)
     try:
         form = await asyncio.wait_for(parser.parse(), limits.body_seconds)
@@ -119,14 +123,28 @@ async def _make_job(items: Sequence[tuple[str, UploadFile | str]], limits: Limit
         raise RefusedError(413, f"more than this server takes: {_of(limits)}")
     if explain and (len(images), len(titles)) not in ((1, 0), (1, 1)):
         raise RefusedError(422, "the reason is told of one variant: send one image and one title")
-    for name, data in zip(names, images, strict=True):
-        _check_picture(name, data, limits)
-    titles = titles or [""]
-    return Job(names=tuple(names), images=tuple(images), titles=tuple(titles), columns=columns, explain=explain, **texts)
+    # In a thread: the header of one image may be megabytes long.
+    pixels = await asyncio.to_thread(_count_pixels, names, images, limits)
+    return Job(
+        names=tuple(names),
+        images=tuple(images),
+        pixels=pixels,
+        titles=tuple(titles or [""]),
+        columns=columns,
+        explain=explain,
+        **texts,
+    )
 
 
-def _check_picture(name: str, data: bytes, limits: Limits) -> None:
-    """Look at the content's header: what it is called, and what type it is said to have, count for nothing."""
+def _count_pixels(names: Sequence[str], images: Sequence[bytes], limits: Limits) -> int:
+    total = sum(_check_picture(name, data, limits) for name, data in zip(names, images, strict=True))
+    if total > limits.request_pixels:
+        raise RefusedError(413, f"{total / 1e6:.0f} megapixels in all; give at most {limits.request_pixels // 10**6}")
+    return total
+
+
+def _check_picture(name: str, data: bytes, limits: Limits) -> int:
+    """Return an image's pixels by its content's header: what it is called, and said to be, counts for nothing."""
     try:
         if not data:
             raise ImageError("empty")
@@ -136,6 +154,7 @@ def _check_picture(name: str, data: bytes, limits: Limits) -> None:
     if width * height > limits.pixels:
         megapixels = limits.pixels // 10**6
         raise RefusedError(422, f"{name}: {width} x {height} pixels; give an image of at most {megapixels} megapixels")
+    return width * height
 
 
 def _columns(text: str) -> dict[str, str]:
