@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt Makefile
 browser:  ## Debian's chromium for the tests of the page, where it can be installed; elsewhere they are skipped
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 	  && echo "installing chromium, for the tests of the page" && apt-get update -qq \
-	  && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; } \
+	  && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core >/dev/null; } \
 	  || echo "no chromium: the tests of the page are skipped"
 
 fix: install  ## format, and mend what ruff can mend

@@ -195,7 +195,7 @@ class ModelProcess:
             statuses, bodies = await asyncio.wait_for(self._exchange(jobs), self.limits.seconds)
         except asyncio.TimeoutError:
             assert self._process is not None
-            self._process.kill()
+            _kill(self._process)
             self._give_up(batch)
             return False
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -261,5 +261,10 @@ class ModelProcess:
             # Its stdout is read to the end: a process whose pipe is full never counts as ended.
             await asyncio.wait_for(process.communicate(), ENDING_SECONDS)
         except asyncio.TimeoutError:
-            process.kill()
+            _kill(process)
             await process.communicate()
+
+
+def _kill(process: Process) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it ended by itself just now
+        process.kill()
