@@ -81,7 +81,7 @@ class LiveSources:
         if not self.sees_pictures:
             return [""] * len(images)
         seen = next((vectors for member, vectors in self._members if _embeds_pictures(member)), None)
-        find = seen.problem_of if seen is not None else _problem_of
+        find = seen.problem_of if seen is not None else problem_of
         return [find(image) if image is not None else "" for image in images]
 
     def forget(self) -> None:
@@ -111,7 +111,8 @@ def _embeds_pictures(run: Run) -> bool:
     return run.meta["model"] != TUNED and any(side_of(block) == "vision" for block in blocks_of(run))
 
 
-def _problem_of(image: bytes) -> str:
+def problem_of(image: bytes) -> str:
+    """Return why an image gives no picture; "" where it gives one."""
     try:
         decode(image)
     except ImageError as problem:

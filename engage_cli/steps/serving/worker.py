@@ -17,7 +17,6 @@ from typing import Any, BinaryIO
 import pandas as pd
 
 from engage_cli.core.errors import EngageError
-from engage_cli.core.images import ImageError, decode
 from engage_cli.core.progress import SilentReporter
 from engage_cli.core.runs import load_run
 from engage_cli.core.strict_json import strict
@@ -28,6 +27,7 @@ from engage_cli.steps.predict import answer_from, answer_of, check_variants
 from engage_cli.steps.serving.about import describe_run
 from engage_cli.steps.serving.frames import pack, read
 from engage_cli.steps.serving.jobs import Job
+from engage_cli.steps.sources import problem_of
 
 OPTION = re.compile(r"--([a-z][a-z-]*)")  # in sentences that are written for the command line
 OK, UNUSABLE = 200, 422
@@ -132,18 +132,10 @@ def _must_be_pictures(asked: OpenRun, job: Job) -> None:
     if asked.sources.sees_pictures:
         problems = asked.sources.problems_of(job.images)
     else:
-        problems = [_problem_of(image) for image in job.images]
+        problems = [problem_of(image) for image in job.images]
     for name, problem in zip(job.names, problems, strict=True):
         if problem:
             raise EngageError(f"{name}: {problem}; {NO_PICTURE}")
-
-
-def _problem_of(image: bytes) -> str:
-    try:
-        decode(image)
-    except ImageError as problem:
-        return str(problem)
-    return ""
 
 
 def _refuse(error: EngageError) -> tuple[int, dict[str, Any]]:
