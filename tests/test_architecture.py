@@ -36,10 +36,10 @@ HEAVY = {
 # Inside core a module imports only what stands before it.
 CORE_ORDER = (
     "errors", "strict_json", "registry", "config", "recipes", "atomic", "posts", "cells", "leakage", "images", "perceptual",
-    "image_checks", "occlusion", "words", "archives", "importers", "formulas", "targets", "duplicates", "splits",
-    "slices", "history", "dataset", "quality", "charts", "report", "metrics", "comparison", "scores", "distributed",
-    "devices", "clock", "encoders", "pipeline", "features", "handmade", "given", "folds", "table_parts", "post_views",
-    "kernels", "gaussian_process", "tabular", "feature_choice", "fusion", "predictions", "calibration", "neighbours",
+    "image_checks", "occlusion", "words", "archives", "importers", "formulas", "targets", "score_parts", "duplicates",
+    "splits", "slices", "history", "dataset", "quality", "charts", "report", "metrics", "comparison", "scores",
+    "distributed", "devices", "clock", "encoders", "pipeline", "features", "handmade", "given", "folds", "table_parts",
+    "post_views", "kernels", "gaussian_process", "tabular", "feature_choice", "fusion", "predictions", "calibration", "neighbours",
     "joint", "forecast", "sureness", "live_blocks", "objectives", "tuning", "model", "prefetch", "batches",
     "live_batches", "averaging", "checkpoints", "training_view", "progress", "boosting", "attribution", "plot_style",
     "plots", "importance_plots", "metric_words", "run_names", "reliability", "study", "shown_posts", "plot_frame",

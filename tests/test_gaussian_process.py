@@ -9,15 +9,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors.numpy
 import torch
 from scipy import sparse
 
 from engage_cli.core import gaussian_process
 from engage_cli.core.dataset import load_dataset
-from engage_cli.core.gaussian_process import JITTER, GaussianProcess, Likeness, fit_process, learn_likeness
+from engage_cli.core.gaussian_process import JITTER, GaussianProcess, Likeness, fit_process, learn_likeness, predict_sum
 from engage_cli.core.kernels import LENGTHS, TERMS, Products, first_lengths, kernel, present_terms
 from engage_cli.core.post_views import ViewMaker, Views, views_from_arrays, views_to_arrays
+from engage_cli.core.predictors import process as process_of
 from engage_cli.core.predictors.process import Cuts
+from engage_cli.core.score_parts import parts_of
+from engage_cli.core.targets import fit_target
 from tests.calls import answer, engage
 
 
@@ -196,6 +200,64 @@ def test_views_and_process_come_back_from_arrays() -> None:
     np.testing.assert_allclose(restored.predict(new), process.predict(new), atol=5e-3)
 
 
+def counted(num: int = 50) -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    views = rng.integers(10, 10_000, num)
+    return pd.DataFrame({"views": views, "likes": rng.binomial(views, 0.1)}).astype(float)
+
+
+def test_what_grows_with_views_is_learned_in_two_ways_that_add_up_to_it() -> None:
+    posts = counted()
+    likes = fit_target("likes", posts, fit_on="train")
+    parts = parts_of(likes, posts)
+    assert [(part.of, part.share) for part in parts] == [("likes", 0.5), ("views", 0.5), ("likes beyond views", 0.5)]
+    np.testing.assert_allclose(parts[1].truth, np.log1p(posts["views"]))
+    np.testing.assert_allclose(sum(part.share * part.truth for part in parts), likes.score(posts))
+
+
+@pytest.mark.parametrize("target", ["views", "rate", "composite"])
+def test_what_does_not_grow_with_views_is_learned_alone(target: str) -> None:
+    posts = counted()
+    (part,) = parts_of(fit_target(target, posts, fit_on="train"), posts)
+    assert (part.of, part.share) == (target, 1.0)
+
+
+def test_where_views_lack_the_score_is_learned_alone() -> None:
+    posts = counted()
+    likes = fit_target("likes", posts, fit_on="train")
+    for lacking in (posts.drop(columns="views"), posts.assign(views=posts["views"].where(posts.index > 0))):
+        (part,) = parts_of(likes, lacking)
+        np.testing.assert_array_equal(part.truth, likes.score(posts))
+
+
+def test_processes_add_up_by_their_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gaussian_process, "NUM_STEPS", 10)
+    monkeypatch.setattr(gaussian_process, "AT_ONCE", 16)
+    (views, truth), new = planted(60), planted(40, seed=9)[0]
+    one, other = (fit_process(views, some)[0] for some in (truth, 3 - 2 * truth**2))
+    wanted = 0.5 * one.predict(new) + 2.0 * other.predict(new)
+    np.testing.assert_allclose(predict_sum([(0.5, one), (2.0, other)], new), wanted, atol=1e-9)
+
+
+def test_a_run_of_likes_keeps_three_processes_and_one_of_an_older_engage_is_read(world: Path, tmp_path: Path) -> None:
+    encoders = json.loads((world / "runs" / "gp" / "run.json").read_text())["encoders"]
+    names = ["--vision", encoders["vision"]["name"], "--text", encoders["text"]["name"]]
+    run = tmp_path / "run"
+    answer("train-gp", "--data", world / "data", "--target", "likes", *names, "--run", run)
+    state = json.loads((run / "process.json").read_text())
+    assert [one["of"] for one in state["processes"]] == ["likes", "views", "likes beyond views"]
+    _, processes, cuts = process_of._load(run)
+    assert (len(processes), cuts) == (3, None)
+    arrays = safetensors.numpy.load_file(run / "process.safetensors")
+    arrays["coefficients"] = arrays["coefficients"][0]
+    safetensors.numpy.save_file(arrays, run / "process.safetensors")
+    before = {name: value for name, value in state["processes"][0].items() if name not in ("of", "share")}
+    (run / "process.json").write_text(json.dumps({"process": before, "cuts": None}))
+    _, (only,), _ = process_of._load(run)
+    assert only[0] == 1.0
+    np.testing.assert_array_equal(only[1].coefficients, processes[0][1].coefficients)
+
+
 def test_classes_are_cut_from_a_normal_distribution() -> None:
     cuts = Cuts(edges=(-0.84, -0.25, 0.25, 0.84), deviation=0.5)
     found = cuts.probabilities(np.array([-3.0, 0.0, 3.0]))
@@ -235,7 +297,7 @@ def test_a_run_without_dates_and_authors(world: Path, kind: str, tmp_path: Path)
     found = answer("train-gp", "--data", world / "data", "--target", "views", "--as", kind, *names, "--run", run)
     assert found["note"] == "no validation post was used in training"
     assert found["rows"]["train"] > 100
-    weights = json.loads((run / "process.json").read_text())["process"]["weights"]
+    weights = json.loads((run / "process.json").read_text())["processes"][0]["weights"]
     assert not {name for term in weights for name in TERMS[term]} & {"day", "season", "weekday", "author"}
     shown = engage("train-gp", "--data", world / "data", "--as", "both", "--run", tmp_path / "no")
     assert (shown.exit_code, shown.stdout) == (2, "")

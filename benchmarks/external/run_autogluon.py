@@ -7,7 +7,7 @@ Reads a table with columns part (train, validation, test), title, image (a path)
 part, and the seconds that training and prediction took. It is given the two encoders that engage's runs read, as local
 folders, and everything else as its authors chose it, but for: eval_metric (its default picks the worst of its top
 checkpoints); max_epochs, so that the schedule ends inside the time limit; no augmentation that fetches word lists;
-and validation once an epoch.
+validation once an epoch; and bf16, which it refuses on processors and which halves its time where they multiply in it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def main() -> None:
     import numpy as np
     import pandas as pd
     import timm
+    import torch
     from autogluon.multimodal import MultiModalPredictor
+    from autogluon.multimodal.learners import base
     from autogluon.multimodal.models import timm_image
 
     posts = pd.read_csv(asked.posts, keep_default_na=False)
@@ -51,7 +53,11 @@ def main() -> None:
     def at_224(name: str, **options: Any) -> Any:
         return timm.create_model(name, img_size=IMAGE_SIZE, **options)
 
+    def as_asked(num_gpus: int, precision: str, as_torch: bool = False, cpu_only_warning: bool = True) -> Any:
+        return torch.bfloat16 if as_torch else precision
+
     timm_image.create_model = at_224
+    base.infer_precision = as_asked
     predictor = MultiModalPredictor(
         label="label",
         problem_type="multiclass" if asked.classes else "regression",

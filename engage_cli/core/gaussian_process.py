@@ -7,7 +7,7 @@ landmarks to which all others are compared (the projected process, section 8.3.4
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,14 +40,18 @@ class Likeness:
     lengths: dict[str, float]
     noise: float
 
-    def between(self, first: Views, second: Views) -> Tensor:
-        """(n, m) float64, computed some rows at a time: the terms of all would take ten times the memory."""
+    def of(self, products: Products) -> Tensor:
+        """(n, m) float64."""
         weights = {name: torch.tensor(value, dtype=torch.float64) for name, value in self.weights.items()}
         lengths = {name: torch.tensor(value, dtype=torch.float64) for name, value in self.lengths.items()}
+        return kernel(products, weights, lengths)
+
+    def between(self, first: Views, second: Views) -> Tensor:
+        """(n, m) float64, computed some rows at a time: the terms of all would take ten times the memory."""
         found = torch.empty((len(first), len(second)), dtype=torch.float64)
         for start in range(0, len(first), AT_ONCE):
             rows = np.arange(start, min(start + AT_ONCE, len(first)))
-            found[start : start + len(rows)] = kernel(Products(first.take(rows), second), weights, lengths)
+            found[start : start + len(rows)] = self.of(Products(first.take(rows), second))
         return found
 
 
@@ -109,11 +113,7 @@ class GaussianProcess:
 
     def predict(self, views: Views) -> np.ndarray:
         """(n,) float64."""
-        found = [np.zeros(0)]
-        for start in range(0, len(views), AT_ONCE):
-            some = views.take(np.arange(start, min(start + AT_ONCE, len(views))))
-            found.append((self.likeness.between(some, self.landmarks) @ torch.from_numpy(self.coefficients)).numpy())
-        return self.mean + self.std * np.concatenate(found)
+        return predict_sum([(1.0, self)], views)
 
     def state(self) -> dict[str, Any]:
         return {**vars(self.likeness), "mean": self.mean, "std": self.std}
@@ -122,6 +122,18 @@ class GaussianProcess:
     def restore(cls, state: Mapping[str, Any], landmarks: Views, coefficients: np.ndarray) -> GaussianProcess:
         likeness = Likeness(weights=state["weights"], lengths=state["lengths"], noise=state["noise"])
         return cls(likeness=likeness, landmarks=landmarks, coefficients=coefficients, mean=state["mean"], std=state["std"])
+
+
+def predict_sum(processes: Sequence[tuple[float, GaussianProcess]], views: Views) -> np.ndarray:
+    """(n,) float64: the sum of share x prediction, of processes that have the same landmarks."""
+    found, landmarks = np.zeros(len(views)), processes[0][1].landmarks
+    for start in range(0, len(views), AT_ONCE):
+        rows = np.arange(start, min(start + AT_ONCE, len(views)))
+        products = Products(views.take(rows), landmarks)
+        for share, process in processes:
+            said = (process.likeness.of(products) @ torch.from_numpy(process.coefficients)).numpy()
+            found[rows] += share * (process.mean + process.std * said)
+    return found
 
 
 def fit_process(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,15 @@ from engage_cli.core.config import EncoderConfig, ProcessConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.features import StoredBlocks
-from engage_cli.core.gaussian_process import NUM_STEPS, fit_process
+from engage_cli.core.gaussian_process import NUM_STEPS, GaussianProcess, fit_process, predict_sum
 from engage_cli.core.metrics import compute_metrics, r2, true_of
 from engage_cli.core.post_views import BLOCKS, ViewMaker
 from engage_cli.core.posts import side_of
 from engage_cli.core.predictors import PROCESS, load_predictor
-from engage_cli.core.predictors.process import Cuts, has_process, save_process
-from engage_cli.core.progress import Reporter, SilentReporter
+from engage_cli.core.predictors.process import Cuts, has_process, save_processes
+from engage_cli.core.progress import Reporter, SilentReporter, Stage
 from engage_cli.core.runs import Run, clear_stage, finish_run, open_run
+from engage_cli.core.score_parts import ScorePart, parts_of
 from engage_cli.core.targets import Target, require_variety
 from engage_cli.steps.calibrate import calibrate
 from engage_cli.steps.embed import stored_blocks
@@ -104,19 +106,31 @@ def _fit(
     reporter: Reporter,
 ) -> float | None:
     """Fit and write the process; return R² of training posts that were each left out, where that is known."""
-    wanted = scores if config.kind == "value" else _normal_scores(scores)
-    maker = ViewMaker()
-    with reporter.stage("learning which posts are alike", NUM_STEPS + 1) as stage:
+    if config.kind == "value":
+        wanted, parts = scores, parts_of(target, posts)
+    else:
+        wanted = _normal_scores(scores)
+        parts = [ScorePart(of=target.name, share=1.0, truth=wanted)]
+    maker, fitted = ViewMaker(), list[tuple[str, float, GaussianProcess]]()
+    left_out = np.zeros(len(wanted))
+    with reporter.stage("learning which posts are alike", len(parts) * (NUM_STEPS + 1)) as stage:
         widths = {block: source.stores[side_of(block)].encoder.tower.widths for block in BLOCKS}
         views = maker.fit(posts, source, widths)
-        process, left_out = fit_process(views, wanted, seed=config.seed, advance=lambda note: stage.advance(note=note))
+        for part in parts:
+            process, said = fit_process(views, part.truth, seed=config.seed, advance=_telling(stage, part.of))
+            left_out += part.share * said
+            fitted.append((part.of, part.share, process))
     is_known = bool(np.isfinite(left_out).all())
     cuts = None
     if config.kind == "classes":
-        misses = wanted - left_out if is_known else wanted - process.predict(views)
-        cuts = Cuts(edges=_edges(target), deviation=float(misses.std()) or 1.0)
-    save_process(folder, maker, process, cuts)
+        said = left_out if is_known else predict_sum([(share, process) for _, share, process in fitted], views)
+        cuts = Cuts(edges=_edges(target), deviation=float((wanted - said).std()) or 1.0)
+    save_processes(folder, maker, fitted, cuts)
     return r2(wanted, left_out) if is_known else None
+
+
+def _telling(stage: Stage, of: str) -> Callable[[str], None]:
+    return lambda note: stage.advance(note=f"{of}: {note}")
 
 
 def _normal_scores(scores: np.ndarray) -> np.ndarray:

@@ -1,8 +1,11 @@
-"""A Gaussian process as a predictor: of values, or of classes by where the normal scores of the target are cut."""
+"""Gaussian processes as a predictor: of values, or of classes by where the normal scores of the target are cut.
+
+What they predict is the sum of their predictions, each times its share (core.score_parts).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 from engage_cli.core.atomic import read_json, replacing, write_json
 from engage_cli.core.errors import EngageError
 from engage_cli.core.features import BlockSource
-from engage_cli.core.gaussian_process import GaussianProcess
+from engage_cli.core.gaussian_process import GaussianProcess, predict_sum
 from engage_cli.core.leakage import known_before
 from engage_cli.core.post_views import BLOCKS, ViewMaker, views_from_arrays, views_to_arrays
 from engage_cli.core.predictions import Predictions
@@ -42,11 +45,11 @@ class Cuts:
 
 class ProcessPredictor:
     def __init__(self, run: Run) -> None:
-        self.maker, self.process, self.cuts = _load(run.folder)
+        self.maker, self.processes, self.cuts = _load(run.folder)
 
     def predict(self, posts: pd.DataFrame, source: BlockSource) -> Predictions:
         once = _Once(posts, source)
-        found = self.process.predict(self.maker.transform(posts, once))
+        found = predict_sum(self.processes, self.maker.transform(posts, once))
         if self.cuts is None:
             return Predictions(value=found, vectors=once.vectors())
         return Predictions(probabilities=self.cuts.probabilities(found), vectors=once.vectors())
@@ -68,31 +71,37 @@ class _Once:
         return {name: block.pooled for name, block in self._blocks.items()}
 
 
-def save_process(folder: Path, maker: ViewMaker, process: GaussianProcess, cuts: Cuts | None) -> None:
-    """Write both files, the one that is read first last."""
+def save_processes(
+    folder: Path, maker: ViewMaker, processes: Sequence[tuple[str, float, GaussianProcess]], cuts: Cuts | None
+) -> None:
+    """Write what each is of, its share and itself; the file that is read first last."""
     arrays = {f"maker/{name}": array for name, array in maker.arrays().items()}
-    arrays |= {f"landmarks/{name}": array for name, array in views_to_arrays(process.landmarks).items()}
-    arrays["coefficients"] = process.coefficients
+    arrays |= {f"landmarks/{name}": array for name, array in views_to_arrays(processes[0][2].landmarks).items()}
+    arrays["coefficients"] = np.stack([process.coefficients for _, _, process in processes])
     with replacing(folder / ARRAYS_FILE) as beside:
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, beside)
-    write_json(folder / STATE_FILE, {"process": process.state(), "cuts": None if cuts is None else vars(cuts)})
+    states = [{"of": of, "share": share, **process.state()} for of, share, process in processes]
+    write_json(folder / STATE_FILE, {"processes": states, "cuts": None if cuts is None else vars(cuts)})
 
 
 def has_process(folder: Path) -> bool:
     return (folder / STATE_FILE).is_file()
 
 
-def _load(folder: Path) -> tuple[ViewMaker, GaussianProcess, Cuts | None]:
+def _load(folder: Path) -> tuple[ViewMaker, list[tuple[float, GaussianProcess]], Cuts | None]:
     try:
         state, arrays = read_json(folder / STATE_FILE), load_file(folder / ARRAYS_FILE)
         maker = ViewMaker()
         maker.restore(_under("maker/", arrays))
-        process = GaussianProcess.restore(
-            state["process"], views_from_arrays(_under("landmarks/", arrays)), arrays["coefficients"]
-        )
+        landmarks = views_from_arrays(_under("landmarks/", arrays))
+        states = state.get("processes") or [{"share": 1.0, **state["process"]}]  # a run that was stored with one
+        processes = [
+            (float(one["share"]), GaussianProcess.restore(one, landmarks, some))
+            for one, some in zip(states, np.atleast_2d(arrays["coefficients"]), strict=True)
+        ]
         saved = state["cuts"]
         cuts = None if saved is None else Cuts(edges=tuple(saved["edges"]), deviation=float(saved["deviation"]))
-        return maker, process, cuts
+        return maker, processes, cuts
     except (OSError, ValueError, LookupError, TypeError, AssertionError, SafetensorError):
         raise EngageError(f"{folder}: {STATE_FILE} or {ARRAYS_FILE} is damaged; train again") from None
 
