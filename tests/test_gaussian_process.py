@@ -22,6 +22,7 @@ from engage_cli.core.predictors import process as process_of
 from engage_cli.core.predictors.process import Cuts
 from engage_cli.core.score_parts import parts_of
 from engage_cli.core.targets import fit_target
+from engage_cli.steps import train_process
 from tests.calls import answer, engage
 
 
@@ -256,6 +257,33 @@ def test_a_run_of_likes_keeps_three_processes_and_one_of_an_older_engage_is_read
     _, (only,), _ = process_of._load(run)
     assert only[0] == 1.0
     np.testing.assert_array_equal(only[1].coefficients, processes[0][1].coefficients)
+
+
+def test_a_killed_training_of_likes_does_not_fit_again_what_it_had_fitted(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoders = json.loads((world / "runs" / "gp" / "run.json").read_text())["encoders"]
+    names = ["--vision", encoders["vision"]["name"], "--text", encoders["text"]["name"]]
+    command = ["train-gp", "--data", world / "data", "--target", "likes", *names, "--run"]
+    monkeypatch.setattr(gaussian_process, "NUM_STEPS", 10)
+    answer(*command, tmp_path / "whole")
+    asked: list[float] = []
+
+    def killed_in_the_third(views: Views, truth: np.ndarray, **more: Any) -> Any:
+        asked.append(float(truth.mean()))
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return fit_process(views, truth, **more)
+
+    monkeypatch.setattr(train_process, "fit_process", killed_in_the_third)
+    run = tmp_path / "run"
+    assert engage(*command, run).exit_code == 130
+    assert sorted(path.name for path in (run / "work").iterdir()) == ["0.npz", "1.npz"]
+    answer(*command, run)
+    assert asked[2:] == [asked[2]] * 2
+    assert not (run / "work").exists()
+    for name in ("process.json", "process.safetensors"):
+        assert (run / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 def test_classes_are_cut_from_a_normal_distribution() -> None:

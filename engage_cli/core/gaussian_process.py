@@ -146,15 +146,21 @@ def fit_process(
     mean, std = float(truth.mean()), float(truth.std()) or 1.0
     wanted = (truth - mean) / std
     likeness = learn_likeness(views, wanted, seed=seed, advance=advance)
-    if len(views) <= MOST_EXACT:
-        landmarks, (coefficients, left_out) = views, _solve(likeness, views, wanted)
+    landmarks = landmarks_of(views, seed=seed)
+    if len(landmarks) == len(views):
+        coefficients, left_out = _solve(likeness, views, wanted)
     else:
-        rows = np.sort(np.random.default_rng(seed + 1).permutation(len(views))[:MOST_EXACT])
-        landmarks = views.take(rows)
         coefficients, left_out = _project(likeness, views, landmarks, wanted, advance), np.full(len(views), np.nan)
     advance("solved")
     process = GaussianProcess(likeness=likeness, landmarks=landmarks, coefficients=coefficients, mean=mean, std=std)
     return process, mean + std * left_out
+
+
+def landmarks_of(views: Views, *, seed: int = 0) -> Views:
+    """Return the training posts that others are compared with: all, or a sample that is the same for the same seed."""
+    if len(views) <= MOST_EXACT:
+        return views
+    return views.take(np.sort(np.random.default_rng(seed + 1).permutation(len(views))[:MOST_EXACT]))
 
 
 def _solve(likeness: Likeness, views: Views, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from engage_cli.core.atomic import replacing
 from engage_cli.core.config import EncoderConfig, ProcessConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.features import StoredBlocks
-from engage_cli.core.gaussian_process import NUM_STEPS, GaussianProcess, fit_process, predict_sum
+from engage_cli.core.gaussian_process import NUM_STEPS, GaussianProcess, fit_process, landmarks_of, predict_sum
 from engage_cli.core.metrics import compute_metrics, r2, true_of
-from engage_cli.core.post_views import BLOCKS, ViewMaker
+from engage_cli.core.post_views import BLOCKS, ViewMaker, Views
 from engage_cli.core.posts import side_of
 from engage_cli.core.predictors import PROCESS, load_predictor
 from engage_cli.core.predictors.process import Cuts, has_process, save_processes
@@ -32,6 +35,7 @@ from engage_cli.steps.train_neural import TrainSummary
 
 COMMAND = "train-gp"
 NOTE = "no validation post was used in training"
+WORK = "work"  # processes that are fitted before all are; gone from a finished run
 
 
 def train_process(
@@ -75,6 +79,7 @@ def train_process(
         started, left_out = time.monotonic(), None
         if not has_process(folder):
             left_out = _fit(config, folder, posts, scores, target, source, reporter)
+        shutil.rmtree(folder / WORK, ignore_errors=True)
         trained = Run(folder, meta, target, {})
         calibrate(trained, dataset, source_of(trained, dataset, reporter), reporter)
         wanted = target.score(checks)
@@ -113,11 +118,13 @@ def _fit(
         parts = [ScorePart(of=target.name, share=1.0, truth=wanted)]
     maker, fitted = ViewMaker(), list[tuple[str, float, GaussianProcess]]()
     left_out = np.zeros(len(wanted))
-    with reporter.stage("learning which posts are alike", len(parts) * (NUM_STEPS + 1)) as stage:
+    places = [folder / WORK / f"{number}.npz" for number in range(len(parts))]
+    num_left = sum(not place.is_file() for place in places)
+    with reporter.stage("learning which posts are alike", num_left * (NUM_STEPS + 1)) as stage:
         widths = {block: source.stores[side_of(block)].encoder.tower.widths for block in BLOCKS}
         views = maker.fit(posts, source, widths)
-        for part in parts:
-            process, said = fit_process(views, part.truth, seed=config.seed, advance=_telling(stage, part.of))
+        for part, place in zip(parts, places, strict=True):
+            process, said = _fit_once(place, part.truth, views, config.seed, _telling(stage, part.of))
             left_out += part.share * said
             fitted.append((part.of, part.share, process))
     is_known = bool(np.isfinite(left_out).all())
@@ -127,6 +134,20 @@ def _fit(
         cuts = Cuts(edges=_edges(target), deviation=float((wanted - said).std()) or 1.0)
     save_processes(folder, maker, fitted, cuts)
     return r2(wanted, left_out) if is_known else None
+
+
+def _fit_once(
+    place: Path, truth: np.ndarray, views: Views, seed: int, advance: Callable[[str], None]
+) -> tuple[GaussianProcess, np.ndarray]:
+    """Fit, or take what a training that was killed later had fitted."""
+    if place.is_file():
+        with np.load(place) as stored:
+            landmarks, state = landmarks_of(views, seed=seed), json.loads(str(stored["state"]))
+            return GaussianProcess.restore(state, landmarks, stored["coefficients"]), stored["left_out"]
+    process, left_out = fit_process(views, truth, seed=seed, advance=advance)
+    with replacing(place) as beside, beside.open("wb") as file:
+        np.savez(file, state=json.dumps(process.state()), coefficients=process.coefficients, left_out=left_out)
+    return process, left_out
 
 
 def _telling(stage: Stage, of: str) -> Callable[[str], None]:
