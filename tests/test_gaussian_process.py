@@ -259,8 +259,9 @@ def test_a_run_of_likes_keeps_three_processes_and_one_of_an_older_engage_is_read
     np.testing.assert_array_equal(only[1].coefficients, processes[0][1].coefficients)
 
 
+@pytest.mark.parametrize("is_damaged", [False, True])
 def test_a_killed_training_of_likes_does_not_fit_again_what_it_had_fitted(
-    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_damaged: bool
 ) -> None:
     encoders = json.loads((world / "runs" / "gp" / "run.json").read_text())["encoders"]
     names = ["--vision", encoders["vision"]["name"], "--text", encoders["text"]["name"]]
@@ -279,8 +280,10 @@ def test_a_killed_training_of_likes_does_not_fit_again_what_it_had_fitted(
     run = tmp_path / "run"
     assert engage(*command, run).exit_code == 130
     assert sorted(path.name for path in (run / "work").iterdir()) == ["0.npz", "1.npz"]
+    if is_damaged:
+        (run / "work" / "1.npz").write_bytes((run / "work" / "1.npz").read_bytes()[:100])
     answer(*command, run)
-    assert asked[2:] == [asked[2]] * 2
+    assert asked[3:] == ([asked[1]] if is_damaged else []) + [asked[2]]
     assert not (run / "work").exists()
     for name in ("process.json", "process.safetensors"):
         assert (run / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

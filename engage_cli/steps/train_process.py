@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -139,11 +140,13 @@ def _fit(
 def _fit_once(
     place: Path, truth: np.ndarray, views: Views, seed: int, advance: Callable[[str], None]
 ) -> tuple[GaussianProcess, np.ndarray]:
-    """Fit, or take what a training that was killed later had fitted."""
-    if place.is_file():
+    """Fit, or take what a training that was killed later had fitted; a damaged file costs its process alone."""
+    try:
         with np.load(place) as stored:
             landmarks, state = landmarks_of(views, seed=seed), json.loads(str(stored["state"]))
             return GaussianProcess.restore(state, landmarks, stored["coefficients"]), stored["left_out"]
+    except (OSError, ValueError, LookupError, EOFError, BadZipFile):
+        pass  # absent or damaged: fitted below
     process, left_out = fit_process(views, truth, seed=seed, advance=advance)
     with replacing(place) as beside, beside.open("wb") as file:
         np.savez(file, state=json.dumps(process.state()), coefficients=process.coefficients, left_out=left_out)
