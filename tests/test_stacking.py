@@ -86,6 +86,33 @@ def test_a_constant_member_and_a_constant_truth_do_no_harm() -> None:
     assert flat.combine(said).main == pytest.approx(0.3)
 
 
+def test_what_members_say_together_is_corrected_only_as_far_as_the_posts_show_it() -> None:
+    """On posts like those that the members learned from: an offset or a sum that noise explains is none."""
+    random = np.random.default_rng(3)
+    said = values(random, num=400, members=2)
+    true = 0.6 * said[0].main + 0.4 * said[1].main + random.normal(size=400)
+    found = fit_weights(said, true)
+    assert sum(found.members) == pytest.approx(1.0, abs=1e-12)
+    assert found.offset == pytest.approx(0.0, abs=1e-12)
+    later = fit_weights(said, true, is_later=True)
+    columns = np.column_stack([said[0].main, said[1].main, np.ones(400)])
+    free = np.linalg.lstsq(columns, true, rcond=None)[0]
+    assert (*later.members, later.offset) == pytest.approx(tuple(free))
+    assert np.divide(*found.members) == pytest.approx(np.divide(*later.members))
+
+
+@pytest.mark.parametrize("moved", [0.15, 0.3, 1.0])
+def test_an_offset_that_the_posts_show_is_kept_as_far_as_the_garrote_lets_it(moved: float) -> None:
+    random = np.random.default_rng(4)
+    one = random.normal(size=500)
+    noise = random.normal(size=500)
+    noise -= np.polyval(np.polyfit(one, noise, 1), one)  # so that the sum is 1, and the offset what was moved
+    found = fit_weights([Predictions(value=one)], one + noise + moved)
+    variance = (noise**2).sum() / 498 / 500
+    assert found.members == pytest.approx((1.0,))
+    assert found.offset == pytest.approx(moved * (1 - 4 * variance / moved**2))
+
+
 @pytest.mark.parametrize("known", [(0.6, 0.3, 0.1), (0.9, 0.5, 0.0), (1.0, 0.0, 0.0)])
 def test_weights_of_classes_are_the_likeliest(known: tuple[float, ...]) -> None:
     random = np.random.default_rng(2)

@@ -88,10 +88,11 @@ def weigh(
         for member in members:
             predictions.append(load_predictor(member).predict(posts, source_of(member, dataset, reporter)))
             stage.advance(note=member.folder.name)
-    weights = fit_weights(predictions, true)
+    is_later = dataset.meta["split"]["method"] == "time"
+    weights = fit_weights(predictions, true, is_later=is_later)
     saved = dict(zip(meta[MEMBERS], weights.members, strict=True))
     write_json(folder / WEIGHTS_FILE, {"weights": saved, "offset": weights.offset, "scale": weights.scale})
-    held_out = held_out_predictions(predictions, true)
+    held_out = held_out_predictions(predictions, true, is_later=is_later)
     calibrate(ensemble, dataset, source_of(ensemble, dataset, reporter), reporter, held_out=held_out)
     metrics = {
         "split": "validation",
