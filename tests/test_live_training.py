@@ -165,7 +165,7 @@ def test_which_recipe_is_taken() -> None:
     assert taken(False, "tuned") == ("tuned", "top:2")
     assert taken(False, "study", tune="top:1") == ("study", "top:1")
     assert resolve("classes", "study", {"epochs": 3, "lr": None}, has_gpu=False).given == {"epochs": 3}
-    with pytest.raises(WrongCallError, match="unknown --recipe 'x'; there are: stored, tuned, study"):
+    with pytest.raises(WrongCallError, match="unknown --recipe 'x'; there are: stored, best, tuned, study"):
         taken(False, "x")
     fields = {field.name for field in dataclasses.fields(TrainConfig)}
     assert all(set(values) <= fields for kinds in RECIPES.values() for values in kinds.values())

@@ -58,7 +58,7 @@ def test_names_that_do_not_exist(world: Path, encoders: EncoderConfig) -> None:
         (["train-regressor", *data, "--precision", "fp8"], "unknown --precision 'fp8'; there are: fp32, bf16, fp16"),
         (["train-regressor", *data, "--tune", "half"], "unknown --tune 'half'; there are: none, top:N, lora, full"),
         (["train-regressor", *data, "--tune", "top:0"], "unknown --tune 'top:0'; there are: none, top:N, lora, full"),
-        (["train-regressor", *data, "--recipe", "mine"], "unknown --recipe 'mine'; there are: stored, tuned, study"),
+        (["train-regressor", *data, "--recipe", "mine"], "unknown --recipe 'mine'; there are: stored, best, tuned, study"),
         (["train-regressor", *data, "--flip"], "--flip is for encoders that are trained; give --tune too"),
         (["train-regressor", *data, "--schedule", "step"], "unknown --schedule 'step'; there are: cosine, constant"),
         (

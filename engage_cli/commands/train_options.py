@@ -75,6 +75,7 @@ EmaOpt = Annotated[float | None, _option("ema", _LOOP, low=0, high=0.99999)]
 AverageOpt = Annotated[int | None, _option("average", _LOOP, low=1, high=50)]
 PatienceOpt = Annotated[int | None, _option("patience", _LOOP, low=0)]
 SeedOpt = Annotated[int | None, _option("seed", _LOOP, low=0, high=LARGEST_SEED)]
+SeedsOpt = Annotated[int | None, _option("seeds", _LOOP, low=1, high=100)]
 TensorboardOpt = Annotated[bool | None, _option("tensorboard", _LOOP, flag="--tensorboard")]
 
 PrecisionOpt = Annotated[str | None, _option("precision", _MACHINE, names=("fp32", "bf16", "fp16"))]

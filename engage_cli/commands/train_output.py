@@ -42,7 +42,7 @@ def run_training(
     from engage_cli.core.dataset import load_dataset
     from engage_cli.core.progress import make_reporter
     from engage_cli.core.recipes import resolve
-    from engage_cli.steps.train_neural import train_neural
+    from engage_cli.steps.train_seeds import train_seeds
 
     names = [field.name for field in fields(TrainConfig) if field.name in given]
     resolved = resolve(kind, given["recipe"], {name: given[name] for name in names}, has_gpu=torch.cuda.is_available())
@@ -55,7 +55,7 @@ def run_training(
         tokens=encoding.tokens,
         dtype=encoding.dtype,
     )
-    summary = train_neural(
+    summary = train_seeds(
         resolved,
         kind=kind,
         command=command,

@@ -167,6 +167,7 @@ class TrainConfig:
     workers: int = setting(-1, "Threads that read images while encoders are trained; -1 chooses.")
     tensorboard: bool = setting(False, "Also write events for TensorBoard into the run folder.")
     seed: int = setting(0, "Seed of initial weights, order, dropout and augmentation.")
+    seeds: int = setting(1, "Models, of this seed and those after it, trained one after another; their mean is predicted.")
 
 
 @dataclass(frozen=True, kw_only=True)

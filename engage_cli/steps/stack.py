@@ -13,7 +13,7 @@ from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.metrics import compute_metrics, true_of
 from engage_cli.core.predictors import MEMBERS, STACK, load_predictor, members_of
-from engage_cli.core.predictors.stack import WEIGHTS_FILE
+from engage_cli.core.predictors.stack import WEIGHTS_FILE, Weights
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import MARKER, Run, clear_stage, finish_run, open_run
 from engage_cli.core.stacking import fit_weights, held_out_predictions
@@ -32,6 +32,9 @@ NOT_COPIED = (
     "history.jsonl",
     "out_of_fold.parquet",
     ".*",
+)
+NOTE_OF_EQUALS = (
+    "the mean of models that chose their epochs on these rows: optimistic; `engage evaluate` reads the test split"
 )
 NOTE = "weights fitted on these rows, each row predicted by weights of the others; its members chose their epochs on them"
 
@@ -76,8 +79,12 @@ def weigh(
     reporter: Reporter,
     *,
     started: float | None = None,
+    is_equal: bool = False,
 ) -> Run:
-    """Weigh the members that lie in a run folder together, and finish it; `started` is time.monotonic() of its training."""
+    """Weigh the members that lie in a run folder together, and finish it.
+
+    `started` is time.monotonic() of its training; `is_equal`: predictions are averaged, and no weight is fitted.
+    """
     ensemble = Run(folder, meta, target, {})
     members = members_of(ensemble)
     posts = dataset.posts.iloc[dataset.rows("validation", target)]
@@ -89,14 +96,18 @@ def weigh(
             predictions.append(load_predictor(member).predict(posts, source_of(member, dataset, reporter)))
             stage.advance(note=member.folder.name)
     is_later = dataset.meta["split"]["method"] == "time"
-    weights = fit_weights(predictions, true, is_later=is_later)
+    if is_equal:
+        weights = Weights(members=(1 / len(members),) * len(members))
+        held_out = weights.combine(predictions)
+    else:
+        weights = fit_weights(predictions, true, is_later=is_later)
+        held_out = held_out_predictions(predictions, true, is_later=is_later)
     saved = dict(zip(meta[MEMBERS], weights.members, strict=True))
     write_json(folder / WEIGHTS_FILE, {"weights": saved, "offset": weights.offset, "scale": weights.scale})
-    held_out = held_out_predictions(predictions, true, is_later=is_later)
     calibrate(ensemble, dataset, source_of(ensemble, dataset, reporter), reporter, held_out=held_out)
     metrics = {
         "split": "validation",
-        "note": NOTE,
+        "note": NOTE_OF_EQUALS if is_equal else NOTE,
         "rows": {"validation": len(true)},
         "metrics": compute_metrics(ensemble.kind, true, held_out.main),
         "weights": saved,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +14,15 @@ from engage_cli.core.dataset import Dataset
 from engage_cli.core.distributed import get_world_size
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.metrics import true_of
-from engage_cli.core.predictors import MEMBERS, STACK
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.recipes import resolve
-from engage_cli.core.runs import MARKER, clear_stage, load_run, open_run
 from engage_cli.core.targets import require_variety
-from engage_cli.steps.stack import weigh
 from engage_cli.steps.train_catboost import KINDS, train_catboost
+from engage_cli.steps.train_members import Train, train_members
 from engage_cli.steps.train_neural import TrainSummary, train_neural
 from engage_cli.steps.train_process import train_process
 
 COMMAND = "train"
-
-Train = Callable[..., TrainSummary]
 
 
 def train_ensemble(
@@ -49,34 +44,17 @@ def train_ensemble(
     target = dataset.target(config.target)
     scores = target.score(dataset.posts.iloc[dataset.rows("train", target)])
     require_variety(true_of(config.kind, scores, target.classes(scores)), config.kind, target.name)
-    meta: dict[str, Any] = {
-        "model": STACK,
-        "kind": config.kind,
-        "config": dataclasses.asdict(config),
-        MEMBERS: names,
-        "asked": dataclasses.asdict(encoders),
-        "data": {"fingerprint": dataset.fingerprint, "split": dataset.meta["split"]["method"]},
-        "encoders": {},
-        "blocks": [],
-        "leaky": False,
-        "marks": list(dataset.marks),
-    }
-    with open_run(run, runs_dir, command=COMMAND, meta=meta, target=target) as (folder, goes_on):
-        if not goes_on:
-            clear_stage(folder)
-        reporter.say(f"{'going on with' if goes_on else 'training'} {folder}: {', '.join(names)}, then their weights")
-        started = time.monotonic()
-        warnings = list(dataset.marks)
-        for number, name in enumerate(names, start=1):
-            place = folder / MEMBERS / name
-            if (place / MARKER).is_file():
-                load_run(place)
-                continue
-            reporter.say(f"{number} of {len(names)}: {name}")
-            summary = TRAINERS[name](config, dataset=dataset, encoders=encoders, run=place, reporter=reporter)
-            warnings += [f"{name}: {warning}" for warning in summary.warnings if warning not in dataset.marks]
-        finished = weigh(folder, meta, target, dataset, reporter, started=started)
-    return TrainSummary(run=finished, went_on=goes_on, warnings=tuple(warnings))
+    meta = {"kind": config.kind, "config": dataclasses.asdict(config), "asked": dataclasses.asdict(encoders)}
+    return train_members(
+        {n: partial(TRAINERS[n], config, dataset=dataset, encoders=encoders, reporter=reporter) for n in names},
+        meta,
+        command=COMMAND,
+        target=target,
+        dataset=dataset,
+        run=run,
+        runs_dir=runs_dir,
+        reporter=reporter,
+    )
 
 
 def _names(config: EnsembleConfig) -> list[str]:

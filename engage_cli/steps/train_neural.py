@@ -63,7 +63,7 @@ def train_neural(
 ) -> TrainSummary:
     """Train to a finished run folder, going on where an equal command was killed. Under torchrun all ranks call it."""
     config = resolved.config
-    _check(resolved, kind)
+    check_training(resolved, kind)
     if resolved.recipe == STUDY:
         encoders = encoders.settled(is_own=True)
     device = find_device()
@@ -207,7 +207,8 @@ def _describe(resolved: Resolved) -> str:
     return f"recipe {resolved.recipe}: {WHAT[resolved.recipe]}{f'; given: {given}' if given else ''}"
 
 
-def _check(resolved: Resolved, kind: str) -> None:
+def check_training(resolved: Resolved, kind: str) -> None:
+    """Raise WrongCallError for what no training can be asked for."""
     config = resolved.config
     FUSIONS.check(config.fusion)
     OBJECTIVES[kind].check(config.objective)

@@ -1,0 +1,70 @@
+"""Train several models of one target, one after another, and weigh them to one run; a killed training goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from engage_cli.core.dataset import Dataset
+from engage_cli.core.errors import EngageError
+from engage_cli.core.predictors import MEMBERS, STACK
+from engage_cli.core.progress import Reporter
+from engage_cli.core.runs import MARKER, clear_stage, load_run, open_run
+from engage_cli.core.targets import Target
+from engage_cli.steps.stack import weigh
+from engage_cli.steps.train_neural import TrainSummary
+
+Train = Callable[..., TrainSummary]
+
+
+def train_members(
+    members: Mapping[str, Train],
+    meta: Mapping[str, Any],
+    *,
+    command: str,
+    target: Target,
+    dataset: Dataset,
+    run: Path | None,
+    runs_dir: Path,
+    reporter: Reporter,
+    is_equal: bool = False,
+) -> TrainSummary:
+    """Each member is called with run=, its folder; `meta` is what run.json says besides.
+
+    `is_equal`: all members count alike, and no weight is fitted.
+    """
+    meta = {
+        "model": STACK,
+        **meta,
+        MEMBERS: list(members),
+        "data": {"fingerprint": dataset.fingerprint, "split": dataset.meta["split"]["method"]},
+        "encoders": {},
+        "blocks": [],
+        "leaky": False,
+        "marks": list(dataset.marks),
+    }
+    with open_run(run, runs_dir, command=command, meta=meta, target=target) as (folder, goes_on):
+        if not goes_on:
+            clear_stage(folder)
+        then = "their mean" if is_equal else "their weights"
+        reporter.say(f"{'going on with' if goes_on else 'training'} {folder}: {', '.join(members)}, then {then}")
+        started = time.monotonic()
+        warnings = list(dataset.marks)
+        for number, (name, train) in enumerate(members.items(), start=1):
+            place = folder / MEMBERS / name
+            if (place / MARKER).is_file():
+                load_run(place)
+                continue
+            reporter.say(f"{number} of {len(members)}: {name}")
+            try:
+                summary = train(run=place)
+            except EngageError:
+                with contextlib.suppress(OSError):  # it holds members
+                    place.parent.rmdir()  # refused before anything was done: open_run clears the rest
+                raise
+            warnings += [f"{name}: {warning}" for warning in summary.warnings if warning not in dataset.marks]
+        finished = weigh(folder, meta, target, dataset, reporter, started=started, is_equal=is_equal)
+    return TrainSummary(run=finished, went_on=goes_on, warnings=tuple(warnings))

@@ -1,0 +1,76 @@
+"""One neural model of several seeds: they differ by what chance gave them, and their mean is better than each."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from pathlib import Path
+
+from engage_cli.core.config import EncoderConfig
+from engage_cli.core.dataset import Dataset
+from engage_cli.core.distributed import get_world_size
+from engage_cli.core.errors import WrongCallError
+from engage_cli.core.progress import Reporter, SilentReporter
+from engage_cli.core.recipes import Resolved
+from engage_cli.steps.train_members import train_members
+from engage_cli.steps.train_neural import TrainSummary, check_training, train_neural
+
+
+def train_seeds(
+    resolved: Resolved,
+    *,
+    kind: str,
+    command: str,
+    dataset: Dataset,
+    encoders: EncoderConfig,
+    run: Path | None = None,
+    runs_dir: Path = Path("runs"),
+    reporter: Reporter | None = None,
+) -> TrainSummary:
+    """Train as train_neural does, `config.seeds` times; predictions are averaged (of classes: their normal scores)."""
+    config = resolved.config
+    if config.seeds == 1:
+        return train_neural(
+            resolved,
+            kind=kind,
+            command=command,
+            dataset=dataset,
+            encoders=encoders,
+            run=run,
+            runs_dir=runs_dir,
+            reporter=reporter,
+        )
+    check_training(resolved, kind)
+    if get_world_size() > 1:
+        raise WrongCallError(
+            f"{config.seeds} seeds are trained in one process; under torchrun give --seeds 1 and a --seed each time, and "
+            "weigh the runs together by `engage evaluate --stack`"
+        )
+    reporter = reporter or SilentReporter()
+
+    def train(seed: int, run: Path) -> TrainSummary:
+        given = {**resolved.given, "seed": seed, "seeds": 1}
+        alone = Resolved(resolved.recipe, given, dataclasses.replace(config, seed=seed, seeds=1))
+        return train_neural(
+            alone, kind=kind, command=command, dataset=dataset, encoders=encoders, run=run, reporter=reporter
+        )
+
+    seeds = range(config.seed, config.seed + config.seeds)
+    meta = {
+        "kind": kind,
+        "recipe": resolved.recipe,
+        "given": resolved.given,
+        "config": dataclasses.asdict(config),
+        "asked": dataclasses.asdict(encoders),
+    }
+    return train_members(
+        {f"seed-{seed}": partial(train, seed) for seed in seeds},
+        meta,
+        command=command,
+        target=dataset.target(config.target),
+        dataset=dataset,
+        run=run,
+        runs_dir=runs_dir,
+        reporter=reporter,
+        is_equal=True,
+    )
