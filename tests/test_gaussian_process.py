@@ -106,6 +106,27 @@ def test_the_parts_that_tell_something_are_found() -> None:
     assert likeness.lengths["text 0"] > 2 * likeness.lengths["text 1"]
 
 
+def test_what_is_said_of_posts_left_out_is_fitted_after_the_likelihood(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a truth that no kernel quite has, in steps: the likelihood alone leaves a larger error than both together."""
+    rng = np.random.default_rng(5)
+    views = make_views(300)
+    truth = np.where(views.text[:, 0] > 0.3, 2.0, np.abs(views.text[:, 1])) * np.exp(0.5 * rng.standard_normal(300))
+    truth = (truth - truth.mean()) / truth.std()
+    notes: list[str] = []
+
+    def error(**how: float) -> float:
+        with monkeypatch.context() as patch:
+            for name, value in how.items():
+                patch.setattr(gaussian_process, name, value)
+            likeness = learn_likeness(views, truth, advance=notes.append)
+        return float(((truth - gaussian_process._solve(likeness, views, truth)[1]) ** 2).mean())
+
+    both = error()
+    assert [note.endswith(" nats a post") for note in notes] == [True] * 30 + [False] * 30
+    assert float(notes[-1].split()[2]) == pytest.approx(both, abs=0.02)
+    assert both < 0.995 * error(LATE=1.0)
+
+
 def test_what_a_post_lacks_makes_it_like_no_other() -> None:
     views = make_views(5)
     text, day = views.text.copy(), views.day.copy()

@@ -172,7 +172,7 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessConfig:
-    """A Gaussian process: it chooses by the marginal likelihood of training posts, so that little is left to be set."""
+    """A Gaussian process: it chooses by what training posts say of each other, so that little is left to be set."""
 
     target: str = setting("popularity", "What is predicted.")
     kind: str = setting("value", "The target's value, or five ordered classes.")

@@ -1,8 +1,9 @@
 """A Gaussian process over posts (Rasmussen and Williams 2006): what is known of a post is what is known of posts like it.
 
-How much each likeness counts, and how far it reaches, is learned by the marginal likelihood of training posts: no
-validation post is needed for it. Up to MOST_EXACT training posts are all kept and solved exactly; of more, so many are
-landmarks to which all others are compared (the projected process, section 8.3.4).
+How much each likeness counts, and how far it reaches, is learned from training posts, by their marginal likelihood and
+then by what is said of each without itself: no validation post is needed for it. Up to MOST_EXACT training posts are all
+kept and solved exactly; of more, so many are landmarks to which all others are compared (the projected process, section
+8.3.4).
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from engage_cli.core.kernels import Products, first_lengths, kernel, present_ter
 from engage_cli.core.post_views import Views
 
 MOST_EXACT = 6_000
-MOST_LEARNED_FROM = 1_500  # posts whose marginal likelihood is followed at once; of more, samples take turns
+MOST_LEARNED_FROM = 1_500  # posts that are learned from at once; of more, samples take turns
 NUM_STEPS, STEPS_A_SAMPLE, STEP = 60, 5, 0.15
-LATE, LATE_STEP = 0.5, 0.3  # after this share of the steps they are so much shorter
+LATE, LATE_STEP = 0.5, 0.3  # after this share of the steps they are so much shorter, and follow posts left out
 NUM_AVERAGED = 10  # last steps whose mean is taken
 FIRST_WEIGHT, FIRST_NOISE = -2.5, 0.0  # before softplus
 JITTER = 1e-6
+TINY = 1e-12
 JITTER_OF_FLOATS = 1e-3  # where the kernel is computed in float32: enough to keep its smallest eigenvalue above 0
 AT_ONCE = 1_024  # posts that are compared with all others, or with all landmarks, at once
 
@@ -56,7 +58,11 @@ class Likeness:
 
 
 def learn_likeness(views: Views, truth: np.ndarray, *, seed: int = 0, advance: Advance = lambda note: None) -> Likeness:
-    """Maximise the marginal likelihood of standardised truths (n,), by random samples of the posts in turn."""
+    """Fit to standardised truths (n,) by gradients, random samples of the posts in turn.
+
+    Half of the steps follow the marginal likelihood (section 5.4.1), which seldom overfits; the others, from there, the
+    squared error of posts that are each left out (section 5.4.2), which is what counts where no kernel is quite true.
+    """
     names = present_terms(views)
     first = first_lengths(names, views)
     weights = torch.full((len(names),), FIRST_WEIGHT, dtype=torch.float64, requires_grad=True)
@@ -70,19 +76,25 @@ def learn_likeness(views: Views, truth: np.ndarray, *, seed: int = 0, advance: A
             some = next(samples)
             sample, wanted = views.take(some), torch.from_numpy(truth[some])
             products, identity = Products(sample, sample, dtype=torch.float32), torch.eye(len(some), dtype=torch.float64)
-        optimizer.param_groups[0]["lr"] = STEP * (LATE_STEP if step >= LATE * NUM_STEPS else 1)
+        optimizer.param_groups[0]["lr"] = STEP * (1 if step < LATE * NUM_STEPS else LATE_STEP)
         optimizer.zero_grad()
         values = dict(zip(names, softplus(weights).float(), strict=True))
         lengths = dict(zip(first, logs.exp().float(), strict=True))
         covariance = kernel(products, values, lengths).double() + (softplus(noise) + JITTER_OF_FLOATS) * identity
         factor = torch.linalg.cholesky(covariance)
-        half = torch.linalg.solve_triangular(factor, wanted[:, None], upper=False)
-        loss = 0.5 * (half**2).sum() + factor.diagonal().log().sum()
+        if step < LATE * NUM_STEPS:
+            half = torch.linalg.solve_triangular(factor, wanted[:, None], upper=False)
+            loss = 0.5 * (half**2).sum() + factor.diagonal().log().sum()
+            note = f"{loss.item() / len(some):.4f} nats a post"
+        else:
+            error = (_left_out(factor, wanted)[1] ** 2).mean()
+            loss = 0.5 * len(some) * (error + TINY).log()
+            note = f"squared error {error.item():.4f} of posts left out"
         loss.backward()
         optimizer.step()
         if step >= NUM_STEPS - NUM_AVERAGED:
             late.append(torch.cat([softplus(weights), logs, softplus(noise)[None]]).detach())
-        advance(f"{loss.item() / len(some):.4f} nats a post")
+        advance(note)
     mean = torch.stack(late).mean(dim=0).tolist()
     return Likeness(
         weights=dict(zip(names, mean[: len(names)], strict=True)),
@@ -167,9 +179,14 @@ def _solve(likeness: Likeness, views: Views, wanted: np.ndarray) -> tuple[np.nda
     covariance = likeness.between(views, views)
     covariance += (likeness.noise + JITTER) * torch.eye(len(views), dtype=torch.float64)
     factor = torch.linalg.cholesky(covariance)
-    coefficients = torch.cholesky_solve(torch.from_numpy(wanted)[:, None], factor)[:, 0]
-    inverse = torch.cholesky_inverse(factor).diagonal()
-    return coefficients.numpy(), wanted - (coefficients / inverse).numpy()
+    coefficients, errors = _left_out(factor, torch.from_numpy(wanted))
+    return coefficients.numpy(), wanted - errors.numpy()
+
+
+def _left_out(factor: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (n,) coefficients and (n,) how far each truth is from what is said of its post without it (equation 5.12)."""
+    coefficients = torch.cholesky_solve(wanted[:, None], factor)[:, 0]
+    return coefficients, coefficients / torch.cholesky_inverse(factor).diagonal()
 
 
 def _project(likeness: Likeness, views: Views, landmarks: Views, wanted: np.ndarray, advance: Advance) -> np.ndarray:
