@@ -145,6 +145,9 @@ def test_leaky_stands_first() -> None:
     assert "says nothing of posts to come.\n" in card
     assert "runs/classifier-engagement (LEAKY)" in card
     assert "It reads no embeddings." in card
+    stacked = card_of(evaluation_of(class_score()), {**CATBOOST, "model": "stack", "members": ["gp", "neural"]})
+    assert "Those of its members (`members/` in its folder).\n" in stacked
+    assert "It reads no embeddings." not in stacked
     assert [row[0] for row in rows_of(card) if row[0] in CLASS_NAMES] == list(CLASS_NAMES)
     by_call = card_of(evaluation_of(class_score()), {**CATBOOST, "marks": []}, leaky=True)
     assert by_call.splitlines()[2] == f"> **{LEAKY}.**"

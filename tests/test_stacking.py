@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import optimize, stats
 
@@ -14,6 +15,7 @@ from engage_cli.core.predictions import Predictions
 from engage_cli.core.predictors.stack import WEIGHTS_FILE, StackPredictor, Weights
 from engage_cli.core.runs import Run
 from engage_cli.core.stacking import fit_weights, held_out_predictions
+from engage_cli.steps.stack import are_later
 
 
 def values(random: np.random.Generator, num: int = 500, members: int = 3) -> list[Predictions]:
@@ -111,6 +113,41 @@ def test_an_offset_that_the_posts_show_is_kept_as_far_as_the_garrote_lets_it(mov
     variance = (noise**2).sum() / 498 / 500
     assert found.members == pytest.approx((1.0,))
     assert found.offset == pytest.approx(moved * (1 - 4 * variance / moved**2))
+
+
+@pytest.mark.parametrize(("noise", "expected"), [(2.0, 1.0), (0.01, 0.0)])
+def test_members_that_say_nothing_are_corrected_like_others(noise: float, expected: float) -> None:
+    """No weight would be above 0. Of twelve noisy posts that means little: the sum is drawn to 1 as any other."""
+    random = np.random.default_rng(0)
+    one = random.normal(size=12)
+    true = noise * random.normal(size=12)
+    true -= np.polyval(np.polyfit(one, true, 1), one) + 0.001 * (one - one.mean())  # they go against it, if at all
+    said = [Predictions(value=one), Predictions(value=one)]
+    later = fit_weights(said, true, is_later=True)
+    assert (*later.members, later.offset) == pytest.approx((0.0, 0.0, true.mean()), abs=1e-9)
+    drawn = fit_weights(said, true)
+    assert drawn.members[0] == drawn.members[1]
+    assert sum(drawn.members) == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("dates", "expected"),
+    [
+        (["2020-03-01", "2020-03-02", "2020-03-03"], True),
+        (["2020-03-01", None, "2020-03-03"], True),
+        (["2020-01-02", "2020-01-04", "2020-01-06"], False),
+        ([None, None, None], False),
+        (None, False),
+    ],
+)
+def test_later_posts_are_told_by_their_dates(dates: list[str | None] | None, expected: bool) -> None:
+    others = pd.DataFrame({"id": range(30), "posted_at": pd.date_range("2020-01-01", periods=30)})
+    posts = pd.DataFrame({"id": range(3)})
+    if dates is None:
+        others = others.drop(columns="posted_at")
+    else:
+        posts["posted_at"] = pd.to_datetime(pd.Series(dates))
+    assert are_later(posts, others) is expected
 
 
 @pytest.mark.parametrize("known", [(0.6, 0.3, 0.1), (0.9, 0.5, 0.0), (1.0, 0.0, 0.0)])

@@ -8,11 +8,10 @@ from typing import Annotated
 
 import typer
 
-from engage_cli.core.config import EncoderConfig, TrainConfig, help_of
+from engage_cli.core.config import LARGEST_SEED, EncoderConfig, TrainConfig, help_of
 from engage_cli.core.errors import WrongCallError
 
 DEFAULT_DATA = Path("data")
-LARGEST_SEED = 2**32 - 1  # that NumPy's and scikit-learn's generators take
 DEFAULT_RUNS = Path("runs")
 # The names of the tables stand here a second time, for core.targets is heavy; a test holds them equal.
 TARGET_NAMES = ("popularity", "engagement", "composite", "views", "likes", "rate", "relative", "given")

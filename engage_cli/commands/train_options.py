@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from engage_cli.commands.options import LARGEST_SEED, TARGET_NAMES
+from engage_cli.commands.options import TARGET_NAMES
+from engage_cli.core.config import LARGEST_SEED
 from engage_cli.core.fusion import FUSIONS
 from engage_cli.core.objectives import CLASS_OBJECTIVES, VALUE_OBJECTIVES
 from engage_cli.core.recipes import RECIPES, WHAT, help_with_defaults

@@ -81,6 +81,7 @@ class EncoderConfig:
 
 
 OWN, WHOLE = FRAMINGS = ("own", "whole")
+LARGEST_SEED = 2**32 - 1  # that NumPy's and scikit-learn's generators take
 STUDY = "study"  # the name under which the study's own way is reached
 MOST_VARIANTS = 400  # of one post that are ranked at once
 LEAKY = (

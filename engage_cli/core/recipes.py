@@ -11,7 +11,7 @@ from engage_cli.core.errors import WrongCallError
 
 # Where five classes differ from a value, whatever the recipe.
 CLASSES = {"target": "engagement", "objective": "cross-entropy"}
-# What helped on validation posts with three seeds; benchmarks/RESULTS.md says what did not.
+# What helped a neural model alone, on validation posts of three splits; benchmarks/RESULTS.md says what did not.
 BEST = {"seeds": 3}
 # Encoders in the loop learn slowly, what is new learns fast, and few epochs suffice.
 TUNED = {
@@ -77,7 +77,7 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
 }
 WHAT = {
     "stored": "our defaults for stored features",
-    "best": "the same for the best score, three models of different seeds, in three times the time",
+    "best": "our defaults for stored features, and the mean of several seeds",
     "tuned": "our defaults for training encoders too",
     "study": "the study's hyper-parameters, its encoders trained end to end",
 }
@@ -114,8 +114,10 @@ def help_with_defaults(field: str) -> str:
         for name, kinds in RECIPES.items()
     ]
     shown = [(name, " or ".join(dict.fromkeys(_shown(value) for value in kinds.values()))) for name, kinds in defaults]
-    values = {value for _, value in shown}
-    words = values.pop() if len(values) == 1 else ", ".join(f"{name} {value}" for name, value in shown)
+    names: dict[str, list[str]] = {}
+    for name, value in shown:
+        names.setdefault(value, []).append(name)
+    words = shown[0][1] if len(names) == 1 else ", ".join(f"{'/'.join(those)} {value}" for value, those in names.items())
     return f"{help_of(TrainConfig, field)} Default: {words}."
 
 

@@ -36,13 +36,11 @@ def _fit_values(predicted: np.ndarray, true: np.ndarray, garrote: float) -> Weig
 
     means = predicted.mean(axis=0)
     weights, _ = nnls(predicted - means, true - true.mean())
-    if not weights.any():
-        return Weights(members=tuple(map(float, weights)), offset=float(true.mean()))
-    shares = weights / weights.sum()
+    shares = weights / weights.sum() if weights.any() else np.full(len(means), 1 / len(means))
     spread = (predicted - means) @ shares
     slope, bias = weights.sum() - 1.0, true.mean() - means @ shares
     error = ((true - true.mean() - (1.0 + slope) * spread) ** 2).sum() / max(len(true) - 2, 1)
-    slope *= _kept(slope, error / (spread**2).sum(), garrote)
+    slope *= _kept(slope, error / max((spread**2).sum(), TINY), garrote)
     bias *= _kept(bias, error / len(true), garrote)
     return Weights(members=tuple(map(float, (1.0 + slope) * shares)), offset=float(bias - slope * (means @ shares)) + 0.0)
 

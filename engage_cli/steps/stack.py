@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from engage_cli.core.atomic import file_fingerprint, write_json
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import WrongCallError
@@ -95,16 +97,16 @@ def weigh(
         for member in members:
             predictions.append(load_predictor(member).predict(posts, source_of(member, dataset, reporter)))
             stage.advance(note=member.folder.name)
-    is_later = dataset.meta["split"]["method"] == "time"
     if is_equal:
         weights = Weights(members=(1 / len(members),) * len(members))
         held_out = weights.combine(predictions)
     else:
+        is_later = are_later(posts, dataset.posts.iloc[dataset.rows("train", target)])
         weights = fit_weights(predictions, true, is_later=is_later)
         held_out = held_out_predictions(predictions, true, is_later=is_later)
     saved = dict(zip(meta[MEMBERS], weights.members, strict=True))
     write_json(folder / WEIGHTS_FILE, {"weights": saved, "offset": weights.offset, "scale": weights.scale})
-    calibrate(ensemble, dataset, source_of(ensemble, dataset, reporter), reporter, held_out=held_out)
+    calibrate(ensemble, dataset, source_of(ensemble, dataset, reporter), reporter, held_out=None if is_equal else held_out)
     metrics = {
         "split": "validation",
         "note": NOTE_OF_EQUALS if is_equal else NOTE,
@@ -120,6 +122,13 @@ def weigh(
         **({"seconds": round(time.monotonic() - started, 1)} if started is not None else {}),
     }
     return finish_run(folder, metrics)
+
+
+def are_later(posts: pd.DataFrame, others: pd.DataFrame) -> bool:
+    """Whether nine in ten posts came after nine in ten of the others, as in a split by date."""
+    if "posted_at" not in posts or posts["posted_at"].isna().all() or others["posted_at"].isna().all():
+        return False
+    return bool(posts["posted_at"].quantile(0.1) >= others["posted_at"].quantile(0.9))
 
 
 def _open_members(folders: Sequence[Path], dataset: Dataset, runs_dir: Path) -> list[Run]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -62,8 +62,8 @@ def train_members(
             try:
                 summary = train(run=place)
             except EngageError:
-                with contextlib.suppress(OSError):  # it holds members
-                    place.parent.rmdir()  # refused before anything was done: open_run clears the rest
+                if not any(entry.is_dir() for entry in place.parent.glob("*")):  # a member was locked, and none begun
+                    shutil.rmtree(place.parent, ignore_errors=True)  # open_run clears the rest
                 raise
             warnings += [f"{name}: {warning}" for warning in summary.warnings if warning not in dataset.marks]
         finished = weigh(folder, meta, target, dataset, reporter, started=started, is_equal=is_equal)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from engage_cli.core.checkpoints import Checkpoints
-from engage_cli.core.config import STUDY, EncoderConfig, TrainConfig
+from engage_cli.core.config import LARGEST_SEED, STUDY, EncoderConfig, TrainConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.devices import MIXED_PRECISIONS, find_device, matmul_precision
 from engage_cli.core.distributed import get_rank, get_world_size, share_text, together, wait_for_all
@@ -218,6 +218,8 @@ def check_training(resolved: Resolved, kind: str) -> None:
     ):
         if value not in there:
             raise WrongCallError(f"unknown --{name} '{value}'; there are: {', '.join(there)}")
+    if config.seed + config.seeds - 1 > LARGEST_SEED:
+        raise WrongCallError(f"--seed {config.seed} and the {config.seeds - 1} after it: a seed is at most {LARGEST_SEED}")
     if config.tensorboard:
         require_tensorboard()
     if parse_tune(config.tune).mode == "none":

@@ -1,4 +1,4 @@
-"""One neural model of several seeds: they differ by what chance gave them, and their mean is better than each."""
+"""One neural model of several seeds: they differ by chance, and their mean errs less than they do on average."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def train_seeds(
     reporter = reporter or SilentReporter()
 
     def train(seed: int, run: Path) -> TrainSummary:
-        given = {**resolved.given, "seed": seed, "seeds": 1}
+        given = {name: value for name, value in resolved.given.items() if name not in ("seed", "seeds")}
         alone = Resolved(resolved.recipe, given, dataclasses.replace(config, seed=seed, seeds=1))
         return train_neural(
             alone, kind=kind, command=command, dataset=dataset, encoders=encoders, run=run, reporter=reporter
