@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.special import ndtr, ndtri
 
-from engage_cli.core.config import EncoderConfig, EnsembleConfig
+from engage_cli.core.config import CatBoostConfig, EncoderConfig, EnsembleConfig
 from engage_cli.core.dataset import load_dataset
 from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.predictors import MEMBERS, load_predictor, members_of
@@ -18,18 +19,28 @@ from engage_cli.core.progress import SilentReporter
 from engage_cli.core.runs import MARKER, load_run
 from engage_cli.steps import train_ensemble as step
 from engage_cli.steps.sources import encoder_config, source_of
+from engage_cli.steps.train_catboost import train_catboost
+from engage_cli.steps.train_neural import TrainSummary
 from tests.calls import answer, engage
+
+
+def few_trees(config: EnsembleConfig, **how: Any) -> TrainSummary:
+    few = CatBoostConfig(
+        target=config.target, kind=config.kind, vision=config.vision, text=config.text, seed=config.seed, iterations=20
+    )
+    return train_catboost(few, **how)
 
 
 @pytest.fixture(scope="module", params=["value", "classes"])
 def trained(request: pytest.FixtureRequest, world: Path, encoders: EncoderConfig) -> Path:
     run = world / "runs" / f"ensemble-{request.param}"
     names = ["--vision", encoders.vision, "--text", encoders.text]
-    # CatBoost and the neural model stop early where nothing more is learned; two members keep the test short.
-    more = ["--members", "gp,neural" if request.param == "value" else "gp,catboost"]
-    found = answer(
-        "train", "--data", world / "data", "--target", "views", "--as", request.param, *names, *more, "--run", run
-    )
+    more = ["--members", "gp,neural" if request.param == "value" else "gp,catboost"]  # two keep the test short
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(step.TRAINERS, "catboost", few_trees)
+        found = answer(
+            "train", "--data", world / "data", "--target", "views", "--as", request.param, *names, *more, "--run", run
+        )
     assert found["run"] == str(run)
     assert found["split"] == "validation"
     assert sum(found["weights"].values()) > 0

@@ -106,16 +106,18 @@ def test_it_is_for_one_process(
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--vision", "nowhere/at-all"], "nowhere/at-all"),
+        (["--text", "nowhere/at-all"], "nowhere/at-all"),
         (["--flip"], "--flip is for encoders that are trained; give --tune too"),
         (["--seeds", "0"], "--seeds"),
         (["--seed", str(2**32 - 1)], "--seed 4294967295 and the 2 after it: a seed is at most 4294967295"),
         (["--tune", "none", "--lr", "1e38", "--clip-norm", "0"], "with a smaller --learning-rate than 1e+38"),
     ],
 )
-def test_what_is_refused_leaves_nothing(options: list[str], sentence: str, world: Path, tmp_path: Path) -> None:
+def test_what_is_refused_leaves_nothing(
+    options: list[str], sentence: str, world: Path, encoders: EncoderConfig, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
-    data = ["--data", world / "data", "--target", "views"]
+    data = ["--data", world / "data", "--target", "views", "--vision", encoders.vision, "--text", encoders.text]
     shown = engage("train-regressor", "--recipe", "best", *data, *options, "--run", run)
     assert shown.exit_code in (1, 2)
     assert sentence in shown.stderr
