@@ -29,33 +29,20 @@ def train_seeds(
 ) -> TrainSummary:
     """Train as train_neural does, `config.seeds` times; predictions are averaged (of classes: their normal scores)."""
     config = resolved.config
+    train = partial(train_neural, kind=kind, command=command, dataset=dataset, encoders=encoders, reporter=reporter)
     if config.seeds == 1:
-        return train_neural(
-            resolved,
-            kind=kind,
-            command=command,
-            dataset=dataset,
-            encoders=encoders,
-            run=run,
-            runs_dir=runs_dir,
-            reporter=reporter,
-        )
+        return train(resolved, run=run, runs_dir=runs_dir)
     check_training(resolved, kind)
     if get_world_size() > 1:
         raise WrongCallError(
             f"{config.seeds} seeds are trained in one process; under torchrun give --seeds 1 and a --seed each time, and "
             "weigh the runs together by `engage evaluate --stack`"
         )
-    reporter = reporter or SilentReporter()
-
-    def train(seed: int, run: Path) -> TrainSummary:
-        given = {name: value for name, value in resolved.given.items() if name not in ("seed", "seeds")}
-        alone = Resolved(resolved.recipe, given, dataclasses.replace(config, seed=seed, seeds=1))
-        return train_neural(
-            alone, kind=kind, command=command, dataset=dataset, encoders=encoders, run=run, reporter=reporter
-        )
-
-    seeds = range(config.seed, config.seed + config.seeds)
+    given = {name: value for name, value in resolved.given.items() if name not in ("seed", "seeds")}
+    alone = {
+        f"seed-{seed}": Resolved(resolved.recipe, given, dataclasses.replace(config, seed=seed, seeds=1))
+        for seed in range(config.seed, config.seed + config.seeds)
+    }
     meta = {
         "kind": kind,
         "recipe": resolved.recipe,
@@ -64,13 +51,13 @@ def train_seeds(
         "asked": dataclasses.asdict(encoders),
     }
     return train_members(
-        {f"seed-{seed}": partial(train, seed) for seed in seeds},
+        {name: partial(train, one) for name, one in alone.items()},
         meta,
         command=command,
         target=dataset.target(config.target),
         dataset=dataset,
         run=run,
         runs_dir=runs_dir,
-        reporter=reporter,
+        reporter=reporter or SilentReporter(),
         is_equal=True,
     )
