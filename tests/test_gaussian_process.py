@@ -17,10 +17,11 @@ from engage_cli.core import gaussian_process
 from engage_cli.core.dataset import load_dataset
 from engage_cli.core.gaussian_process import JITTER, GaussianProcess, Likeness, fit_process, learn_likeness, predict_sum
 from engage_cli.core.kernels import LENGTHS, TERMS, Products, first_lengths, kernel, present_terms
-from engage_cli.core.post_views import ViewMaker, Views, views_from_arrays, views_to_arrays
+from engage_cli.core.post_views import TERM_KINDS, ViewMaker, Views, views_from_arrays, views_to_arrays
 from engage_cli.core.predictors import process as process_of
 from engage_cli.core.predictors.process import Cuts
 from engage_cli.core.score_parts import parts_of
+from engage_cli.core.table_parts.tfidf import PLAIN, STYLE
 from engage_cli.core.targets import fit_target
 from engage_cli.steps import train_process
 from tests.calls import answer, engage
@@ -40,8 +41,7 @@ def make_views(num: int, seed: int = 0, **more: Any) -> Views:
 
     day = rng.uniform(18_000, 18_500, num)
     found: dict[str, Any] = {
-        "words": terms(),
-        "pieces": terms(),
+        **{kind: terms() for kind in PLAIN},
         "text": unit(rng.standard_normal((num, 6))),
         "image": unit(rng.standard_normal((num, 5))),
         "day": day,
@@ -49,6 +49,7 @@ def make_views(num: int, seed: int = 0, **more: Any) -> Views:
         "statistics": rng.standard_normal((num, 4)).astype(np.float32),
         "author": rng.choice(np.array(["", "a", "b", "c"], object), num),
         "widths": {"text": (6,), "image": (5,)},
+        **{kind: terms() for kind in STYLE},
     }
     return Views(**{**found, **more})
 
@@ -109,7 +110,7 @@ def test_the_parts_that_tell_something_are_found() -> None:
 def test_what_is_said_of_posts_left_out_is_fitted_after_the_likelihood(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a truth that no kernel quite has, in steps: the likelihood alone leaves a larger error than both together."""
     rng = np.random.default_rng(5)
-    views = make_views(300)
+    views = make_views(300, **{kind: sparse.csr_matrix((300, 0), dtype=np.float32) for kind in STYLE})
     truth = np.where(views.text[:, 0] > 0.3, 2.0, np.abs(views.text[:, 1])) * np.exp(0.5 * rng.standard_normal(300))
     truth = (truth - truth.mean()) / truth.std()
     notes: list[str] = []
@@ -214,12 +215,44 @@ def test_views_and_process_come_back_from_arrays() -> None:
     for name in ("day", "weekday", "statistics"):
         np.testing.assert_array_equal(getattr(back, name), getattr(views, name))
     assert back.author.tolist() == views.author.tolist()
-    assert (back.words != views.words).nnz == 0
+    assert all((getattr(back, kind) != getattr(views, kind)).nnz == 0 for kind in TERM_KINDS)
     np.testing.assert_allclose(back.text, views.text, atol=1e-3)
     process, _ = fit_process(views, truth)
     restored = GaussianProcess.restore(json.loads(json.dumps(process.state())), back, process.coefficients)
     new = planted(20, seed=9)[0]
     np.testing.assert_allclose(restored.predict(new), process.predict(new), atol=5e-3)
+
+
+def test_a_process_of_before_titles_styles_were_compared_is_read() -> None:
+    views, truth = planted(60)
+    process, _ = fit_process(views, truth)
+    older = {name: weight for name, weight in process.likeness.weights.items() if not {*TERMS[name]} & {*STYLE}}
+    state = process.state() | {"weights": older}
+    arrays = {name: array for name, array in views_to_arrays(views).items() if name.partition("_")[0] not in STYLE}
+    back = views_from_arrays(arrays)
+    assert all(getattr(back, kind).shape == (60, 0) for kind in STYLE)
+    new = planted(20, seed=9)[0]
+    found = [GaussianProcess.restore(state, some, process.coefficients).predict(new) for some in (views, back)]
+    np.testing.assert_allclose(found[0], found[1], atol=5e-3)
+
+
+def test_who_publishes_is_known_by_how_titles_are_written(checkpoints: dict[str, str], tmp_path: Path) -> None:
+    """Words are drawn anew for each title; one channel begins every odd one with a capital, one every even one."""
+    rng = np.random.default_rng(0)
+    letters = [*"abcdefghijklmnopqrstuvwxyz"]
+    words = [["".join(rng.choice(letters, 6)) for _ in range(4)] for _ in range(200)]
+    channel = rng.integers(0, 2, 200)
+    views = np.exp(8 + 3 * channel + 0.3 * rng.standard_normal(200)).astype(int)
+    titles = [
+        " ".join(word.capitalize() if place % 2 == odd else word for place, word in enumerate(some))
+        for some, odd in zip(words, channel, strict=True)
+    ]
+    pd.DataFrame({"id": [f"p{n}" for n in range(200)], "title": titles, "views": views}).to_csv(tmp_path / "p.csv")
+    data, run = tmp_path / "data", tmp_path / "run"
+    answer("prepare", "--table", tmp_path / "p.csv", "--no-images", "--data", data, "--no-dedupe")
+    names = ["--vision", checkpoints["vit"], "--text", checkpoints["bert"]]
+    found = answer("train-gp", "--data", data, "--target", "views", *names, "--run", run)
+    assert found["metrics"]["r2"] > 0.9
 
 
 def counted(num: int = 50) -> pd.DataFrame:

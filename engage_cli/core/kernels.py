@@ -15,12 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engage_cli.core.post_views import Views
+from engage_cli.core.post_views import TERM_KINDS, Views
 
 # A term -> the simple kernels that it is the product of.
 TERMS: dict[str, tuple[str, ...]] = {
     "words": ("words",),
     "pieces": ("pieces",),
+    "letters": ("letters",),
+    "opening": ("opening",),
+    "ending": ("ending",),
+    "pattern": ("pattern",),
     "text": ("text",),
     "image": ("image",),
     "day": ("day",),
@@ -35,6 +39,7 @@ TERMS: dict[str, tuple[str, ...]] = {
     "image x season": ("image", "season"),
     "author x season": ("author", "season"),
     "pieces x image": ("pieces", "image"),
+    "pattern x image": ("pattern", "image"),
     "pieces x pieces": ("pieces", "pieces"),
     "text x statistics": ("text", "statistics"),
 }
@@ -85,7 +90,7 @@ class Products:
             both = one.any(axis=1)[:, None] & other.any(axis=1)[None]
             part = self._first.part(name, int(number))
             return np.where(both, np.maximum(2 - 2 * (one[:, part] @ other[:, part].T), 0.0), UNLIKE)
-        if name in ("words", "pieces"):
+        if name in TERM_KINDS:
             return np.asarray((one @ other.T).toarray())
         if name in ("weekday", "author"):
             return (one[:, None] == other[None]) & ((one != "") if name == "author" else np.ones(len(one), bool))[:, None]
@@ -99,8 +104,7 @@ class Products:
 def present_terms(views: Views) -> list[str]:
     """Return the terms that these posts have something for."""
     has = {
-        "words": views.words.nnz > 0,
-        "pieces": views.pieces.nnz > 0,
+        **{kind: getattr(views, kind).nnz > 0 for kind in TERM_KINDS},
         "text": bool(views.text.any()),
         "image": bool(views.image.any()),
         "day": bool(np.isfinite(views.day).any()),

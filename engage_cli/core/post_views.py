@@ -1,4 +1,4 @@
-"""What kernels compare of posts: words and pieces of words, embeddings, dates, authors, and what is counted in titles."""
+"""What kernels compare of posts: words, how titles are written, embeddings, dates, authors, and counts in titles."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from engage_cli.core.features import BlockSource
 from engage_cli.core.handmade import TITLE_FEATURES, measure_texts
 from engage_cli.core.leakage import known_before
 from engage_cli.core.posts import texts_of
-from engage_cli.core.table_parts.tfidf import TfIdf
+from engage_cli.core.table_parts.tfidf import PLAIN, STYLE, TfIdf
 
 MOST_TERMS = 200_000
 BLOCKS = ("image", "text")
+TERM_KINDS = (*PLAIN, *STYLE)  # of title, tags and description; of the title alone
 HISTORY = ("author_posts", "author_median_views")
 
 
@@ -25,7 +26,11 @@ class Views:
     """n posts. A post that lacks something has zeros there, or NaN for a number: it is like no other in that."""
 
     words: Any  # (n, V) CSR, rows of length 1
-    pieces: Any  # (n, W) CSR, rows of length 1
+    pieces: Any  # (n, W) CSR, as are the next four: how the title is written
+    letters: Any
+    opening: Any
+    ending: Any
+    pattern: Any
     text: np.ndarray  # (n, P) float32, standardised by the training posts; each part of a row of length 1
     image: np.ndarray  # (n, Q) the same
     day: np.ndarray  # (n,) float64 days since 1970
@@ -53,6 +58,7 @@ class ViewMaker:
 
     def __init__(self) -> None:
         self.tfidf = TfIdf(MOST_TERMS)
+        self.style = TfIdf(MOST_TERMS, STYLE)
         self.scales: dict[str, np.ndarray] = {}  # of each block (2, P): means and deviations of its numbers
         self.widths: dict[str, tuple[int, ...]] = {}
         self.scale = np.zeros((2, 0), np.float32)  # means and deviations of the statistics
@@ -61,6 +67,7 @@ class ViewMaker:
         """`widths` are those of the parts that an encoder's vectors have, of each block; without, each is one part."""
         posts = known_before(posts)
         self.tfidf.fit_transform(texts_of(posts, "text"))
+        self.style.fit_transform(texts_of(posts, "title"))
         vectors = self.vectors(posts, source)
         for name, block in vectors.items():
             self.widths[name] = tuple((widths or {}).get(name, (block.shape[1],)))
@@ -76,8 +83,7 @@ class ViewMaker:
 
     def transform(self, posts: pd.DataFrame, source: BlockSource) -> Views:
         posts = known_before(posts)
-        terms = self.tfidf.transform(texts_of(posts, "text"))
-        num_words = len(self.tfidf.terms.get("words", ()))
+        texts, titles = texts_of(posts, "text"), texts_of(posts, "title")
         vectors = self.vectors(posts, source)
         placed = {
             name: _unit(
@@ -93,8 +99,8 @@ class ViewMaker:
         day[is_known] = dates[is_known].dt.tz_localize(None).to_numpy().astype("datetime64[s]").astype(np.float64) / 86_400
         author = posts["author"].fillna("").astype(str) if "author" in posts else pd.Series("", index=posts.index)
         return Views(
-            words=terms[:, :num_words].tocsr(),
-            pieces=terms[:, num_words:].tocsr(),
+            **{kind: self.tfidf.rows(texts, kind) for kind in PLAIN},
+            **{kind: self.style.rows(titles, kind) for kind in STYLE},
             **placed,
             day=day,
             weekday=np.where(is_known, (np.floor(np.nan_to_num(day)) + 3) % 7, np.nan),  # 1970-01-01 was a Thursday
@@ -110,10 +116,11 @@ class ViewMaker:
     def arrays(self) -> dict[str, np.ndarray]:
         scales = {f"scale_{name}": scale for name, scale in self.scales.items()}
         widths = {f"widths_{name}": np.array(some) for name, some in self.widths.items()}
-        return {**self.tfidf.arrays(), **scales, **widths, "scale": self.scale}
+        return {**self.tfidf.arrays(), **self.style.arrays(), **scales, **widths, "scale": self.scale}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         self.tfidf.restore(arrays)
+        self.style.restore(arrays)  # a run of an older engage has none of it
         self.scales = {name: arrays[f"scale_{name}"] for name in BLOCKS}
         self.widths = {name: tuple(map(int, arrays[f"widths_{name}"])) for name in BLOCKS}
         self.scale = arrays["scale"]
@@ -151,7 +158,7 @@ def views_to_arrays(views: Views) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     for name in PER_POST:
         value = getattr(views, name)
-        if name in ("words", "pieces"):
+        if name in TERM_KINDS:
             for part in ("data", "indices", "indptr"):
                 found[f"{name}_{part}"] = getattr(value, part)
             found[f"{name}_shape"] = np.array(value.shape)
@@ -169,6 +176,8 @@ def views_from_arrays(arrays: Mapping[str, np.ndarray]) -> Views:
     from scipy import sparse
 
     def matrix(name: str) -> Any:
+        if f"{name}_shape" not in arrays:  # stored by an older engage, whose kernels did not ask for it
+            return sparse.csr_matrix((len(arrays["day"]), 0), dtype=np.float32)
         parts = tuple(arrays[f"{name}_{part}"] for part in ("data", "indices", "indptr"))
         return sparse.csr_matrix(parts, shape=tuple(arrays[f"{name}_shape"]))
 
@@ -176,4 +185,4 @@ def views_from_arrays(arrays: Mapping[str, np.ndarray]) -> Views:
     values = {name: arrays[name].astype(np.float32) if name in BLOCKS else arrays[name] for name in plain}
     authors = np.array(bytes(arrays["author"]).decode().split("\0"), object)
     widths = {name: tuple(map(int, arrays[f"widths_{name}"])) for name in BLOCKS}
-    return Views(words=matrix("words"), pieces=matrix("pieces"), author=authors, widths=widths, **values)
+    return Views(**{kind: matrix(kind) for kind in TERM_KINDS}, author=authors, widths=widths, **values)
