@@ -197,7 +197,7 @@ def test_wrong_calls(dataset: Dataset, tmp_path: Path, arguments: list, message:
     assert not (tmp_path / "run").exists()
 
 
-KILLED = ["--iterations", 150, "--patience", 150, "--as", "value", "--target", "views", "--folds", 2]
+KILLED = ["--iterations", 80, "--patience", 80, "--as", "value", "--target", "views", "--folds", 2]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it kills")

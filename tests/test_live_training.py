@@ -11,7 +11,7 @@ import torch
 
 from engage_cli.core.batches import Cut, StoredBatches
 from engage_cli.core.checkpoints import Checkpoints
-from engage_cli.core.config import EncoderConfig, TrainConfig
+from engage_cli.core.config import EncoderConfig, PrepareConfig, TrainConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.encoders.encode import Encoder
 from engage_cli.core.errors import WrongCallError
@@ -25,7 +25,10 @@ from engage_cli.core.runs import load_run
 from engage_cli.core.tuning import layers_of, make_towers, parameter_groups, parse_tune, train_mode
 from engage_cli.core.validation import outputs_of
 from engage_cli.steps.embed import make_encoder, stored_blocks
+from engage_cli.steps.import_posts import Source
 from engage_cli.steps.post_contents import DatasetContents
+from engage_cli.steps.prepare import prepare
+from engage_cli.steps.sample import write_sample
 from tests.calls import answer, engage
 from tests.test_cli import CLASSIFIER_FILES, REGRESSOR_FILES, files_in
 
@@ -46,6 +49,16 @@ UNREACHED = (
 FEW = ["--epochs", 2, "--width", 16, "--heads", 2, "--layers", 1, "--lr", 1e-3]
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """70 posts: a step of training takes as long as with more, and there are fewer."""
+    place = tmp_path_factory.mktemp("small")
+    write_sample(place / "pixelrec", rows=70, seed=3)
+    return prepare(
+        PrepareConfig(), folder=place / "data", sources=[Source(path=place / "pixelrec", format="pixelrec")]
+    ).dataset
+
+
 def command_of(command: str, pair: tuple[str, str], dataset: Dataset, checkpoints: dict[str, str]) -> list[object]:
     vision, text = (checkpoints[family] for family in pair)
     return [command, "--recipe", "study", "--data", dataset.folder, "--vision", vision, "--text", text, *FEW]
@@ -54,10 +67,10 @@ def command_of(command: str, pair: tuple[str, str], dataset: Dataset, checkpoint
 @pytest.mark.parametrize("pair", PAIRS, ids="+".join)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_study_end_to_end(
-    command: str, pair: tuple[str, str], dataset: Dataset, checkpoints: dict[str, str], tmp_path: Path
+    command: str, pair: tuple[str, str], small: Dataset, checkpoints: dict[str, str], tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    found = answer(*command_of(command, pair, dataset, checkpoints), "--run", run)
+    found = answer(*command_of(command, pair, small, checkpoints), "--run", run)
     assert found["epochs"] == 2
     assert files_in(run) == COMMANDS[command]
     assert len((run / "history.jsonl").read_text().splitlines()) == 2
@@ -84,10 +97,10 @@ def test_the_study_end_to_end(
     kept = [names[id(p)] for group in groups for p in group["params"] if torch.equal(p, trained[names[id(p)]])]
     assert len(kept) < 20
 
-    scores = answer("evaluate", run, "--data", dataset.folder, "--no-report", "--resamples", 5)
+    scores = answer("evaluate", run, "--data", small.folder, "--no-report", "--resamples", 5)
     assert set(scores["runs"][0]["metrics"]) >= {"r2" if command == "train-regressor" else "kappa"}
-    root = dataset.images_of("pixelrec")
-    image = dataset.posts["image"][dataset.posts["image_problem"] == ""].iloc[3]
+    root = small.images_of("pixelrec")
+    image = small.posts["image"][small.posts["image_problem"] == ""].iloc[3]
     post = answer("predict", root / image, "--title", "best pizza", "--run", run)["posts"][0]
     assert post["class"] in ("Very Low", "Low", "Medium", "High", "Very High")
 
@@ -97,9 +110,16 @@ class _KilledError(Exception):
 
 
 def test_killed_and_continued_with_encoders_in_the_loop(
-    dataset: Dataset, checkpoints: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: Dataset, checkpoints: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arguments = [*command_of("train-regressor", ("clip", "bert"), dataset, checkpoints), "--flip", "--crop", 0.6]
+    arguments = [
+        *command_of("train-regressor", ("clip", "bert"), small, checkpoints),
+        "--epochs",
+        4,
+        "--flip",
+        "--crop",
+        0.6,
+    ]
     answer(*arguments, "--run", tmp_path / "whole")
     monkeypatch.setattr("engage_cli.core.training.SECONDS_BETWEEN_CHECKPOINTS", -1.0)
     monkeypatch.setattr("engage_cli.core.training.CHECKPOINT_SHARE", 1e9)

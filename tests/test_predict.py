@@ -23,9 +23,10 @@ from engage_cli.core.config import CLASS_NAMES
 from engage_cli.core.dataset import load_dataset
 from engage_cli.core.runs import load_run
 from engage_cli.main import app
+from engage_cli.steps import predict_table as step
 from engage_cli.steps.predict import MOST_VARIANTS, SURE_ENOUGH
 from engage_cli.steps.predict_lines import answer_lines
-from engage_cli.steps.predict_table import PART_ROWS, predict_table
+from engage_cli.steps.predict_table import predict_table
 from tests.calls import answer, engage
 from tests.test_bad_images import IMAGES
 
@@ -257,13 +258,15 @@ def test_one_bad_image_is_one_sentence(world: Path, bad_images: Path, name: str)
     assert name in result.stderr
 
 
-def test_a_killed_table_goes_on_and_gives_the_same(world: Path, pixelrec: Path, tmp_path: Path) -> None:
+def test_a_killed_table_goes_on_and_gives_the_same(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, run = 200, world / "runs" / "catboost-value"
     posts = pd.DataFrame(
-        {"id": [f"p{n}" for n in range(3 * PART_ROWS)], "title": [f"part {n} of a cat" for n in range(3 * PART_ROWS)]}
+        {"id": [f"p{n}" for n in range(3 * rows)], "title": [f"part {n} of a cat" for n in range(3 * rows)]}
     )
     posts.to_csv(tmp_path / "posts.csv", index=False)
-    run = world / "runs" / "catboost-value"
-    call = [sys.executable, "-m", "engage_cli", "predict", "--table", "posts.csv", "--out", "out.csv", "--run", str(run)]
+    monkeypatch.setattr(step, "PART_ROWS", rows)
+    code = f"import engage_cli.steps.predict_table as step; step.PART_ROWS = {rows}; from engage_cli.main import app; app()"
+    call = [sys.executable, "-c", code, "predict", "--table", "posts.csv", "--out", "out.csv", "--run", str(run)]
     process = subprocess.Popen(call, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     first = tmp_path / ".out.csv.parts" / "part-00000.parquet"
     deadline = time.monotonic() + 60
@@ -274,7 +277,7 @@ def test_a_killed_table_goes_on_and_gives_the_same(world: Path, pixelrec: Path, 
     assert first.is_file()
     assert not (tmp_path / "out.csv").exists()
     again = predict_table(tmp_path / "posts.csv", out=tmp_path / "out.csv", run=run)
-    assert again.went_on in (PART_ROWS, 2 * PART_ROWS)
+    assert again.went_on in (rows, 2 * rows)
     whole = predict_table(tmp_path / "posts.csv", out=tmp_path / "whole.csv", run=run)
     assert whole.went_on == 0
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
