@@ -13,17 +13,20 @@ import safetensors.numpy
 import torch
 from scipy import sparse
 
-from engage_cli.core import gaussian_process
+from engage_cli.core import gaussian_process, post_views
 from engage_cli.core.dataset import load_dataset
 from engage_cli.core.gaussian_process import JITTER, GaussianProcess, Likeness, fit_process, learn_likeness, predict_sum
 from engage_cli.core.kernels import LENGTHS, TERMS, Products, first_lengths, kernel, present_terms
 from engage_cli.core.post_views import TERM_KINDS, ViewMaker, Views, views_from_arrays, views_to_arrays
 from engage_cli.core.predictors import process as process_of
 from engage_cli.core.predictors.process import Cuts
+from engage_cli.core.progress import SilentReporter
+from engage_cli.core.runs import load_run
 from engage_cli.core.score_parts import parts_of
 from engage_cli.core.table_parts.tfidf import PLAIN, STYLE
 from engage_cli.core.targets import fit_target
 from engage_cli.steps import train_process
+from engage_cli.steps.sources import source_of
 from tests.calls import answer, engage
 
 
@@ -353,10 +356,6 @@ def test_classes_are_cut_from_a_normal_distribution() -> None:
 
 
 def test_the_maker_sees_no_counter_and_fits_on_training_posts_alone(world: Path) -> None:
-    from engage_cli.core.progress import SilentReporter
-    from engage_cli.core.runs import load_run
-    from engage_cli.steps.sources import source_of
-
     data = load_dataset(world / "data")
     source: Any = source_of(load_run(world / "runs" / "gp"), data, SilentReporter())
     train = data.posts[data.posts["split"] == "train"]
@@ -370,6 +369,22 @@ def test_the_maker_sees_no_counter_and_fits_on_training_posts_alone(world: Path)
         np.testing.assert_array_equal(again[name], array)
     for name, array in before.items():
         np.testing.assert_array_equal(maker.arrays()[name], array)
+
+
+def test_terms_of_many_posts_are_counted_in_a_sample(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = load_dataset(world / "data")
+    source: Any = source_of(load_run(world / "runs" / "gp"), data, SilentReporter())
+    train = data.posts[data.posts["split"] == "train"]
+
+    def terms(most: int) -> set[str]:
+        monkeypatch.setattr(post_views, "MOST_COUNTED", most)
+        maker = ViewMaker()
+        assert len(maker.fit(train, source)) == len(train)
+        return set(maker.tfidf.terms["words"])
+
+    all_of_them, some = terms(len(train)), terms(len(train) // 2)
+    assert terms(len(train) // 2) == some
+    assert some != all_of_them
 
 
 @pytest.mark.parametrize("kind", ["value", "classes"])

@@ -16,6 +16,9 @@ from engage_cli.core.posts import texts_of
 from engage_cli.core.table_parts.tfidf import PLAIN, STYLE, TfIdf
 
 MOST_TERMS = 200_000
+MOST_COUNTED = (
+    50_000  # posts whose terms are counted; of more, a sample: all pieces of 400,000 titles would fill the memory
+)
 BLOCKS = ("image", "text")
 TERM_KINDS = (*PLAIN, *STYLE)  # of title, tags and description; of the title alone
 HISTORY = ("author_posts", "author_median_views")
@@ -66,8 +69,9 @@ class ViewMaker:
     def fit(self, posts: pd.DataFrame, source: BlockSource, widths: Mapping[str, Sequence[int]] | None = None) -> Views:
         """`widths` are those of the parts that an encoder's vectors have, of each block; without, each is one part."""
         posts = known_before(posts)
-        self.tfidf.fit_transform(texts_of(posts, "text"))
-        self.style.fit_transform(texts_of(posts, "title"))
+        some = posts if len(posts) <= MOST_COUNTED else posts.sample(MOST_COUNTED, random_state=0)
+        self.tfidf.fit_transform(texts_of(some, "text"))
+        self.style.fit_transform(texts_of(some, "title"))
         vectors = self.vectors(posts, source)
         for name, block in vectors.items():
             self.widths[name] = tuple((widths or {}).get(name, (block.shape[1],)))
