@@ -51,7 +51,7 @@ FEW = ["--epochs", 2, "--width", 16, "--heads", 2, "--layers", 1, "--lr", 1e-3]
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """70 posts: a step of training takes as long as with more, and there are fewer."""
+    """70 posts: fewer steps to train than with the suite's 150."""
     place = tmp_path_factory.mktemp("small")
     write_sample(place / "pixelrec", rows=70, seed=3)
     return prepare(
@@ -112,14 +112,8 @@ class _KilledError(Exception):
 def test_killed_and_continued_with_encoders_in_the_loop(
     small: Dataset, checkpoints: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arguments = [
-        *command_of("train-regressor", ("clip", "bert"), small, checkpoints),
-        "--epochs",
-        4,
-        "--flip",
-        "--crop",
-        0.6,
-    ]
+    command = command_of("train-regressor", ("clip", "bert"), small, checkpoints)
+    arguments = [*command, "--epochs", 4, "--flip", "--crop", 0.6]
     answer(*arguments, "--run", tmp_path / "whole")
     monkeypatch.setattr("engage_cli.core.training.SECONDS_BETWEEN_CHECKPOINTS", -1.0)
     monkeypatch.setattr("engage_cli.core.training.CHECKPOINT_SHARE", 1e9)

@@ -65,7 +65,6 @@ def test_styles_tell_capitals_beginnings_and_ends_apart() -> None:
     assert alike("pattern", "The Big Cat", "One Red Dog") == pytest.approx(1.0)
     long = "so much that is said in between " * 3
     assert alike("opening", f"Top 10 things today {long}", f"Top 10 things today {long[::-1]}") == pytest.approx(1.0)
-    assert alike(
-        "ending", f"{long} - Evening News, live in HD", f"{long[::-1]} - Evening News, live in HD"
-    ) == pytest.approx(1.0)
+    end = " - Evening News, live in HD"
+    assert alike("ending", long + end, long[::-1] + end) == pytest.approx(1.0)
     assert {*MOST_READ} == {*KINDS} == {*PLAIN, *STYLE}

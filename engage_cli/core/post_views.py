@@ -16,9 +16,7 @@ from engage_cli.core.posts import texts_of
 from engage_cli.core.table_parts.tfidf import PLAIN, STYLE, TfIdf
 
 MOST_TERMS = 200_000
-MOST_COUNTED = (
-    50_000  # posts whose terms are counted; of more, a sample: all pieces of 400,000 titles would fill the memory
-)
+MOST_COUNTED = 50_000  # posts whose terms are counted; of more, a sample, for what counting takes grows with them
 BLOCKS = ("image", "text")
 TERM_KINDS = (*PLAIN, *STYLE)  # of title, tags and description; of the title alone
 HISTORY = ("author_posts", "author_median_views")
@@ -180,7 +178,7 @@ def views_from_arrays(arrays: Mapping[str, np.ndarray]) -> Views:
     from scipy import sparse
 
     def matrix(name: str) -> Any:
-        if f"{name}_shape" not in arrays:  # stored by an older engage, whose kernels did not ask for it
+        if name in STYLE and f"{name}_shape" not in arrays:  # stored by an older engage, whose kernels do not ask for it
             return sparse.csr_matrix((len(arrays["day"]), 0), dtype=np.float32)
         parts = tuple(arrays[f"{name}_{part}"] for part in ("data", "indices", "indptr"))
         return sparse.csr_matrix(parts, shape=tuple(arrays[f"{name}_shape"]))
