@@ -39,7 +39,7 @@ test: install browser  ## the test suite, on two cores
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-gpu: install  ## the tests that need a GPU
-	$(BIN)/python -m pytest -m gpu tests/test_gpu.py tests/test_catboost.py
+	ENGAGE_TEST_GPU=1 $(BIN)/python -m pytest -m gpu tests/test_gpu.py tests/test_catboost.py
 
 bench: install  ## speed, as ratios within one run
 	@$(PIP) --no-compile -e '.[bench]'

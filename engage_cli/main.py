@@ -41,11 +41,26 @@ class SentenceGroup(TyperGroup):
         except MemoryError:
             print("engage: memory ran out; close other programs, or give smaller batches or images", file=sys.stderr)
             raise typer.Exit(1) from None
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+            what = "close what else uses it, or set CUDA_VISIBLE_DEVICES= to use the processor"
+            print(f"engage: the GPU's memory ran out; {what}", file=sys.stderr)
+            raise typer.Exit(1) from None
         except OSError as error:
             # A full disk, a folder without permission: the user's to mend, and the message names the file.
             what = os.strerror(error.errno) if error.errno else str(error)
             print(f"engage: {what}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
             raise typer.Exit(1) from None
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether torch, if it was loaded at all, says so of a GPU."""
+    if "torch" not in sys.modules:
+        return False
+    from engage_cli.core.devices import is_out_of_memory
+
+    return is_out_of_memory(error)
 
 
 def _one_line(text: str) -> str:

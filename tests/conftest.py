@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+if not os.environ.get("ENGAGE_TEST_GPU"):  # set by `make test-gpu`; all other tests are of the processor
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 from pathlib import Path
 

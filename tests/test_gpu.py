@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from engage_cli.core.batches import Cut, StoredBatches
 from engage_cli.core.checkpoints import Checkpoints
 from engage_cli.core.config import TrainConfig
+from engage_cli.core.gaussian_process import fit_process
 from engage_cli.core.history_log import HistoryLog
 from engage_cli.core.model import EngagementModel
 from engage_cli.core.objectives import OBJECTIVES
@@ -20,7 +27,9 @@ from engage_cli.core.run_progress import Progress
 from engage_cli.core.task import Task
 from engage_cli.core.training import fit
 from engage_cli.core.validation import outputs_of
-from tests.calls import answer
+from tests.calls import answer, engage
+from tests.test_catboost import VALUES, train
+from tests.test_gaussian_process import make_views
 from tests.test_training import BLOCKS, DIMS, SCORES, SMALL, TARGET
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")]
@@ -107,3 +116,84 @@ def test_the_study_on_a_gpu(dataset, checkpoints: dict[str, str], tmp_path: Path
     found = answer("train-regressor", *common, "--run", tmp_path / "run")
     assert found["epochs"] == 2
     assert found["peak_gpu_memory"] > 0
+
+
+@pytest.fixture
+def little_memory() -> Iterator[None]:
+    """As if others held the GPU's memory, but for a fifth of a gigabyte."""
+    torch.cuda.empty_cache()
+    free, _ = torch.cuda.mem_get_info()
+    held = torch.empty(free - 200 * 2**20, dtype=torch.uint8, device=GPU)
+    yield
+    del held
+    torch.cuda.empty_cache()
+
+
+@pytest.mark.parametrize("run", ["regressor", "classifier", "catboost", "catboost-value", "gp"])
+def test_a_run_of_a_gpu_says_the_same_where_there_is_none(run: str, world: Path, pixelrec: Path) -> None:
+    asked = ["predict", pixelrec / "cover" / "i7.jpg", "--title", "the best pizza ever", "--run", world / "runs" / run]
+    here = answer(*asked, "--explain")
+    without = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-m", "engage_cli", *map(str, asked), "--explain", "--json"]
+    done = subprocess.run(command, env=without, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    there = json.loads(done.stdout)
+    assert numbers_of(here) == pytest.approx(numbers_of(there), rel=0.02, abs=0.02)  # bf16 on one side or on both
+
+
+def numbers_of(value: object) -> list[float]:
+    if isinstance(value, dict):
+        return [number for key in sorted(value) for number in numbers_of(value[key])]
+    if isinstance(value, list):
+        return [number for item in value for number in numbers_of(item)]
+    return [float(value)] if isinstance(value, float) else []
+
+
+def test_evaluate_reads_runs_of_a_gpu(world: Path) -> None:
+    found = answer("evaluate", *sorted((world / "runs").iterdir()), "--data", world / "data")
+    assert len(found["runs"]) == 5
+
+
+def test_the_default_pipeline(world: Path, pixelrec: Path, encoders, tmp_path: Path) -> None:
+    common = ["--data", world / "data", "--vision", encoders.vision, "--text", encoders.text, "--target", "views"]
+    answer("train", *common, "--run", tmp_path / "all")
+    found = answer("predict", pixelrec / "cover" / "i7.jpg", "--title", "pizza", "--run", tmp_path / "all")
+    assert numbers_of(found)
+
+
+@pytest.mark.parametrize("most", [6_000, 50])
+def test_a_process_is_that_of_the_cpu(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exact, and with landmarks."""
+    monkeypatch.setattr("engage_cli.core.gaussian_process.MOST_EXACT", most)
+    views, new = make_views(300), make_views(40, seed=1)
+    truth = np.sin(3 * views.text[:, 0]) + 0.2 * np.random.default_rng(0).standard_normal(300)
+    (ours, ours_out), (theirs, theirs_out) = (fit_process(views, truth, device=device) for device in (GPU, CPU))
+    assert ours.likeness.weights == pytest.approx(theirs.likeness.weights, rel=0.02, abs=1e-3)
+    np.testing.assert_allclose(ours.predict(new, GPU), theirs.predict(new), atol=1e-2)
+    np.testing.assert_allclose(theirs.predict(new, GPU), theirs.predict(new), atol=1e-5)
+    np.testing.assert_allclose(ours_out, theirs_out, atol=1e-2)
+
+
+def test_catboost_stays_on_the_cpu_where_others_hold_the_memory(little_memory: None, tmp_path: Path) -> None:
+    assert train(tmp_path, "value", VALUES).get_all_params()["task_type"] == "CPU"
+
+
+def test_without_memory_there_is_one_sentence(little_memory: None, dataset, checkpoints: dict[str, str]) -> None:
+    torch.cuda.set_per_process_memory_fraction(1e-5)
+    try:
+        sides = ["--vision", checkpoints["clip"], "--text", checkpoints["clip"]]
+        done = engage("embed", "--data", dataset.folder, *sides)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert done.exit_code == 1
+    assert "memory" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(torch.cuda.device_count() != 1, reason="for machines with one GPU")
+def test_more_ranks_than_gpus_are_refused(world: Path, encoders) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, "-m", "engage_cli"]
+    common = ["--data", world / "data", "--vision", encoders.vision, "--text", encoders.text]
+    done = subprocess.run([str(part) for part in (*torchrun, "train-regressor", *common)], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "engage: torchrun started 2 processes on a machine with 1 GPU" in done.stderr

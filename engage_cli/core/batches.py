@@ -65,7 +65,7 @@ def first_of(batch: Batch, num: int) -> Batch:
 
 def pinned(batch: Batch, device: torch.device) -> Batch:
     """Pin what is to be copied to a GPU: only from pinned memory does a copy overlap with arithmetic."""
-    if device.type != "cuda" or batch.wanted.device == device:
+    if device.type != "cuda" or batch.wanted.is_cuda:
         return batch
     blocks: dict[str, BlockInput] = {}
     for name, block in batch.blocks.items():

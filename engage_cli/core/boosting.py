@@ -16,12 +16,13 @@ import pandas as pd
 
 from engage_cli.core.atomic import write_text
 from engage_cli.core.config import CLASS_NAMES, QUANTILE_LEVELS, CatBoostConfig
-from engage_cli.core.devices import find_device
+from engage_cli.core.devices import find_device, gpu_memory
 from engage_cli.core.errors import EngageError
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.progress import Stage
 
 MEDIAN = QUANTILE_LEVELS.index(0.5)
+GPU_SHARE, GPU_SPARE = 0.9, 1 << 30  # of the GPU's free memory; bytes beside the columns and histograms
 SNAPSHOT, SECONDS_BETWEEN_SNAPSHOTS = "snapshot", 10
 ROWS_FILE = "rows.txt"  # beside the snapshot: of which rows and parameters it is, for CatBoost itself does not look
 
@@ -86,12 +87,10 @@ def boost(
     from catboost import CatBoost, CatBoostError
 
     loss = loss_of(config)
-    on_gpu = loss.on_gpu and find_device().type == "cuda"
-    # On the GPU there is no rsm for these losses, and there are no callbacks.
-    device: dict[str, Any] = {"task_type": "GPU"} if on_gpu else {"rsm": config.rsm}
+    on_gpu = _on_gpu(loss, config, fitted)
     parameters = {
         **loss.parameters,
-        **device,
+        **(on_gpu or {"rsm": config.rsm}),  # on the GPU there is no rsm for these losses, and there are no callbacks
         "iterations": config.iterations,
         "learning_rate": config.learning_rate,
         "depth": config.depth,
@@ -134,6 +133,25 @@ def boost(
         raise _refusal(error) from None
 
 
+def _on_gpu(loss: Loss, config: CatBoostConfig, fitted: Rows) -> dict[str, Any]:
+    """Return what makes CatBoost train on the GPU, empty where it should not.
+
+    It asks for 95 % of all memory, whatever others hold, and ends the process where it gets less: it is given a share of
+    what is free, and stays on the processor where the columns, a byte for each number, and the histograms of a level
+    might not fit.
+    """
+    device = find_device()
+    num_rows, num_columns = fitted.table.shape
+    if not loss.on_gpu or device.type != "cuda":
+        return {}
+    free, total = gpu_memory(device)
+    outputs = loss.parameters.get("classes_count", 1)
+    histograms = 2 ** (config.depth + 1) * num_columns * (config.border_count + 1) * 8 * outputs
+    if 2 * num_rows * num_columns + histograms + GPU_SPARE > GPU_SHARE * free:
+        return {}
+    return {"task_type": "GPU", "devices": str(device.index or 0), "gpu_ram_part": GPU_SHARE * free / total}
+
+
 def _refusal(error: Exception) -> EngageError:
     """What CatBoost says after the place in its source, as one sentence."""
     words = re.sub(r"^\S+\.(cpp|h):\d+: ", "", str(error)).strip().rstrip(".")
@@ -141,7 +159,8 @@ def _refusal(error: Exception) -> EngageError:
 
 
 def _fingerprint(fitted: Rows, stopping: Rows, parameters: dict[str, Any]) -> str:
-    settings = {name: value for name, value in parameters.items() if name != "train_dir"}  # a run may be moved
+    # A run may be moved, and other memory be free.
+    settings = {name: value for name, value in parameters.items() if name not in ("train_dir", "gpu_ram_part")}
     digest = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16)
     for rows in (fitted, stopping):
         digest.update(np.ascontiguousarray(rows.truth).data)

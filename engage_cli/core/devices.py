@@ -68,8 +68,14 @@ def num_cores() -> int:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether torch, on a GPU or on the CPU, could not get the memory that it asked for."""
-    words = ("can't allocate memory", "not enough memory", "out of memory")
+    words = ("can't allocate memory", "not enough memory", "out of memory", "_ALLOC_FAILED")  # the last is cuBLAS's
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(word in str(error) for word in words)
+
+
+def gpu_memory(device: torch.device) -> tuple[int, int]:
+    """Return the bytes that are free on a GPU, once torch gave back what it keeps for later, and all that it has."""
+    torch.cuda.empty_cache()
+    return torch.cuda.mem_get_info(device)
 
 
 def keep_freed_memory() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from engage_cli.core.errors import EngageError
+from engage_cli.core.errors import EngageError, WrongCallError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,12 +56,25 @@ def together(*, on_gpu: bool = False) -> Iterator[None]:
     if distributed.is_initialized():
         yield
         return
+    if on_gpu:
+        _require_gpus()
     # Barriers and what is on the CPU go through gloo, on every machine; gradients on GPUs through NCCL.
     distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=PATIENCE)
     try:
         yield
     finally:
         distributed.destroy_process_group()
+
+
+def _require_gpus() -> None:
+    import torch
+
+    found, asked = torch.cuda.device_count(), get_local_world_size()
+    if asked > found:  # NCCL refuses two ranks on one
+        raise WrongCallError(
+            f"torchrun started {asked} processes on a machine with {found} GPU{'s' * (found > 1)}, and each needs one: "
+            f"give --nproc-per-node {found}"
+        )
 
 
 def wait_for_all() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -52,11 +53,13 @@ def normalise_titles(titles: pd.Series) -> list[str]:
     """
 
     def normalise(text: pa.Array) -> list[str]:
-        text = pc.utf8_lower(pc.utf8_normalize(text, "NFKC"))
+        text = pc.utf8_lower(text)
         text = pc.replace_substring_regex(text, r"\p{Cf}+", "")
         return pc.utf8_trim_whitespace(pc.replace_substring_regex(text, r"[^\p{L}\p{N}_]+", " ")).to_pylist()
 
-    text = pa.array(titles)
+    # Not by Arrow: before its version 26 NFKC took letters with accents apart, "é" to "e" and an accent.
+    composed = [unicodedata.normalize("NFKC", title) if isinstance(title, str) else None for title in titles]
+    text = pa.array(composed, pa.string())
     with ThreadPoolExecutor() as pool:  # Arrow's kernels let other threads run
         parts = pool.map(normalise, (text.slice(start, SLICE) for start in range(0, len(text), SLICE)))
         return [title for part in parts for title in part]

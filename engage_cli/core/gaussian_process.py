@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from engage_cli.core.kernels import Products, first_lengths, kernel, present_terms
+from engage_cli.core.kernels import CPU, Products, first_lengths, kernel, present_terms
 from engage_cli.core.post_views import Views
 
 MOST_EXACT = 6_000
@@ -48,16 +48,23 @@ class Likeness:
         lengths = {name: torch.tensor(value, dtype=torch.float64) for name, value in self.lengths.items()}
         return kernel(products, weights, lengths)
 
-    def between(self, first: Views, second: Views) -> Tensor:
+    def between(self, first: Views, second: Views, device: torch.device = CPU) -> Tensor:
         """(n, m) float64, computed some rows at a time: the terms of all would take ten times the memory."""
-        found = torch.empty((len(first), len(second)), dtype=torch.float64)
+        found = torch.empty((len(first), len(second)), dtype=torch.float64, device=device)
         for start in range(0, len(first), AT_ONCE):
             rows = np.arange(start, min(start + AT_ONCE, len(first)))
-            found[start : start + len(rows)] = self.of(Products(first.take(rows), second))
+            found[start : start + len(rows)] = self.of(Products(first.take(rows), second, device=device))
         return found
 
 
-def learn_likeness(views: Views, truth: np.ndarray, *, seed: int = 0, advance: Advance = lambda note: None) -> Likeness:
+def learn_likeness(
+    views: Views,
+    truth: np.ndarray,
+    *,
+    seed: int = 0,
+    advance: Advance = lambda note: None,
+    device: torch.device = CPU,
+) -> Likeness:
     """Fit to standardised truths (n,) by gradients, random samples of the posts in turn.
 
     Half of the steps follow the marginal likelihood (section 5.4.1), which seldom overfits; the others, from there, the
@@ -74,8 +81,9 @@ def learn_likeness(views: Views, truth: np.ndarray, *, seed: int = 0, advance: A
     for step in range(NUM_STEPS):
         if step == 0 or (step % STEPS_A_SAMPLE == 0 and len(views) > MOST_LEARNED_FROM):
             some = next(samples)
-            sample, wanted = views.take(some), torch.from_numpy(truth[some])
-            products, identity = Products(sample, sample, dtype=torch.float32), torch.eye(len(some), dtype=torch.float64)
+            sample, wanted = views.take(some), torch.from_numpy(truth[some]).to(device)
+            products = Products(sample, sample, dtype=torch.float32, device=device)
+            identity = torch.eye(len(some), dtype=torch.float64, device=device)
         optimizer.param_groups[0]["lr"] = STEP * (1 if step < LATE * NUM_STEPS else LATE_STEP)
         optimizer.zero_grad()
         values = dict(zip(names, softplus(weights).float(), strict=True))
@@ -123,9 +131,9 @@ class GaussianProcess:
     mean: float
     std: float
 
-    def predict(self, views: Views) -> np.ndarray:
+    def predict(self, views: Views, device: torch.device = CPU) -> np.ndarray:
         """(n,) float64."""
-        return predict_sum([(1.0, self)], views)
+        return predict_sum([(1.0, self)], views, device)
 
     def state(self) -> dict[str, Any]:
         return {**vars(self.likeness), "mean": self.mean, "std": self.std}
@@ -136,20 +144,25 @@ class GaussianProcess:
         return cls(likeness=likeness, landmarks=landmarks, coefficients=coefficients, mean=state["mean"], std=state["std"])
 
 
-def predict_sum(processes: Sequence[tuple[float, GaussianProcess]], views: Views) -> np.ndarray:
+def predict_sum(processes: Sequence[tuple[float, GaussianProcess]], views: Views, device: torch.device = CPU) -> np.ndarray:
     """(n,) float64: the sum of share x prediction, of processes that have the same landmarks."""
     found, landmarks = np.zeros(len(views)), processes[0][1].landmarks
     for start in range(0, len(views), AT_ONCE):
         rows = np.arange(start, min(start + AT_ONCE, len(views)))
-        products = Products(views.take(rows), landmarks)
+        products = Products(views.take(rows), landmarks, device=device)
         for share, process in processes:
-            said = (process.likeness.of(products) @ torch.from_numpy(process.coefficients)).numpy()
+            said = (process.likeness.of(products) @ torch.from_numpy(process.coefficients).to(device)).cpu().numpy()
             found[rows] += share * (process.mean + process.std * said)
     return found
 
 
 def fit_process(
-    views: Views, truth: np.ndarray, *, seed: int = 0, advance: Advance = lambda note: None
+    views: Views,
+    truth: np.ndarray,
+    *,
+    seed: int = 0,
+    advance: Advance = lambda note: None,
+    device: torch.device = CPU,
 ) -> tuple[GaussianProcess, np.ndarray]:
     """Fit on training posts; return it with (n,) what it would say of each of them without having seen it.
 
@@ -157,12 +170,13 @@ def fit_process(
     """
     mean, std = float(truth.mean()), float(truth.std()) or 1.0
     wanted = (truth - mean) / std
-    likeness = learn_likeness(views, wanted, seed=seed, advance=advance)
+    likeness = learn_likeness(views, wanted, seed=seed, advance=advance, device=device)
     landmarks = landmarks_of(views, seed=seed)
     if len(landmarks) == len(views):
-        coefficients, left_out = _solve(likeness, views, wanted)
+        coefficients, left_out = _solve(likeness, views, wanted, device)
     else:
-        coefficients, left_out = _project(likeness, views, landmarks, wanted, advance), np.full(len(views), np.nan)
+        coefficients = _project(likeness, views, landmarks, wanted, advance, device)
+        left_out = np.full(len(views), np.nan)
     advance("solved")
     process = GaussianProcess(likeness=likeness, landmarks=landmarks, coefficients=coefficients, mean=mean, std=std)
     return process, mean + std * left_out
@@ -175,12 +189,14 @@ def landmarks_of(views: Views, *, seed: int = 0) -> Views:
     return views.take(np.sort(np.random.default_rng(seed + 1).permutation(len(views))[:MOST_EXACT]))
 
 
-def _solve(likeness: Likeness, views: Views, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    covariance = likeness.between(views, views)
-    covariance += (likeness.noise + JITTER) * torch.eye(len(views), dtype=torch.float64)
+def _solve(
+    likeness: Likeness, views: Views, wanted: np.ndarray, device: torch.device = CPU
+) -> tuple[np.ndarray, np.ndarray]:
+    covariance = likeness.between(views, views, device)
+    covariance.diagonal().add_(likeness.noise + JITTER)
     factor = torch.linalg.cholesky(covariance)
-    coefficients, errors = _left_out(factor, torch.from_numpy(wanted))
-    return coefficients.numpy(), wanted - errors.numpy()
+    coefficients, errors = _left_out(factor, torch.from_numpy(wanted).to(device))
+    return coefficients.cpu().numpy(), wanted - errors.cpu().numpy()
 
 
 def _left_out(factor: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
@@ -189,14 +205,21 @@ def _left_out(factor: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     return coefficients, coefficients / torch.cholesky_inverse(factor).diagonal()
 
 
-def _project(likeness: Likeness, views: Views, landmarks: Views, wanted: np.ndarray, advance: Advance) -> np.ndarray:
-    gram = likeness.between(landmarks, landmarks)
-    total = (likeness.noise + JITTER) * gram + JITTER * torch.eye(len(landmarks), dtype=torch.float64)
-    right = torch.zeros(len(landmarks), dtype=torch.float64)
+def _project(
+    likeness: Likeness,
+    views: Views,
+    landmarks: Views,
+    wanted: np.ndarray,
+    advance: Advance,
+    device: torch.device = CPU,
+) -> np.ndarray:
+    total = (likeness.noise + JITTER) * likeness.between(landmarks, landmarks, device)
+    total.diagonal().add_(JITTER)
+    right = torch.zeros(len(landmarks), dtype=torch.float64, device=device)
     for start in range(0, len(views), AT_ONCE):
         rows = np.arange(start, min(start + AT_ONCE, len(views)))
-        part = likeness.between(views.take(rows), landmarks)
+        part = likeness.between(views.take(rows), landmarks, device)
         total += part.T @ part
-        right += part.T @ torch.from_numpy(wanted[rows])
+        right += part.T @ torch.from_numpy(wanted[rows]).to(device)
         advance(f"{rows[-1] + 1:,} of {len(views):,} posts compared")
-    return torch.linalg.solve(total, right).numpy()
+    return torch.linalg.solve(total, right).cpu().numpy()

@@ -46,6 +46,7 @@ TERMS: dict[str, tuple[str, ...]] = {
 # Where the search for length scales begins: of unit vectors, of days, of standardised numbers.
 LENGTHS = {"text": 0.7, "image": 0.7, "day": 20.0, "season": 120.0, "statistics": 3.0}
 
+CPU = torch.device("cpu")
 UNLIKE = 1e12  # the squared distance of what cannot be compared: an infinite one would have no gradient
 
 
@@ -67,8 +68,10 @@ def _parts(name: str, views: Views) -> list[str]:
 class Products:
     """What the simple kernels are computed from, for the posts of two sets: computed once, whatever the lengths are."""
 
-    def __init__(self, first: Views, second: Views, *, dtype: torch.dtype = torch.float64) -> None:
-        self.dtype = dtype
+    def __init__(
+        self, first: Views, second: Views, *, dtype: torch.dtype = torch.float64, device: torch.device = CPU
+    ) -> None:
+        self.dtype, self.device = dtype, device
         self.shape = (len(first), len(second))
         self._first, self._second = first, second
         self._known: dict[str, Tensor] = {}
@@ -80,25 +83,31 @@ class Products:
         """(n, m) inner products, squared distances, or equalities."""
         name = "day" if name == "season" else name
         if name not in self._known:
-            self._known[name] = torch.as_tensor(np.ascontiguousarray(self._compute(name))).to(self.dtype)
+            self._known[name] = self._compute(name).to(self.dtype)
         return self._known[name]
 
-    def _compute(self, name: str) -> np.ndarray:
+    def _compute(self, name: str) -> Tensor:
         name, _, number = name.partition(" ")
         one, other = getattr(self._first, name), getattr(self._second, name)
-        if number:
-            both = one.any(axis=1)[:, None] & other.any(axis=1)[None]
-            part = self._first.part(name, int(number))
-            return np.where(both, np.maximum(2 - 2 * (one[:, part] @ other[:, part].T), 0.0), UNLIKE)
         if name in TERM_KINDS:
-            return np.asarray((one @ other.T).toarray())
+            return self._there((one @ other.T).toarray())
         if name in ("weekday", "author"):
-            return (one[:, None] == other[None]) & ((one != "") if name == "author" else np.ones(len(one), bool))[:, None]
+            same = (one[:, None] == other[None]) & ((one != "") if name == "author" else np.ones(len(one), bool))[:, None]
+            return self._there(same)
+        if number:
+            both = self._there(one.any(axis=1))[:, None] & self._there(other.any(axis=1))[None]
+            part = self._first.part(name, int(number))
+            alike = self._there(one[:, part]) @ self._there(other[:, part]).T
+            return torch.where(both, (2 - 2 * alike).clamp_min(0.0), UNLIKE)
+        one, other = self._there(one), self._there(other)
         if name == "day":
             squares = (one[:, None] - other[None]) ** 2
-            return np.where(np.isnan(squares), UNLIKE, squares)
-        squares = (one**2).sum(axis=1)[:, None] + (other**2).sum(axis=1)[None] - 2 * (one @ other.T)
-        return np.maximum(squares, 0.0)
+            return torch.where(squares.isnan(), UNLIKE, squares)
+        squares = (one**2).sum(dim=1)[:, None] + (other**2).sum(dim=1)[None] - 2 * (one @ other.T)
+        return squares.clamp_min(0.0)
+
+    def _there(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
 
 def present_terms(views: Views) -> list[str]:
@@ -125,7 +134,7 @@ def kernel(products: Products, weights: Mapping[str, Tensor], lengths: Mapping[s
             simple[name] = torch.exp(torch.stack(squares).sum(dim=0) if len(squares) > 1 else squares[0])
         else:
             simple[name] = products.base(name)
-    total = torch.zeros(products.shape, dtype=products.dtype)
+    total = torch.zeros(products.shape, dtype=products.dtype, device=products.device)
     for term, weight in weights.items():
         names = TERMS[term]
         part = simple[names[0]]

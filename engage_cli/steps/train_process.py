@@ -16,6 +16,7 @@ import pandas as pd
 from engage_cli.core.atomic import replacing
 from engage_cli.core.config import EncoderConfig, ProcessConfig
 from engage_cli.core.dataset import Dataset
+from engage_cli.core.devices import find_device
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.features import StoredBlocks
 from engage_cli.core.gaussian_process import NUM_STEPS, GaussianProcess, fit_process, landmarks_of, predict_sum
@@ -131,7 +132,9 @@ def _fit(
     is_known = bool(np.isfinite(left_out).all())
     cuts = None
     if config.kind == "classes":
-        said = left_out if is_known else predict_sum([(share, process) for _, share, process in fitted], views)
+        said = (
+            left_out if is_known else predict_sum([(share, process) for _, share, process in fitted], views, find_device())
+        )
         cuts = Cuts(edges=_edges(target), deviation=float((wanted - said).std()) or 1.0)
     save_processes(folder, maker, fitted, cuts)
     return r2(wanted, left_out) if is_known else None
@@ -147,7 +150,7 @@ def _fit_once(
             return GaussianProcess.restore(state, landmarks, stored["coefficients"]), stored["left_out"]
     except (OSError, ValueError, LookupError, EOFError, BadZipFile):
         pass  # absent or damaged: fitted below
-    process, left_out = fit_process(views, truth, seed=seed, advance=advance)
+    process, left_out = fit_process(views, truth, seed=seed, advance=advance, device=find_device())
     with replacing(place) as beside, beside.open("wb") as file:
         np.savez(file, state=json.dumps(process.state()), coefficients=process.coefficients, left_out=left_out)
     return process, left_out

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from engage_cli.core.atomic import read_json, replacing, write_json
+from engage_cli.core.devices import find_device
 from engage_cli.core.errors import EngageError
 from engage_cli.core.features import BlockSource
 from engage_cli.core.gaussian_process import GaussianProcess, predict_sum
@@ -49,7 +50,7 @@ class ProcessPredictor:
 
     def predict(self, posts: pd.DataFrame, source: BlockSource) -> Predictions:
         once = _Once(posts, source)
-        found = predict_sum(self.processes, self.maker.transform(posts, once))
+        found = predict_sum(self.processes, self.maker.transform(posts, once), find_device())
         if self.cuts is None:
             return Predictions(value=found, vectors=once.vectors())
         return Predictions(probabilities=self.cuts.probabilities(found), vectors=once.vectors())
