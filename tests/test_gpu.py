@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from engage_cli.core import boosting
 from engage_cli.core.batches import Cut, StoredBatches
 from engage_cli.core.checkpoints import Checkpoints
 from engage_cli.core.config import TrainConfig
@@ -69,7 +70,8 @@ def test_mixed_precision_learns(precision: str, tmp_path: Path) -> None:
 
 
 def test_a_killed_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engage_cli.core.training.SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    monkeypatch.setattr("engage_cli.core.training.SECONDS_BETWEEN_CHECKPOINTS", -1.0)  # after every step
+    monkeypatch.setattr("engage_cli.core.training.CHECKPOINT_SHARE", 1e9)
     whole, _ = train_on(GPU, SMALL, tmp_path / "whole")
     original, saves = Checkpoints.save, 0
 
@@ -174,7 +176,10 @@ def test_a_process_is_that_of_the_cpu(most: int, monkeypatch: pytest.MonkeyPatch
     np.testing.assert_allclose(ours_out, theirs_out, atol=1e-2)
 
 
-def test_catboost_stays_on_the_cpu_where_others_hold_the_memory(little_memory: None, tmp_path: Path) -> None:
+def test_catboost_stays_on_the_cpu_where_others_hold_the_memory(
+    little_memory: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boosting, "FEWEST_ON_GPU", 0)
     assert train(tmp_path, "value", VALUES).get_all_params()["task_type"] == "CPU"
 
 
