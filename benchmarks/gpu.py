@@ -248,7 +248,8 @@ def process(dataset: Dataset) -> dict[str, Work]:
             drawn = rng.standard_normal((len(posts), 1_536)).astype(np.float32)
             return {name: Block(drawn[:, None], np.ones((len(posts), 1), bool), drawn) for name in names}
 
-    views = ViewMaker().fit(posts, Drawn(), {"image": (384,) * 4, "text": (384,) * 4})
+    widths = dict.fromkeys(("image", "text"), (384,) * 4)
+    views = ViewMaker().fit(posts, Drawn(), widths).transform(posts, Drawn())
     truth = rng.standard_normal(num)
     return {
         f"train-gp, {device.type}": lambda device=device: fit_process(views, truth, device=device) for device in (GPU, CPU)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Callable
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 if not os.environ.get("ENGAGE_TEST_GPU"):  # set by `make test-gpu`; all other tests are of the processor
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 from engage_cli.core.config import EncoderConfig, PrepareConfig
 from engage_cli.core.dataset import Dataset
@@ -40,18 +43,43 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: FIRST.index(item.path.stem) if item.path.stem in FIRST else len(FIRST))
 
 
+class Shared:
+    """Folders that all workers of pytest-xdist read, each made by the one that needs it first."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        root.mkdir(exist_ok=True)
+
+    def folder(self, name: str, make: Callable[[Path], object]) -> Path:
+        done = self.root / f"{name}.done"
+        with FileLock(self.root / f"{name}.lock"):
+            if not done.exists():
+                make(self.root / name)
+                done.touch()
+        return self.root / name
+
+
 @pytest.fixture(scope="session")
-def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    root = tmp_path_factory.getbasetemp()
+    return Shared((root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "shared")
+
+
+@pytest.fixture(scope="session")
+def checkpoints(shared: Shared) -> dict[str, str]:
     """Family -> folder of a tiny checkpoint of its real class."""
-    root = tmp_path_factory.mktemp("checkpoints")
-    return {family: str(make_checkpoint(family, root / family)) for family in FAMILIES}
+
+    def make(root: Path) -> None:
+        for family in FAMILIES:
+            make_checkpoint(family, root / family)
+
+    root = shared.folder("checkpoints", make)
+    return {family: str(root / family) for family in FAMILIES}
 
 
 @pytest.fixture(scope="session")
-def pixelrec(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sample") / "pixelrec"
-    write_sample(folder, rows=150, seed=3)
-    return folder
+def pixelrec(shared: Shared) -> Path:
+    return shared.folder("sample", lambda root: write_sample(root / "pixelrec", rows=150, seed=3)) / "pixelrec"
 
 
 @pytest.fixture(scope="session")
@@ -67,9 +95,13 @@ def encoders(checkpoints: dict[str, str]) -> EncoderConfig:
 
 
 @pytest.fixture(scope="session")
-def world(pixelrec: Path, encoders: EncoderConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def world(shared: Shared, pixelrec: Path, encoders: EncoderConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which all commands ran: data, and one run of each trainer."""
-    root = tmp_path_factory.mktemp("world")
+    found = shared.folder("world", lambda root: make_world(root, pixelrec, encoders))
+    return shutil.copytree(found, tmp_path_factory.mktemp("world") / "world")  # a worker may write into its own
+
+
+def make_world(root: Path, pixelrec: Path, encoders: EncoderConfig) -> None:
     common = ["--data", root / "data", "--vision", encoders.vision, "--text", encoders.text]
     answer("prepare", "--pixelrec-dir", pixelrec, "--data", root / "data")
     answer("embed", *common)
@@ -83,4 +115,3 @@ def world(pixelrec: Path, encoders: EncoderConfig, tmp_path_factory: pytest.Temp
     for command, run, more in trainings:
         found = answer(command, *common, "--run", run, *more)
         assert found["run"] == str(run)
-    return root

@@ -106,7 +106,7 @@ def test_the_parts_that_tell_something_are_found() -> None:
     text = np.concatenate([unit(rng.standard_normal((400, 6))), unit(rng.standard_normal((400, 4)))], axis=1)
     views = make_views(400, text=text, widths={"text": (6, 4), "image": (5,)})
     truth = np.sin(3 * text[:, 6]) + text[:, 7] + 0.2 * rng.standard_normal(400)
-    likeness = learn_likeness(views, (truth - truth.mean()) / truth.std())
+    likeness = learn_likeness(views, (truth - truth.mean()) / truth.std(), landmarks=views)
     assert likeness.lengths["text 0"] > 2 * likeness.lengths["text 1"]
 
 
@@ -122,7 +122,7 @@ def test_what_is_said_of_posts_left_out_is_fitted_after_the_likelihood(monkeypat
         with monkeypatch.context() as patch:
             for name, value in how.items():
                 patch.setattr(gaussian_process, name, value)
-            likeness = learn_likeness(views, truth, advance=notes.append)
+            likeness = learn_likeness(views, truth, landmarks=views, advance=notes.append)
         return float(((truth - gaussian_process._solve(likeness, views, truth)[1]) ** 2).mean())
 
     both = error()
@@ -188,7 +188,7 @@ def planted(num: int, seed: int = 0, **more: Any) -> tuple[Views, np.ndarray]:
 
 def test_it_learns_which_likeness_counts() -> None:
     views, truth = planted(400)
-    likeness = learn_likeness(views, truth)
+    likeness = learn_likeness(views, truth, landmarks=views)
     by_text = sum(weight for term, weight in likeness.weights.items() if TERMS[term][0] == "text")
     assert by_text > 0.5 * sum(likeness.weights.values())
     assert likeness.noise == pytest.approx(0.2, abs=0.1)  # a fifth of the variance
@@ -379,12 +379,38 @@ def test_terms_of_many_posts_are_counted_in_a_sample(world: Path, monkeypatch: p
     def terms(most: int) -> set[str]:
         monkeypatch.setattr(post_views, "MOST_COUNTED", most)
         maker = ViewMaker()
-        assert len(maker.fit(train, source)) == len(train)
+        maker.fit(train, source)
         return set(maker.tfidf.terms["words"])
 
     all_of_them, some = terms(len(train)), terms(len(train) // 2)
     assert terms(len(train) // 2) == some
     assert some != all_of_them
+
+
+def test_views_of_many_posts_are_made_when_they_are_taken(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same process, whether all views are in memory or some at a time; scales of parts are those of the whole."""
+    data = load_dataset(world / "data")
+    source: Any = source_of(load_run(world / "runs" / "gp"), data, SilentReporter())
+    train = data.posts[data.posts["split"] == "train"]
+    truth = np.log1p(train["views"].to_numpy(float))
+    whole = ViewMaker().fit(train, source)
+    monkeypatch.setattr(post_views, "AT_ONCE", 50)
+    maker = ViewMaker().fit(train, source)
+    for name, scale in whole.scales.items():
+        np.testing.assert_allclose(maker.scales[name], scale, rtol=1e-5, atol=1e-6)
+    vectors = maker.vectors(train, source)["text"]
+    there = vectors[vectors.any(axis=1)]
+    np.testing.assert_allclose(
+        maker.scales["text"], np.stack([there.mean(axis=0), there.std(axis=0)]), rtol=1e-4, atol=1e-5
+    )
+    monkeypatch.setattr(gaussian_process, "MOST_EXACT", 60)
+    monkeypatch.setattr(gaussian_process, "MOST_LEARNED_FROM", 60)
+    views = maker.transform(train, source)
+    (kept, _), (made, left_out) = (fit_process(some, truth) for some in (views, maker.later(train, source)))
+    assert len(made.landmarks) == 60
+    assert np.isnan(left_out).all()
+    assert made.likeness == kept.likeness
+    np.testing.assert_array_equal(made.coefficients, kept.coefficients)
 
 
 @pytest.mark.parametrize("kind", ["value", "classes"])

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from engage_cli.core.kernels import CPU, Products, first_lengths, kernel, present_terms
-from engage_cli.core.post_views import Views
+from engage_cli.core.post_views import Takes, Views
 
 MOST_EXACT = 6_000
 MOST_LEARNED_FROM = 1_500  # posts that are learned from at once; of more, samples take turns
@@ -58,20 +58,23 @@ class Likeness:
 
 
 def learn_likeness(
-    views: Views,
+    views: Takes,
     truth: np.ndarray,
     *,
+    landmarks: Views,
     seed: int = 0,
     advance: Advance = lambda note: None,
     device: torch.device = CPU,
 ) -> Likeness:
     """Fit to standardised truths (n,) by gradients, random samples of the posts in turn.
 
+    There is a weight for every term that the landmarks have something for.
+
     Half of the steps follow the marginal likelihood (section 5.4.1), which seldom overfits; the others, from there, the
     squared error of posts that are each left out (section 5.4.2), which is what counts where no kernel is quite true.
     """
-    names = present_terms(views)
-    first = first_lengths(names, views)
+    names = present_terms(landmarks)
+    first = first_lengths(names, landmarks)
     weights = torch.full((len(names),), FIRST_WEIGHT, dtype=torch.float64, requires_grad=True)
     logs = torch.tensor([np.log(value) for value in first.values()], dtype=torch.float64, requires_grad=True)
     noise = torch.tensor(FIRST_NOISE, dtype=torch.float64, requires_grad=True)
@@ -144,7 +147,7 @@ class GaussianProcess:
         return cls(likeness=likeness, landmarks=landmarks, coefficients=coefficients, mean=state["mean"], std=state["std"])
 
 
-def predict_sum(processes: Sequence[tuple[float, GaussianProcess]], views: Views, device: torch.device = CPU) -> np.ndarray:
+def predict_sum(processes: Sequence[tuple[float, GaussianProcess]], views: Takes, device: torch.device = CPU) -> np.ndarray:
     """(n,) float64: the sum of share x prediction, of processes that have the same landmarks."""
     found, landmarks = np.zeros(len(views)), processes[0][1].landmarks
     for start in range(0, len(views), AT_ONCE):
@@ -157,7 +160,7 @@ def predict_sum(processes: Sequence[tuple[float, GaussianProcess]], views: Views
 
 
 def fit_process(
-    views: Views,
+    views: Takes,
     truth: np.ndarray,
     *,
     seed: int = 0,
@@ -170,10 +173,10 @@ def fit_process(
     """
     mean, std = float(truth.mean()), float(truth.std()) or 1.0
     wanted = (truth - mean) / std
-    likeness = learn_likeness(views, wanted, seed=seed, advance=advance, device=device)
     landmarks = landmarks_of(views, seed=seed)
+    likeness = learn_likeness(views, wanted, landmarks=landmarks, seed=seed, advance=advance, device=device)
     if len(landmarks) == len(views):
-        coefficients, left_out = _solve(likeness, views, wanted, device)
+        coefficients, left_out = _solve(likeness, landmarks, wanted, device)
     else:
         coefficients = _project(likeness, views, landmarks, wanted, advance, device)
         left_out = np.full(len(views), np.nan)
@@ -182,10 +185,10 @@ def fit_process(
     return process, mean + std * left_out
 
 
-def landmarks_of(views: Views, *, seed: int = 0) -> Views:
+def landmarks_of(views: Takes, *, seed: int = 0) -> Views:
     """Return the training posts that others are compared with: all, or a sample that is the same for the same seed."""
     if len(views) <= MOST_EXACT:
-        return views
+        return views if isinstance(views, Views) else views.take(np.arange(len(views)))
     return views.take(np.sort(np.random.default_rng(seed + 1).permutation(len(views))[:MOST_EXACT]))
 
 
@@ -207,7 +210,7 @@ def _left_out(factor: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
 
 def _project(
     likeness: Likeness,
-    views: Views,
+    views: Takes,
     landmarks: Views,
     wanted: np.ndarray,
     advance: Advance,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from engage_cli.core.table_parts.tfidf import PLAIN, STYLE, TfIdf
 
 MOST_TERMS = 200_000
 MOST_COUNTED = 50_000  # posts whose terms are counted; of more, a sample, for what counting takes grows with them
+AT_ONCE = 8_192  # posts whose vectors are in memory at once, while their scale is measured
 BLOCKS = ("image", "text")
 TERM_KINDS = (*PLAIN, *STYLE)  # of title, tags and description; of the title alone
 HISTORY = ("author_posts", "author_median_views")
@@ -54,6 +55,14 @@ class Views:
 PER_POST = tuple(field.name for field in fields(Views) if field.name != "widths")
 
 
+class Takes(Protocol):
+    """Views of posts, or what makes them of some posts at a time."""
+
+    def take(self, rows: np.ndarray) -> Views: ...
+
+    def __len__(self) -> int: ...
+
+
 class ViewMaker:
     """Posts to Views; fitted on training posts."""
 
@@ -64,24 +73,30 @@ class ViewMaker:
         self.widths: dict[str, tuple[int, ...]] = {}
         self.scale = np.zeros((2, 0), np.float32)  # means and deviations of the statistics
 
-    def fit(self, posts: pd.DataFrame, source: BlockSource, widths: Mapping[str, Sequence[int]] | None = None) -> Views:
+    def fit(self, posts: pd.DataFrame, source: BlockSource, widths: Mapping[str, Sequence[int]] | None = None) -> ViewMaker:
         """`widths` are those of the parts that an encoder's vectors have, of each block; without, each is one part."""
         posts = known_before(posts)
         some = posts if len(posts) <= MOST_COUNTED else posts.sample(MOST_COUNTED, random_state=0)
         self.tfidf.fit_transform(texts_of(some, "text"))
         self.style.fit_transform(texts_of(some, "title"))
-        vectors = self.vectors(posts, source)
-        for name, block in vectors.items():
-            self.widths[name] = tuple((widths or {}).get(name, (block.shape[1],)))
-            has = np.asarray(block.any(axis=1))
-            self.scales[name] = _scale(block[has]) if has.any() else _scale(np.zeros((1, block.shape[1]), np.float32))
+        moments: dict[str, _Moments] = {}
+        for start in range(0, len(posts), AT_ONCE):
+            for name, block in self.vectors(posts.iloc[start : start + AT_ONCE], source).items():
+                moments.setdefault(name, _Moments(block.shape[1])).add(block[np.asarray(block.any(axis=1))])
+        for name, found in moments.items():
+            self.widths[name] = tuple((widths or {}).get(name, (len(found.mean),)))
+            self.scales[name] = found.scale()
         numbers = _statistics(posts)
         known = np.isfinite(numbers)
         count = np.maximum(known.sum(axis=0), 1)
         mean = np.where(known, numbers, 0.0).sum(axis=0) / count
         deviation = np.sqrt((np.where(known, numbers - mean, 0.0) ** 2).sum(axis=0) / count)
         self.scale = np.stack([mean, np.where(deviation > 1e-6, deviation, 1.0)]).astype(np.float32)
-        return self.transform(posts, source)
+        return self
+
+    def later(self, posts: pd.DataFrame, source: BlockSource) -> Takes:
+        """Return what makes the views of posts when they are taken: of all at once they may not fit into memory."""
+        return _Later(self, posts, source)
 
     def transform(self, posts: pd.DataFrame, source: BlockSource) -> Views:
         posts = known_before(posts)
@@ -136,10 +151,37 @@ def _statistics(posts: pd.DataFrame) -> np.ndarray:
     return np.column_stack([np.log1p(np.maximum(numbers, 0.0)), *history])
 
 
-def _scale(rows: np.ndarray) -> np.ndarray:
-    """(2, P) means and deviations; a number that is nearly the same for all posts is left as it is."""
-    mean, deviation = rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64)
-    return np.stack([mean, np.where(deviation > 1e-6, deviation, 1.0)]).astype(np.float32)
+@dataclass(frozen=True)
+class _Later:
+    maker: ViewMaker
+    posts: pd.DataFrame
+    source: BlockSource
+
+    def take(self, rows: np.ndarray) -> Views:
+        return self.maker.transform(self.posts.iloc[rows], self.source)
+
+    def __len__(self) -> int:
+        return len(self.posts)
+
+
+class _Moments:
+    """Means and deviations of rows that come in parts (Chan, Golub and LeVeque 1983)."""
+
+    def __init__(self, width: int) -> None:
+        self.num, self.mean, self.squares = 0, np.zeros(width), np.zeros(width)
+
+    def add(self, rows: np.ndarray) -> None:
+        if not len(rows):
+            return
+        total, away = self.num + len(rows), rows.mean(axis=0, dtype=np.float64) - self.mean
+        self.mean = self.mean + away * len(rows) / total
+        self.squares += rows.var(axis=0, dtype=np.float64) * len(rows) + away**2 * self.num * len(rows) / total
+        self.num = total
+
+    def scale(self) -> np.ndarray:
+        """(2, P) means and deviations; a number that is nearly the same for all posts is left as it is."""
+        deviation = np.sqrt(self.squares / max(self.num, 1))
+        return np.stack([self.mean, np.where(deviation > 1e-6, deviation, 1.0)]).astype(np.float32)
 
 
 def _unit(rows: np.ndarray, widths: Sequence[int]) -> np.ndarray:

@@ -19,9 +19,9 @@ from engage_cli.core.dataset import Dataset
 from engage_cli.core.devices import find_device
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.features import StoredBlocks
-from engage_cli.core.gaussian_process import NUM_STEPS, GaussianProcess, fit_process, landmarks_of, predict_sum
+from engage_cli.core.gaussian_process import MOST_EXACT, NUM_STEPS, GaussianProcess, fit_process, landmarks_of, predict_sum
 from engage_cli.core.metrics import compute_metrics, r2, true_of
-from engage_cli.core.post_views import BLOCKS, ViewMaker, Views
+from engage_cli.core.post_views import BLOCKS, Takes, ViewMaker
 from engage_cli.core.posts import side_of
 from engage_cli.core.predictors import PROCESS, load_predictor
 from engage_cli.core.predictors.process import Cuts, has_process, save_processes
@@ -124,7 +124,9 @@ def _fit(
     num_left = sum(not place.is_file() for place in places)
     with reporter.stage("learning which posts are alike", num_left * (NUM_STEPS + 1)) as stage:
         widths = {block: source.stores[side_of(block)].encoder.tower.widths for block in BLOCKS}
-        views = maker.fit(posts, source, widths)
+        maker.fit(posts, source, widths)
+        # What is compared again and again is kept; of more posts than that, only what is at work.
+        views: Takes = maker.transform(posts, source) if len(posts) <= MOST_EXACT else maker.later(posts, source)
         for part, place in zip(parts, places, strict=True):
             process, said = _fit_once(place, part.truth, views, config.seed, _telling(stage, part.of))
             left_out += part.share * said
@@ -141,7 +143,7 @@ def _fit(
 
 
 def _fit_once(
-    place: Path, truth: np.ndarray, views: Views, seed: int, advance: Callable[[str], None]
+    place: Path, truth: np.ndarray, views: Takes, seed: int, advance: Callable[[str], None]
 ) -> tuple[GaussianProcess, np.ndarray]:
     """Fit, or take what a training that was killed later had fitted; a damaged file costs its process alone."""
     try:
