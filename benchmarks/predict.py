@@ -142,7 +142,7 @@ def bare_forward(table: Path, images: Path, num: int) -> Callable[[], float]:
     from engage_cli.core.encoders.checkpoints import find_checkpoint
     from engage_cli.core.encoders.text import TextTower
     from engage_cli.core.encoders.vision import VisionTower
-    from engage_cli.core.pipeline import open_image
+    from engage_cli.core.picture_reading import open_image
 
     device = torch.device("cpu")
     dtype = PRECISIONS[choose_precision("auto", device)]

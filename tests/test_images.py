@@ -113,12 +113,23 @@ def test_reading(tmp_path: Path) -> None:
         read_bytes(tmp_path / "absent.jpg")
 
 
-@pytest.mark.parametrize("name", ["../secret.jpg", "/etc/passwd", "a/../../secret.jpg", "link.jpg"])
+@pytest.mark.parametrize("name", ["../secret.jpg", "/etc/passwd", "a/../../secret.jpg", "link.jpg", "..", "way/secret.jpg"])
 def test_no_path_leaves_the_folder(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
     (tmp_path / "secret.jpg").write_bytes(b"x")
     (folder / "link.jpg").symlink_to(tmp_path / "secret.jpg")
+    (folder / "way").symlink_to(tmp_path)
     with pytest.raises(ImageError, match="leaves the image folder"):
         resolve_inside(folder, name)
     assert resolve_inside(folder, "a/b.jpg") == folder.resolve() / "a" / "b.jpg"
+
+
+def test_a_link_within_the_folder_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "there.jpg").write_bytes(b"x")
+    (tmp_path / "images").symlink_to(tmp_path / "real")
+    (tmp_path / "real" / "link.jpg").symlink_to("there.jpg")
+    monkeypatch.chdir(tmp_path)
+    for name in ("there.jpg", "link.jpg"):
+        assert resolve_inside(Path("images"), name) == (tmp_path / "real" / "there.jpg").resolve()

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -110,14 +109,14 @@ def test_ray_with_a_worker_killed_writes_the_store_of_one_process(
     data = prepare(PrepareConfig(), folder=tmp_path / "ray", sources=[Source(path=pixelrec)]).dataset
     killed: list[int] = []
 
+    is_done = threading.Event()
+
     def kill_one() -> None:
-        deadline = time.monotonic() + 100
-        while time.monotonic() < deadline and not killed:
-            workers = ray_workers()
-            if len(workers) == 2 and len(list(data.features_dir.glob("*/shard-*.safetensors"))) >= 2:
-                os.kill(workers[0], signal.SIGKILL)
-                killed.append(len(list(data.features_dir.glob("*/shard-*.safetensors"))))
-            time.sleep(0.01)
+        while not killed and not is_done.wait(0.005):  # one may do most of the work before the other has started
+            workers, shards = ray_workers(), len(list(data.features_dir.glob("*/shard-*.safetensors")))
+            if workers and shards >= 2:
+                os.kill(workers[-1], signal.SIGKILL)
+                killed.append(shards)
 
     ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False)
     killer = threading.Thread(target=kill_one)
@@ -125,6 +124,7 @@ def test_ray_with_a_worker_killed_writes_the_store_of_one_process(
     try:
         (summary,) = embed(data, exact, blocks=["title"], how=EmbedConfig(engine="ray", workers=2))
     finally:
+        is_done.set()
         killer.join()
         ray.shutdown()
     prepare(PrepareConfig(), folder=tmp_path / "one", sources=[Source(path=pixelrec)])

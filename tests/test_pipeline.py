@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from engage_cli.core import pipeline as module
+from engage_cli.core import picture_reading
+from engage_cli.core import pipeline as pipeline_module
 from engage_cli.core.encoders.encode import Encoder
 from engage_cli.core.errors import EngageError
+from engage_cli.core.picture_batches import processes_for
 from engage_cli.core.pipeline import Pipeline, Unit
 from tests.test_encoders import IMAGES, TEXTS, photo
 from tests.test_images import encoded
@@ -19,7 +28,7 @@ from tests.test_images import encoded
 FILES = [encoded(image) for image in IMAGES]
 
 
-def reads(files: list[bytes | None]) -> list[module.ReadImage]:
+def reads(files: list[bytes | None]) -> list[picture_reading.ReadImage]:
     return [lambda data=data: data for data in files]
 
 
@@ -101,7 +110,7 @@ class Hungry:
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError, MemoryError])
 def test_auto_backs_off_when_memory_runs_out(vit: Encoder, error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    monkeypatch.setitem(module.IMAGES, "cpu", 8)
+    monkeypatch.setitem(pipeline_module.IMAGES, "cpu", 8)
     assert vit.tower.larger_batches == 2  # a tiny one has few patches
     pipeline = Pipeline(vit, num_towers=1, say=said.append)
     pipeline.num_threads = 1
@@ -160,7 +169,7 @@ def test_large_photographs_are_decoded_small(vit: Encoder, monkeypatch: pytest.M
     """JPEG draft mode: an eighth of the side is decoded, and the vector hardly moves."""
     big = encoded(photo(1600, 1200, 7), "JPEG", quality=90)
     sizes = []
-    opened = module.open_image
+    opened = picture_reading.open_image
 
     def noted(data: bytes | None, at_least: int | None) -> tuple[Image.Image, str]:
         image, problem = opened(data, at_least)
@@ -168,7 +177,7 @@ def test_large_photographs_are_decoded_small(vit: Encoder, monkeypatch: pytest.M
         return image, problem
 
     whole = Pipeline(vit).encode(reads([encoded(photo(1600, 1200, 7))])).pooled[0]
-    monkeypatch.setattr(module, "open_image", noted)
+    monkeypatch.setattr(picture_reading, "open_image", noted)
     small = Pipeline(vit).encode(reads([big])).pooled[0]
     assert sizes == [(200, 150)]
     assert small @ whole / np.linalg.norm(small) / np.linalg.norm(whole) > 0.999
@@ -192,3 +201,66 @@ def test_compiled_towers_give_the_same(checkpoints: dict[str, str], monkeypatch:
     encoder = Encoder("vision", checkpoints["vit"], precision="fp32", dtype="fp32")
     compiled = Pipeline(encoder, compile=True).encode(reads(FILES)).pooled
     np.testing.assert_allclose(compiled, Pipeline(encoder).encode(reads(FILES)).pooled, atol=1e-5)
+
+
+def test_processes_read_what_threads_read(vit: Encoder) -> None:
+    files = [FILES[0], b"no image", FILES[1], None, FILES[2][:60], *FILES * 9]
+    by_threads, pipeline = Pipeline(vit, batch_size=20).encode(reads(files)), Pipeline(vit, batch_size=20)
+    pipeline.num_processes = 2
+    by_processes = pipeline.encode(reads(files))
+    assert by_processes.problems == by_threads.problems
+    np.testing.assert_array_equal(by_processes.pooled, by_threads.pooled)
+    assert set(pipeline.clock.seconds) == {"read", "decode", "wait for input", "tower"}
+
+
+def test_an_error_in_a_process_is_its_own_sentence(vit: Encoder, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(FILES[0])
+    changed = partial(picture_reading.read_unchanged, tmp_path, "a.png", "0" * 32)
+    pipeline = Pipeline(vit, batch_size=4)
+    pipeline.num_processes = 2
+    with pytest.raises(EngageError, match=r"a\.png changed since `engage prepare`"):
+        pipeline.encode([*reads(FILES * 5), changed, *reads(FILES * 5)])
+
+
+def test_a_process_that_dies_is_one_sentence(vit: Encoder) -> None:
+    pipeline = Pipeline(vit, batch_size=4)
+    pipeline.num_processes = 2
+    with pytest.raises(EngageError, match="memory ran out while images were decoded"):
+        pipeline.encode([*reads(FILES), lambda: os.kill(os.getpid(), signal.SIGKILL), *reads(FILES * 50)])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it looks for processes in /proc")
+def test_reading_processes_end_with_a_killed_parent(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, time; from pathlib import Path\n"
+        "from engage_cli.core.picture_reading import reading_processes\n"
+        "from engage_cli.core.shrinking import Recipe\n"
+        "def read(): Path(sys.argv[1], str(os.getpid())).touch(); time.sleep(0.2); return None\n"
+        "recipe = Recipe(shortest_edge=None, resized=(512, 512), crop=None, resample=2, scale=1, mean=(0,), std=(1,))\n"
+        "with reading_processes(2) as hand_over:\n"
+        "    found = [hand_over([read] * 4, recipe) for _ in range(100)]\n"
+        "    assert 'torch' not in sys.modules\n"
+        "    time.sleep(100)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
+    try:
+        wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+    finally:
+        parent.kill()
+        parent.wait()
+    wait_until(lambda: not any(Path("/proc", path.name).exists() for path in tmp_path.iterdir()))
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("device", "cores", "num_images", "wanted"),
+    [("cuda", 16, 5_000, 8), ("cuda", 4, 5_000, 3), ("cuda", 2, 5_000, 0), ("cuda", 16, 100, 0), ("cpu", 16, 5_000, 0)],
+)
+def test_processes_read_where_they_are_worth_their_start(device: str, cores: int, num_images: int, wanted: int) -> None:
+    assert processes_for(num_images, torch.device(device), cores) == wanted

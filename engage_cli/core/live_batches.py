@@ -24,7 +24,7 @@ from engage_cli.core.devices import num_cores
 from engage_cli.core.encoders.pixels import Pixels
 from engage_cli.core.encoders.text import TextTower
 from engage_cli.core.model import BlockInput, LiveInput
-from engage_cli.core.pipeline import open_image
+from engage_cli.core.picture_reading import open_image
 
 MOST_WORKERS = {"cpu": 1, "cuda": 16}  # on a CPU the cores are the model's
 BATCHES_AHEAD = 2

@@ -11,7 +11,8 @@ import pandas as pd
 
 from engage_cli.core.encoders.encode import Encoder
 from engage_cli.core.features import Block
-from engage_cli.core.pipeline import Encoded, Pipeline, ReadImage
+from engage_cli.core.picture_reading import ReadImage
+from engage_cli.core.pipeline import Encoded, Pipeline
 from engage_cli.core.posts import side_of, texts_of
 
 NO_CONTENT = ""

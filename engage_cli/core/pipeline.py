@@ -11,11 +11,11 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from engage_cli.core.clock import Clock
@@ -24,15 +24,13 @@ from engage_cli.core.encoders.encode import DTYPES, Encoder
 from engage_cli.core.encoders.text import TextTower, Tokenized
 from engage_cli.core.encoders.vision import VisionTower
 from engage_cli.core.errors import EngageError
-from engage_cli.core.images import ImageError, decode, placeholder
+from engage_cli.core.picture_batches import PictureBatches, processes_for
+from engage_cli.core.picture_reading import ReadImage
 
 MAX_TOWERS = 16  # with more cores they get several threads each
 IMAGES = {"cpu": 8, "cuda": 256}  # in a batch, whatever the number of cores: in another batch the last digits may differ
 TOKENS = {"cpu": 2048, "cuda": 65536}  # ... of texts
-IMAGES_PER_READ = 16
 UNITS_AHEAD = 2
-
-ReadImage = Callable[[], "bytes | None"]
 
 
 class Unit(NamedTuple):
@@ -58,7 +56,7 @@ class Encoded:
 class _Batch:
     unit: int  # position among the units
     rows: list[int]
-    parts: list[Future[dict[str, Tensor]]]
+    prepared: Future[dict[str, Tensor]]
 
 
 @dataclass
@@ -66,10 +64,13 @@ class _Open:
     """A unit on its way."""
 
     unit: Unit
-    left: int
-    problems: list[str]
     tokenized: Tokenized | None = None
     outputs: list[tuple[list[int], list[np.ndarray]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        assert self.unit.contents, "a unit without contents"
+        self.left = len(self.unit.contents)
+        self.problems = [""] * self.left
 
 
 class Pipeline:
@@ -81,10 +82,11 @@ class Pipeline:
         *,
         batch_size: int | None = None,
         num_towers: int | None = None,
+        num_images: int = 0,
         compile: bool = False,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        """`batch_size` None: what fits the device, halved when memory runs out."""
+        """`batch_size` None: what fits the device, halved when memory runs out. `num_images`: so many are to come."""
         self.encoder, self.batch_size, self.say = encoder, batch_size, say
         self.clock = Clock()
         self.kind = "cuda" if encoder.device.type == "cuda" else "cpu"
@@ -92,7 +94,7 @@ class Pipeline:
         most = MAX_TOWERS if self.kind == "cpu" and not compile else 1
         self.num_towers = num_towers or min(cores, most)
         self.num_threads = max(1, cores // self.num_towers)
-        self.num_readers = cores
+        self.num_readers, self.num_processes = cores, processes_for(num_images, encoder.device, cores)
         self.compile = compile
         self._limit: int | None = None  # of a batch's images or texts, once memory ran out
         self._forward = self._encode
@@ -109,15 +111,15 @@ class Pipeline:
             keep_freed_memory()
             torch.set_num_threads(self.num_threads)
         gc.freeze()  # else every full collection walks through all that torch and transformers loaded, and all threads wait
-        readers, towers = ThreadPoolExecutor(self.num_readers), ThreadPoolExecutor(self.num_towers)
+        towers = ThreadPoolExecutor(self.num_towers)
         opened: deque[_Open] = deque()
+        cut, end_reading = self._begin(tower, units, opened)
         try:
-            batches = self._batches(units, opened, readers, tower)
             reading: deque[_Batch] = deque()
             working: deque[tuple[_Batch, Future[list[np.ndarray]]]] = deque()
             first = 0  # the position of opened[0]
             while True:
-                while len(reading) < self.num_towers + 2 and (batch := next(batches, None)) is not None:
+                while len(reading) < self.num_towers + 2 and (batch := next(cut, None)) is not None:
                     reading.append(batch)
                 while reading and len(working) < 2 * self.num_towers:
                     working.append((reading[0], towers.submit(self._work, reading.popleft())))
@@ -134,7 +136,7 @@ class Pipeline:
                     yield unit.unit, self._joined(unit)
         finally:
             towers.shutdown(cancel_futures=True)
-            readers.shutdown(cancel_futures=True)
+            end_reading()
             torch.set_num_threads(threads)
             gc.unfreeze()
 
@@ -143,38 +145,50 @@ class Pipeline:
         ((_, encoded),) = self.run([Unit(0, contents)])
         return encoded
 
-    def _batches(
-        self, units: Iterable[Unit], opened: deque[_Open], readers: ThreadPoolExecutor, tower: VisionTower | TextTower
+    def _begin(
+        self, tower: VisionTower | TextTower, units: Iterable[Unit], opened: deque[_Open]
+    ) -> tuple[Iterator[_Batch], Callable[[], None]]:
+        """Return batches whose reading has begun when they are yielded, and what ends all reading."""
+        if isinstance(tower, TextTower):
+            readers = ThreadPoolExecutor(self.num_readers)
+            return self._texts(tower, units, opened, readers), partial(readers.shutdown, cancel_futures=True)
+        pictures = PictureBatches(
+            tower,
+            self.clock,
+            num_threads=self.num_readers,
+            num_processes=self.num_processes,
+            pins=self.kind == "cuda",
+        )
+        return self._pictures(units, opened, pictures), pictures.close
+
+    def _texts(
+        self, tower: TextTower, units: Iterable[Unit], opened: deque[_Open], readers: ThreadPoolExecutor
     ) -> Iterator[_Batch]:
-        """Cut units into batches; what is yielded is being read already."""
-        waiting: deque[tuple[Unit, Future[Tokenized] | None]] = deque()
-        source = iter(units)
-        position = 0
+        waiting: deque[tuple[Unit, Future[Tokenized]]] = deque()
+        source, position = iter(units), 0
         while True:
             while len(waiting) < UNITS_AHEAD and (unit := next(source, None)) is not None:
-                ahead = readers.submit(self._tokenize, tower, unit) if isinstance(tower, TextTower) else None
-                waiting.append((unit, ahead))
+                waiting.append((unit, readers.submit(self._tokenize, tower, unit)))
             if not waiting:
                 return
             unit, ahead = waiting.popleft()
-            assert unit.contents, "a unit without contents"
-            current = _Open(unit, len(unit.contents), [""] * len(unit.contents))
-            opened.append(current)
-            if ahead is not None:
-                assert isinstance(tower, TextTower)
-                current.tokenized = ahead.result()
-                for rows in self._by_length([len(ids) for ids in current.tokenized.ids]):
-                    some = [current.tokenized.ids[row] for row in rows]
-                    yield _Batch(position, rows, [readers.submit(tower.pad, some)])
-            else:
-                assert isinstance(tower, VisionTower)
-                start = 0
-                while start < len(unit.contents):
-                    rows = list(range(start, min(start + self._images_per_batch(), len(unit.contents))))
-                    parts = [rows[i : i + IMAGES_PER_READ] for i in range(0, len(rows), IMAGES_PER_READ)]
-                    yield _Batch(position, rows, [readers.submit(self._read, tower, current, part) for part in parts])
-                    start += len(rows)
+            tokenized = ahead.result()
+            opened.append(_Open(unit, tokenized))
+            for rows in self._by_length([len(ids) for ids in tokenized.ids]):
+                some = [tokenized.ids[row] for row in rows]
+                yield _Batch(position, rows, readers.submit(self._padded, tower, some))
             position += 1
+
+    def _pictures(self, units: Iterable[Unit], opened: deque[_Open], pictures: PictureBatches) -> Iterator[_Batch]:
+        for position, unit in enumerate(units):
+            opened.append(_Open(unit))
+            first, num = 0, len(unit.contents)
+            while first < num:
+                until = min(first + self._images_per_batch(), num)
+                reads: Sequence[Any] = unit.contents[first:until]
+                prepared = pictures.begin(reads, opened[-1].problems, first)
+                yield _Batch(position, list(range(first, until)), prepared)
+                first = until
 
     def _images_per_batch(self) -> int:
         return self._limit or self.batch_size or IMAGES[self.kind] * getattr(self.encoder.tower, "larger_batches", 1)
@@ -191,29 +205,14 @@ class Pipeline:
         with self.clock.wall("tokenise"):  # the tokenizer works on all cores by itself
             return tower.tokenize([str(text) for text in unit.contents])
 
-    def _read(self, tower: VisionTower, unit: _Open, rows: Sequence[int]) -> dict[str, Tensor]:
-        images: list[Image.Image] = []
-        for row in rows:
-            read = unit.unit.contents[row]
-            assert callable(read)
-            with self.clock.wall("read"):
-                data = read()
-            with self.clock.work("decode"):
-                image, unit.problems[row] = open_image(data, tower.pixels.needed_side)
-                images.append(image)
-        with self.clock.work("decode"):
-            return tower.prepare(images)
+    def _padded(self, tower: TextTower, ids: Sequence[Sequence[int]]) -> dict[str, Tensor]:
+        padded = tower.pad(ids)
+        return {name: tensor.pin_memory() for name, tensor in padded.items()} if self.kind == "cuda" else padded
 
     def _work(self, batch: _Batch) -> list[np.ndarray]:
         """In a tower's thread."""
         with self.clock.wall("wait for input"):
-            try:
-                parts = [part.result() for part in batch.parts]
-            except MemoryError:
-                raise EngageError(
-                    "memory ran out while images were decoded; close other programs, or mend the largest images"
-                ) from None
-        prepared = {name: torch.cat([part[name] for part in parts]) for name in parts[0]} if len(parts) > 1 else parts[0]
+            prepared = batch.prepared.result()
         with self.clock.wall("tower"), torch.inference_mode():
             return self._guarded(prepared, len(batch.rows))
 
@@ -244,7 +243,7 @@ class Pipeline:
         """(B, P) pooled, and (B, K, D) and (B, K) where tokens are kept."""
         tower, device = self.encoder.tower, self.encoder.device
         if self.kind == "cuda":
-            prepared = {name: tensor.pin_memory().to(device, non_blocking=True) for name, tensor in prepared.items()}
+            prepared = {name: tensor.to(device, non_blocking=True) for name, tensor in prepared.items()}
         tokens = tower.forward(**prepared)
         outputs = [tower.pool(tokens).float()]
         if self.encoder.tokens:
@@ -286,13 +285,3 @@ class Pipeline:
     @property
     def _what(self) -> str:
         return "images" if self.encoder.side == "vision" else "texts"
-
-
-def open_image(data: bytes | None, at_least: int | None) -> tuple[Image.Image, str]:
-    """Return a picture and "", or the neutral placeholder and why there is no other."""
-    if data is None:
-        return placeholder(), "missing"
-    try:
-        return decode(data, at_least), ""
-    except ImageError as problem:
-        return placeholder(), str(problem)

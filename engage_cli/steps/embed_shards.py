@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
-
-import pandas as pd
 
 from engage_cli.core.config import EmbedConfig
 from engage_cli.core.dataset import Dataset
-from engage_cli.core.errors import EngageError
 from engage_cli.core.features import PLACEHOLDER_KEY, FeatureStore, content_keys
-from engage_cli.core.images import ImageError, read_bytes, resolve_inside
-from engage_cli.core.pipeline import Encoded, Pipeline, ReadImage, Unit
+from engage_cli.core.picture_reading import ReadImage, no_picture, read_unchanged
+from engage_cli.core.pipeline import Encoded, Pipeline, Unit
 from engage_cli.core.posts import side_of, texts_of
 
 SHARD_SIZE = {"vision": 256, "text": 2048}  # a kill costs at most so many vectors
@@ -53,6 +50,12 @@ class Contents:
         keys = self.keys
         return dict(zip(reversed(keys), range(len(keys) - 1, -1, -1), strict=True))
 
+    @cached_property
+    def _places(self) -> tuple[list[str], list[str], dict[str, Path | None]]:
+        """The source and the image name of every post, and where the images of each source are."""
+        sources, names = (self.dataset.posts[column].tolist() for column in ("source", "image"))
+        return sources, names, {source: self.dataset.images_of(source) for source in set(sources)}
+
     def unit(self, shard: Shard) -> Unit:
         """Return a shard's contents: texts, or functions that read images."""
         if side_of(self.blocks[0]) == "text":
@@ -60,7 +63,10 @@ class Contents:
         return Unit(shard.number, [self._reader(key) for key in shard.keys])
 
     def _reader(self, key: str) -> ReadImage:
-        return lambda: _image_bytes(self.dataset, self.dataset.posts, key, self._rows[key])
+        sources, names, roots = self._places
+        row = self._rows[key]
+        root = roots[sources[row]]
+        return no_picture if key == PLACEHOLDER_KEY or root is None else partial(read_unchanged, root, names[row], key)
 
 
 def plan(store: FeatureStore, keys: Sequence[str]) -> list[Shard]:
@@ -73,7 +79,7 @@ def plan(store: FeatureStore, keys: Sequence[str]) -> list[Shard]:
 def write_shards(
     store: FeatureStore,
     contents: Contents,
-    shards: Iterable[Shard],
+    shards: Sequence[Shard],
     config: EmbedConfig,
     *,
     advance: Callable[[int], None] = lambda num: None,
@@ -81,7 +87,8 @@ def write_shards(
 ) -> dict[str, float]:
     """Encode and write shards, reading, arithmetic and writing at once; return the seconds of each stage."""
     batch_size = None if config.batch_size == "auto" else int(config.batch_size)
-    pipeline = Pipeline(store.encoder, batch_size=batch_size, compile=config.compile, say=say)
+    num = sum(len(shard.keys) for shard in shards)
+    pipeline = Pipeline(store.encoder, batch_size=batch_size, num_images=num, compile=config.compile, say=say)
     keys: dict[int, list[str]] = {}
 
     def units() -> Iterator[Unit]:
@@ -103,18 +110,3 @@ def write_shards(
         for rest in writes:
             rest.result()
     return pipeline.clock.seconds
-
-
-def _image_bytes(dataset: Dataset, posts: pd.DataFrame, key: str, row: int) -> bytes | None:
-    """Return the bytes that the key was made from; None for the placeholder."""
-    root = dataset.images_of(posts["source"].iloc[row])
-    if key == PLACEHOLDER_KEY or root is None:
-        return None
-    name = posts["image"].iloc[row]
-    try:
-        data = read_bytes(resolve_inside(root, name))
-    except ImageError as problem:
-        raise EngageError(f"{root / name}: {problem}, but it was there at `engage prepare`") from None
-    if hashlib.blake2b(data, digest_size=16).hexdigest() != key:
-        raise EngageError(f"{root / name} changed since `engage prepare`; run prepare --overwrite again")
-    return data

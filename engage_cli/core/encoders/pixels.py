@@ -8,7 +8,7 @@ resize, crop, rescale and normalise is called as it is; so is one whose pixels d
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,35 +19,13 @@ from torch import Tensor
 
 from engage_cli.core.encoders.loading import load_processor
 from engage_cli.core.errors import EngageError
+from engage_cli.core.shrinking import Recipe, shrink_all
 
 PREPROCESSING = "pixels 1"  # to be raised when the same picture gives other pixels
 KNOWN_STEPS = {"do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb"}
 PROBE_SIZES = ((211, 120), (97, 330), (600, 601))
 # Of the range of a pixel: resizing a part of a picture rounds a few pixels otherwise, by one step or two.
 TOLERANCE = 2.5 / 255
-# A JPEG decoded smaller keeps this many times the side that is needed: lettering shows it first, with a cosine of 0.997
-# at 1 and of 0.9998 at 2.
-DRAFT_MARGIN = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """What a processor does, as numbers."""
-
-    shortest_edge: int | None  # the picture is resized to it, its shape kept ...
-    resized: tuple[int, int] | None  # ... or to these (height, width), whatever its shape
-    crop: tuple[int, int] | None  # (height, width) of the middle that is kept
-    resample: int
-    scale: float
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) of the result."""
-        found = self.crop or self.resized
-        assert found is not None
-        return found
 
 
 class Pixels:
@@ -73,14 +51,13 @@ class Pixels:
         """Pixels a side below which a picture must not be decoded; None where the whole picture is needed."""
         if self.recipe is None:
             return None
-        return DRAFT_MARGIN * (self.recipe.shortest_edge or max(self.recipe.size))
+        return self.recipe.needed_side
 
     def prepare(self, images: Sequence[Image.Image]) -> dict[str, Tensor]:
         """RGB pictures to {"pixel_values": (B, H, W, 3) uint8}, or to what the processor gives, float32."""
         if self.recipe is None:
             return self._by_processor(images)
-        shown = [np.asarray(shrink(image, self.recipe)) for image in images]
-        return {"pixel_values": torch.from_numpy(np.stack(shown))}
+        return {"pixel_values": torch.from_numpy(shrink_all(images, self.recipe))}
 
     def normalise(self, pixel_values: Tensor, dtype: torch.dtype) -> Tensor:
         """(B, H, W, 3) uint8 to (B, 3, H, W) of the tower's dtype; what the processor made is only cast."""
@@ -112,28 +89,6 @@ class Pixels:
             if found.shape != wanted.shape or (found - wanted).abs().max() > allowed:
                 return False
         return True
-
-
-def shrink(image: Image.Image, recipe: Recipe) -> Image.Image:
-    """Resize and crop at once: of the resized picture only the part that the crop shows is computed."""
-    width, height = image.size
-    if recipe.resized is not None:
-        to_height, to_width = recipe.resized
-    else:
-        assert recipe.shortest_edge is not None
-        to_height, to_width = with_shortest_edge(height, width, recipe.shortest_edge)
-    crop_height, crop_width = recipe.crop or (to_height, to_width)
-    top, left = (to_height - crop_height) // 2, (to_width - crop_width) // 2
-    x, y = width / to_width, height / to_height
-    part = (left * x, top * y, min((left + crop_width) * x, width), min((top + crop_height) * y, height))
-    return image.resize((crop_width, crop_height), Image.Resampling(recipe.resample), box=part)
-
-
-def with_shortest_edge(height: int, width: int, edge: int) -> tuple[int, int]:
-    """Return (height, width) whose shorter side is `edge`, as transformers rounds it."""
-    short, long = sorted((height, width))
-    longer = int(edge * long / short)
-    return (edge, longer) if height <= width else (longer, edge)
 
 
 def read_recipe(processor: Any) -> Recipe | None:
