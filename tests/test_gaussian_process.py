@@ -15,7 +15,16 @@ from scipy import sparse
 
 from engage_cli.core import gaussian_process, post_views
 from engage_cli.core.dataset import load_dataset
-from engage_cli.core.gaussian_process import JITTER, GaussianProcess, Likeness, fit_process, learn_likeness, predict_sum
+from engage_cli.core.gaussian_process import (
+    JITTER,
+    GaussianProcess,
+    Likeness,
+    error_left_out,
+    fit_process,
+    learn_likeness,
+    likelihood,
+    predict_sum,
+)
 from engage_cli.core.kernels import LENGTHS, TERMS, Products, first_lengths, kernel, present_terms
 from engage_cli.core.post_views import TERM_KINDS, ViewMaker, Views, views_from_arrays, views_to_arrays
 from engage_cli.core.predictors import process as process_of
@@ -108,6 +117,33 @@ def test_the_parts_that_tell_something_are_found() -> None:
     truth = np.sin(3 * text[:, 6]) + text[:, 7] + 0.2 * rng.standard_normal(400)
     likeness = learn_likeness(views, (truth - truth.mean()) / truth.std(), landmarks=views)
     assert likeness.lengths["text 0"] > 2 * likeness.lengths["text 1"]
+
+
+def test_slopes_are_those_of_autograd() -> None:
+    rng = np.random.default_rng(1)
+    root, wanted = torch.from_numpy(rng.standard_normal((40, 40))), torch.from_numpy(rng.standard_normal(40))
+    covariance = (root @ root.T / 40 + 0.3 * torch.eye(40)).requires_grad_()
+    inverse = torch.linalg.inv(covariance)
+    loss = 0.5 * wanted @ inverse @ wanted + 0.5 * torch.logdet(covariance)
+    error = ((inverse @ wanted / inverse.diagonal()) ** 2).mean()
+    for function, value, gains in ((likelihood, loss, loss), (error_left_out, error, 20 * error.log())):
+        (slope,) = torch.autograd.grad(gains, covariance, retain_graph=True)
+        found, found_slope = function(covariance.detach(), wanted)
+        assert found == pytest.approx(value.item())
+        torch.testing.assert_close(found_slope, 0.5 * (slope + slope.T), atol=1e-9, rtol=1e-7)
+
+
+def test_errors_left_out_are_those_of_leaving_out() -> None:
+    rng = np.random.default_rng(2)
+    root, wanted = rng.standard_normal((12, 12)), rng.standard_normal(12)
+    covariance = root @ root.T / 12 + 0.3 * np.eye(12)
+    errors = []
+    for row in range(12):
+        rest = np.delete(np.arange(12), row)
+        said = covariance[row, rest] @ np.linalg.solve(covariance[np.ix_(rest, rest)], wanted[rest])
+        errors.append(wanted[row] - said)
+    found, _ = error_left_out(torch.from_numpy(covariance), torch.from_numpy(wanted))
+    assert found == pytest.approx(np.mean(np.square(errors)))
 
 
 def test_what_is_said_of_posts_left_out_is_fitted_after_the_likelihood(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ def resolve_inside(folder: Path, relative: str) -> Path:
             path
         ):  # of nearly all: asking for every folder on the way takes ten times as long
             return Path(path)
-        found = Path(os.path.realpath(path))
+        found = Path(path).resolve()
     except (OSError, RuntimeError):
         raise ImageError("a link that leads nowhere") from None
     if not found.is_relative_to(root):
