@@ -130,8 +130,11 @@ def kernel(products: Products, weights: Mapping[str, Tensor], lengths: Mapping[s
     simple: dict[str, Tensor] = {}
     for name in dict.fromkeys(name for term in weights for name in TERMS[term]):
         if name in LENGTHS:
-            squares = [products.base(part) * (-0.5 / lengths[part] ** 2) for part in products.parts(name)]
-            simple[name] = torch.exp(torch.stack(squares).sum(dim=0) if len(squares) > 1 else squares[0])
+            first, *rest = products.parts(name)
+            exponent = products.base(first) * (-0.5 / lengths[first] ** 2)
+            for part in rest:
+                exponent = torch.addcmul(exponent, products.base(part), -0.5 / lengths[part] ** 2)
+            simple[name] = exponent.exp()
         else:
             simple[name] = products.base(name)
     total = torch.zeros(products.shape, dtype=products.dtype, device=products.device)
@@ -140,5 +143,5 @@ def kernel(products: Products, weights: Mapping[str, Tensor], lengths: Mapping[s
         part = simple[names[0]]
         for name in names[1:]:
             part = part * simple[name]
-        total = total + weight * part
+        total = torch.addcmul(total, part, weight)
     return total
