@@ -132,8 +132,8 @@ def kernel(products: Products, weights: Mapping[str, Tensor], lengths: Mapping[s
         if name in LENGTHS:
             first, *rest = products.parts(name)
             exponent = products.base(first) * (-0.5 / lengths[first] ** 2)
-            for part in rest:
-                exponent = torch.addcmul(exponent, products.base(part), -0.5 / lengths[part] ** 2)
+            for another in rest:
+                exponent = exponent.addcmul(products.base(another), -0.5 / lengths[another] ** 2)
             simple[name] = exponent.exp()
         else:
             simple[name] = products.base(name)
@@ -143,5 +143,5 @@ def kernel(products: Products, weights: Mapping[str, Tensor], lengths: Mapping[s
         part = simple[names[0]]
         for name in names[1:]:
             part = part * simple[name]
-        total = torch.addcmul(total, part, weight)
+        total = total.addcmul(part, weight)
     return total
