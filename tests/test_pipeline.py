@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -222,11 +222,21 @@ def test_an_error_in_a_process_is_its_own_sentence(vit: Encoder, tmp_path: Path)
         pipeline.encode([*reads(FILES * 5), changed, *reads(FILES * 5)])
 
 
-def test_a_process_that_dies_is_one_sentence(vit: Encoder) -> None:
+@pytest.mark.parametrize("is_waiting", [False, True])
+def test_a_process_that_dies_is_one_sentence(vit: Encoder, is_waiting: bool) -> None:
+    """While its work is waited for, and where it is noticed when the next is handed over."""
     pipeline = Pipeline(vit, batch_size=4)
     pipeline.num_processes = 2
+    kill = Unit(0, [lambda: os.kill(os.getpid(), signal.SIGKILL)])
+
+    def units() -> Iterator[Unit]:
+        yield Unit(0, reads(FILES))
+        yield kill
+        time.sleep(0 if is_waiting else 1)
+        yield Unit(0, reads(FILES * 50))
+
     with pytest.raises(EngageError, match="memory ran out while images were decoded"):
-        pipeline.encode([*reads(FILES), lambda: os.kill(os.getpid(), signal.SIGKILL), *reads(FILES * 50)])
+        list(pipeline.run(units()))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it looks for processes in /proc")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor
@@ -42,7 +42,8 @@ class PictureBatches:
         """Have a batch read; what is wrong with its images stands in `found`, from `first` on, when the batch is there."""
         cuts = [reads[start : start + IMAGES_PER_READ] for start in range(0, len(reads), IMAGES_PER_READ)]
         if self._hand_over is not None:
-            handed = [self._hand_over(some) for some in cuts]
+            with _in_a_sentence():
+                handed = [self._hand_over(some) for some in cuts]
             return self._joiner.submit(self._join, lambda: [self._of_process(one.result()) for one in handed], found, first)
         if len(cuts) == 1:
             return self._threads.submit(self._join, lambda: [self._read(reads)], found, first)
@@ -65,15 +66,22 @@ class PictureBatches:
         return {"pixel_values": torch.from_numpy(read.pixels)}, read.problems
 
     def _join(self, get: Callable[[], list[Part]], found: list[str], first: int) -> dict[str, Tensor]:
-        try:
+        with _in_a_sentence():
             parts = get()
-        except (MemoryError, BrokenExecutor):  # a process that took too much was killed
-            raise EngageError(
-                "memory ran out while images were decoded; close other programs, or mend the largest images"
-            ) from None
         for _, problems in parts:
             found[first : first + len(problems)] = problems
             first += len(problems)
         one, _ = parts[0]
         whole = one if len(parts) == 1 else {name: torch.cat([part[name] for part, _ in parts]) for name in one}
         return {name: tensor.pin_memory() for name, tensor in whole.items()} if self.pins else whole
+
+
+@contextmanager
+def _in_a_sentence() -> Iterator[None]:
+    """A process that takes too much memory is killed; all that was handed over then fails, and whatever comes after it."""
+    try:
+        yield
+    except (MemoryError, BrokenExecutor):
+        raise EngageError(
+            "memory ran out while images were decoded; close other programs, or mend the largest images"
+        ) from None
