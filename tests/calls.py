@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 
+import typer.testing
 from typer.testing import CliRunner, Result
 
 from engage_cli.main import app
+
+# Else a runner makes all commands anew for every call.
+typer.testing._get_command = cache(typer.testing._get_command)
 
 
 def engage(*arguments: object) -> Result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from tests.calls import answer
 from tests.tiny import FAMILIES, make_checkpoint
 
 torch.set_num_threads(1)
-
+gc.set_threshold(100_000, 50, 100)  # torch and its like are a million objects, all of which every full collection looks at
 
 # Files of few tests that take long: begun last they would leave one core idle.
 FIRST = (
