@@ -36,9 +36,8 @@ def resolve_inside(folder: Path, relative: str) -> Path:
         root = _real(os.path.abspath(folder))
         path = os.path.join(root, relative)
         is_plain = os.path.basename(relative) == relative not in ("", os.curdir, os.pardir)
-        if is_plain and not os.path.islink(
-            path
-        ):  # of nearly all: asking for every folder on the way takes ten times as long
+        # Nearly all are: to ask for the links of every folder on the way takes ten times as long.
+        if is_plain and not os.path.islink(path):
             return Path(path)
         found = Path(path).resolve()
     except (OSError, RuntimeError):

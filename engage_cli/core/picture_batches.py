@@ -81,7 +81,6 @@ def _in_a_sentence() -> Iterator[None]:
     """A process that takes too much memory is killed; all that was handed over then fails, and whatever comes after it."""
     try:
         yield
-    except (MemoryError, BrokenExecutor):
-        raise EngageError(
-            "memory ran out while images were decoded; close other programs, or mend the largest images"
-        ) from None
+    except (MemoryError, BrokenExecutor) as error:
+        what = "memory ran out" if isinstance(error, MemoryError) else "a process died, most likely for want of memory,"
+        raise EngageError(f"{what} while images were decoded; close other programs, or mend the largest images") from None
