@@ -30,12 +30,13 @@ ROOT = Path(__file__).parent.parent / "engage_cli"
 LAYERS = ("core", "steps", "commands", "main")
 HEAVY = {
     "torch", "transformers", "tokenizers", "safetensors", "catboost", "sklearn", "scipy", "pandas", "numpy", "PIL",
-    "pyarrow", "joblib", "onnx", "huggingface_hub", "filelock", "matplotlib", "pydantic", "jinja2", "imagehash",
+    "pyarrow", "joblib", "onnx", "huggingface_hub", "filelock", "matplotlib", "pydantic", "jinja2", "imagehash", "xxhash",
     "ray", "fastapi", "starlette", "uvicorn",
 }  # fmt: skip
 # Inside core a module imports only what stands before it.
 CORE_ORDER = (
-    "errors", "strict_json", "registry", "config", "recipes", "atomic", "posts", "cells", "leakage", "images", "perceptual",
+    "errors", "strict_json", "registry", "config", "recipes", "atomic", "records",
+    "posts", "cells", "leakage", "images", "perceptual",
     "image_checks", "occlusion", "words", "archives", "importers", "formulas", "targets", "score_parts", "duplicates",
     "splits", "slices", "history", "dataset", "quality", "charts", "report", "metrics", "comparison", "scores",
     "distributed", "devices", "clock", "shrinking", "picture_reading", "encoders", "picture_batches", "pipeline",
