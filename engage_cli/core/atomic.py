@@ -6,27 +6,101 @@ import contextlib
 import hashlib
 import json
 import os
+import re
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+# What a writer that was killed leaves: our files and folders, and the files of the library that writes safetensors.
+HALF_WRITTEN = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.tmp|\.tmp[0-9A-Za-z]{6}")
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a path beside `path`; rename it into place when the block ends well, remove it otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside = _beside(path)
     try:
-        beside.touch()
-        mode = beside.stat().st_mode
         yield beside
-        beside.chmod(mode)  # some writers make their file readable by its owner alone
         os.replace(beside, path)
-    except OSError as error:
-        error.filename = str(path)  # some writers do not say which file did not fit
+    except BaseException as error:
+        with contextlib.suppress(OSError):  # what went wrong first is told; what stays is swept by the next call
+            beside.unlink()
+        if isinstance(error, OSError):
+            error.filename = str(path)  # some writers do not say which file did not fit
         raise
-    finally:
-        beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_by_library(path: Path) -> Iterator[Path]:
+    """Do the same for a writer that makes files of its own beside the one it is given: all lie in a folder beside."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = _beside(path)
+    try:
+        folder.mkdir()
+        mode = folder.stat().st_mode & 0o666
+        yield folder / path.name
+        (folder / path.name).chmod(mode)  # some writers make their file readable by its owner alone
+        os.replace(folder / path.name, path)
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)
+        raise
+    with contextlib.suppress(OSError):  # the file is in its place
+        folder.rmdir()
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def half_written_of(name: str) -> str | None:
+    """Return the name of the file that a writer had not finished; "" of a library's, None for any other file's name."""
+    found = HALF_WRITTEN.fullmatch(name)
+    return None if found is None else found["name"] or ""
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed writers left in a folder. The caller holds its lock: no other writer is at work there."""
+    for entry in _half_written_in(folder):
+        _remove(entry)
+
+
+def sweep_dead(folder: Path) -> None:
+    """Remove what writers left in a folder that has no lock, where their process is gone from this machine."""
+    for entry in _half_written_in(folder):
+        found = HALF_WRITTEN.fullmatch(entry.name)
+        if found is not None and found["pid"] and not _is_alive(int(found["pid"])):
+            _remove(entry)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder with all that it holds, where it is there."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(folder)
+
+
+def _half_written_in(folder: Path) -> list[Path]:
+    return [entry for entry in folder.iterdir() if half_written_of(entry.name) is not None] if folder.is_dir() else []
+
+
+def _remove(entry: Path) -> None:
+    if entry.is_dir() and not entry.is_symlink():
+        remove_tree(entry)
+    else:
+        entry.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return pid != os.getpid()
 
 
 def write_text(path: Path, text: str) -> None:

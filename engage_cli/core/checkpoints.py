@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from engage_cli.core.atomic import replacing, write_text
+from engage_cli.core.array_files import save_tensors
+from engage_cli.core.atomic import write_text
 from engage_cli.core.averaging import RunningAverage
 from engage_cli.core.errors import EngageError
 from engage_cli.core.tuning import load_trained, trained_state
@@ -139,15 +140,8 @@ class Checkpoints:
             (self.folder / RESUME_FILE).unlink(missing_ok=True)
 
     def _save(self, name: str, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-        if not self.writes:
-            return
-        path = self.folder / name
-        on_cpu = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-        try:
-            with replacing(path) as beside:
-                save_file(on_cpu, beside, metadata)
-        except SafetensorError as error:  # it wraps what the system said, as that the disk is full
-            raise EngageError(f"{path} cannot be written: {error}") from None
+        if self.writes:
+            save_tensors(self.folder / name, tensors, metadata)
 
     def _load(self, name: str) -> dict[str, Tensor]:
         path = self.folder / name

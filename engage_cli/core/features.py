@@ -22,9 +22,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import pandas as pd
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
-from engage_cli.core.atomic import file_fingerprint, fingerprint, replacing, write_json, write_text
+from engage_cli.core.array_files import save_arrays
+from engage_cli.core.atomic import file_fingerprint, fingerprint, sweep, write_json, write_text
 from engage_cli.core.encoders import CHECKPOINTS
 from engage_cli.core.encoders.encode import DTYPES, Encoder
 from engage_cli.core.errors import EngageError
@@ -98,7 +98,7 @@ class FeatureStore:
     def begin(self, *, writing: bool) -> dict[str, Any]:
         """Take away what killed writers left and, before writing, the marker of completeness; return what it held."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._sweep()
+        sweep(self.folder)
         before = self._read_manifest()
         if before:  # a shard that was deleted may come back with other rows
             there = {self._shard(number).name for number in self.numbers}
@@ -106,11 +106,6 @@ class FeatureStore:
         if writing:
             self.manifest.unlink(missing_ok=True)
         return before
-
-    def _sweep(self) -> None:
-        """Take away half-written files: ours, and those that safetensors writes beside the path it is given."""
-        for left in (*self.folder.glob(".*.tmp"), *self.folder.glob(".tmp*")):
-            left.unlink(missing_ok=True)
 
     def write(self, number: int, keys: Sequence[str], encoded: Encoded) -> None:
         """Write a shard; several processes may write different ones at once."""
@@ -123,12 +118,7 @@ class FeatureStore:
         }
         if encoded.tokens is not None and encoded.token_mask is not None:
             tensors |= {"tokens": encoded.tokens, "token_mask": encoded.token_mask.astype(np.uint8)}
-        path = self._shard(number)
-        try:
-            with replacing(path) as beside:
-                save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, beside)
-        except SafetensorError as error:  # it wraps what the system said, as that the disk is full
-            raise EngageError(f"{path} cannot be written: {error}") from None
+        save_arrays(self._shard(number), tensors)
 
     def finish(
         self,
@@ -145,7 +135,7 @@ class FeatureStore:
             write_text(self.folder / "problems.csv", text.getvalue())
         else:
             (self.folder / "problems.csv").unlink(missing_ok=True)
-        self._sweep()  # a worker that was killed on the way had no time to
+        sweep(self.folder)  # a worker that was killed on the way had no time to
         shards = [self._shard(number) for number in self.numbers]
         hashes = before.get("shards", {})
         content = {

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
+from engage_cli.core.array_files import save_arrays
 from engage_cli.core.atomic import replacing
 from engage_cli.core.errors import EngageError
 from engage_cli.core.posts import BLOCKS
@@ -96,13 +97,12 @@ class Neighbours:
         """Write both files; `posts` are the training posts that are kept."""
         with replacing(folder / NAMES_FILE) as beside:
             posts[[name for name in NAMES if name in posts]].to_parquet(beside, index=False, compression="zstd")
-        tensors = {
-            f"{block}/{name}": np.ascontiguousarray(array)  # safetensors writes what lies by columns as if it lay by rows
+        arrays = {
+            f"{block}/{name}": array
             for block, space in self.spaces.items()
             for name, array in (("points", space.points), ("usual", space.usual))
         }
-        with replacing(folder / VECTORS_FILE) as beside:
-            save_file({**tensors, "scores": self.scores}, beside)
+        save_arrays(folder / VECTORS_FILE, {**arrays, "scores": self.scores})
 
 
 def choose_posts(num: int, width: int, *, seed: int = 0) -> np.ndarray:

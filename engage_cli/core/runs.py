@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from engage_cli import __version__
-from engage_cli.core.atomic import read_json, write_json
+from engage_cli.core.atomic import half_written_of, read_json, sweep, write_json
 from engage_cli.core.errors import EngageError
 from engage_cli.core.targets import Target
 
@@ -105,7 +105,7 @@ def open_run(
         elif not stack.enter_context(_lock(folder)):
             raise EngageError(f"another process is training in {folder}; name another with --run")
         goes_on = False
-        if folder.exists() and any(folder.iterdir()):
+        if folder.exists() and not all(half_written_of(entry.name) == FIRST for entry in folder.iterdir()):
             if not (folder / FIRST).is_file():
                 raise EngageError(f"{folder} holds other files; name a new folder with --run")
             if (folder / MARKER).exists():
@@ -115,6 +115,9 @@ def open_run(
                 raise EngageError(
                     f"{folder} is an unfinished run with other settings or data; remove it, or name a new folder with --run"
                 )
+        sweep(folder)
+        if goes_on and not (folder / TARGET_FILE).is_file():
+            goes_on = False
         if not goes_on:
             write_json(folder / FIRST, {"engage": __version__, **same, "started": _now(), "versions": versions()})
             write_json(folder / TARGET_FILE, target.to_json())
@@ -124,6 +127,16 @@ def open_run(
             if not goes_on and {entry.name for entry in folder.iterdir()} == {FIRST, TARGET_FILE}:
                 shutil.rmtree(folder)  # it was refused before anything was done
             raise
+
+
+def find_finished(folder: Path | None, runs_dir: Path, *, command: str, meta: Mapping[str, Any]) -> Run | None:
+    """Return the finished run that the command made with these settings, in the folder that is named or under `runs_dir`."""
+    same = {"command": command, **meta}
+    folders = [folder] if folder is not None else sorted((one.parent for one in runs_dir.glob(f"*/{MARKER}")), reverse=True)
+    for place in folders:
+        if (place / MARKER).is_file() and (place / FIRST).is_file() and _is_same(_read(place / FIRST), same):
+            return load_run(place)
+    return None
 
 
 def finish_run(folder: Path, metrics: Mapping[str, Any]) -> Run:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-from joblib import Parallel, delayed
 
 from engage_cli.core.archives import UNREADABLE_ARCHIVES, is_archive, unpack
 from engage_cli.core.atomic import replacing
@@ -17,6 +17,7 @@ from engage_cli.core.dataset import COVERS, IMAGES_FILE
 from engage_cli.core.errors import EngageError
 from engage_cli.core.image_checks import LEVELS, Checked, Stamp, check_images, stamp_of
 from engage_cli.core.progress import Reporter
+from engage_cli.core.worker_processes import map_on_all_cores
 
 BATCH = 128
 FEW = 1000  # below this many images, starting processes takes longer than the work
@@ -108,8 +109,4 @@ def _read(path: Path) -> pd.DataFrame:
 def _run(root: Path, batches: Sequence[list[str]], level: str) -> Iterator[list[tuple[Stamp, Checked]]]:
     if sum(map(len, batches)) <= FEW or (os.cpu_count() or 1) == 1:
         return (check_images(root, batch, level) for batch in batches)
-    parallel = Parallel(n_jobs=-1, return_as="generator")
-    results: Iterator[list[tuple[Stamp, Checked]]] = parallel(
-        delayed(check_images)(root, batch, level) for batch in batches
-    )
-    return results
+    return map_on_all_cores(partial(check_images, root, level=level), batches, what="images were checked")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from engage_cli.core.atomic import replacing
+from engage_cli.core.atomic import remove_tree, replacing
 from engage_cli.core.boosting import boost, predict_table
 from engage_cli.core.config import CLASS_NAMES, QUANTILE_LEVELS, CatBoostConfig
 from engage_cli.core.errors import EngageError
@@ -141,7 +140,7 @@ def _run_fold(
     seeded = dataclasses.replace(config, seed=config.seed + number)
     with reporter.stage(name, config.iterations) as stage:
         model = boost(seeded, rows, stop_rows, table.categorical, work=fold_work, stage=stage)
-    shutil.rmtree(fold_work, ignore_errors=True)
+    remove_tree(fold_work)
     columns = _columns(predict_table(model, out_rows.table, config.kind))
     return pd.DataFrame(
         {

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from joblib import Parallel, delayed
 
 from engage_cli.core.atomic import replacing
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import EngageError
 from engage_cli.core.handmade import IMAGE_FEATURES, IMAGE_VERSION, measure_files
 from engage_cli.core.progress import Reporter
+from engage_cli.core.worker_processes import map_on_all_cores
 
 FILE = "image_statistics.parquet"
 BATCH = 64
@@ -95,7 +95,4 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 def _run(batches: Sequence[list[Named]]) -> Iterator[list[np.ndarray | None]]:
     if sum(map(len, batches)) <= FEW or (os.cpu_count() or 1) == 1:
         return map(measure_files, batches)
-    results: Iterator[list[np.ndarray | None]] = Parallel(n_jobs=-1, return_as="generator")(
-        delayed(measure_files)(batch) for batch in batches
-    )
-    return results
+    return map_on_all_cores(measure_files, batches, what="covers were measured")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from engage_cli.core.atomic import file_fingerprint, fingerprint, read_json, replacing, write_json, write_text
+from engage_cli.core.atomic import file_fingerprint, fingerprint, read_json, remove_tree, replacing, write_json, write_text
 from engage_cli.core.config import CLASS_NAMES
 from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.forecast import Forecast
@@ -111,7 +110,7 @@ def _predict_posts(
         whole["leaky"] = True
     _write(out, whole)
     problems_file = _write_problems(out, problems)
-    shutil.rmtree(parts)
+    remove_tree(parts)
     return TableSummary(
         run=str(opened.folder),
         out=str(out),
@@ -201,7 +200,7 @@ def _make_room(
                 return True
         except (ValueError, AssertionError):
             pass  # half a plan: its parts are made anew
-    shutil.rmtree(parts, ignore_errors=True)
+    remove_tree(parts)
     write_json(parts / PLAN_FILE, plan)
     return False
 

@@ -16,13 +16,11 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from engage_cli import __version__
-from engage_cli.core.atomic import write_json, write_text
+from engage_cli.core.atomic import half_written_of, sweep, write_json, write_text
 from engage_cli.core.config import DATA_MARK, PrepareConfig
 from engage_cli.core.dataset import (
-    IMAGES_FILE,
     LOCK,
     MARKER,
-    POSTS_FILE,
     PROBLEMS_FILE,
     REPORT_FILE,
     Dataset,
@@ -132,7 +130,9 @@ def _check_folder(folder: Path, sources: Sequence[Source], *, overwrite: bool) -
     if (folder / MARKER).exists() and not overwrite:
         raise EngageError(f"{folder} is a finished data folder; give --overwrite to replace it, or another --data")
     if folder.exists() and not (folder / DATA_MARK).exists():
-        others = sorted(entry.name for entry in folder.iterdir() if entry.name != LOCK)
+        others = sorted(
+            entry.name for entry in folder.iterdir() if entry.name != LOCK and half_written_of(entry.name) != DATA_MARK
+        )
         if others:
             raise EngageError(f"{folder} holds other files ({others[0]}); name an empty or new folder with --data")
 
@@ -140,9 +140,7 @@ def _check_folder(folder: Path, sources: Sequence[Source], *, overwrite: bool) -
 def _claim(folder: Path) -> None:
     """Say that the folder is ours, before anything else is written; remove half-written files of a killed call."""
     write_json(folder / DATA_MARK, {"engage": __version__})
-    for name in (POSTS_FILE, PROBLEMS_FILE, REPORT_FILE, MARKER, IMAGES_FILE):
-        for stray in folder.glob(f".{name}.*.tmp"):
-            stray.unlink()
+    sweep(folder)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from engage_cli.core.atomic import file_fingerprint, write_json, write_text
+from engage_cli.core.atomic import file_fingerprint, sweep_dead, write_json, write_text
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.evaluation_plots import write_plots
@@ -36,6 +36,8 @@ def write_report(evaluation: Evaluation, *, dataset: Dataset, report: Path, repo
     """Write the page and, of the test split, each run's plots and card; return the files that people read."""
     runs = [load_run(Path(score.name)) for score in evaluation.runs]
     written = [report]
+    for folder in {report.parent, *(run.folder for run in runs), *(run.folder / "plots" for run in runs)}:
+        sweep_dead(folder)
     with reporter.stage("writing the report", 1 + len(runs)) as stage:
         images = _Images(dataset)
         targets = {run.target.name: run.target for run in runs}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engage_cli.core.atomic import replacing, write_json
+from engage_cli.core.atomic import half_written_of, replacing, sweep, write_json
 from engage_cli.core.drawing import draw_cover
 from engage_cli.core.errors import EngageError
 from engage_cli.core.planting import draw_planted_cover, make_planted_posts
@@ -83,16 +83,18 @@ def _make_room(folder: Path, settings: dict[str, int], *, overwrite: bool) -> No
     """Leave alone what this call goes on with, remove an older sample, and refuse everything else."""
     if folder.exists() and not folder.is_dir():
         raise EngageError(f"{folder} is a file; name an empty or new folder")
-    if not folder.exists() or not any(folder.iterdir()):
+    if not folder.exists():
+        return
+    if all(half_written_of(entry.name) == MARKER for entry in folder.iterdir()):
+        sweep(folder)  # a call that was killed in its very first file, if any
         return
     before = _read_marker(folder)
     if not overwrite and (folder / TABLE).exists():
         raise EngageError(f"{folder} is a finished sample; give --overwrite to replace it, or name another folder")
     if not overwrite and before != settings:
         raise EngageError(f"{folder} is an unfinished sample with other settings; give --overwrite to replace it")
-    for pattern in (f"{COVERS}/.i*.jpg.*.tmp", f".{PLANTED}.*.tmp", f"{TABLE.parent}/.{TABLE.name}.*.tmp"):
-        for stray in folder.glob(pattern):
-            stray.unlink()  # half a file from a call that was killed
+    for place in (folder, folder / COVERS, folder / TABLE.parent):
+        sweep(place)
     if overwrite:
         _remove(folder, before)
 

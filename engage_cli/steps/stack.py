@@ -10,14 +10,14 @@ from typing import Any
 
 import pandas as pd
 
-from engage_cli.core.atomic import file_fingerprint, write_json
+from engage_cli.core.atomic import file_fingerprint, remove_tree, write_json
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.metrics import compute_metrics, true_of
 from engage_cli.core.predictors import MEMBERS, STACK, load_predictor, members_of
 from engage_cli.core.predictors.stack import WEIGHTS_FILE, Weights
 from engage_cli.core.progress import Reporter, SilentReporter
-from engage_cli.core.runs import MARKER, Run, clear_stage, finish_run, open_run
+from engage_cli.core.runs import MARKER, Run, clear_stage, find_finished, finish_run, open_run
 from engage_cli.core.stacking import fit_weights, held_out_predictions
 from engage_cli.core.targets import Target
 from engage_cli.steps.calibrate import calibrate
@@ -65,6 +65,9 @@ def stack(
         "leaky": any(member.leaky for member in members),
         "marks": list(dict.fromkeys(mark for member in members for mark in member.marks)),
     }
+    if (done := find_finished(run, runs_dir, command=COMMAND, meta=meta)) is not None:
+        reporter.say(f"{done.folder} is this ensemble already")  # the report may not have been written
+        return done
     with open_run(run, runs_dir, command=COMMAND, meta=meta, target=first.target) as (folder, goes_on):
         if not goes_on:
             clear_stage(folder)
@@ -154,6 +157,6 @@ def _copy(source: Path, place: Path) -> None:
     if place.is_dir():
         return
     beside = place.with_name(f".{place.name}.tmp")
-    shutil.rmtree(beside, ignore_errors=True)
+    remove_tree(beside)
     shutil.copytree(source, beside, ignore=shutil.ignore_patterns(*NOT_COPIED))
     beside.rename(place)

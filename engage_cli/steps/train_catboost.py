@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engage_cli.core.atomic import replacing, write_text
+from engage_cli.core.atomic import remove_tree, write_text
 from engage_cli.core.attribution import UNIT_OF_CLASSES, Attribution, attribute
-from engage_cli.core.boosting import OF_VALUES, Rows, boost, load_model, loss_of, predict_table
+from engage_cli.core.boosting import OF_VALUES, Rows, boost, load_model, loss_of, predict_table, save_model
 from engage_cli.core.config import LEAKY, CatBoostConfig, EncoderConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import WrongCallError
@@ -83,7 +82,7 @@ def train_catboost(
         _write_why(folder, why, table, target, LEAKY if choice.is_leaky else "")
         predicted = predict_table(model, stopping.table, config.kind)
         ran = len((folder / HISTORY_FILE).read_text().splitlines())
-        shutil.rmtree(work, ignore_errors=True)
+        remove_tree(work)
         trained = Run(folder, meta, target, {})
         calibrate(trained, dataset, source_of(trained, dataset, reporter), reporter)
         finished = finish_run(
@@ -163,9 +162,8 @@ def _train(
     if leaky:
         model.get_metadata()["leaky"] = LEAKY
     write_text(folder / HISTORY_FILE, _history(model.get_evals_result(), leaky=leaky))
-    with replacing(folder / MODEL_FILE) as beside:
-        model.save_model(str(beside), format="cbm")
-    shutil.rmtree(work / "main", ignore_errors=True)
+    save_model(model, folder / MODEL_FILE)
+    remove_tree(work / "main")
     return model
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from engage_cli.core.atomic import remove_tree
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import EngageError
 from engage_cli.core.predictors import MEMBERS, STACK
@@ -63,7 +63,7 @@ def train_members(
                 summary = train(run=place)
             except EngageError:
                 if not any(entry.is_dir() for entry in place.parent.glob("*")):  # a member was locked, and none begun
-                    shutil.rmtree(place.parent, ignore_errors=True)  # open_run clears the rest
+                    remove_tree(place.parent)  # open_run clears the rest
                 raise
             warnings += [f"{name}: {warning}" for warning in summary.warnings if warning not in dataset.marks]
         finished = weigh(folder, meta, target, dataset, reporter, started=started, is_equal=is_equal)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
-from engage_cli.core.atomic import replacing
+from engage_cli.core.atomic import remove_tree, replacing
 from engage_cli.core.config import EncoderConfig, ProcessConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.devices import find_device
@@ -24,7 +23,7 @@ from engage_cli.core.metrics import compute_metrics, r2, true_of
 from engage_cli.core.post_views import BLOCKS, Takes, ViewMaker
 from engage_cli.core.posts import side_of
 from engage_cli.core.predictors import PROCESS, load_predictor
-from engage_cli.core.predictors.process import Cuts, has_process, save_processes
+from engage_cli.core.predictors.process import Cuts, has_process, left_out_r2, save_processes
 from engage_cli.core.progress import Reporter, SilentReporter, Stage
 from engage_cli.core.runs import Run, clear_stage, finish_run, open_run
 from engage_cli.core.score_parts import ScorePart, parts_of
@@ -78,10 +77,10 @@ def train_process(
         if not goes_on:
             clear_stage(folder)
         reporter.say(f"{'going on with' if goes_on else 'training'} {folder}")
-        started, left_out = time.monotonic(), None
+        started = time.monotonic()
         if not has_process(folder):
-            left_out = _fit(config, folder, posts, scores, target, source, reporter)
-        shutil.rmtree(folder / WORK, ignore_errors=True)
+            _fit(config, folder, posts, scores, target, source, reporter)
+        remove_tree(folder / WORK)
         trained = Run(folder, meta, target, {})
         calibrate(trained, dataset, source_of(trained, dataset, reporter), reporter)
         wanted = target.score(checks)
@@ -94,7 +93,7 @@ def train_process(
                 "note": NOTE,
                 "rows": {"train": len(posts), "validation": len(checks)},
                 "metrics": compute_metrics(config.kind, truth, predicted),
-                "left_out_r2": left_out,
+                "left_out_r2": left_out_r2(folder),
                 "seconds": round(time.monotonic() - started, 1),
                 "leaky": False,
                 "marks": list(dataset.marks),
@@ -111,8 +110,8 @@ def _fit(
     target: Target,
     source: StoredBlocks,
     reporter: Reporter,
-) -> float | None:
-    """Fit and write the process; return R² of training posts that were each left out, where that is known."""
+) -> None:
+    """Fit and write the process, with R² of training posts that were each left out, where that is known."""
     if config.kind == "value":
         wanted, parts = scores, parts_of(target, posts)
     else:
@@ -138,8 +137,7 @@ def _fit(
             left_out if is_known else predict_sum([(share, process) for _, share, process in fitted], views, find_device())
         )
         cuts = Cuts(edges=_edges(target), deviation=float((wanted - said).std()) or 1.0)
-    save_processes(folder, maker, fitted, cuts)
-    return r2(wanted, left_out) if is_known else None
+    save_processes(folder, maker, fitted, cuts, left_out_r2=r2(wanted, left_out) if is_known else None)
 
 
 def _fit_once(

