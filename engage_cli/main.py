@@ -31,6 +31,7 @@ class SentenceGroup(TyperGroup):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")  # a terminal that knows no arrow shows a question mark
         try:
+            _require_working_folder()
             return super().invoke(ctx)
         except EngageError as error:
             print(f"engage: {_one_line(str(error))}", file=sys.stderr)
@@ -52,6 +53,14 @@ class SentenceGroup(TyperGroup):
             what = os.strerror(error.errno) if error.errno else str(error)
             print(f"engage: {what}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
             raise typer.Exit(1) from None
+
+
+def _require_working_folder() -> None:
+    """Raise EngageError where the folder that the command was called in is gone: torch cannot be loaded there."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise EngageError("the working folder was deleted: change into another one, and give the command again") from None
 
 
 def _is_out_of_memory(error: Exception) -> bool:

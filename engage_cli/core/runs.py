@@ -130,7 +130,7 @@ def open_run(
 
 
 def find_finished(folder: Path | None, runs_dir: Path, *, command: str, meta: Mapping[str, Any]) -> Run | None:
-    """Return the finished run that the command made with these settings, in the folder that is named or under `runs_dir`."""
+    """Return the finished run that the command made with these settings: the named folder, or one under `runs_dir`."""
     same = {"command": command, **meta}
     folders = [folder] if folder is not None else sorted((one.parent for one in runs_dir.glob(f"*/{MARKER}")), reverse=True)
     for place in folders:

@@ -33,6 +33,7 @@ static long at;    /* the first operation is number 1 */
 static int fault;  /* COUNT, KILL or an errno */
 static int sticky; /* whether all later ones fail too, as on a full disk */
 static int log_fd = -1;
+static int ask_fd = -1, go_fd = -1; /* before each operation it asks, and waits until it may go on */
 static __thread int inside; /* what this file itself calls is not counted */
 
 __attribute__((constructor)) static void begin(void) {
@@ -46,6 +47,8 @@ void faults_arm(const char *below, long number, int what, int again, int log) {
     shared->hit[0] = 0;
     length = strlen(folder);
 }
+
+void faults_ask(int ask, int go) { ask_fd = ask, go_fd = go; }
 
 long faults_count(void) { return shared->count; }
 const char *faults_hit(void) { return shared->hit; }
@@ -76,6 +79,10 @@ static int fails(const char *operation, int dir, const char *path) {
     long number = ++shared->count;
     inside = 1;
     if (log_fd >= 0) dprintf(log_fd, "%ld %s %s\n", number, operation, whole);
+    if (ask_fd >= 0) {
+        char byte = 0;
+        if (write(ask_fd, &byte, 1) != 1 || read(go_fd, &byte, 1) != 1) _exit(71);
+    }
     if (fault != COUNT && (number == at || (sticky && number > at))) {
         if (number == at) snprintf(shared->hit, sizeof shared->hit, "%s %s", operation, whole);
         if (fault == KILL) kill(getpid(), SIGKILL);

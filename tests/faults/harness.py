@@ -50,9 +50,18 @@ class Commands:
         self._driver: subprocess.Popen[str] | None = None
 
     def run(
-        self, *arguments: object, at: int = 0, fault: int = COUNT, sticky: bool = False, log: Path | None = None
+        self,
+        *arguments: object,
+        at: int = 0,
+        fault: int = COUNT,
+        sticky: bool = False,
+        log: Path | None = None,
+        states: Path | None = None,
     ) -> Ended:
-        """Run one command in root/cwd; operation `at` (from 1) fails, of `sticky` faults all after it too."""
+        """Run one command in root/cwd; operation `at` (from 1) fails, of `sticky` faults all after it too.
+
+        `log` is told of every operation; `states` gets a copy of root before each that differs from all copies before.
+        """
         (self.root / "cwd").mkdir(parents=True, exist_ok=True)
         (self.root / "tmp").mkdir(exist_ok=True)
         job: dict[str, Any] = {
@@ -63,6 +72,7 @@ class Commands:
             "fault": fault,
             "sticky": int(sticky),
             "log": None if log is None else str(log),
+            "states": None if states is None else str(states),
         }
         driver = self._start()
         assert driver.stdin is not None

@@ -31,8 +31,8 @@ class Scenario:
 ENCODERS = "--data {here}/data --vision {inputs}/vit --text {inputs}/bert"
 VIEWS = f"{ENCODERS} --target views"
 SCENARIOS = {
-    "sample": Scenario(arguments="sample {here}/sample --rows 10 --planted"),
-    "sample-overwrite": Scenario(arguments="sample {here}/sample --rows 12 --seed 1 --overwrite", after=("sample",)),
+    "sample": Scenario(arguments="sample {here}/sample --rows 10"),
+    "sample-overwrite": Scenario(arguments="sample {here}/sample --rows 11 --planted --overwrite", after=("sample",)),
     "prepare": Scenario(arguments="prepare --pixelrec-dir {inputs}/packed --data {here}/data"),
     "prepare-overwrite": Scenario(
         arguments="prepare --pixelrec-dir {inputs}/other --data {here}/data --overwrite", after=("prepare",)
@@ -124,18 +124,48 @@ class World:
             self.counts[name], self.trees[name] = ended.count, read_tree(self.here)
         return self.trees[name]
 
+    def number_of(self, name: str, operation: str, file: str) -> int:
+        """Return the number of the first operation of a kind on a file, or on what is written beside it."""
+        self.undisturbed(name)
+        for line in self.log_of(name).read_text().splitlines():
+            number, what, path = line.split(" ", 2)
+            if what == operation and (path.endswith(f"/{file}") or f"/.{file}." in path):
+                return int(number)
+        raise AssertionError(f"{name} has no {operation} of {file}")
+
+    def states_of(self, name: str) -> list[Path]:
+        """Return copies of what a kill leaves at every operation, each different state once."""
+        states = self.root / "killed" / name
+        if not states.exists():
+            states.mkdir(parents=True)
+            self.undisturbed(name)
+            self.reset(name)
+            ended = self.commands.run(*self.arguments(name), states=states)
+            assert ended.code == 0, ended.stderr
+        return sorted(states.iterdir())
+
+    def go_on(self, name: str, state: Path) -> Iterator[str]:
+        """Run a command from a state that a kill left; yield what is wrong."""
+        shutil.rmtree(self.here)
+        state.rename(self.here)
+        yield from (f"{name} killed at {state.name}: {wrong}" for wrong in self._again(name))
+
     def disturb(self, name: str, at: int, fault: int, *, sticky: bool = False) -> Iterator[str]:
         """Run a command with a fault, and then again; yield what is wrong."""
-        wanted = self.undisturbed(name)
+        self.undisturbed(name)
         self.reset(name)
         ended = self.commands.run(*self.arguments(name), at=at, fault=fault, sticky=sticky)
         where = (
             f"{name} at {at} ({'kill' if fault == KILL else os.strerror(fault)}{', all' if sticky else ''}; {ended.hit})"
         )
         yield from (f"{where}: {wrong}" for wrong in _wrong_ending(ended, fault))
+        yield from (f"{where}: {wrong}" for wrong in self._again(name))
+
+    def _again(self, name: str) -> list[str]:
+        wanted = self.trees[name]
         state = name, hash(frozenset(_without_half_files(read_tree(self.here)).items()))
         if state in self.good:
-            return
+            return []
         again = self.commands.run(*self.arguments(name))
         found = read_tree(self.here)
         wrongs = []
@@ -145,7 +175,7 @@ class World:
             wrongs += _differences(wanted, found)
         if not wrongs:
             self.good.add(state)
-        yield from (f"{where}: {wrong}" for wrong in wrongs)
+        return wrongs
 
 
 def _differences(wanted: Tree, found: Tree) -> Iterator[str]:
