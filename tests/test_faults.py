@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import textwrap
@@ -23,6 +22,7 @@ from engage_cli.core.atomic import replacing, replacing_by_library, sweep, sweep
 from engage_cli.core.errors import EngageError
 from engage_cli.core.worker_processes import map_on_all_cores
 from tests.calls import engage
+from tests.faults.dying import kill_itself
 from tests.faults.harness import ERRORS, KILL
 from tests.faults.scenarios import SCENARIOS, World
 from tests.faults.sweep import make_world
@@ -133,12 +133,6 @@ def test_arrays_that_cannot_be_written_are_an_error_of_the_system(tmp_path: Path
 def _mode_of_new(path: Path) -> int:
     path.touch()
     return path.stat().st_mode & 0o666
-
-
-def kill_itself(batch: int) -> int:
-    if batch == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return batch
 
 
 def test_a_worker_that_is_killed_is_a_sentence() -> None:

@@ -43,13 +43,12 @@ def replacing_by_library(path: Path) -> Iterator[Path]:
         yield folder / path.name
         (folder / path.name).chmod(mode)  # some writers make their file readable by its owner alone
         os.replace(folder / path.name, path)
+        folder.rmdir()
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, OSError):
             error.filename = str(path)
         raise
-    with contextlib.suppress(OSError):  # the file is in its place
-        folder.rmdir()
 
 
 def _beside(path: Path) -> Path:
