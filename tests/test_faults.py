@@ -99,8 +99,10 @@ def test_where_no_lock_is_held_only_files_of_dead_writers_are_swept(tmp_path: Pa
     (tmp_path / f".report.html.{ended.pid}.tmp").touch()
     alive = tmp_path / f".report.html.{os.getppid()}.tmp"
     alive.touch()
-    sweep_dead(tmp_path)
-    assert list(tmp_path.iterdir()) == [alive]
+    another = tmp_path / f".page.html.{ended.pid}.tmp"
+    another.touch()
+    sweep_dead(tmp_path, "report.html")
+    assert sorted(tmp_path.iterdir()) == sorted([alive, another])
 
 
 @pytest.mark.parametrize("write", [replacing, replacing_by_library])

@@ -67,11 +67,11 @@ def sweep(folder: Path) -> None:
         _remove(entry)
 
 
-def sweep_dead(folder: Path) -> None:
-    """Remove what writers left in a folder that has no lock, where their process is gone from this machine."""
+def sweep_dead(folder: Path, *names: str) -> None:
+    """Remove what writers of these files left in a folder that has no lock, where their process is gone from this machine."""
     for entry in _half_written_in(folder):
         found = HALF_WRITTEN.fullmatch(entry.name)
-        if found is not None and found["pid"] and not _is_alive(int(found["pid"])):
+        if found is not None and found["name"] in names and not _is_alive(int(found["pid"])):
             _remove(entry)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from engage_cli.core.atomic import replacing
+from engage_cli.core.atomic import replacing, sweep_dead
 from engage_cli.core.class_plots import make_confusion_figure, make_reliability_figure
 from engage_cli.core.plot_style import DARK, LIGHT, Palette, png_of
 from engage_cli.core.scores import Score
@@ -49,6 +49,7 @@ def figures_of(score: Score) -> dict[str, Make]:
 def write_plots(folder: Path, score: Score) -> list[Path]:
     """Write folder/plots/evaluation-NAME.png, each whole or not at all; what an earlier evaluation drew besides goes."""
     drawn = draw_evaluation(score, dark=False)
+    sweep_dead(folder / "plots", *(f"{PREFIX}{name}.png" for name in WORDS))
     paths = [folder / "plots" / f"{PREFIX}{name}.png" for name in drawn]
     for path, data in zip(paths, drawn.values(), strict=True):
         with replacing(path) as beside:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from engage_cli.core.atomic import replacing
+from engage_cli.core.atomic import replacing, sweep_dead
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import EngageError
 from engage_cli.core.handmade import IMAGE_FEATURES, IMAGE_VERSION, measure_files
@@ -39,6 +39,7 @@ class PictureStatistics:
         todo = [file for file in self._files(posts) if file[2] not in self._known]
         if not todo:
             return
+        sweep_dead(self._path.parent, FILE)
         batches = [todo[start : start + BATCH] for start in range(0, len(todo), BATCH)]
         last_save = time.monotonic()
         with reporter.stage("measuring covers", len(todo)) as stage:

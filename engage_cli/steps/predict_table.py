@@ -15,7 +15,16 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from engage_cli.core.atomic import file_fingerprint, fingerprint, read_json, remove_tree, replacing, write_json, write_text
+from engage_cli.core.atomic import (
+    file_fingerprint,
+    fingerprint,
+    read_json,
+    remove_tree,
+    replacing,
+    sweep_dead,
+    write_json,
+    write_text,
+)
 from engage_cli.core.config import CLASS_NAMES
 from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.forecast import Forecast
@@ -155,6 +164,7 @@ def _lock(out: Path) -> Iterator[None]:
     except Timeout:
         raise EngageError(f"another process is writing {out}; wait for it, or name another --out") from None
     try:
+        sweep_dead(out.parent, out.name, _problems_of(out).name)
         yield
     finally:
         path.unlink(missing_ok=True)  # while it is held: after, it may be another call's

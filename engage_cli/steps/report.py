@@ -36,8 +36,9 @@ def write_report(evaluation: Evaluation, *, dataset: Dataset, report: Path, repo
     """Write the page and, of the test split, each run's plots and card; return the files that people read."""
     runs = [load_run(Path(score.name)) for score in evaluation.runs]
     written = [report]
-    for folder in {report.parent, *(run.folder for run in runs), *(run.folder / "plots" for run in runs)}:
-        sweep_dead(folder)
+    sweep_dead(report.parent, report.name)
+    for run in runs:
+        sweep_dead(run.folder, CARD_FILE, TEST_FILE)
     with reporter.stage("writing the report", 1 + len(runs)) as stage:
         images = _Images(dataset)
         targets = {run.target.name: run.target for run in runs}

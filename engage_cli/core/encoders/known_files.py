@@ -11,7 +11,7 @@ import json
 import time
 from pathlib import Path
 
-from engage_cli.core.atomic import file_fingerprint, write_json
+from engage_cli.core.atomic import file_fingerprint, sweep_dead, write_json
 
 LEAST_BYTES = 1 << 20  # smaller files are hashed sooner than looked up
 SETTLED_S = 5.0
@@ -31,6 +31,7 @@ def remembered_fingerprint(path: Path, memory: Path) -> str:
     if time.time() - stat.st_mtime > SETTLED_S:
         # A home that cannot be written to, or a path that UTF-8 cannot hold: hashed again next time.
         with contextlib.suppress(OSError, UnicodeEncodeError):
+            sweep_dead(memory.parent, memory.name)
             write_json(memory, {**known, key: {"stamp": stamp, "hash": found}})
     return found
 
