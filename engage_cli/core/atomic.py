@@ -68,7 +68,7 @@ def sweep(folder: Path) -> None:
 
 
 def sweep_dead(folder: Path, *names: str) -> None:
-    """Remove what writers of these files left in a folder that has no lock, where their process is gone from this machine."""
+    """Remove what writers of these files left in a folder without a lock, where their process is gone from this machine."""
     for entry in _half_written_in(folder):
         found = HALF_WRITTEN.fullmatch(entry.name)
         if found is not None and found["name"] in names and not _is_alive(int(found["pid"])):
