@@ -43,7 +43,7 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 # What a killed command must go on from, and where errors are met: by the end of the file's name.
 KILLED_IN = [
     ("sample", "open", ".engage-sample.json"),
-    ("prepare", "open", ".engage.json"),
+    ("prepare", "open", ".engage"),
     ("prepare", "rename", "posts.parquet"),
     ("train-gp", "rename", "calibration.json"),
 ]
