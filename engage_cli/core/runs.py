@@ -96,6 +96,9 @@ def open_run(
             if not (first.parent / MARKER).exists() and _is_same(read_json(first), same):
                 with _lock(first.parent) as free:
                     if free:
+                        sweep(first.parent)
+                        if not (first.parent / TARGET_FILE).is_file():  # killed between its first two files
+                            write_json(first.parent / TARGET_FILE, target.to_json())
                         yield first.parent, True
                         return
     with contextlib.ExitStack() as stack:
