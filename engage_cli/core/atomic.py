@@ -22,7 +22,10 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = _beside(path)
     try:
+        beside.touch()
+        mode = beside.stat().st_mode
         yield beside
+        beside.chmod(mode)  # some writers make their file readable by its owner alone
         os.replace(beside, path)
     except BaseException as error:
         with contextlib.suppress(OSError):  # what went wrong first is told; what stays is swept by the next call
