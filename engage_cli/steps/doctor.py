@@ -15,7 +15,7 @@ from typing import Any
 from engage_cli import __version__
 from engage_cli.core.atomic import file_fingerprint
 from engage_cli.core.encoders import CHECKPOINTS, packaged
-from engage_cli.core.encoders.checkpoints import WEIGHTS
+from engage_cli.core.encoders.checkpoint_files import WEIGHT_FILES
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.steps.folders import DataState, RunsState, examine_data, examine_runs
 from engage_cli.steps.machine import (
@@ -142,7 +142,7 @@ def _examine_hub_cache() -> Iterator[EncoderState]:
     for name, hub_id in named.items():
         folder = cache / f"models--{hub_id.replace('/', '--')}" if cache is not None else None
         configs = folder.glob("snapshots/*/config.json") if folder is not None else ()
-        is_there = any(any(config.parent.glob(pattern)) for config in configs for pattern in WEIGHTS)
+        is_there = any(any(config.parent.glob(pattern)) for config in configs for pattern in WEIGHT_FILES)
         yield EncoderState(name=name, source=hub_id, state="cached" if is_there else "not cached")
 
 
