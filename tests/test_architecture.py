@@ -38,7 +38,7 @@ CORE_ORDER = (
     "errors", "strict_json", "registry", "config", "recipes", "atomic", "records",
     "posts", "cells", "leakage", "images", "perceptual",
     "image_checks", "occlusion", "words", "archives", "importers", "formulas", "targets", "score_parts", "duplicates",
-    "splits", "slices", "history", "dataset", "quality", "charts", "report", "metrics", "comparison", "scores",
+    "splits", "slices", "history", "dataset_meta", "posts_table", "dataset", "quality", "charts", "report", "metrics", "comparison", "scores",
     "distributed", "devices", "clock", "shrinking", "picture_reading", "encoders", "picture_batches", "pipeline",
     "features", "handmade", "given", "folds", "table_parts",
     "post_views", "kernels", "gaussian_process", "tabular", "feature_choice", "fusion", "predictions", "calibration",

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
+from annotated_types import Ge, Gt, Le, Len
+from pydantic import AfterValidator
 
 from engage_cli.core.config import CLASS_NAMES
 from engage_cli.core.errors import EngageError
 from engage_cli.core.formulas import ENGAGEMENT_WEIGHTS, POPULARITY_COUNTERS, FitFormula, Formula
 from engage_cli.core.posts import COUNTERS
+from engage_cli.core.records import parse, record
 from engage_cli.core.registry import Registry
 
 TARGETS = Registry(
@@ -39,19 +42,38 @@ CLASS_QUANTILES = (0.2, 0.4, 0.6, 0.8)
 NUM_QUANTILES = 1001
 
 
-@dataclass(frozen=True, kw_only=True)
+def _ascending(values: tuple[float, ...]) -> tuple[float, ...]:
+    steps = np.diff(values)
+    if (steps < -1e-9 * max(1.0, np.abs(values).max())).any():
+        raise ValueError("the values do not ascend")
+    return values
+
+
+def _shares(values: tuple[float, ...]) -> tuple[float, ...]:
+    if abs(sum(values) - 1.0) > 1e-6:
+        raise ValueError("the shares do not add up to 1")
+    return values
+
+
+Share = Annotated[float, Ge(0.0), Le(1.0)]
+NUM_CLASSES = len(CLASS_NAMES)
+
+
+@record
 class Target:
     """A fitted target. Everything in it was computed on `num_rows` rows of the part `fit_on`."""
 
     name: str
     formula: Formula
-    cuts: tuple[float, ...]  # the highest score of each class but the last
-    class_shares: tuple[float, ...]
+    # The highest score of each class but the last.
+    cuts: Annotated[tuple[float, ...], Len(NUM_CLASSES - 1, NUM_CLASSES - 1), AfterValidator(_ascending)]
+    class_shares: Annotated[tuple[Share, ...], Len(NUM_CLASSES, NUM_CLASSES), AfterValidator(_shares)]
     mean: float
-    std: float
-    quantiles: tuple[float, ...]  # of the scores, at 0, 0.001, ..., 1
-    num_rows: int
-    fit_on: str
+    std: Annotated[float, Gt(0.0)]
+    # Of the scores, at 0, 0.001, ..., 1.
+    quantiles: Annotated[tuple[float, ...], Len(NUM_QUANTILES, NUM_QUANTILES), AfterValidator(_ascending)]
+    num_rows: Annotated[int, Ge(1)]
+    fit_on: Literal["train", "all"]
     warnings: tuple[str, ...] = ()
 
     def score(self, posts: pd.DataFrame) -> np.ndarray:
@@ -78,13 +100,12 @@ class Target:
         return np.expm1(scores) if self.formula.transform == "log1p" and not self.formula.minus else None
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "formula_text": str(self.formula)}
+        return asdict(self)
 
     @classmethod
-    def from_json(cls, saved: Mapping[str, Any]) -> Target:
-        fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in saved.items()}
-        fields.pop("formula_text")
-        return cls(**{**fields, "formula": Formula(**saved["formula"])})
+    def from_json(cls, saved: Mapping[str, Any], *, where: str = "target.json", again: str = "train again") -> Target:
+        """Check JSON-like content; raise EngageError that names `where`, and the first field that is wrong."""
+        return parse(dict(saved), cls, where=where, again=again)
 
 
 def fit_target(name: str, posts: pd.DataFrame, *, fit_on: str) -> Target:

