@@ -118,7 +118,9 @@ def test_a_small_file_is_always_hashed(hashed: list[Path], tmp_path: Path) -> No
     assert not memory.exists()
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", "null", "\xff\xfe", "cut", "a digit", "a stamp of words", "an older one"])
+@pytest.mark.parametrize(
+    "damage", ["", "{", "[]", "null", "\xff\xfe", "cut", "a digit", "a stamp of words", "an older one"]
+)
 def test_a_damaged_memory_is_written_anew(damage: str, hashed: list[Path], tmp_path: Path) -> None:
     path, memory = weights(tmp_path / "model.safetensors"), tmp_path / "known.json"
     known = KnownFiles(files={str(path): KnownFile(stamp=stamp_of(path.stat()), hash="0" * 32)})

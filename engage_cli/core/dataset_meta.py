@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from annotated_types import Ge, Le, MinLen
-from pydantic import StringConstraints
 
 from engage_cli.core.atomic import fingerprint
 from engage_cli.core.config import PARTS, PrepareConfig
 from engage_cli.core.leakage import Probe
 from engage_cli.core.posts import is_known_before
+from engage_cli.core.record_fields import Count, Counts, Fingerprint, Hash, one_of
 from engage_cli.core.records import read_record, record, write_record
 from engage_cli.core.targets import TARGETS, Target
 
@@ -22,10 +22,6 @@ MARKER = "dataset.json"
 POSTS_FILE = "posts.parquet"
 AGAIN = "make the data folder again with `engage prepare --overwrite`"
 
-Count = Annotated[int, Ge(0)]
-Counts = dict[str, Count]
-Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
-Fingerprint = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 Correlation = Annotated[float, Ge(-1.0001), Le(1.0001)]
 
 
@@ -67,7 +63,7 @@ class PartCounts:
 class SplitMeta:
     """How the posts were divided."""
 
-    method: Literal["random", "time", "author", "file"]
+    method: Annotated[str, one_of("random", "time", "author", "file")]
     dedupe: bool
     text: str
     rows: PartCounts
@@ -84,7 +80,7 @@ class DatasetMeta:
     engage: str
     source: str
     sources: Annotated[dict[str, SourceMeta], MinLen(1)]
-    columns: dict[str, Literal["before", "after"]]  # of posts.parquet, in its order: when each is known
+    columns: dict[str, Annotated[str, one_of("before", "after")]]  # of posts.parquet, in its order: when each is known
     config: PrepareConfig
     rows: RowCounts
     missing: Counts  # posts without a text, by column

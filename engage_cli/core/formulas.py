@@ -7,7 +7,7 @@ user and applied to other posts by the same few lines.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from pydantic import AfterValidator
 
 from engage_cli.core.errors import EngageError
 from engage_cli.core.posts import COUNTERS, KNOWN_AFTER, SCORE
+from engage_cli.core.record_fields import one_of
 from engage_cli.core.records import record
 
 ENGAGEMENT_WEIGHTS = {"likes": 1.0, "comments": 2.0, "shares": 3.0, "favorites": 3.0}  # study, section 4.1
@@ -41,9 +42,9 @@ class Formula:
     weights: Annotated[dict[str, float], MinLen(1), AfterValidator(_known)]
     offset: float = 0.0
     per_view: bool = False
-    transform: Literal["identity", "log1p", "log"] = "identity"
+    transform: Annotated[str, one_of("identity", "log1p", "log")] = "identity"
     floor: Annotated[float, Gt(0.0)] | None = None
-    minus: Literal["author_median_views"] | None = None
+    minus: Annotated[str, one_of(AUTHOR_MEDIAN)] | None = None
     is_normalised: bool = False  # weights and offset come from (x - min) / (max - min), and are shown so
 
     @property

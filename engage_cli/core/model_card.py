@@ -36,7 +36,8 @@ def render_card(
 ) -> str:
     """Return the card of one run, from its run.json (`meta`), its target, its score and dataset.json (`data`).
 
-    What `meta` lacks is left out, and all of the data without `data`. Folders of this machine are called by their last name alone.
+    What `meta` lacks is left out, and all of the data without `data`. Folders of this machine are called by
+    their last name alone.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("engage_cli"),

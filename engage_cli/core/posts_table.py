@@ -64,7 +64,9 @@ def check_values(path: Path, posts: pd.DataFrame, meta: DatasetMeta) -> None:
     counts = posts["split"].value_counts()
     for part, number in meta.split.rows.items():
         if int(counts.get(part, 0)) != number:
-            raise EngageError(f"{path} holds {counts.get(part, 0):,} {part} posts, but dataset.json says {number:,}; {AGAIN}")
+            raise EngageError(
+                f"{path} holds {counts.get(part, 0):,} {part} posts, and dataset.json says {number:,}; {AGAIN}"
+            )
 
 
 def _kind_of(type: pa.DataType) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from engage_cli.core.config import CLASS_NAMES
 from engage_cli.core.errors import EngageError
 from engage_cli.core.formulas import ENGAGEMENT_WEIGHTS, POPULARITY_COUNTERS, FitFormula, Formula
 from engage_cli.core.posts import COUNTERS
+from engage_cli.core.record_fields import one_of
 from engage_cli.core.records import parse, record
 from engage_cli.core.registry import Registry
 
@@ -73,7 +74,7 @@ class Target:
     # Of the scores, at 0, 0.001, ..., 1.
     quantiles: Annotated[tuple[float, ...], Len(NUM_QUANTILES, NUM_QUANTILES), AfterValidator(_ascending)]
     num_rows: Annotated[int, Ge(1)]
-    fit_on: Literal["train", "all"]
+    fit_on: Annotated[str, one_of("train", "all")]
     warnings: tuple[str, ...] = ()
 
     def score(self, posts: pd.DataFrame) -> np.ndarray:

@@ -40,7 +40,7 @@ def weights_of(folder: Path) -> list[Path]:
     paths = [stays_inside(folder / name, folder) for name in _names_of_shards(folder / INDEX)]
     for path in paths:
         if not path.is_file():
-            raise EngageError(f"{folder / INDEX} names {path.relative_to(folder)}, which is missing; copy or fetch it again")
+            raise EngageError(f"{folder / INDEX} names {path.relative_to(folder)}, which is missing; get it again")
     return paths
 
 
@@ -73,7 +73,7 @@ def _without_weights(folder: Path) -> str:
         return f"the folder {folder} holds a {CONFIG} but no weights ({WEIGHTS})"
     convert = CONVERT.format(folder=folder, new=f"{folder.name}-safetensors")
     return (
-        f"the folder {folder} holds weights as {pickles[0]}, which could run code when it is opened, and none as {WEIGHTS}; "
+        f"the folder {folder} holds weights as {pickles[0]}, which could run code when opened, and none as {WEIGHTS}; "
         f"if you trust it, convert it once: {convert} and copy its tokenizer and preprocessor files beside the new ones"
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -11,7 +12,15 @@ from typing import Any
 
 from engage_cli.core.atomic import fingerprint
 from engage_cli.core.encoders import CHECKPOINTS
-from engage_cli.core.encoders.checkpoint_files import CONFIG, PICKLES, SETTINGS, WEIGHT_FILES, has_only_pickles, is_whole, loaded_files
+from engage_cli.core.encoders.checkpoint_files import (
+    CONFIG,
+    PICKLES,
+    SETTINGS,
+    WEIGHT_FILES,
+    has_only_pickles,
+    is_whole,
+    loaded_files,
+)
 from engage_cli.core.encoders.foreign_settings import read_settings
 from engage_cli.core.encoders.known_files import remembered_fingerprint
 from engage_cli.core.encoders.packaged import MEMORY, PACKAGED, cache_dir, packaged_folder
@@ -78,10 +87,8 @@ def _from_hub(name: str, hub_id: str) -> Checkpoint:
     )
 
     cached: Path | None = None
-    try:
+    with contextlib.suppress(LocalEntryNotFoundError):  # fetched below
         cached = Path(snapshot_download(hub_id, local_files_only=True))
-    except LocalEntryNotFoundError:
-        pass  # fetched below
     if cached is not None and is_whole(cached):
         return _local(name, cached)
     try:
@@ -108,6 +115,6 @@ def _from_hub(name: str, hub_id: str) -> Checkpoint:
 
 def _only_pickles(hub_id: str) -> str:
     return (
-        f"the hub has the weights of '{hub_id}' only as pickles, which could run code when they are opened; take a revision "
+        f"the hub has the weights of '{hub_id}' only as pickles, which could run code when opened; take a revision "
         "with model.safetensors, or convert it (https://huggingface.co/spaces/safetensors/convert) and name the folder"
     )

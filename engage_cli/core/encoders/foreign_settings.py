@@ -47,7 +47,7 @@ HARMLESS: dict[str, tuple[Callable[[Any], bool], str]] = {
         ("quantization_config", "compression_config"),
         (_is_empty, "needs another package to unpack the weights; take the checkpoint that is not quantised"),
     ),
-    "transformers_weights": (_is_empty, f"names other weights than model.safetensors; give them that name"),
+    "transformers_weights": (_is_empty, "names other weights than model.safetensors; give them that name"),
     "gguf_file": (_is_empty, "names weights of another format; convert them to safetensors"),
     "use_pretrained_backbone": (_is_empty, "pulls in another model"),
     "backbone": (_is_empty, "pulls in another model"),

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Annotated
 
 from annotated_types import Len
-from pydantic import StringConstraints
 
 from engage_cli.core.atomic import file_fingerprint
 from engage_cli.core.errors import EngageError
+from engage_cli.core.record_fields import Hash
 from engage_cli.core.records import read_record, record, write_record
 
 LEAST_BYTES = 1 << 20  # smaller files are hashed sooner than looked up
@@ -30,7 +30,7 @@ class KnownFile:
     """What a file was when it was hashed."""
 
     stamp: Annotated[tuple[int, ...], Len(5, 5)]
-    hash: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+    hash: Hash
 
 
 @record
