@@ -35,11 +35,11 @@ HEAVY = {
 }  # fmt: skip
 # Inside core a module imports only what stands before it.
 CORE_ORDER = (
-    "errors", "strict_json", "registry", "config", "recipes", "atomic", "records", "record_fields",
+    "errors", "strict_json", "registry", "config", "recipes", "atomic", "records", "ranges", "record_fields",
     "posts", "cells", "leakage", "images", "perceptual",
     "image_checks", "occlusion", "words", "archives", "importers", "formulas", "targets", "score_parts", "duplicates",
     "splits", "slices", "history",
-    "dataset_meta", "posts_table", "dataset", "quality", "charts", "report", "metrics", "comparison", "scores",
+    "dataset_meta", "posts_table", "dataset", "sealed_table", "quality", "charts", "report", "metrics", "comparison", "scores",
     "distributed", "devices", "clock", "shrinking", "picture_reading", "encoders", "picture_batches", "pipeline",
     "known_shards", "feature_manifest", "shard_reading", "features", "handmade", "given", "folds", "table_parts",
     "post_views", "kernels", "gaussian_process", "tabular", "feature_choice", "fusion", "predictions", "calibration",

@@ -13,7 +13,8 @@ from engage_cli.core.atomic import fingerprint
 from engage_cli.core.config import PARTS, PrepareConfig
 from engage_cli.core.leakage import Probe
 from engage_cli.core.posts import is_known_before
-from engage_cli.core.record_fields import Count, Counts, Fingerprint, Hash, one_of
+from engage_cli.core.ranges import Count
+from engage_cli.core.record_fields import Counts, Fingerprint, Hash, one_of
 from engage_cli.core.records import read_record, record, write_record
 from engage_cli.core.targets import TARGETS, Target
 

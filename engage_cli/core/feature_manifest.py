@@ -19,7 +19,8 @@ from safetensors.numpy import load
 
 from engage_cli.core.errors import EngageError
 from engage_cli.core.known_shards import is_known, remember
-from engage_cli.core.record_fields import Count, Fingerprint, Hash, one_of
+from engage_cli.core.ranges import Count
+from engage_cli.core.record_fields import Fingerprint, Hash, one_of
 from engage_cli.core.records import read_record, record, write_record
 
 KIND, VERSION = "engage features", 1

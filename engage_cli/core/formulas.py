@@ -7,29 +7,28 @@ user and applied to other posts by the same few lines.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
 import numpy as np
 import pandas as pd
-from annotated_types import Gt, MinLen
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from engage_cli.core.errors import EngageError
 from engage_cli.core.posts import COUNTERS, KNOWN_AFTER, SCORE
-from engage_cli.core.record_fields import one_of
+from engage_cli.core.ranges import Number
 from engage_cli.core.records import record
 
 ENGAGEMENT_WEIGHTS = {"likes": 1.0, "comments": 2.0, "shares": 3.0, "favorites": 3.0}  # study, section 4.1
 POPULARITY_COUNTERS = ("likes", "shares", "comments", "favorites")  # study, equation 1
-AUTHOR_MEDIAN = "author_median_views"
+AUTHOR_MEDIAN: Final = "author_median_views"
 RATE_FLOOR_QUANTILE = 0.01
 EQUAL_DECIMALS = 12  # sums of normalised counters that are equal by the formula differ beyond these
 
 
-def _known(weights: dict[str, float]) -> dict[str, float]:
-    if unknown := next((name for name in weights if name not in KNOWN_AFTER), None):
-        raise ValueError(f"'{unknown[:40]}' is no counter")
-    return weights
+def _counter(name: str) -> str:
+    if name not in KNOWN_AFTER:
+        raise ValueError(f"'{name[:40]}' is no counter; there are: {', '.join(KNOWN_AFTER)}")
+    return name
 
 
 @record
@@ -39,12 +38,12 @@ class Formula:
     A post that lacks a needed column has no score.
     """
 
-    weights: Annotated[dict[str, float], MinLen(1), AfterValidator(_known)]
-    offset: float = 0.0
+    weights: Annotated[dict[Annotated[str, AfterValidator(_counter)], Number], Field(min_length=1)]
+    offset: Number = 0.0
     per_view: bool = False
-    transform: Annotated[str, one_of("identity", "log1p", "log")] = "identity"
-    floor: Annotated[float, Gt(0.0)] | None = None
-    minus: Annotated[str, one_of(AUTHOR_MEDIAN)] | None = None
+    transform: Literal["identity", "log1p", "log"] = "identity"
+    floor: Number | None = None
+    minus: Literal["author_median_views"] | None = None  # AUTHOR_MEDIAN
     is_normalised: bool = False  # weights and offset come from (x - min) / (max - min), and are shown so
 
     @property

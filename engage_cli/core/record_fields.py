@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from annotated_types import Ge
 from pydantic import AfterValidator, StringConstraints
 
-Count = Annotated[int, Ge(0)]
+from engage_cli.core.ranges import Count
+
 Counts = dict[str, Count]
 Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Fingerprint = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]

@@ -24,6 +24,7 @@ from engage_cli.core.feature_manifest import (
 )
 from engage_cli.core.known_shards import is_known, remember
 
+STORED_DTYPES = {"fp16": "float16", "fp32": "float32"}
 OWN = "own"  # what is remembered of a shard that was held against its own hash
 INFINITE = np.uint16(0x7C00)  # a float16 whose exponent is all ones is no finite number
 SIGN = np.uint16(0x7FFF)
@@ -48,6 +49,10 @@ class Layout:
             OWN_HASH: ("uint8", 1),
         }
         return {**found, "tokens": (self.dtype, 3), "token_mask": ("uint8", 2)} if self.num_tokens else found
+
+
+def layout_of(manifest: Manifest) -> Layout:
+    return Layout(dtype=STORED_DTYPES[manifest.encoder.dtype], num_tokens=manifest.encoder.tokens)
 
 
 def read_keys(path: Path) -> bytes:

@@ -8,14 +8,13 @@ from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-from annotated_types import Ge, Gt, Le, Len
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from engage_cli.core.config import CLASS_NAMES
 from engage_cli.core.errors import EngageError
 from engage_cli.core.formulas import ENGAGEMENT_WEIGHTS, POPULARITY_COUNTERS, FitFormula, Formula
 from engage_cli.core.posts import COUNTERS
-from engage_cli.core.record_fields import one_of
+from engage_cli.core.ranges import FourRising, FromOne, Number, Positive, Rising, Share
 from engage_cli.core.records import parse, record
 from engage_cli.core.registry import Registry
 
@@ -43,21 +42,10 @@ CLASS_QUANTILES = (0.2, 0.4, 0.6, 0.8)
 NUM_QUANTILES = 1001
 
 
-def _ascending(values: tuple[float, ...]) -> tuple[float, ...]:
-    steps = np.diff(values)
-    if (steps < -1e-9 * max(1.0, np.abs(values).max())).any():
-        raise ValueError("the values do not ascend")
-    return values
-
-
 def _shares(values: tuple[float, ...]) -> tuple[float, ...]:
-    if abs(sum(values) - 1.0) > 1e-6:
-        raise ValueError("the shares do not add up to 1")
+    if abs(sum(values) - 1) > 1e-6:
+        raise ValueError("its shares do not add up to 1")
     return values
-
-
-Share = Annotated[float, Ge(0.0), Le(1.0)]
-NUM_CLASSES = len(CLASS_NAMES)
 
 
 @record
@@ -66,15 +54,14 @@ class Target:
 
     name: str
     formula: Formula
-    # The highest score of each class but the last.
-    cuts: Annotated[tuple[float, ...], Len(NUM_CLASSES - 1, NUM_CLASSES - 1), AfterValidator(_ascending)]
-    class_shares: Annotated[tuple[Share, ...], Len(NUM_CLASSES, NUM_CLASSES), AfterValidator(_shares)]
-    mean: float
-    std: Annotated[float, Gt(0.0)]
+    cuts: FourRising  # the highest score of each class but the last
+    class_shares: Annotated[tuple[Share, ...], Field(min_length=5, max_length=5), AfterValidator(_shares)]
+    mean: Number
+    std: Positive
     # Of the scores, at 0, 0.001, ..., 1.
-    quantiles: Annotated[tuple[float, ...], Len(NUM_QUANTILES, NUM_QUANTILES), AfterValidator(_ascending)]
-    num_rows: Annotated[int, Ge(1)]
-    fit_on: Annotated[str, one_of("train", "all")]
+    quantiles: Annotated[Rising, Field(min_length=NUM_QUANTILES, max_length=NUM_QUANTILES)]
+    num_rows: FromOne
+    fit_on: str
     warnings: tuple[str, ...] = ()
 
     def score(self, posts: pd.DataFrame) -> np.ndarray:
@@ -101,12 +88,14 @@ class Target:
         return np.expm1(scores) if self.formula.transform == "log1p" and not self.formula.minus else None
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "formula_text": str(self.formula)}
 
     @classmethod
-    def from_json(cls, saved: Mapping[str, Any], *, where: str = "target.json", again: str = "train again") -> Target:
-        """Check JSON-like content; raise EngageError that names `where`, and the first field that is wrong."""
-        return parse(dict(saved), cls, where=where, again=again)
+    def from_json(
+        cls, saved: Mapping[str, Any], *, where: str = "a target", again: str = "prepare the data again"
+    ) -> Target:
+        """Read what `to_json` gave; raise EngageError that names the field that is wrong."""
+        return parse({key: value for key, value in saved.items() if key != "formula_text"}, cls, where=where, again=again)
 
 
 def fit_target(name: str, posts: pd.DataFrame, *, fit_on: str) -> Target:

@@ -85,7 +85,7 @@ def examine(
         disks=tuple(_examine_disks(data)),
         hub=ask_hub(hub_timeout),
         encoders=(*(_examine_packaged(name) for name in packaged.PACKAGED), *_examine_hub_cache()),
-        data=examine_data(data),
+        data=examine_data(data, reporter),
         runs=examine_runs(runs_dir),
         probe=measure(device, probe_seconds),
     )
@@ -112,10 +112,13 @@ def _examine_packaged(name: str) -> EncoderState:
     try:
         if is_rebuilt and cache is not None:
             built = cache / "encoders" / f"{name}-{wheel.hash[:8]}"
-            if (built / "complete.json").is_file():
-                if all((built / file).is_file() for file in ("config.json", "model.safetensors")):
+            if (built / packaged.COMPLETE).is_file():
+                damage = packaged.damage_of_rebuilt(
+                    built, wheel, file_fingerprint
+                )  # hashed anew: nothing is remembered here
+                if not damage:
                     return _packaged(name, "ready", f"rebuilt from {wheel.requirement}")
-                return _packaged(name, "damaged", f"{_shown(built)} lacks files; delete it, and the next use rebuilds it")
+                return _packaged(name, "damaged", damage.replace(str(built), _shown(built)))
         spec = find_spec(wheel.package)
         path = Path(spec.origin).parent / wheel.file if spec and spec.origin else None
         lacks = f"pip install {wheel.needs}" if is_rebuilt and find_spec(wheel.needs) is None else ""
