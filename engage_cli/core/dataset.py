@@ -78,7 +78,7 @@ class Dataset:
 
 def load_dataset(folder: Path) -> Dataset:
     """Open a finished data folder."""
-    if not (folder / MARKER).is_file():
+    if not (folder / MARKER).exists():
         state = "is not finished" if folder.is_dir() else "does not exist"
         raise EngageError(f"the data folder {folder} {state}; make it with `engage prepare`, or name one with --data")
     return Dataset(folder, read_meta(folder))

@@ -113,9 +113,7 @@ def _examine_packaged(name: str) -> EncoderState:
         if is_rebuilt and cache is not None:
             built = cache / "encoders" / f"{name}-{wheel.hash[:8]}"
             if (built / packaged.COMPLETE).is_file():
-                damage = packaged.damage_of_rebuilt(
-                    built, wheel, file_fingerprint
-                )  # hashed anew: nothing is remembered here
+                damage = packaged.damage_of_rebuilt(built, wheel, file_fingerprint)
                 if not damage:
                     return _packaged(name, "ready", f"rebuilt from {wheel.requirement}")
                 return _packaged(name, "damaged", damage.replace(str(built), _shown(built)))

@@ -79,7 +79,7 @@ def examine_data(folder: Path, reporter: Reporter | None = None) -> DataState:
         stores = _folders(features) if features.is_dir() else []
         found = tuple(_examine_store(store, reporter or SilentReporter()) for store in stores)
         state = dataclasses.replace(state, stores=found)
-        if not (folder / DATA_MARKER).is_file():
+        if not (folder / DATA_MARKER).exists():
             if (folder / DATA_MARK).exists():
                 return dataclasses.replace(state, state="not finished", note="give its `engage prepare` command again")
             return dataclasses.replace(state, note=f"it has no {DATA_MARKER}: `engage prepare` makes it")
@@ -106,7 +106,7 @@ def _examine_store(folder: Path, reporter: Reporter) -> StoreState:
     state, marker = StoreState(folder=folder.name, state="finished"), folder / STORE_MARKER
     try:
         with _damages():
-            if not marker.is_file():
+            if not marker.exists():
                 return dataclasses.replace(state, state="not finished", note="`engage embed` goes on")
             return _examine_shards(folder, state, reporter)
     except OSError as error:
