@@ -18,7 +18,6 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from engage_cli.core.errors import EngageError
-from engage_cli.core.known_shards import is_known, remember
 from engage_cli.core.ranges import Count
 from engage_cli.core.record_fields import Fingerprint, Hash, one_of
 from engage_cli.core.records import read_record, record, write_record
@@ -79,23 +78,10 @@ def shard_numbers(folder: Path) -> list[int]:
     return sorted(int(found[1]) for path in names if (found := SHARD.match(path.name)))
 
 
-def verify_shard(path: Path, expected: str | None) -> bytes | None:
-    """Return the bytes of a shard that are those the manifest recorded; None where this process saw them before."""
-    if expected is None:
-        raise EngageError(f"the shard {path} is not named by {MANIFEST}; {AGAIN}")
-    if is_known(path, expected):
-        return None
-    stamp, data = remember(path, AGAIN)
-    if xxhash.xxh3_128_hexdigest(data) != expected:
-        raise EngageError(f"the shard {path} was changed or damaged: its hash differs; {AGAIN}")
-    stamp.verified(expected)
-    return data
-
-
-def read_shard(path: Path, data: bytes | None = None) -> dict[str, np.ndarray]:
+def parse_shard(path: Path, data: bytes) -> dict[str, np.ndarray]:
     """Parse a shard's tensors from its bytes; raise EngageError where they are none."""
     try:
-        return dict(load(data if data is not None else remember(path, AGAIN)[1]))
+        return dict(load(data))
     except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise EngageError(f"the shard {path} is damaged ({str(error)[:120]}); {AGAIN}") from None
 

@@ -142,10 +142,10 @@ class FeatureStore:
             manifest = None
         damaged = dict(damaged_shards(self.folder, manifest, self._layout, advance))
         if self.manifest.exists() and (manifest is None or damaged or manifest.vectors != len(self)):
-            self.manifest.unlink()  # it is written anew
+            _take_away(self.manifest)  # it is written anew
         for path, problem in damaged.items():
             say(f"{problem.partition(';')[0]}: its contents are embedded again")
-            path.unlink(missing_ok=True)
+            _take_away(path)
         if manifest is None:
             return None
         gone = {path.name for path in damaged}
@@ -211,7 +211,7 @@ class FeatureStore:
             blocks=tuple(sorted({*blocks, *(before.blocks if before else ())})),
             data=data,
             vectors=len(self),
-            shards={path.name: hash_of_new_shard(path, known.get(path.name)) for path in paths},
+            shards={path.name: hash_of_new_shard(path, known.get(path.name), self._layout) for path in paths},
         )
         if readable_manifest(self.folder) != content:
             write_manifest(self.folder, content)
@@ -269,6 +269,12 @@ class FeatureStore:
         tower, num_tokens, dtype = self.encoder.tower, self.encoder.tokens, DTYPES[self.encoder.dtype]
         shapes = {"pooled": (tower.pooled_dim,), "tokens": (num_tokens, tower.dim), "token_mask": (num_tokens,)}
         return np.zeros((num, *shapes.get(name, ())), dtype if name in ("pooled", "tokens") else np.int32)
+
+
+def _take_away(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        raise EngageError(f"{path} is a folder, where a file of the store belongs; move it elsewhere")
+    path.unlink(missing_ok=True)
 
 
 def readable_manifest(folder: Path) -> Manifest | None:

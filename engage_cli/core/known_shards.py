@@ -34,7 +34,7 @@ def is_known(path: Path, hash: str) -> bool:
         return False
 
 
-def remember(path: Path, again: str) -> tuple[Seen, bytes]:
+def read_whole(path: Path, again: str) -> tuple[Seen, bytes]:
     """Read a regular file whole, with what it was; raise EngageError where that cannot be."""
     try:
         with open(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)), "rb") as file:

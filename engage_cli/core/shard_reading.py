@@ -14,15 +14,15 @@ from engage_cli.core.errors import EngageError
 from engage_cli.core.feature_manifest import (
     AGAIN,
     KEY_BYTES,
+    MANIFEST,
     OWN_HASH,
     Manifest,
     check_tensors,
-    read_shard,
+    parse_shard,
     shard_numbers,
     shard_path,
-    verify_shard,
 )
-from engage_cli.core.known_shards import is_known, remember
+from engage_cli.core.known_shards import is_known, read_whole
 
 STORED_DTYPES = {"fp16": "float16", "fp32": "float32"}
 OWN = "own"  # what is remembered of a shard that was held against its own hash
@@ -72,32 +72,32 @@ def read_verified(path: Path, expected: str | None, *, is_finished: bool, layout
 
     A finished store's shard is held against the manifest's hash (`expected`), another's against its own.
     """
-    if not is_finished and is_known(path, OWN):
+    if is_finished and expected is None:
+        raise EngageError(f"the shard {path} is not named by {MANIFEST}; {AGAIN}")
+    if is_known(path, expected or OWN):
         return None
-    if is_finished:
-        data = verify_shard(path, expected)
-        if data is None:
-            return None
-        tensors = read_shard(path, data)
-        check_arrays(path, tensors, layout)
-        return tensors
-    seen, data = remember(path, AGAIN)
-    tensors = read_shard(path, data)
-    check_tensors(path, tensors)
+    seen, data = read_whole(path, AGAIN)
+    if expected is not None and xxhash.xxh3_128_hexdigest(data) != expected:
+        raise EngageError(f"the shard {path} was changed or damaged: its hash differs; {AGAIN}")
+    tensors = parse_shard(path, data)
+    if expected is None:
+        check_tensors(path, tensors)
     check_arrays(path, tensors, layout)
-    seen.verified(OWN)
+    seen.verified(expected or OWN)
     return tensors
 
 
-def hash_of_new_shard(path: Path, known: str | None) -> str:
+def hash_of_new_shard(path: Path, known: str | None, layout: Layout) -> str:
     """Return the hash for the manifest: of a shard that an earlier manifest did not have, after it was verified."""
     if known is not None and is_known(path, known):
         return known
-    seen, data = remember(path, AGAIN)
+    seen, data = read_whole(path, AGAIN)
     found = xxhash.xxh3_128_hexdigest(data)
     if found != known:
-        check_tensors(path, read_shard(path, data))
-    seen.verified(found)
+        tensors = parse_shard(path, data)
+        check_tensors(path, tensors)
+        check_arrays(path, tensors, layout)
+        seen.verified(found)
     return found
 
 

@@ -15,7 +15,7 @@ from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import EngageError
 from engage_cli.core.handmade import IMAGE_FEATURES, IMAGE_VERSION, measure_files
 from engage_cli.core.progress import Reporter
-from engage_cli.core.sealed_table import read_sealed, write_sealed
+from engage_cli.core.sealed_table import Check, read_sealed, write_sealed
 
 FILE = "image_statistics.parquet"
 KIND = f"engage image statistics {IMAGE_VERSION}"
@@ -81,7 +81,7 @@ class PictureStatistics:
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     """Return what earlier calls measured; nothing where that is damaged or of another version: it is measured again."""
-    columns = {HASH: _are_hashes, **dict.fromkeys(IMAGE_FEATURES, _are_measures)}
+    columns: dict[str, Check] = {HASH: _are_hashes, **dict.fromkeys(IMAGE_FEATURES, _are_measures)}
     table = read_sealed(path, kind=KIND, columns=columns)
     if table is None:
         return {}

@@ -18,6 +18,14 @@ NO_FAMILIES = ("timm_wrapper", "timm_backbone")  # their weights and code are an
 # Written by older tokenizers as a note of where they came from; no file of that name is ever opened.
 NOTES = ("special_tokens_map_file", "name_or_path", "_name_or_path", "tokenizer_config_file")
 ADAPTER = "adapter_config.json"
+READ = (  # by transformers; a checkpoint's other JSON files are opened by nobody
+    "config.json",
+    "generation_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "tokenizer_config.json",
+    "video_preprocessor_config.json",
+)
 
 
 def _is_attention(value: Any) -> bool:
@@ -67,7 +75,7 @@ def check_settings(folder: Path) -> None:
             f"{folder / ADAPTER}: an adapter pulls in another model; merge it into its model with peft's "
             "merge_and_unload(), save that, and name its folder"
         )
-    for path in sorted(folder.glob("*config.json")):
+    for path in (folder / name for name in READ if (folder / name).is_file()):
         for name, value in _settings(read_settings(path)):
             fits, harm = HARMLESS.get(name, (None, ""))
             if fits is not None and not fits(value):
