@@ -1,7 +1,7 @@
 """Data folders and feature stores that were damaged or changed: the same answer, or one sentence that names the file.
 
-By default a few damages of each kind. ENGAGE_FAULTS=all tries 500 flipped bits, and 300 changes of each record, each with the
-checksum of what was written first and with one that fits.
+By default a few damages of each kind. ENGAGE_FAULTS=all tries 500 flipped bits, and 300 changes of each record, each with
+the checksum of what was written first and with one that fits.
 """
 
 from __future__ import annotations
