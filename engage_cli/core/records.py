@@ -64,7 +64,7 @@ def parse(content: Any, schema: type[T], *, where: str, again: str) -> T:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "the content"
-        raise EngageError(f"{where}: {field}: {first['msg'][:200]}; {again}") from None
+        raise EngageError(f"{where}: {field}: {first['msg'].removeprefix('Value error, ')[:200]}; {again}") from None
     return checked
 
 

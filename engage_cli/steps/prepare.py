@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import dataclasses
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,13 +18,13 @@ from engage_cli.core.atomic import half_written_of, sweep, write_json, write_tex
 from engage_cli.core.config import DATA_MARK, PrepareConfig
 from engage_cli.core.dataset import (
     LOCK,
-    MARKER,
     PROBLEMS_FILE,
     REPORT_FILE,
     Dataset,
     finish_dataset,
     save_posts,
 )
+from engage_cli.core.dataset_meta import MARKER, DatasetMeta, RowCounts, SourceMeta, fingerprint_of
 from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.history import add_history
 from engage_cli.core.images import ImageError, read_bytes, resolve_inside
@@ -87,24 +85,26 @@ def prepare(
         quality = summarise(draft.posts, targets)
         draft.warnings += _leaks(quality)
         posts = draft.posts[table_columns(draft.posts.columns)]
-        meta: dict[str, Any] = {
-            "engage": __version__,
-            "source": imported.name,
-            "sources": _describe_sources(imported, draft),
-            "columns": {column: "before" if is_known_before(column) else "after" for column in posts.columns},
-            "config": dataclasses.asdict(config),
-            "rows": {"read": draft.num_read, "kept": len(posts), "left_out": draft.left_out},
-            "missing": {column: int((posts[column] == "").sum()) for column in TEXT_COLUMNS},
-            "image_problems": count_problems(posts),
-            "split": split,
-            "targets": {name: target.to_json() for name, target in targets.items()},
-            "targets_unavailable": unavailable,
-            "correlations_with_views": quality.correlations,
-            "probes": [dataclasses.asdict(one) for one in quality.probes],
-            "warnings": draft.warnings,
-            "marks": draft.marks,
-        }
-        save_posts(folder, posts)
+        files = save_posts(folder, posts)
+        meta = DatasetMeta(
+            engage=__version__,
+            source=imported.name,
+            sources=_describe_sources(imported, draft),
+            columns={column: "before" if is_known_before(column) else "after" for column in posts.columns},
+            config=config,
+            rows=RowCounts(read=draft.num_read, kept=len(posts), left_out=draft.left_out),
+            missing={column: int((posts[column] == "").sum()) for column in TEXT_COLUMNS},
+            image_problems=count_problems(posts),
+            split=split,
+            targets=targets,
+            targets_unavailable=unavailable,
+            correlations_with_views=quality.correlations,
+            probes=quality.probes,
+            warnings=tuple(draft.warnings),
+            marks=tuple(draft.marks),
+            files=files,
+            fingerprint=fingerprint_of(files, targets),
+        )
         _write_problems(folder, draft)
         page = render_quality(quality, meta, targets, posts, lambda row: _read_image(posts, draft.images, row))
         write_text(folder / REPORT_FILE, page)
@@ -205,14 +205,14 @@ def _leaks(quality: Quality) -> list[str]:
     ]
 
 
-def _describe_sources(imported: ImportedPosts, draft: Draft) -> dict[str, Any]:
+def _describe_sources(imported: ImportedPosts, draft: Draft) -> dict[str, SourceMeta]:
     return {
-        source: {
-            "format": imported.formats[source],
-            "images": str(root.resolve()) if (root := draft.images.get(source)) is not None else None,
-            "columns": imported.found[source],
-            "not_used": list(imported.unused[source]),
-        }
+        source: SourceMeta(
+            format=imported.formats[source],
+            images=str(root.resolve()) if (root := draft.images.get(source)) is not None else None,
+            columns=dict(imported.found[source]),
+            not_used=tuple(imported.unused[source]),
+        )
         for source in imported.images
     }
 

@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from engage_cli.core.atomic import half_written_of, replacing, sweep, write_json
+from annotated_types import Ge, Le
+
+from engage_cli.core.atomic import half_written_of, replacing, sweep
 from engage_cli.core.drawing import draw_cover
 from engage_cli.core.errors import EngageError
 from engage_cli.core.planting import draw_planted_cover, make_planted_posts
 from engage_cli.core.progress import Reporter, SilentReporter
+from engage_cli.core.ranges import Count
+from engage_cli.core.records import read_record, record, write_record
 from engage_cli.core.synthetic import SyntheticPosts, make_posts
 
 MARKER = ".engage-sample.json"  # written first: what lies beside it is ours
 TABLE = Path("pixelrec_iteminfo") / "sample_item_info.csv"
 COVERS = "cover"
+KIND, VERSION = "engage sample", 1
+MOST_ROWS = 10_000_000
 PLANTED = "planted.csv"  # id, word, row, column: core.planting's truth
+
+
+@record
+class SampleSettings:
+    """What the marker holds: all that decides which files are written."""
+
+    rows: Annotated[int, Ge(1), Le(MOST_ROWS)]
+    seed: Count
+    images: bool
+    planted: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +65,9 @@ def write_sample(
 ) -> SampleSummary:
     """Write covers, then the table: a killed call goes on where it was when it is given again."""
     reporter = reporter or SilentReporter()
-    settings = {"rows": rows, "seed": seed, "images": with_images}
-    if planted:  # an ordinary sample's marker stays what it was before there were others
-        settings["planted"] = True
+    settings = SampleSettings(rows=rows, seed=seed, images=with_images, planted=planted)
     _make_room(folder, settings, overwrite=overwrite)
-    write_json(folder / MARKER, settings)
+    write_record(folder / MARKER, settings, kind=KIND, version=VERSION)
     posts = make_planted_posts(rows, seed) if planted else make_posts(rows, seed)
     if with_images:
         _write_covers(folder / COVERS, posts, seed, reporter)
@@ -79,7 +92,7 @@ def write_sample(
     )
 
 
-def _make_room(folder: Path, settings: dict[str, int], *, overwrite: bool) -> None:
+def _make_room(folder: Path, settings: SampleSettings, *, overwrite: bool) -> None:
     """Leave alone what this call goes on with, remove an older sample, and refuse everything else."""
     if folder.exists() and not folder.is_dir():
         raise EngageError(f"{folder} is a file; name an empty or new folder")
@@ -99,26 +112,21 @@ def _make_room(folder: Path, settings: dict[str, int], *, overwrite: bool) -> No
         _remove(folder, before)
 
 
-def _read_marker(folder: Path) -> dict[str, Any]:
+def _read_marker(folder: Path) -> SampleSettings:
     if not (folder / MARKER).is_file():
         raise EngageError(f"{folder} holds files that are no sample of ours; name an empty or new folder")
-    try:
-        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-    except ValueError:
-        marker = None
-    if not isinstance(marker, dict) or not isinstance(marker.get("rows"), int):
-        raise EngageError(f"{folder / MARKER} is damaged, so what is ours there is unknown; name an empty or new folder")
-    return marker
+    again = "what is ours there is unknown; name an empty or new folder"
+    return read_record(folder / MARKER, SampleSettings, kind=KIND, version=VERSION, again=again)
 
 
-def _remove(folder: Path, settings: dict[str, Any]) -> None:
+def _remove(folder: Path, settings: SampleSettings) -> None:
     """Remove the files that a call with these settings writes, and no other; the marker stays until the new one."""
     (folder / TABLE).unlink(missing_ok=True)
-    if settings.get("planted"):
+    if settings.planted:
         (folder / PLANTED).unlink(missing_ok=True)
     if not (folder / COVERS).is_dir():
         return
-    for number in range(settings["rows"]):
+    for number in range(settings.rows):
         (folder / COVERS / f"i{number}.jpg").unlink(missing_ok=True)
     if not any((folder / COVERS).iterdir()):
         (folder / COVERS).rmdir()
