@@ -32,7 +32,7 @@ def main() -> None:
         print("give it a run of `engage train-catboost --folds 5`")
         return
     run, dataset = load_run(options.run), load_dataset(options.data)
-    kind, target, config = run.kind, run.target, run.meta["config"]
+    kind, target, config = run.kind, run.target, run.meta.config
     name, baseline = (
         ("TF-IDF + ridge", tfidf_ridge) if kind == "value" else ("TF-IDF + logistic regression", tfidf_logistic)
     )

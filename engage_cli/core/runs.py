@@ -1,80 +1,161 @@
-"""Run folders: run.json written first, metrics.json last; only a folder that has both is a finished run."""
+"""Run folders: run.json begins one, metrics.json is written last; only a folder that has both is a finished run.
+
+metrics.json, the marker, holds the hash of every file that answers depend on, of members their markers. Each file is
+verified when it is opened.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import itertools
+import os
 import platform
+import re
 import shutil
-from collections.abc import Iterator, Mapping
+import stat
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
-from engage_cli import __version__
-from engage_cli.core.atomic import read_json, write_json
 from engage_cli.core.errors import EngageError
+from engage_cli.core.posts import side_of
+from engage_cli.core.records import check_file, hash_files
+from engage_cli.core.run_records import (
+    AGAIN,
+    RunMeta,
+    RunMetrics,
+    TestFigures,
+    read_run_record,
+    write_run_record,
+)
 from engage_cli.core.targets import Target
 
-FIRST, TARGET_FILE, MARKER = "run.json", "target.json", "metrics.json"
+FIRST, TARGET_FILE, MARKER, TEST_FILE = "run.json", "target.json", "metrics.json", "test.json"
+MEMBERS = "members"  # of an ensemble: the folder of their run folders
+META_KIND, TARGET_KIND, METRICS_KIND, TEST_KIND = "run", "run target", "run metrics", "run test"
 PACKAGES = ("torch", "transformers", "catboost", "scikit-learn", "numpy", "pandas", "pillow")
+# Files that may carry answers, by their suffixes, and those among them that carry none.
+CARRIERS = (".json", ".safetensors", ".npz", ".cbm", ".parquet")
+BESIDE = (MARKER, TEST_FILE, "out_of_fold.parquet", "resume.safetensors", "candidate-*.safetensors", ".*")
+TEMPORARY = re.compile(r"\.(?P<name>.+)\.\d+\.tmp")  # as core.atomic names them
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run."""
+    """A finished run; one that is trained and not finished has no metrics yet, and its files are not verified."""
 
     folder: Path
-    meta: dict[str, Any]
+    meta: RunMeta
     target: Target
-    metrics: dict[str, Any]
+    metrics: RunMetrics | None = None
 
     @property
     def kind(self) -> str:
-        return str(self.meta["kind"])
+        return self.meta.kind
 
     @property
     def marks(self) -> tuple[str, ...]:
         """What makes its figures incomparable with honest ones."""
-        return tuple(self.meta.get("marks", ()))
+        return self.meta.marks
 
     @property
     def leaky(self) -> bool:
-        return bool(self.meta["leaky"])
+        return self.meta.leaky
+
+    @property
+    def done(self) -> RunMetrics:
+        """The metrics of a finished run."""
+        assert self.metrics is not None, f"{self.folder} is not finished"
+        return self.metrics
+
+    def open(self, name: str) -> Path:
+        """Return the path of a file that answers depend on; raise EngageError where it is not the one that was written."""
+        path = self.folder / name
+        if self.metrics is not None:
+            return check_file(path, self.metrics.files.get(name), again=AGAIN)
+        if not path.is_file() or path.is_symlink():
+            raise EngageError(f"{path} is missing; {AGAIN}")
+        return path
+
+    @cached_property
+    def members(self) -> list[Run]:
+        """The runs that an ensemble weighs; a run of its own is its only member."""
+        return [self._member(name) for name in self.meta.members] if self.meta.is_ensemble else [self]
+
+    def _member(self, name: str) -> Run:
+        place = self.folder / MEMBERS / name
+        if place.is_symlink() or place.parent.is_symlink():
+            raise EngageError(f"{place} is a link, and no member of this run; {AGAIN}")
+        if self.metrics is not None:
+            check_file(place / MARKER, self.metrics.files.get(f"{MEMBERS}/{name}/{MARKER}"), again=AGAIN)
+        found = load_run(place)
+        if found.meta.is_ensemble:
+            raise EngageError(f"{place / FIRST}: model: an ensemble is no member of another; {AGAIN}")
+        if (found.kind, found.target) != (self.kind, self.target):
+            raise EngageError(f"{place} predicts something else than {self.folder}, whose member it is; {AGAIN}")
+        return found
 
 
 def load_run(folder: Path) -> Run:
     """Open a finished run; raise EngageError for anything else."""
-    if not (folder / FIRST).is_file():
+    if not os.path.lexists(folder / FIRST):
         raise EngageError(f"{folder} is no run folder: it has no {FIRST}")
-    meta = _read(folder / FIRST)
-    if "command" not in meta:
-        raise EngageError(f"{folder / FIRST} is damaged; train again")
-    if not (folder / MARKER).is_file():
-        raise EngageError(
-            f"the run {folder} did not finish; give its `engage {meta['command']}` command again, and it goes on"
-        )
-    try:
-        target = Target.from_json(_read(folder / TARGET_FILE))
-    except (LookupError, TypeError, AttributeError):
-        raise EngageError(f"{folder / TARGET_FILE} is damaged; train again") from None
-    return Run(folder, meta, target, _read(folder / MARKER))
+    if not os.path.lexists(folder / MARKER):
+        command = read_run_record(folder / FIRST, RunMeta, META_KIND).command
+        raise EngageError(f"the run {folder} did not finish; give its `engage {command}` command again, and it goes on")
+    metrics = read_run_record(folder / MARKER, RunMetrics, METRICS_KIND)
+    for name in (FIRST, TARGET_FILE):
+        check_file(folder / name, metrics.files.get(name), again=AGAIN)
+    meta = read_run_record(folder / FIRST, RunMeta, META_KIND)
+    if meta.is_ensemble != bool(meta.members):
+        raise EngageError(f"{folder / FIRST}: members: a run of model '{meta.model}' has {len(meta.members)}; {AGAIN}")
+    sides = {side_of(block) for block in (*meta.blocks, *meta.dims)}
+    if not sides <= set(meta.encoders) or any(side != encoder.side for side, encoder in meta.encoders.items()):
+        raise EngageError(f"{folder / FIRST}: encoders: they are not those of its blocks; {AGAIN}")
+    return Run(folder, meta, read_run_record(folder / TARGET_FILE, Target, TARGET_KIND), metrics)
 
 
-def _read(path: Path) -> dict[str, Any]:
+@contextlib.contextmanager
+def blaming(path: Path, field: str) -> Iterator[None]:
+    """Say that a field of a file is the cause of what goes wrong while something is made from it."""
     try:
-        return read_json(path)
-    except (OSError, ValueError, AssertionError, RecursionError):
-        raise EngageError(f"{path} is damaged or gone; train again") from None
+        yield
+    except (EngageError, ValueError, LookupError, ArithmeticError, AssertionError, RuntimeError) as error:
+        raise EngageError(f"{path}: {field}: {str(error).rstrip('.')[:300] or type(error).__name__}; {AGAIN}") from None
+
+
+def verify_run(folder: Path) -> Run:
+    """Verify all files of a finished run, its members' too; raise EngageError that names the first that is damaged."""
+    run = load_run(folder)
+    for one in dict.fromkeys([folder, *(member.folder for member in run.members)]):
+        found = run if one == folder else load_run(one)
+        for name in found.done.files:
+            found.open(name)
+        read_test(found)
+    return run
+
+
+def read_test(run: Run) -> TestFigures | None:
+    """Return the figures that `engage evaluate` left in a run's folder; None where there are none of this very run."""
+    path = run.folder / TEST_FILE
+    if not os.path.lexists(path):
+        return None
+    found = read_run_record(path, TestFigures, TEST_KIND)
+    return found if found.of == hash_files(run.folder, [MARKER])[MARKER] else None
 
 
 def newest_run(runs_dir: Path) -> Run:
     """Return the run under `runs_dir` that finished last."""
-    markers = sorted(runs_dir.glob(f"*/{MARKER}"), key=lambda path: path.stat().st_mtime_ns)
+    markers = sorted(runs_dir.glob(f"*/{MARKER}"), key=lambda path: path.lstat().st_mtime_ns)
     if not markers:
         unfinished = len(list(runs_dir.glob(f"*/{FIRST}")))
         there = f"{unfinished} unfinished" if unfinished else "none"
@@ -84,40 +165,33 @@ def newest_run(runs_dir: Path) -> Run:
 
 @contextlib.contextmanager
 def open_run(
-    folder: Path | None, runs_dir: Path, *, command: str, meta: Mapping[str, Any], target: Target
+    folder: Path | None, runs_dir: Path, *, meta: RunMeta, target: Target, say: Say
 ) -> Iterator[tuple[Path, bool]]:
     """Yield (run folder, whether it goes on an unfinished one), held by a lock until the block ends.
 
     Equal settings on equal data go on in the unfinished run that has them; a named folder is taken as it is named.
+    `say` is told of unfinished runs that are passed over because they are damaged.
     """
-    same = {"command": command, **meta}
-    if folder is None:
-        for first in sorted(runs_dir.glob(f"*/{FIRST}"), reverse=True):
-            if not (first.parent / MARKER).exists() and _is_same(read_json(first), same):
-                with _lock(first.parent) as free:
-                    if free:
-                        yield first.parent, True
-                        return
     with contextlib.ExitStack() as stack:
-        if folder is None:  # of several that start in one second each takes a name of its own
-            names = _new_names(runs_dir, f"{command.split('-')[-1]}-{target.name}")
-            folder = next(name for name in names if stack.enter_context(_lock(name)))
-        elif not stack.enter_context(_lock(folder)):
-            raise EngageError(f"another process is training in {folder}; name another with --run")
         goes_on = False
-        if folder.exists() and any(folder.iterdir()):
-            if not (folder / FIRST).is_file():
-                raise EngageError(f"{folder} holds other files; name a new folder with --run")
-            if (folder / MARKER).exists():
-                raise EngageError(f"{folder} is a finished run; name a new folder with --run")
-            goes_on = _is_same(read_json(folder / FIRST), same)
-            if not goes_on:
-                raise EngageError(
-                    f"{folder} is an unfinished run with other settings or data; remove it, or name a new folder with --run"
-                )
+        if folder is not None:
+            if not stack.enter_context(_lock(folder)):
+                raise EngageError(f"another process is training in {folder}; name another with --run")
+            goes_on = _look_into(folder, meta)
+        elif (found := _find_unfinished(runs_dir, meta, say, stack)) is not None:
+            folder, goes_on = found, True
+        else:
+            stem = f"{meta.command.split('-')[-1]}-{target.name}"
+            # Of several that start in one second each takes a name of its own.
+            names = itertools.chain(sorted(runs_dir.glob(f"{stem}-*")), _new_names(runs_dir, stem))
+            folder = next(
+                name for name in names if _is_blank(name) and stack.enter_context(_lock(name)) and _is_blank(name)
+            )
+        _sweep(folder)
         if not goes_on:
-            write_json(folder / FIRST, {"engage": __version__, **same, "started": _now(), "versions": versions()})
-            write_json(folder / TARGET_FILE, target.to_json())
+            begun = dataclasses.replace(meta, started=_now(), versions=versions())
+            write_run_record(folder / TARGET_FILE, target, TARGET_KIND)
+            write_run_record(folder / FIRST, begun, META_KIND)  # last: it says that the folder is a run
         try:
             yield folder, goes_on
         except EngageError:
@@ -126,10 +200,34 @@ def open_run(
             raise
 
 
-def finish_run(folder: Path, metrics: Mapping[str, Any]) -> Run:
-    """Write the marker, last."""
-    write_json(folder / MARKER, {**metrics, "finished": _now()})
+def finish_run(folder: Path, metrics: RunMetrics) -> Run:
+    """Write the marker, last, with the hashes of all files that answers depend on."""
+    names = sorted(
+        entry.name
+        for entry in folder.iterdir()
+        if entry.suffix in CARRIERS
+        and not any(fnmatch(entry.name, pattern) for pattern in BESIDE)
+        and stat.S_ISREG(entry.lstat().st_mode)
+    )
+    meta = read_run_record(folder / FIRST, RunMeta, META_KIND)
+    names += [f"{MEMBERS}/{name}/{MARKER}" for name in meta.members]
+    done = dataclasses.replace(metrics, files=hash_files(folder, names), finished=_now())
+    write_run_record(folder / MARKER, done, METRICS_KIND)
     return load_run(folder)
+
+
+def copy_run(run: Run, place: Path) -> None:
+    """Copy what a finished run needs to predict, each file verified; the folder appears when all of it is there."""
+    if place.is_dir() and not place.is_symlink():
+        return
+    beside = place.with_name(f".{place.name}.tmp")
+    if beside.is_symlink():
+        beside.unlink()
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    for name in (*run.done.files, MARKER):
+        shutil.copyfile(run.open(name) if name != MARKER else run.folder / MARKER, beside / name)
+    beside.rename(place)
 
 
 def clear_stage(folder: Path) -> None:
@@ -137,7 +235,7 @@ def clear_stage(folder: Path) -> None:
     for entry in folder.iterdir():
         if entry.name in (FIRST, TARGET_FILE):
             continue
-        if entry.is_dir():
+        if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         else:
             entry.unlink()
@@ -151,8 +249,70 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _is_same(first: Mapping[str, Any], same: Mapping[str, Any]) -> bool:
-    return first.get("engage") == __version__ and all(first.get(key) == value for key, value in same.items())
+def _look_into(folder: Path, meta: RunMeta) -> bool:
+    """Return whether a named folder holds this run, unfinished; raise EngageError where it holds anything else."""
+    if _is_blank(folder):
+        return False
+    if not os.path.lexists(folder / FIRST):
+        raise EngageError(f"{folder} holds other files; name a new folder with --run")
+    if os.path.lexists(folder / MARKER):
+        raise EngageError(f"{folder} is a finished run; name a new folder with --run")
+    if not _is_same(read_run_record(folder / FIRST, RunMeta, META_KIND), meta):
+        raise EngageError(
+            f"{folder} is an unfinished run with other settings or data; remove it, or name a new folder with --run"
+        )
+    return True
+
+
+def _find_unfinished(runs_dir: Path, meta: RunMeta, say: Say, stack: contextlib.ExitStack) -> Path | None:
+    """Return the newest unfinished run of the same settings that no other process holds, and hold it."""
+    for first in sorted(runs_dir.glob(f"*/{FIRST}"), reverse=True):
+        if os.path.lexists(first.parent / MARKER):
+            continue
+        try:
+            found = read_run_record(first, RunMeta, META_KIND)
+        except EngageError as error:
+            say(f"warning: an unfinished run is passed over: {error}")
+            continue
+        if _is_same(found, meta) and stack.enter_context(_lock(first.parent)):
+            return first.parent
+    return None
+
+
+def _is_same(found: RunMeta, wanted: RunMeta) -> bool:
+    return dataclasses.replace(found, started="", versions={}) == wanted
+
+
+def _is_blank(folder: Path) -> bool:
+    """Whether a folder is absent, or holds nothing but what a beginning that was killed left there."""
+    if not os.path.lexists(folder):
+        return True
+    if not folder.is_dir():
+        return False
+    for entry in folder.iterdir():
+        ours = TEMPORARY.fullmatch(entry.name)
+        name = ours["name"] if ours else entry.name
+        if name not in ((FIRST, TARGET_FILE) if ours else (TARGET_FILE,)) or not stat.S_ISREG(entry.lstat().st_mode):
+            return False
+        if not ours and not _is_target(entry):
+            return False
+    return True
+
+
+def _is_target(path: Path) -> bool:
+    """Whether a file is a target that some run began with, and not somebody else's target.json."""
+    try:
+        read_run_record(path, Target, TARGET_KIND)
+    except EngageError:
+        return False
+    return True
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the temporary files of writers that were killed; the lock is held, so none is at work."""
+    for entry in folder.iterdir() if folder.is_dir() else ():
+        if TEMPORARY.fullmatch(entry.name) and stat.S_ISREG(entry.lstat().st_mode):
+            entry.unlink()
 
 
 @contextlib.contextmanager
