@@ -35,19 +35,21 @@ HEAVY = {
 }  # fmt: skip
 # Inside core a module imports only what stands before it.
 CORE_ORDER = (
-    "errors", "strict_json", "registry", "config", "recipes", "atomic", "records",
-    "posts", "cells", "leakage", "images", "perceptual",
-    "image_checks", "occlusion", "words", "archives", "importers", "formulas", "targets", "score_parts", "duplicates",
+    "errors", "strict_json", "registry", "model_table", "config", "recipes", "atomic", "records", "ranges", "arrays",
+    "posts", "run_records", "cells", "leakage", "images", "perceptual",
+    "image_checks", "occlusion", "words", "archives", "importers", "formulas", "targets", "runs", "run_folders", "score_parts",
+    "duplicates",
     "splits", "slices", "history", "dataset", "quality", "charts", "report", "metrics", "comparison", "scores",
     "distributed", "devices", "clock", "shrinking", "picture_reading", "encoders", "picture_batches", "pipeline",
     "features", "handmade", "given", "folds", "table_parts",
     "post_views", "kernels", "gaussian_process", "tabular", "feature_choice", "fusion", "predictions", "calibration",
     "neighbours", "joint", "forecast", "sureness", "live_blocks", "objectives", "tuning", "model", "prefetch", "batches",
-    "live_batches", "averaging", "checkpoints", "training_view", "progress", "boosting", "attribution", "plot_style",
+    "live_batches", "averaging", "run_progress", "checkpoints", "training_view", "progress", "boosting", "attribution",
+    "plot_style",
     "plots", "importance_plots", "metric_words", "run_names", "reliability", "study", "shown_posts", "plot_frame",
     "value_plots", "class_plots", "slice_plots", "evaluation_plots", "evaluation_report", "model_card", "history_log",
-    "collapse", "validation", "task", "rehearsal", "schedule", "stopping", "run_progress", "training_errors", "training",
-    "runs", "predictors", "stacking", "baselines", "synthetic", "drawing", "planting",
+    "collapse", "validation", "task", "rehearsal", "schedule", "stopping", "training_errors", "training",
+    "predictors", "stacking", "baselines", "synthetic", "drawing", "planting",
 )  # fmt: skip
 TABLES = [
     importers.IMPORTERS,

@@ -11,7 +11,8 @@ from filelock import FileLock
 
 from engage_cli.core import runs
 from engage_cli.core.errors import EngageError
-from engage_cli.core.runs import finish_run, load_run, newest_run, open_run
+from engage_cli.core.run_folders import finish_run, open_run
+from engage_cli.core.runs import load_run, newest_run
 from engage_cli.core.targets import fit_target
 
 TARGET = fit_target("views", pd.DataFrame({"views": [1.0, 2.0, 3.0]}), fit_on="train")

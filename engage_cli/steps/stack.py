@@ -16,8 +16,9 @@ from engage_cli.core.predictors import load_predictor, members_of
 from engage_cli.core.predictors.stack import Weights, save_weights
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.records import file_hash
+from engage_cli.core.run_folders import clear_stage, copy_run, finish_run, open_run
 from engage_cli.core.run_records import RunMeta, RunMetrics
-from engage_cli.core.runs import MARKER, MEMBERS, Run, clear_stage, copy_run, finish_run, open_run
+from engage_cli.core.runs import MARKER, MEMBERS, Run
 from engage_cli.core.stacking import fit_weights, held_out_predictions
 from engage_cli.core.targets import Target
 from engage_cli.steps.calibrate import calibrate

@@ -26,8 +26,9 @@ from engage_cli.core.model_table import CATBOOST
 from engage_cli.core.predictors.catboost import MODEL_FILE
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.records import file_hash
+from engage_cli.core.run_folders import clear_stage, finish_run, open_run
 from engage_cli.core.run_records import RunMeta, RunMetrics
-from engage_cli.core.runs import Run, clear_stage, finish_run, open_run
+from engage_cli.core.runs import Run
 from engage_cli.core.tabular import FeatureTable
 from engage_cli.core.targets import Target, require_variety
 from engage_cli.steps.calibrate import calibrate

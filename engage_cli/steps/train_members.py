@@ -10,8 +10,9 @@ from pathlib import Path
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import EngageError
 from engage_cli.core.progress import Reporter
+from engage_cli.core.run_folders import clear_stage, open_run
 from engage_cli.core.run_records import RunMeta
-from engage_cli.core.runs import MARKER, MEMBERS, clear_stage, load_run, open_run
+from engage_cli.core.runs import MARKER, MEMBERS, load_run
 from engage_cli.core.targets import Target
 from engage_cli.steps.stack import weigh
 from engage_cli.steps.train_neural import TrainSummary

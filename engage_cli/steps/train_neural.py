@@ -24,9 +24,10 @@ from engage_cli.core.objectives import OBJECTIVES, Objective
 from engage_cli.core.posts import parse_blocks
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.recipes import WHAT, Resolved
+from engage_cli.core.run_folders import Say, clear_stage, finish_run, open_run
 from engage_cli.core.run_progress import Progress
 from engage_cli.core.run_records import Kind, RunMeta, RunMetrics
-from engage_cli.core.runs import Run, Say, clear_stage, finish_run, load_run, open_run
+from engage_cli.core.runs import Run, load_run
 from engage_cli.core.schedule import SCHEDULES
 from engage_cli.core.targets import Target
 from engage_cli.core.task import Task

@@ -35,8 +35,9 @@ from engage_cli.core.posts import side_of
 from engage_cli.core.predictors import load_predictor
 from engage_cli.core.predictors.process import Cuts, has_process, save_processes
 from engage_cli.core.progress import Reporter, SilentReporter, Stage
+from engage_cli.core.run_folders import clear_stage, finish_run, open_run
 from engage_cli.core.run_records import RunMeta, RunMetrics
-from engage_cli.core.runs import Run, clear_stage, finish_run, open_run
+from engage_cli.core.runs import Run
 from engage_cli.core.score_parts import ScorePart, parts_of
 from engage_cli.core.targets import Target, require_variety
 from engage_cli.steps.calibrate import calibrate
