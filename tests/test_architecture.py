@@ -37,9 +37,9 @@ HEAVY = {
 CORE_ORDER = (
     "errors", "strict_json", "registry", "model_table", "config", "recipes", "atomic", "records", "ranges", "arrays",
     "posts", "run_records", "cells", "leakage", "images", "perceptual",
-    "image_checks", "occlusion", "words", "archives", "importers", "formulas", "targets", "runs", "run_folders", "score_parts",
-    "duplicates",
-    "splits", "slices", "history", "dataset", "quality", "charts", "report", "metrics", "comparison", "scores",
+    "image_checks", "occlusion", "words", "archives", "importers", "formulas", "targets", "runs", "run_folders",
+    "score_parts", "duplicates", "splits", "slices", "history", "dataset",
+    "quality", "charts", "report", "metrics", "comparison", "scores",
     "distributed", "devices", "clock", "shrinking", "picture_reading", "encoders", "picture_batches", "pipeline",
     "features", "handmade", "given", "folds", "table_parts",
     "post_views", "kernels", "gaussian_process", "tabular", "feature_choice", "fusion", "predictions", "calibration",

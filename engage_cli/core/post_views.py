@@ -158,8 +158,10 @@ class ViewMaker:
         if not all((scale[1] > 0).all() for scale in (*self.scales.values(), self.scale)):
             raise ValueError("a deviation is not above 0")
 
-    def num_terms(self, kind: str) -> int:
-        return len((self.tfidf if kind in PLAIN else self.style).terms.get(kind, ()))
+    @property
+    def num_terms(self) -> dict[str, int]:
+        """Of each kind."""
+        return {kind: len((self.tfidf if kind in PLAIN else self.style).terms.get(kind, ())) for kind in TERM_KINDS}
 
 
 def maker_specs() -> dict[str, Spec]:
@@ -262,18 +264,23 @@ def view_specs() -> dict[str, Spec]:
     return specs
 
 
-def views_from_arrays(arrays: Mapping[str, np.ndarray], maker: ViewMaker) -> Views:
-    """Take arrays of `view_specs`, which that maker made; raise ValueError where they do not fit together."""
+def views_from_arrays(
+    arrays: Mapping[str, np.ndarray], *, num_terms: Mapping[str, int], widths: Mapping[str, tuple[int, ...]]
+) -> Views:
+    """Take arrays of `view_specs`, whose maker has so many terms of each kind, and blocks with parts of these widths.
+
+    Raises ValueError where they do not fit together.
+    """
     num = len(arrays["day"])
     matrices = {}
     for kind in TERM_KINDS:
-        if arrays[f"{kind}_shape"].tolist() != [num, maker.num_terms(kind)]:
+        if arrays[f"{kind}_shape"].tolist() != [num, num_terms[kind]]:
             raise ValueError(f"{kind}: its rows or columns are not as many as there are posts or terms")
-        matrices[kind] = sparse_rows(arrays, kind, num=num, width=maker.num_terms(kind))
+        matrices[kind] = sparse_rows(arrays, kind, num=num, width=num_terms[kind])
     authors = np.array(bytes(arrays["author"]).decode().split("\0"), object)
-    widths = {name: tuple(map(int, arrays[f"widths_{name}"])) for name in BLOCKS}
-    if len(authors) != num or widths != maker.widths:
+    found = {name: tuple(map(int, arrays[f"widths_{name}"])) for name in BLOCKS}
+    if len(authors) != num or found != widths:
         raise ValueError("authors, or the parts of vectors, are not as many as they have to be")
     plain: Sequence[str] = ("text", "image", "day", "weekday", "statistics")
     values = {name: arrays[name].astype(np.float32) if name in BLOCKS else arrays[name] for name in plain}
-    return Views(**matrices, author=authors, widths=widths, **values)
+    return Views(**matrices, author=authors, widths=found, **values)

@@ -136,7 +136,7 @@ def load_processes(
     maker = ViewMaker()
     try:
         maker.restore(_under("maker/", arrays))
-        landmarks = views_from_arrays(_under("landmarks/", arrays), maker)
+        landmarks = views_from_arrays(_under("landmarks/", arrays), num_terms=maker.num_terms, widths=maker.widths)
     except (ValueError, LookupError) as error:
         raise EngageError(f"{path}: {error}; {AGAIN}") from None
     try:
