@@ -141,7 +141,7 @@ def test_predict_equals_evaluate_on_the_same_post(world: Path, run: str) -> None
     if opened.kind == "value":
         assert live.forecast.value[0] == pytest.approx(stored.value[0], abs=1e-4)
     else:
-        tempered = load_doubt(opened.folder, opened.target).calibration.probabilities(stored, opened.target.cuts)
+        tempered = load_doubt(opened).calibration.probabilities(stored, opened.target.cuts)
         assert live.forecast.probabilities[0].tolist() == pytest.approx(tempered[0].tolist(), abs=1e-4)
 
 
@@ -178,7 +178,7 @@ def test_missing_features_are_made_on_the_way_and_said(world: Path, checkpoints:
     result = engage("train-catboost", *arguments, "--iterations", 3, "--run", world / "clip")
     assert result.exit_code == 0, result.stderr
     assert "embedding first" in result.stderr
-    names = load_table(world / "clip").names
+    names = load_table((world / "clip").joinpath).names
     assert "image_text_cosine" in names  # the two sides share a space
     assert not {"views", "likes", "comments", "shares", "favorites"} & set(names)
 

@@ -68,8 +68,8 @@ def write(folder: Path, files: dict[str, str | bytes]) -> None:
 
 
 def test_names_of_files_are_those_of_the_core() -> None:
-    theirs = (datasets.POSTS_FILE, datasets.MARKER, datasets.FEATURES, runs.FIRST, runs.TARGET_FILE, runs.MARKER)
-    ours = folders.POSTS_FILE, folders.DATA_MARKER, folders.FEATURES, folders.RUN_FIRST, folders.RUN_TARGET
+    theirs = (datasets.POSTS_FILE, datasets.MARKER, datasets.FEATURES, runs.FIRST, runs.MARKER)
+    ours = folders.POSTS_FILE, folders.DATA_MARKER, folders.FEATURES, folders.RUN_FIRST
     assert (*ours, folders.RUN_MARKER) == theirs
     assert features.FeatureStore.manifest.fget(SimpleNamespace(folder=Path())) == Path(folders.STORE_MARKER)
 
@@ -283,21 +283,27 @@ def test_feature_stores(tmp_path: Path, dataset: datasets.Dataset, encoders: Enc
 
 
 @pytest.mark.usefixtures("quick")
-def test_runs(tmp_path: Path) -> None:
-    begun = {"run.json": '{"command": "train-catboost"}', "target.json": "{}"}
-    write(tmp_path / "cut", {**begun, "metrics.json": '{"r2": 0.'})
-    write(tmp_path / "done", {**begun, "metrics.json": "{}"})
-    write(tmp_path / "going", begun)
+def test_runs(world: Path, tmp_path: Path) -> None:
+    for name in ("cut", "done", "flipped"):
+        shutil.copytree(world / "runs" / "gp", tmp_path / name)
+    (tmp_path / "cut" / "metrics.json").write_text('{"r2": 0.')
+    arrays = tmp_path / "flipped" / "process.safetensors"
+    arrays.write_bytes(arrays.read_bytes()[:-1] + bytes([arrays.read_bytes()[-1] ^ 1]))
+    write(tmp_path / "going", {"run.json": '{"command": "train-catboost"}', "target.json": "{}"})
     write(tmp_path / "orphan", {"metrics.json": "{}"})
-    run = RunState(folder=str(tmp_path / "done"), state="finished", command="train-catboost")
-    assert examine_runs(tmp_path).found == (
-        replace(run, folder=str(tmp_path / "cut"), state="damaged", note="metrics.json is not JSON"),
+    run = RunState(folder=str(tmp_path / "done"), state="finished", command="train-gp")
+    cut, *found = examine_runs(tmp_path).found
+    assert (cut.state, cut.note.partition("(")[0]) == ("damaged", "metrics.json is damaged: it is not valid JSON ")
+    flipped = "process.safetensors was changed or damaged: its hash differs; train again"
+    going = "`engage train-catboost` goes on"
+    assert found == [
         run,
-        replace(run, folder=str(tmp_path / "going"), state="not finished", note="`engage train-catboost` goes on"),
-        replace(run, folder=str(tmp_path / "orphan"), state="damaged", note="run.json is missing", command=None),
-    )
-    counts = f"{tmp_path}: 2 damaged, 1 finished, 1 not finished"
-    assert f"runs {counts} {tmp_path / 'cut'}: damaged, metrics.json is not JSON" in table(tmp_path / "none", tmp_path)
+        replace(run, folder=str(tmp_path / "flipped"), state="damaged", note=flipped),
+        RunState(folder=str(tmp_path / "going"), state="not finished", note=going, command="train-catboost"),
+        RunState(folder=str(tmp_path / "orphan"), state="damaged", note="run.json is missing"),
+    ]
+    counts = f"{tmp_path}: 3 damaged, 1 finished, 1 not finished"
+    assert f"runs {counts} {tmp_path / 'cut'}: damaged, metrics.json is damaged" in table(tmp_path / "none", tmp_path)
 
 
 def test_nothing_is_changed_or_told_of_the_user(

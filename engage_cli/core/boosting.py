@@ -190,8 +190,11 @@ def _refusal(error: Exception, work: Path) -> EngageError | OSError:
     """What the system told CatBoost, or what CatBoost says after the place in its source, as one sentence."""
     if _is_of_system(error):
         return refused(error, work)
-    words = re.sub(r"^\S+\.(cpp|h):\d+: ", "", str(error)).strip().rstrip(".")
-    return EngageError(f"CatBoost cannot train on these posts: {words}")
+    return EngageError(f"CatBoost cannot train on these posts: {_words_of(error)}")
+
+
+def _words_of(error: Exception) -> str:
+    return re.sub(r"^\S+\.(cpp|h):\d+: ", "", str(error)).strip().rstrip(".")
 
 
 def _fingerprint(fitted: Rows, stopping: Rows, parameters: dict[str, Any]) -> str:
@@ -237,12 +240,25 @@ def _pool_of(table: pd.DataFrame) -> Any:
 
 
 def predict_table(model: Any, table: pd.DataFrame, kind: str) -> Predictions:
-    """Predict the rows of a table. Quantiles that cross are put in order (Chernozhukov et al. 2010)."""
+    """Predict the rows of a table. Quantiles that cross are put in order (Chernozhukov et al. 2010).
+
+    Raises ValueError where the model is not one of this table and kind.
+    """
+    from catboost import CatBoostError
+
     rows = _pool_of(table)
-    if kind == "classes":
-        return Predictions(probabilities=np.asarray(model.predict(rows, prediction_type="Probability"), np.float64))
-    raw = np.asarray(model.predict(rows), np.float64)
-    if raw.ndim == 1:
+    try:
+        if kind == "classes":
+            probabilities = np.asarray(model.predict(rows, prediction_type="Probability"), np.float64)
+            if probabilities.shape != (len(table), len(CLASS_NAMES)):
+                raise ValueError(f"it gives {probabilities.shape} for {len(table)} posts of {len(CLASS_NAMES)} classes")
+            return Predictions(probabilities=probabilities)
+        raw = np.asarray(model.predict(rows), np.float64)
+    except CatBoostError as error:
+        raise ValueError(_words_of(error)) from None
+    if raw.shape == (len(table),):
         return Predictions(value=raw)
+    if raw.shape != (len(table), len(QUANTILE_LEVELS)):
+        raise ValueError(f"it gives {raw.shape} for {len(table)} posts")
     quantiles = np.sort(raw, axis=1)
     return Predictions(value=quantiles[:, MEDIAN].copy(), quantiles=quantiles)

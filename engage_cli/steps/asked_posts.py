@@ -27,7 +27,7 @@ class Reads:
 
 
 def reads_of(run: Run) -> Reads:
-    has_date = any(member.meta.get("reads_date") for member in members_of(run))
+    has_date = any(member.meta.reads_date for member in members_of(run))
     return Reads(run=str(run.folder), columns=extra_columns(run), date=has_date)
 
 

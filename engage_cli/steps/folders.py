@@ -16,7 +16,7 @@ from engage_cli.core.progress import Reporter, SilentReporter
 
 # These stand a second time, for their modules need packages that may be broken; a test holds them equal.
 POSTS_FILE, DATA_MARKER, FEATURES, STORE_MARKER = "posts.parquet", "dataset.json", "features", "manifest.json"
-RUN_FIRST, RUN_TARGET, RUN_MARKER = "run.json", "target.json", "metrics.json"
+RUN_FIRST, RUN_MARKER = "run.json", "metrics.json"
 
 T = TypeVar("T")
 
@@ -169,15 +169,26 @@ def _examine_run(folder: Path) -> RunState | None:
             return None
         command = _dig(first, _read(first), "command", kind=str)
         state = dataclasses.replace(state, command=command)
-        _read(folder / RUN_TARGET)
         if not is_finished:
             return dataclasses.replace(state, state="not finished", note=f"`engage {command}` goes on")
-        _read(marker)
+        _verify(folder)
     except OSError as error:
         return dataclasses.replace(state, state="damaged", note=f"unreadable: {error.strerror}")
     except DamageError as damage:
         return dataclasses.replace(state, state="damaged", note=str(damage))
     return state
+
+
+def _verify(folder: Path) -> None:
+    """Raise DamageError where a file of a finished run, or of its members, is not the one that was written."""
+    try:
+        from engage_cli.core.runs import verify_run
+    except ImportError:  # a package is broken, which doctor tells elsewhere
+        return
+    try:
+        verify_run(folder)
+    except EngageError as error:
+        raise DamageError(str(error).removeprefix(f"{folder}/")) from None
 
 
 def _folders(folder: Path) -> list[Path]:

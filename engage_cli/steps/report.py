@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from engage_cli.core.atomic import file_fingerprint, sweep_dead, write_json, write_text
+from engage_cli.core.atomic import sweep_dead, write_text
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.evaluation_plots import write_plots
@@ -13,10 +14,12 @@ from engage_cli.core.evaluation_report import render_report
 from engage_cli.core.images import ImageError, read_bytes, resolve_inside
 from engage_cli.core.model_card import render_card
 from engage_cli.core.progress import Reporter
-from engage_cli.core.runs import MARKER, load_run
-from engage_cli.core.scores import Evaluation
+from engage_cli.core.records import file_hash
+from engage_cli.core.run_records import SliceFigures, TestFigures, write_run_record
+from engage_cli.core.runs import MARKER, TEST_FILE, TEST_KIND, Run, load_run
+from engage_cli.core.scores import Evaluation, Score
 
-CARD_FILE, REPORT_FILE, TEST_FILE = "README.md", "report.html", "test.json"
+CARD_FILE, REPORT_FILE = "README.md", "report.html"
 
 
 def place_report(report: Path | None, folders: Sequence[Path], *, split: str, runs_dir: Path) -> Path:
@@ -50,7 +53,7 @@ def write_report(evaluation: Evaluation, *, dataset: Dataset, report: Path, repo
                 same = [one for one in evaluation.baselines if (one.target, one.kind) == (score.target, score.kind)]
                 names = [one.name for one in same]
                 card = render_card(
-                    run.meta,
+                    {name: value for name, value in dataclasses.asdict(run.meta).items() if value not in ({}, [], (), "")},
                     run.target,
                     score,
                     same,
@@ -61,10 +64,23 @@ def write_report(evaluation: Evaluation, *, dataset: Dataset, report: Path, repo
                     data=dataset.meta,
                 )
                 write_text(run.folder / CARD_FILE, card)
-                write_json(run.folder / TEST_FILE, {"of": file_fingerprint(run.folder / MARKER), **score.to_json()})
+                write_run_record(run.folder / TEST_FILE, _figures_of(run, score), TEST_KIND)
                 written.append(run.folder / CARD_FILE)
             stage.advance()
     return written
+
+
+def _figures_of(run: Run, score: Score) -> TestFigures:
+    return TestFigures(
+        of=file_hash(run.folder / MARKER),
+        run=score.name,
+        kind=run.meta.kind,
+        target=score.target,
+        rows=score.rows,
+        leaky=score.leaky,
+        metrics=score.metrics,
+        slices=tuple(SliceFigures(**one.to_json()) for one in score.slices),
+    )
 
 
 class _Images:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from engage_cli.core.atomic import remove_tree
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import EngageError
-from engage_cli.core.predictors import MEMBERS, STACK
 from engage_cli.core.progress import Reporter
-from engage_cli.core.runs import MARKER, clear_stage, load_run, open_run
+from engage_cli.core.run_folders import clear_stage, open_run
+from engage_cli.core.run_records import RunMeta
+from engage_cli.core.runs import MARKER, MEMBERS, load_run
 from engage_cli.core.targets import Target
 from engage_cli.steps.stack import weigh
 from engage_cli.steps.train_neural import TrainSummary
@@ -22,9 +22,8 @@ Train = Callable[..., TrainSummary]
 
 def train_members(
     members: Mapping[str, Train],
-    meta: Mapping[str, Any],
+    meta: RunMeta,
     *,
-    command: str,
     target: Target,
     dataset: Dataset,
     run: Path | None,
@@ -32,21 +31,11 @@ def train_members(
     reporter: Reporter,
     is_equal: bool = False,
 ) -> TrainSummary:
-    """Each member is called with run=, its folder; `meta` is what run.json says besides.
+    """Each member is called with run=, its folder; `meta` names them.
 
     `is_equal`: all members count alike, and no weight is fitted.
     """
-    meta = {
-        "model": STACK,
-        **meta,
-        MEMBERS: list(members),
-        "data": {"fingerprint": dataset.fingerprint, "split": dataset.meta.split.method},
-        "encoders": {},
-        "blocks": [],
-        "leaky": False,
-        "marks": list(dataset.marks),
-    }
-    with open_run(run, runs_dir, command=command, meta=meta, target=target) as (folder, goes_on):
+    with open_run(run, runs_dir, meta=meta, target=target, say=reporter.say) as (folder, goes_on):
         if not goes_on:
             clear_stage(folder)
         then = "their mean" if is_equal else "their weights"
