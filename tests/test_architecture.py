@@ -35,7 +35,8 @@ HEAVY = {
 }  # fmt: skip
 # Inside core a module imports only what stands before it.
 CORE_ORDER = (
-    "errors", "strict_json", "registry", "config", "recipes", "atomic", "records",
+    "errors", "strict_json", "registry", "config", "recipes", "printable", "csv_cells", "plain_files", "own_folders",
+    "atomic", "records",
     "posts", "cells", "leakage", "images", "perceptual",
     "image_checks", "occlusion", "words", "archives", "importers", "formulas", "targets", "score_parts", "duplicates",
     "splits", "slices", "history", "dataset", "quality", "charts", "report", "metrics", "comparison", "scores",

@@ -16,6 +16,7 @@ from engage_cli.core.atomic import replacing
 from engage_cli.core.dataset import COVERS, IMAGES_FILE
 from engage_cli.core.errors import EngageError
 from engage_cli.core.image_checks import LEVELS, Checked, Stamp, check_images, stamp_of
+from engage_cli.core.own_folders import own_data
 from engage_cli.core.progress import Reporter
 
 BATCH = 128
@@ -90,7 +91,7 @@ def place_images(
         )
     if not is_archive(images):
         raise EngageError(f"{images} is neither a folder of images nor an archive (.tar, .tar.gz, .zip)")
-    place = folder / COVERS / source
+    place = own_data(folder).place(COVERS, source)
     wanted = {name for name in names if name}
     with reporter.stage(f"unpacking {images.name}", len(wanted)) as stage:
         refused = unpack(images, wanted, place, stage.advance)

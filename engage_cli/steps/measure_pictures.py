@@ -13,9 +13,10 @@ import pyarrow as pa
 from joblib import Parallel, delayed
 
 from engage_cli.core.atomic import replacing
-from engage_cli.core.dataset import Dataset
+from engage_cli.core.dataset import FEATURES, Dataset
 from engage_cli.core.errors import EngageError
 from engage_cli.core.handmade import IMAGE_FEATURES, IMAGE_VERSION, measure_files
+from engage_cli.core.own_folders import own_data
 from engage_cli.core.progress import Reporter
 
 FILE = "image_statistics.parquet"
@@ -73,7 +74,7 @@ class PictureStatistics:
         ]
 
     def _save(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        own_data(self.dataset.folder).place(FEATURES, FILE)
         table = pd.DataFrame(np.stack(list(self._known.values())), columns=list(IMAGE_FEATURES))
         table.insert(0, HASH, list(self._known))
         table["version"] = IMAGE_VERSION

@@ -12,6 +12,7 @@ from typing import Any
 from engage_cli.core.atomic import replacing, write_json
 from engage_cli.core.drawing import draw_cover
 from engage_cli.core.errors import EngageError
+from engage_cli.core.own_folders import OwnFolder
 from engage_cli.core.planting import draw_planted_cover, make_planted_posts
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.synthetic import SyntheticPosts, make_posts
@@ -90,11 +91,13 @@ def _make_room(folder: Path, settings: dict[str, int], *, overwrite: bool) -> No
         raise EngageError(f"{folder} is a finished sample; give --overwrite to replace it, or name another folder")
     if not overwrite and before != settings:
         raise EngageError(f"{folder} is an unfinished sample with other settings; give --overwrite to replace it")
-    for pattern in (f"{COVERS}/.i*.jpg.*.tmp", f".{PLANTED}.*.tmp", f"{TABLE.parent}/.{TABLE.name}.*.tmp"):
-        for stray in folder.glob(pattern):
-            stray.unlink()  # half a file from a call that was killed
+    own = OwnFolder(folder, (MARKER,))
+    for place in (COVERS, TABLE.parent):
+        own.place(place)
+    for place, pattern in ((COVERS, ".i*.jpg.*.tmp"), ("", f".{PLANTED}.*.tmp"), (TABLE.parent, f".{TABLE.name}.*.tmp")):
+        own.sweep(folder / place, pattern)  # half a file from a call that was killed
     if overwrite:
-        _remove(folder, before)
+        _remove(own, before)
 
 
 def _read_marker(folder: Path) -> dict[str, Any]:
@@ -109,17 +112,18 @@ def _read_marker(folder: Path) -> dict[str, Any]:
     return marker
 
 
-def _remove(folder: Path, settings: dict[str, Any]) -> None:
+def _remove(own: OwnFolder, settings: dict[str, Any]) -> None:
     """Remove the files that a call with these settings writes, and no other; the marker stays until the new one."""
-    (folder / TABLE).unlink(missing_ok=True)
+    own.remove_file(own.root / TABLE)
     if settings.get("planted"):
-        (folder / PLANTED).unlink(missing_ok=True)
-    if not (folder / COVERS).is_dir():
+        own.remove_file(own.root / PLANTED)
+    covers = own.place(COVERS)
+    if not covers.is_dir():
         return
     for number in range(settings["rows"]):
-        (folder / COVERS / f"i{number}.jpg").unlink(missing_ok=True)
-    if not any((folder / COVERS).iterdir()):
-        (folder / COVERS).rmdir()
+        own.remove_file(covers / f"i{number}.jpg")
+    if not any(covers.iterdir()):
+        covers.rmdir()
 
 
 def _write_covers(folder: Path, posts: SyntheticPosts, seed: int, reporter: Reporter) -> None:
