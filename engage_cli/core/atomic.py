@@ -10,14 +10,21 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from engage_cli.core.own_folders import refuse_link
+
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path`; rename it into place when the block ends well, remove it otherwise."""
+    """Yield a path beside `path`; rename it into place when the block ends well, remove it otherwise.
+
+    Raise EngageError where `path` is a link: what it leads to is not ours to replace, nor is the link.
+    """
+    refuse_link(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        beside.touch()
+        beside.unlink(missing_ok=True)
+        beside.touch(exist_ok=False)  # a new file: a link that stands there would be written through
         mode = beside.stat().st_mode
         yield beside
         beside.chmod(mode)  # some writers make their file readable by its owner alone

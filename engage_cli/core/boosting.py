@@ -18,6 +18,7 @@ from engage_cli.core.atomic import write_text
 from engage_cli.core.config import CLASS_NAMES, QUANTILE_LEVELS, CatBoostConfig
 from engage_cli.core.devices import find_device, gpu_memory
 from engage_cli.core.errors import EngageError
+from engage_cli.core.own_folders import refuse_link
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.progress import Stage
 
@@ -111,6 +112,7 @@ def boost(
         "snapshot_file": SNAPSHOT,
         "snapshot_interval": SECONDS_BETWEEN_SNAPSHOTS,
     }
+    refuse_link(work)
     of_what = _fingerprint(fitted, stopping, parameters)
     if work.exists() and (not (work / ROWS_FILE).exists() or (work / ROWS_FILE).read_text() != of_what):
         shutil.rmtree(work)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from engage_cli.core.atomic import file_fingerprint, fingerprint, read_json, replacing, write_json
 from engage_cli.core.errors import EngageError
+from engage_cli.core.own_folders import own_data
 from engage_cli.core.targets import TARGETS, Target
 
 POSTS_FILE, PROBLEMS_FILE, REPORT_FILE, MARKER = "posts.parquet", "problems.csv", "quality.html", "dataset.json"
@@ -86,7 +87,7 @@ def load_dataset(folder: Path) -> Dataset:
 
 def save_posts(folder: Path, posts: pd.DataFrame) -> None:
     """Write the posts. The marker of an older dataset goes first."""
-    (folder / MARKER).unlink(missing_ok=True)
+    own_data(folder).remove_file(folder / MARKER)
     with replacing(folder / POSTS_FILE) as beside:
         posts.to_parquet(beside, index=False, compression="zstd")
 

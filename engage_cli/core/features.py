@@ -8,9 +8,7 @@ encoded once and a post that changes costs one vector. A block is a view: which 
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,9 +23,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from engage_cli.core.atomic import file_fingerprint, fingerprint, replacing, write_json, write_text
+from engage_cli.core.csv_cells import csv_of_rows
 from engage_cli.core.encoders import CHECKPOINTS
 from engage_cli.core.encoders.encode import DTYPES, Encoder
 from engage_cli.core.errors import EngageError
+from engage_cli.core.own_folders import HALF_WRITTEN, own_data
 from engage_cli.core.pipeline import Encoded
 from engage_cli.core.posts import side_of, texts_of
 
@@ -68,6 +68,7 @@ class FeatureStore:
         name = encoder.checkpoint.name if encoder.checkpoint.name in CHECKPOINTS[encoder.side] else "local"
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
         self.folder = features_dir / f"{slug}-{encoder.side}-{fingerprint(encoder.record)}"
+        self._own = own_data(features_dir.parent)
         self.encoder = encoder
         self._where: dict[str, tuple[int, int]] = {}
         names = self.folder.iterdir() if self.folder.is_dir() else ()
@@ -97,20 +98,19 @@ class FeatureStore:
 
     def begin(self, *, writing: bool) -> dict[str, Any]:
         """Take away what killed writers left and, before writing, the marker of completeness; return what it held."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._own.place(self.folder.relative_to(self._own.root)).mkdir(parents=True, exist_ok=True)
         self._sweep()
         before = self._read_manifest()
         if before:  # a shard that was deleted may come back with other rows
             there = {self._shard(number).name for number in self.numbers}
             before["shards"] = {name: value for name, value in before["shards"].items() if name in there}
         if writing:
-            self.manifest.unlink(missing_ok=True)
+            self._own.remove_file(self.manifest)
         return before
 
     def _sweep(self) -> None:
         """Take away half-written files: ours, and those that safetensors writes beside the path it is given."""
-        for left in (*self.folder.glob(".*.tmp"), *self.folder.glob(".tmp*")):
-            left.unlink(missing_ok=True)
+        self._own.sweep(self.folder, *HALF_WRITTEN)
 
     def write(self, number: int, keys: Sequence[str], encoded: Encoded) -> None:
         """Write a shard; several processes may write different ones at once."""
@@ -140,11 +140,9 @@ class FeatureStore:
     ) -> None:
         """Write problems.csv (id, image, problem), then the manifest; `before` is what `begin` returned."""
         if problems:
-            text = io.StringIO()
-            csv.writer(text).writerows([("id", "image", "problem"), *problems])
-            write_text(self.folder / "problems.csv", text.getvalue())
+            write_text(self.folder / "problems.csv", csv_of_rows(("id", "image", "problem"), problems))
         else:
-            (self.folder / "problems.csv").unlink(missing_ok=True)
+            self._own.remove_file(self.folder / "problems.csv")
         self._sweep()  # a worker that was killed on the way had no time to
         shards = [self._shard(number) for number in self.numbers]
         hashes = before.get("shards", {})

@@ -6,7 +6,6 @@ import contextlib
 import datetime
 import itertools
 import platform
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -18,6 +17,7 @@ from filelock import FileLock, Timeout
 from engage_cli import __version__
 from engage_cli.core.atomic import read_json, write_json
 from engage_cli.core.errors import EngageError
+from engage_cli.core.own_folders import own_run, refuse_link
 from engage_cli.core.targets import Target
 
 FIRST, TARGET_FILE, MARKER = "run.json", "target.json", "metrics.json"
@@ -93,6 +93,8 @@ def open_run(
     same = {"command": command, **meta}
     if folder is None:
         for first in sorted(runs_dir.glob(f"*/{FIRST}"), reverse=True):
+            if first.parent.is_symlink():
+                continue  # nobody named it: what it leads to stays as it is
             if not (first.parent / MARKER).exists() and _is_same(read_json(first), same):
                 with _lock(first.parent) as free:
                     if free:
@@ -118,11 +120,13 @@ def open_run(
         if not goes_on:
             write_json(folder / FIRST, {"engage": __version__, **same, "started": _now(), "versions": versions()})
             write_json(folder / TARGET_FILE, target.to_json())
+        for entry in folder.iterdir():
+            refuse_link(entry)  # a link in it would lead what is written, or swept, out of the run
         try:
             yield folder, goes_on
         except EngageError:
             if not goes_on and {entry.name for entry in folder.iterdir()} == {FIRST, TARGET_FILE}:
-                shutil.rmtree(folder)  # it was refused before anything was done
+                own_run(folder).remove_folder(folder)  # it was refused before anything was done
             raise
 
 
@@ -134,13 +138,15 @@ def finish_run(folder: Path, metrics: Mapping[str, Any]) -> Run:
 
 def clear_stage(folder: Path) -> None:
     """Empty an unfinished run of all but its first two files: its command starts anew."""
+    own = own_run(folder)
     for entry in folder.iterdir():
         if entry.name in (FIRST, TARGET_FILE):
             continue
+        refuse_link(entry)
         if entry.is_dir():
-            shutil.rmtree(entry)
+            own.remove_folder(entry)
         else:
-            entry.unlink()
+            own.remove_file(entry)
 
 
 def versions() -> dict[str, str]:
@@ -159,7 +165,9 @@ def _is_same(first: Mapping[str, Any], same: Mapping[str, Any]) -> bool:
 def _lock(folder: Path) -> Iterator[bool]:
     """Hold the run's lock; the system frees it when a process dies, however it dies."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.parent / f".{folder.name}.lock")
+    path = folder.parent / f".{folder.name}.lock"
+    refuse_link(path)
+    lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:

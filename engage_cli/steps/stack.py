@@ -14,6 +14,7 @@ from engage_cli.core.atomic import file_fingerprint, write_json
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.metrics import compute_metrics, true_of
+from engage_cli.core.own_folders import own_run, refuse_link
 from engage_cli.core.predictors import MEMBERS, STACK, load_predictor, members_of
 from engage_cli.core.predictors.stack import WEIGHTS_FILE, Weights
 from engage_cli.core.progress import Reporter, SilentReporter
@@ -69,7 +70,7 @@ def stack(
         if not goes_on:
             clear_stage(folder)
         for name, member in zip(names, members, strict=True):
-            _copy(member.folder, folder / MEMBERS / name)
+            _copy(member.folder, own_run(folder).place(MEMBERS, name))
         return weigh(folder, meta, first.target, dataset, reporter)
 
 
@@ -150,10 +151,13 @@ def _open_members(folders: Sequence[Path], dataset: Dataset, runs_dir: Path) -> 
 
 
 def _copy(source: Path, place: Path) -> None:
-    """Copy what a member needs to predict; its marker comes with the rename."""
+    """Copy what a member needs to predict; its marker comes with the rename. What its links lead to is not its own."""
     if place.is_dir():
         return
+    for entry in source.rglob("*"):
+        refuse_link(entry)
     beside = place.with_name(f".{place.name}.tmp")
+    refuse_link(beside)
     shutil.rmtree(beside, ignore_errors=True)
     shutil.copytree(source, beside, ignore=shutil.ignore_patterns(*NOT_COPIED))
     beside.rename(place)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import EngageError
+from engage_cli.core.own_folders import own_run
 from engage_cli.core.predictors import MEMBERS, STACK
 from engage_cli.core.progress import Reporter
 from engage_cli.core.runs import MARKER, clear_stage, load_run, open_run
@@ -54,7 +54,7 @@ def train_members(
         started = time.monotonic()
         warnings = list(dataset.marks)
         for number, (name, train) in enumerate(members.items(), start=1):
-            place = folder / MEMBERS / name
+            place = own_run(folder).place(MEMBERS, name)
             if (place / MARKER).is_file():
                 load_run(place)
                 continue
@@ -63,7 +63,7 @@ def train_members(
                 summary = train(run=place)
             except EngageError:
                 if not any(entry.is_dir() for entry in place.parent.glob("*")):  # a member was locked, and none begun
-                    shutil.rmtree(place.parent, ignore_errors=True)  # open_run clears the rest
+                    own_run(folder).remove_folder(place.parent)  # open_run clears the rest
                 raise
             warnings += [f"{name}: {warning}" for warning in summary.warnings if warning not in dataset.marks]
         finished = weigh(folder, meta, target, dataset, reporter, started=started, is_equal=is_equal)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ from engage_cli.core.errors import WrongCallError
 from engage_cli.core.features import StoredBlocks
 from engage_cli.core.gaussian_process import MOST_EXACT, NUM_STEPS, GaussianProcess, fit_process, landmarks_of, predict_sum
 from engage_cli.core.metrics import compute_metrics, r2, true_of
+from engage_cli.core.own_folders import own_run
 from engage_cli.core.post_views import BLOCKS, Takes, ViewMaker
 from engage_cli.core.posts import side_of
 from engage_cli.core.predictors import PROCESS, load_predictor
@@ -81,7 +81,7 @@ def train_process(
         started, left_out = time.monotonic(), None
         if not has_process(folder):
             left_out = _fit(config, folder, posts, scores, target, source, reporter)
-        shutil.rmtree(folder / WORK, ignore_errors=True)
+        own_run(folder).remove_folder(folder / WORK)
         trained = Run(folder, meta, target, {})
         calibrate(trained, dataset, source_of(trained, dataset, reporter), reporter)
         wanted = target.score(checks)
