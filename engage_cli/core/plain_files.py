@@ -8,6 +8,8 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+from engage_cli.core.errors import EngageError
+
 MIB, GIB = 1 << 20, 1 << 30
 MOST_TABLE_BYTES = 4 * GIB  # a table is held in memory several times
 SHARE_OF_MEMORY = 4  # and may take no more than a fourth of it
@@ -44,6 +46,18 @@ def read_plain(path: Path, most_bytes: int) -> bytes:
     if len(data) > most_bytes:  # it grew
         raise NoPlainFileError(f"larger than {_size(most_bytes)}")
     return data
+
+
+def read_table_bytes(path: Path) -> bytes:
+    """Return the bytes of a table or of JSON; raise EngageError for what is no plain file, and for one far too large."""
+    try:
+        return read_plain(path, most_table_bytes())
+    except NoPlainFileError as reason:
+        raise EngageError(f"{path} is {reason}; {_hint(path)}") from None
+
+
+def _hint(path: Path) -> str:
+    return "divide it, or drop what is not needed" if path.is_file() else "name a file"
 
 
 def most_table_bytes() -> int:

@@ -13,7 +13,7 @@ import pandas as pd
 from engage_cli.core.config import CLASS_NAMES, MOST_VARIANTS
 from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.forecast import Forecast
-from engage_cli.core.images import ImageError, decode, read_bytes
+from engage_cli.core.images import MOST_BYTES, ImageError, decode, read_bytes
 from engage_cli.core.joint import chances_of_best, chances_to_beat, draw_together
 from engage_cli.core.own_folders import refuse_link
 from engage_cli.core.predictions import Predictions
@@ -211,6 +211,8 @@ def read_image(image: Path, stdin: bytes | None = None) -> bytes:
         data = stdin if is_stdin else read_bytes(image)
         if not data:
             raise ImageError("empty")
+        if len(data) > MOST_BYTES:
+            raise ImageError(f"larger than {MOST_BYTES >> 20} MiB")
         decode(data)
     except ImageError as problem:
         raise EngageError(

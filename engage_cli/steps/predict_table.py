@@ -130,7 +130,7 @@ def _check_places(table: Path, out: Path) -> None:
     if out.suffix.lower() not in SUFFIXES or out.is_dir():
         raise WrongCallError(f"--out {out}: name the {' or the '.join(SUFFIXES)} that is to be written")
     problems = _problems_of(out)
-    for path in (out, problems, _parts_of(out)):
+    for path in (out, problems, _parts_of(out), _lock_of(out)):
         refuse_link(path)
     if any(path.exists() and table.exists() and path.samefile(table) for path in (out, problems)):
         raise WrongCallError(f"--out {out} would take the place of the table itself; name another file")
@@ -146,6 +146,10 @@ def _parts_of(out: Path) -> Path:
     return out.with_name(f".{out.name}.parts")
 
 
+def _lock_of(out: Path) -> Path:
+    return out.with_name(f".{out.name}.lock")
+
+
 def _is_ours(path: Path) -> bool:
     with path.open("rb") as file:
         return file.readline(64).strip() == ",".join(PROBLEM_COLUMNS).encode()
@@ -155,8 +159,7 @@ def _is_ours(path: Path) -> bool:
 def _lock(out: Path) -> Iterator[None]:
     """Hold the output's lock; the system frees it when a process dies, however it dies."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    path = out.with_name(f".{out.name}.lock")
-    refuse_link(path)
+    path = _lock_of(out)
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
