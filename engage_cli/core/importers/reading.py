@@ -123,12 +123,18 @@ def _read_bounded(path: Path) -> pa.Table:
     """Read it piece by piece: a file of a few kilobytes may say that one long text stands in a billion rows."""
     most, pieces, num = most_table_bytes(), [], 0
     with open_plain(path, most) as opened, pq.ParquetFile(opened) as file:
-        for piece in file.iter_batches(ROWS_AT_ONCE):
+        for piece in map(_without_dictionaries, file.iter_batches(ROWS_AT_ONCE)):
             num += max(piece.nbytes, piece.num_rows * piece.num_columns)
             if num > most:
                 raise NoPlainFileError(f"larger than {most >> 20:,} MiB in memory")
             pieces.append(piece)
-        return pa.Table.from_batches(pieces, file.schema_arrow)
+        return pa.Table.from_batches(pieces) if pieces else file.schema_arrow.empty_table()
+
+
+def _without_dictionaries(piece: pa.RecordBatch) -> pa.RecordBatch:
+    """Write out what stands once and is pointed at: its size is then what its cells take."""
+    columns = [one.dictionary_decode() if pa.types.is_dictionary(one.type) else one for one in piece.columns]
+    return pa.RecordBatch.from_arrays(columns, names=piece.schema.names)
 
 
 def _arrow_text(column: pa.ChunkedArray) -> pd.Series:
