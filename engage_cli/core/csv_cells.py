@@ -18,10 +18,14 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def safe_cell(cell: Any) -> Any:
-    """Return the cell, with an apostrophe before it where a spreadsheet would take it for a formula."""
-    if not isinstance(cell, str) or not _RISKY.match(cell) or _NUMBER.fullmatch(cell):
+    """Return the cell, with an apostrophe before it where a spreadsheet would take it for a formula.
+
+    A carriage return becomes a line end: writers leave it bare, and for a spreadsheet a new row would begin there.
+    """
+    if not isinstance(cell, str):
         return cell
-    return f"'{cell}"
+    text = cell.replace("\r\n", "\n").replace("\r", "\n") if "\r" in cell else cell
+    return f"'{text}" if _RISKY.match(text) and not _NUMBER.fullmatch(text) else text
 
 
 def csv_of_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
