@@ -131,6 +131,7 @@ def _predict(
     if not images:
         raise WrongCallError("name an image, several, or - for one on stdin; or give --table, for many posts")
     from engage_cli.commands.predict_output import show_answer
+    from engage_cli.core.images import MOST_BYTES
     from engage_cli.core.progress import make_reporter
     from engage_cli.steps.predict import STDIN
     from engage_cli.steps.predict import predict as run_step
@@ -144,7 +145,7 @@ def _predict(
         columns=parse_pairs(columns, "--with duration=30"),
         explain=explain,
         overlay=overlay,
-        stdin=sys.stdin.buffer.read() if STDIN in map(str, images) else None,
+        stdin=sys.stdin.buffer.read(MOST_BYTES + 1) if STDIN in map(str, images) else None,
         run=run,
         runs_dir=runs,
         reporter=make_reporter(),
@@ -187,7 +188,7 @@ def _serve_stdin(run: Path | None, runs: Path) -> None:
 
     from engage_cli.commands.output import print_json_line
     from engage_cli.core.progress import make_reporter
-    from engage_cli.steps.predict_lines import answer_lines
+    from engage_cli.steps.predict_lines import answer_lines, read_lines
 
-    for answer in answer_lines(sys.stdin, run=run, runs_dir=runs, reporter=make_reporter()):
+    for answer in answer_lines(read_lines(sys.stdin.buffer), run=run, runs_dir=runs, reporter=make_reporter()):
         print_json_line(answer)

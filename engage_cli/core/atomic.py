@@ -12,17 +12,24 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from engage_cli.core.own_folders import refuse_link
+
 # What a writer that was killed leaves: our files and folders, and the files of the library that writes safetensors.
 HALF_WRITTEN = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.tmp|\.tmp[0-9A-Za-z]{6}")
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path`; rename it into place when the block ends well, remove it otherwise."""
+    """Yield a path beside `path`; rename it into place when the block ends well, remove it otherwise.
+
+    Raise EngageError where `path` is a link: what it leads to is not ours to replace, nor is the link.
+    """
+    refuse_link(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = _beside(path)
     try:
-        beside.touch()
+        beside.unlink(missing_ok=True)
+        beside.touch(exist_ok=False)  # a new file: a link that stands there would be written through
         mode = beside.stat().st_mode
         yield beside
         beside.chmod(mode)  # some writers make their file readable by its owner alone
@@ -79,13 +86,17 @@ def sweep_dead(folder: Path, *names: str) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder with all that it holds, where it is there."""
+    """Remove a folder with all that it holds, where it is there; raise EngageError where a link stands in its place."""
+    refuse_link(folder)
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(folder)
 
 
 def _half_written_in(folder: Path) -> list[Path]:
-    return [entry for entry in folder.iterdir() if half_written_of(entry.name) is not None] if folder.is_dir() else []
+    """Of a link to a folder none: what it leads to is somebody else's."""
+    if folder.is_symlink() or not folder.is_dir():
+        return []
+    return [entry for entry in folder.iterdir() if half_written_of(entry.name) is not None]
 
 
 def _remove(entry: Path) -> None:

@@ -19,6 +19,7 @@ from engage_cli.core.atomic import remove_tree, replacing_by_library, write_text
 from engage_cli.core.config import CLASS_NAMES, QUANTILE_LEVELS, CatBoostConfig
 from engage_cli.core.devices import find_device, gpu_memory
 from engage_cli.core.errors import EngageError
+from engage_cli.core.own_folders import refuse_link
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.progress import Stage
 
@@ -114,6 +115,7 @@ def boost(
         "snapshot_file": SNAPSHOT,
         "snapshot_interval": SECONDS_BETWEEN_SNAPSHOTS,
     }
+    refuse_link(work)
     of_what = _fingerprint(fitted, stopping, parameters)
     if work.exists() and (not (work / ROWS_FILE).exists() or (work / ROWS_FILE).read_text() != of_what):
         remove_tree(work)

@@ -21,6 +21,7 @@ from engage_cli.core.array_files import save_tensors
 from engage_cli.core.atomic import write_text
 from engage_cli.core.averaging import RunningAverage
 from engage_cli.core.errors import EngageError
+from engage_cli.core.own_folders import remove_plain
 from engage_cli.core.records import parse
 from engage_cli.core.run_progress import Progress
 from engage_cli.core.run_records import AGAIN
@@ -64,7 +65,7 @@ class Checkpoints:
         kept = {_candidate(epoch) for epoch in epochs}
         for path in self.folder.glob("candidate-*.safetensors") if self.writes else ():
             if path.name not in kept:
-                path.unlink(missing_ok=True)
+                remove_plain(path)
 
     def save_history(self, history: Sequence[Mapping[str, Any]]) -> None:
         if self.writes:
@@ -136,7 +137,7 @@ class Checkpoints:
         """Remove what only an unfinished run needs."""
         self.keep_candidates(())
         if self.writes:
-            (self.folder / RESUME_FILE).unlink(missing_ok=True)
+            remove_plain(self.folder / RESUME_FILE)
 
     def _save(self, name: str, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
         if self.writes:

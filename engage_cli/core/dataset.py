@@ -12,6 +12,7 @@ import pandas as pd
 from engage_cli.core.atomic import replacing
 from engage_cli.core.dataset_meta import MARKER, POSTS_FILE, DatasetMeta, read_meta, write_meta
 from engage_cli.core.errors import EngageError
+from engage_cli.core.own_folders import own_data
 from engage_cli.core.posts_table import read_posts
 from engage_cli.core.records import hash_files
 from engage_cli.core.targets import TARGETS, Target
@@ -86,7 +87,7 @@ def load_dataset(folder: Path) -> Dataset:
 
 def save_posts(folder: Path, posts: pd.DataFrame) -> dict[str, str]:
     """Write the posts; return the hashes that the marker is to hold. The marker of an older dataset goes first."""
-    (folder / MARKER).unlink(missing_ok=True)
+    own_data(folder).remove_file(folder / MARKER)
     with replacing(folder / POSTS_FILE) as beside:
         posts.to_parquet(beside, index=False, compression="zstd")
     return hash_files(folder, [POSTS_FILE])

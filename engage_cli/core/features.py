@@ -8,10 +8,8 @@ encoded once and a post that changes costs one vector. A block is a view: which 
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import hashlib
-import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -25,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 
 from engage_cli.core.array_files import save_arrays
 from engage_cli.core.atomic import fingerprint, sweep, write_text
+from engage_cli.core.csv_cells import csv_of_rows
 from engage_cli.core.encoders import CHECKPOINTS
 from engage_cli.core.encoders.encode import DTYPES, Encoder
 from engage_cli.core.errors import EngageError
@@ -41,6 +40,7 @@ from engage_cli.core.feature_manifest import (
     shard_path,
     write_manifest,
 )
+from engage_cli.core.own_folders import own_data
 from engage_cli.core.pipeline import Encoded
 from engage_cli.core.posts import side_of, texts_of
 from engage_cli.core.shard_reading import Layout, damaged_shards, hash_of_new_shard, read_keys, read_verified
@@ -80,6 +80,7 @@ class FeatureStore:
         name = encoder.checkpoint.name if encoder.checkpoint.name in CHECKPOINTS[encoder.side] else "local"
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
         self.folder = features_dir / f"{slug}-{encoder.side}-{fingerprint(encoder.record)}"
+        self._own = own_data(features_dir.parent)
         self.encoder = encoder
         self.numbers = shard_numbers(self.folder)
         self._layout = Layout(dtype=DTYPES[encoder.dtype], num_tokens=encoder.tokens)
@@ -159,10 +160,10 @@ class FeatureStore:
 
     def begin(self, *, writing: bool) -> None:
         """Take away what killed writers left and, before writing, the marker of completeness."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._own.place(self.folder.relative_to(self._own.root)).mkdir(parents=True, exist_ok=True)
         sweep(self.folder)
         if writing:
-            self.manifest.unlink(missing_ok=True)
+            self._own.remove_file(self.manifest)
 
     def write(self, number: int, keys: Sequence[str], encoded: Encoded) -> None:
         """Write a shard; several processes may write different ones at once."""
@@ -188,11 +189,9 @@ class FeatureStore:
     ) -> None:
         """Write problems.csv (id, image, problem), then the manifest; `before` is what `mend` returned."""
         if problems:
-            text = io.StringIO()
-            csv.writer(text).writerows([("id", "image", "problem"), *problems])
-            write_text(self.folder / "problems.csv", text.getvalue())
+            write_text(self.folder / "problems.csv", csv_of_rows(("id", "image", "problem"), problems))
         else:
-            (self.folder / "problems.csv").unlink(missing_ok=True)
+            self._own.remove_file(self.folder / "problems.csv")
         sweep(self.folder)  # a worker that was killed on the way had no time to
         known: Mapping[str, str] = before.shards if before else {}
         paths = [shard_path(self.folder, number) for number in self.numbers]

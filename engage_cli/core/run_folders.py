@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from engage_cli.core.atomic import half_written_of, remove_tree, sweep
 from engage_cli.core.errors import EngageError
+from engage_cli.core.own_folders import own_run, refuse_link
 from engage_cli.core.records import hash_files
 from engage_cli.core.run_records import RunMeta, RunMetrics, read_run_record, write_run_record
 from engage_cli.core.runs import (
@@ -72,11 +73,13 @@ def open_run(
             begun = dataclasses.replace(meta, started=_now(), versions=versions())
             write_run_record(folder / TARGET_FILE, target, TARGET_KIND)
             write_run_record(folder / FIRST, begun, META_KIND)  # last: it says that the folder is a run
+        for entry in folder.iterdir():
+            refuse_link(entry)  # a link in it would lead what is written, or swept, out of the run
         try:
             yield folder, goes_on
         except EngageError:
             if not goes_on and {entry.name for entry in folder.iterdir()} == {FIRST, TARGET_FILE}:
-                shutil.rmtree(folder)  # it was refused before anything was done
+                own_run(folder).remove_folder(folder)  # it was refused before anything was done
             raise
 
 
@@ -121,13 +124,15 @@ def copy_run(run: Run, place: Path) -> None:
 
 def clear_stage(folder: Path) -> None:
     """Empty an unfinished run of all but its first two files: its command starts anew."""
+    own = own_run(folder)
     for entry in folder.iterdir():
         if entry.name in (FIRST, TARGET_FILE):
             continue
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
+        refuse_link(entry)
+        if entry.is_dir():
+            own.remove_folder(entry)
         else:
-            entry.unlink()
+            own.remove_file(entry)
 
 
 def versions() -> dict[str, str]:
@@ -156,8 +161,8 @@ def _look_into(folder: Path, meta: RunMeta) -> bool:
 def _find_unfinished(runs_dir: Path, meta: RunMeta, say: Say, stack: contextlib.ExitStack) -> Path | None:
     """Return the newest unfinished run of the same settings that no other process holds, and hold it."""
     for first in sorted(runs_dir.glob(f"*/{FIRST}"), reverse=True):
-        if os.path.lexists(first.parent / MARKER):
-            continue
+        if first.parent.is_symlink() or os.path.lexists(first.parent / MARKER):
+            continue  # nobody named a link: what it leads to stays as it is
         try:
             found = read_run_record(first, RunMeta, META_KIND)
         except EngageError as error:
@@ -200,7 +205,9 @@ def _is_target(path: Path) -> bool:
 def _lock(folder: Path) -> Iterator[bool]:
     """Hold the run's lock; the system frees it when a process dies, however it dies."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.parent / f".{folder.name}.lock")
+    path = folder.parent / f".{folder.name}.lock"
+    refuse_link(path)
+    lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:

@@ -16,6 +16,8 @@ from engage_cli.core.progress import Reporter
 from engage_cli.core.runs import Run
 from engage_cli.core.table_parts.columns import NUMBER, Time
 
+LONGEST_TEXT = 65_536  # characters of one text: no post has more, and every explanation reads it dozens of times
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reads:
@@ -43,6 +45,9 @@ def make_posts(
 ) -> pd.DataFrame:
     """Return a row for each (image, title). What the run was trained on and is not given is said."""
     texts = [tags, description, *(title for _, title in pairs)]
+    for name, text in (*zip(("--tags", "--description", *["--title"] * len(pairs)), texts, strict=True), *columns.items()):
+        if len(text) > LONGEST_TEXT:
+            raise WrongCallError(f"{name} has {len(text):,} characters; at most {LONGEST_TEXT:,} are read")
     tags, description, *titles = clean_text(pd.Series([as_unicode(text) for text in texts], dtype=str)).tolist()
     posts = pd.DataFrame(
         {

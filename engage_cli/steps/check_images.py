@@ -14,6 +14,7 @@ from engage_cli.core.archives import UNREADABLE_ARCHIVES, is_archive, unpack
 from engage_cli.core.dataset import COVERS, IMAGES_FILE
 from engage_cli.core.errors import EngageError
 from engage_cli.core.image_checks import LEVELS, Checked, Stamp, check_images, stamp_of
+from engage_cli.core.own_folders import own_data
 from engage_cli.core.progress import Reporter
 from engage_cli.core.sealed_table import Check, read_sealed, write_sealed
 from engage_cli.core.worker_processes import map_on_all_cores
@@ -99,7 +100,7 @@ def place_images(
         )
     if not is_archive(images):
         raise EngageError(f"{images} is neither a folder of images nor an archive (.tar, .tar.gz, .zip)")
-    place = folder / COVERS / source
+    place = own_data(folder).place(COVERS, source)
     wanted = {name for name in names if name}
     with reporter.stage(f"unpacking {images.name}", len(wanted)) as stage:
         refused = unpack(images, wanted, place, stage.advance)

@@ -14,12 +14,13 @@ from filelock import FileLock, Timeout
 
 from engage_cli.core.clock import Clock
 from engage_cli.core.config import ENGINES, EmbedConfig, EncoderConfig, setting_of_side
-from engage_cli.core.dataset import Dataset
+from engage_cli.core.dataset import FEATURES, Dataset
 from engage_cli.core.distributed import get_rank, get_world_size, together, wait_for_all
 from engage_cli.core.encoders.encode import Encoder
 from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.feature_manifest import Manifest
 from engage_cli.core.features import PLACEHOLDER_KEY, FeatureStore, StoredBlocks, content_keys
+from engage_cli.core.own_folders import own_data
 from engage_cli.core.posts import BLOCKS, side_of
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.steps.embed_shards import Contents, Shard, plan, write_shards
@@ -160,9 +161,10 @@ def _fill(
 
 
 def _lock(dataset: Dataset, store: FeatureStore, stack: ExitStack) -> None:
-    dataset.features_dir.mkdir(parents=True, exist_ok=True)
+    path = own_data(dataset.folder).place(FEATURES, f".{store.folder.name}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        stack.enter_context(FileLock(dataset.features_dir / f".{store.folder.name}.lock", timeout=0))
+        stack.enter_context(FileLock(path, timeout=0))
     except Timeout:
         raise EngageError(f"another process is writing {store.folder}; wait for it to end") from None
 

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from engage_cli.core.atomic import sweep_dead
-from engage_cli.core.dataset import Dataset
+from engage_cli.core.dataset import FEATURES, Dataset
 from engage_cli.core.errors import EngageError
 from engage_cli.core.handmade import IMAGE_FEATURES, IMAGE_VERSION, measure_files
+from engage_cli.core.own_folders import own_data
 from engage_cli.core.progress import Reporter
 from engage_cli.core.sealed_table import Check, read_sealed, write_sealed
 from engage_cli.core.worker_processes import map_on_all_cores
@@ -75,7 +76,7 @@ class PictureStatistics:
         ]
 
     def _save(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        own_data(self.dataset.folder).place(FEATURES, FILE)
         table = pd.DataFrame(np.stack(list(self._known.values())), columns=list(IMAGE_FEATURES))
         table.insert(0, HASH, list(self._known))
         write_sealed(self._path, table, kind=KIND)

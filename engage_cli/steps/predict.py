@@ -13,8 +13,9 @@ import pandas as pd
 from engage_cli.core.config import CLASS_NAMES, MOST_VARIANTS
 from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.forecast import Forecast
-from engage_cli.core.images import ImageError, decode, read_bytes
+from engage_cli.core.images import MOST_BYTES, ImageError, decode, read_bytes
 from engage_cli.core.joint import chances_of_best, chances_to_beat, draw_together
+from engage_cli.core.own_folders import refuse_link
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import Run, load_run, newest_run
@@ -187,6 +188,8 @@ def _check(pairs: Sequence[tuple[str, str]], *, explain: bool, overlay: Path | N
         raise WrongCallError("--overlay is the picture of --explain; give both")
     if overlay is not None and (overlay.suffix.lower() != ".png" or overlay.is_dir()):
         raise WrongCallError(f"--overlay {overlay}: name the .png that is to be written")
+    if overlay is not None:
+        refuse_link(overlay)
     if overlay is not None and overlay.is_file() and any(Path(i).is_file() and overlay.samefile(i) for i, _ in pairs):
         raise WrongCallError(f"--overlay {overlay} is the image itself, which would be gone; name another file")
 
@@ -208,6 +211,8 @@ def read_image(image: Path, stdin: bytes | None = None) -> bytes:
         data = stdin if is_stdin else read_bytes(image)
         if not data:
             raise ImageError("empty")
+        if len(data) > MOST_BYTES:
+            raise ImageError(f"larger than {MOST_BYTES >> 20} MiB")
         decode(data)
     except ImageError as problem:
         raise EngageError(

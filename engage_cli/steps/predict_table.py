@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from filelock import FileLock, Timeout
 from engage_cli.core.atomic import (
     file_fingerprint,
     fingerprint,
+    half_written_of,
     read_json,
     remove_tree,
     replacing,
@@ -26,12 +25,14 @@ from engage_cli.core.atomic import (
     write_text,
 )
 from engage_cli.core.config import CLASS_NAMES
+from engage_cli.core.csv_cells import csv_of_rows, csv_of_table
 from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.forecast import Forecast
 from engage_cli.core.history import add_time
 from engage_cli.core.image_checks import stamp_of
 from engage_cli.core.images import ImageError, read_bytes, resolve_inside
 from engage_cli.core.importers.table import read_unpublished
+from engage_cli.core.own_folders import OwnFolder, is_plain_file, refuse_link
 from engage_cli.core.posts import KNOWN_AFTER, OWN
 from engage_cli.core.predictors import extra_columns, members_of
 from engage_cli.core.progress import Reporter, SilentReporter
@@ -94,11 +95,11 @@ def _predict_posts(
     opened: Run,
     reporter: Reporter,
 ) -> TableSummary:
-    parts = out.with_name(f".{out.name}.parts")
+    parts = _parts_of(out)
     went_on = _make_room(parts, table, posts["image"], images_dir, mapping, opened)
     starts = range(0, len(posts), PART_ROWS)
     paths = [parts / f"part-{number:05d}.parquet" for number in range(len(starts))]
-    done = [went_on and path.is_file() for path in paths]
+    done = [went_on and is_plain_file(path) for path in paths]
     num_done = sum(min(PART_ROWS, len(posts) - start) for start, is_done in zip(starts, done, strict=True) if is_done)
     if num_done:
         reporter.say(f"going on: {num_done:,} of {len(posts):,} rows are predicted already")
@@ -119,7 +120,7 @@ def _predict_posts(
         whole["leaky"] = True
     _write(out, whole)
     problems_file = _write_problems(out, problems)
-    remove_tree(parts)
+    OwnFolder(parts, (PLAN_FILE,)).remove_folder(parts)
     return TableSummary(
         run=str(opened.folder),
         out=str(out),
@@ -138,6 +139,8 @@ def _check_places(table: Path, out: Path) -> None:
     if out.suffix.lower() not in SUFFIXES or out.is_dir():
         raise WrongCallError(f"--out {out}: name the {' or the '.join(SUFFIXES)} that is to be written")
     problems = _problems_of(out)
+    for path in (out, problems, _parts_of(out), _lock_of(out)):
+        refuse_link(path)
     if any(path.exists() and table.exists() and path.samefile(table) for path in (out, problems)):
         raise WrongCallError(f"--out {out} would take the place of the table itself; name another file")
     if problems.exists() and not _is_ours(problems):
@@ -146,6 +149,14 @@ def _check_places(table: Path, out: Path) -> None:
 
 def _problems_of(out: Path) -> Path:
     return out.with_name(f"{out.name}.problems.csv")
+
+
+def _parts_of(out: Path) -> Path:
+    return out.with_name(f".{out.name}.parts")
+
+
+def _lock_of(out: Path) -> Path:
+    return out.with_name(f".{out.name}.lock")
 
 
 def _is_ours(path: Path) -> bool:
@@ -157,7 +168,7 @@ def _is_ours(path: Path) -> bool:
 def _lock(out: Path) -> Iterator[None]:
     """Hold the output's lock; the system frees it when a process dies, however it dies."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    path = out.with_name(f".{out.name}.lock")
+    path = _lock_of(out)
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
@@ -204,12 +215,17 @@ def _make_room(
         "images": fingerprint([stamp_of(images_dir, name) for name in names] if images_dir is not None else []),
         "rows": PART_ROWS,
     }
-    if (parts / PLAN_FILE).is_file():
+    if is_plain_file(parts / PLAN_FILE):
         try:
             if read_json(parts / PLAN_FILE) == plan:
                 return True
         except (ValueError, AssertionError):
             pass  # half a plan: its parts are made anew
+    others = [entry.name for entry in parts.iterdir() if half_written_of(entry.name) is None] if parts.is_dir() else []
+    if others and not is_plain_file(parts / PLAN_FILE):
+        raise EngageError(
+            f"{parts}, where parts of the answer are kept, holds other files ({others[0]}); name another --out"
+        )
     remove_tree(parts)
     write_json(parts / PLAN_FILE, plan)
     return False
@@ -257,7 +273,7 @@ def _of_images(rows: pd.DataFrame) -> list[tuple[int, str, str]]:
 def _write(out: Path, rows: pd.DataFrame) -> None:
     with replacing(out) as beside:
         if out.suffix.lower() == ".csv":
-            rows.to_csv(beside, index=False, float_format="%.6g", lineterminator="\n")
+            beside.write_text(csv_of_table(rows, float_format="%.6g"), encoding="utf-8")
         else:
             rows.to_parquet(beside, index=False)
 
@@ -268,7 +284,5 @@ def _write_problems(out: Path, problems: Sequence[tuple[int, str, str]]) -> str 
     if not problems:
         path.unlink(missing_ok=True)  # of an earlier call: _check_places saw to that
         return None
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([PROBLEM_COLUMNS, *sorted(problems)])
-    write_text(path, text.getvalue())
+    write_text(path, csv_of_rows(PROBLEM_COLUMNS, sorted(problems)))
     return str(path)

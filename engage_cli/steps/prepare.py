@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from filelock import FileLock, Timeout
 from engage_cli import __version__
 from engage_cli.core.atomic import half_written_of, sweep, write_json, write_text
 from engage_cli.core.config import DATA_MARK, PrepareConfig
+from engage_cli.core.csv_cells import csv_of_rows
 from engage_cli.core.dataset import (
     LOCK,
     PROBLEMS_FILE,
@@ -27,8 +26,9 @@ from engage_cli.core.dataset import (
 from engage_cli.core.dataset_meta import MARKER, DatasetMeta, RowCounts, SourceMeta, fingerprint_of
 from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.history import add_history
-from engage_cli.core.images import ImageError, read_bytes, resolve_inside
+from engage_cli.core.images import read_same
 from engage_cli.core.importers import PROBLEM_COLUMNS
+from engage_cli.core.own_folders import own_data, refuse_link
 from engage_cli.core.posts import KNOWN_AFTER, TEXT_COLUMNS, is_known_before, table_columns
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.quality import Quality, summarise
@@ -139,13 +139,14 @@ def _check_folder(folder: Path, sources: Sequence[Source], *, overwrite: bool) -
 
 def _claim(folder: Path) -> None:
     """Say that the folder is ours, before anything else is written; remove half-written files of a killed call."""
-    write_json(folder / DATA_MARK, {"engage": __version__})
+    write_json(own_data(folder).place(DATA_MARK), {"engage": __version__})
     sweep(folder)
 
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
+    refuse_link(folder / LOCK)
     try:
         with FileLock(folder / LOCK, timeout=0):
             yield
@@ -219,22 +220,16 @@ def _describe_sources(imported: ImportedPosts, draft: Draft) -> dict[str, Source
 
 def _write_problems(folder: Path, draft: Draft) -> None:
     """Write problems.csv: what was wrong with which row. No file where nothing was."""
-    (folder / PROBLEMS_FILE).unlink(missing_ok=True)
+    own_data(folder).remove_file(folder / PROBLEMS_FILE)
     problems = pd.concat(draft.problems)[list(PROBLEM_COLUMNS)]
     if len(problems):
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([PROBLEM_COLUMNS, *problems.itertuples(index=False, name=None)])
-        write_text(folder / PROBLEMS_FILE, text.getvalue())
+        write_text(folder / PROBLEMS_FILE, csv_of_rows(PROBLEM_COLUMNS, problems.itertuples(index=False, name=None)))
 
 
 def _read_image(posts: pd.DataFrame, images: Mapping[str, Path | None], row: int) -> bytes | None:
-    root = images[posts["source"].iloc[row]]
-    if root is None or posts["image_problem"].iloc[row]:
-        return None
-    try:
-        return read_bytes(resolve_inside(root, posts["image"].iloc[row]))
-    except ImageError:
-        return None  # gone since it was checked: the report shows the post without it
+    """Return a post's cover; None where it is gone or changed since it was checked: the report shows the post without."""
+    post = posts.iloc[row]
+    return read_same(images[post["source"]], str(post["image"]), str(post["image_hash"]))
 
 
 def _join(counts: Mapping[str, int]) -> str:

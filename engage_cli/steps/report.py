@@ -11,8 +11,9 @@ from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.evaluation_plots import write_plots
 from engage_cli.core.evaluation_report import render_report
-from engage_cli.core.images import ImageError, read_bytes, resolve_inside
+from engage_cli.core.images import read_same
 from engage_cli.core.model_card import render_card
+from engage_cli.core.own_folders import refuse_link
 from engage_cli.core.progress import Reporter
 from engage_cli.core.records import file_hash
 from engage_cli.core.run_records import SliceFigures, TestFigures, write_run_record
@@ -27,6 +28,7 @@ def place_report(report: Path | None, folders: Sequence[Path], *, split: str, ru
     if report is not None:
         if report.is_dir() or report.suffix.lower() not in (".html", ".htm"):
             raise WrongCallError(f"--report {report}: name the .html that is to be written")
+        refuse_link(report)
         return report
     name = REPORT_FILE if split == "test" else f"report-{split}.html"
     if len(folders) == 1:
@@ -91,10 +93,6 @@ class _Images:
         self.roots = {source: dataset.images_of(source) for source in self.posts["source"].unique()}
 
     def read(self, row: int) -> bytes | None:
-        root = self.roots[self.posts["source"].iloc[row]]
-        if root is None or self.posts["image_problem"].iloc[row]:
-            return None
-        try:
-            return read_bytes(resolve_inside(root, self.posts["image"].iloc[row]))
-        except ImageError:  # gone since it was checked: the page shows the post without it
-            return None
+        """Return a post's cover; None where it is not what `prepare` saw: the page shows the post without it."""
+        post = self.posts.iloc[row]
+        return read_same(self.roots[post["source"]], str(post["image"]), str(post["image_hash"]))

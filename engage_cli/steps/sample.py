@@ -13,6 +13,7 @@ from annotated_types import Ge, Le
 from engage_cli.core.atomic import half_written_of, replacing, sweep
 from engage_cli.core.drawing import draw_cover
 from engage_cli.core.errors import EngageError
+from engage_cli.core.own_folders import OwnFolder
 from engage_cli.core.planting import draw_planted_cover, make_planted_posts
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.ranges import Count
@@ -108,8 +109,13 @@ def _make_room(folder: Path, settings: SampleSettings, *, overwrite: bool) -> No
         raise EngageError(f"{folder} is an unfinished sample with other settings; give --overwrite to replace it")
     for place in (folder, folder / COVERS, folder / TABLE.parent):
         sweep(place)
+    own = OwnFolder(folder, (MARKER,))
+    own.place(COVERS)
+    own.place(TABLE.parent)
+    for place in (folder, folder / COVERS, folder / TABLE.parent):
+        sweep(place)
     if overwrite:
-        _remove(folder, before)
+        _remove(own, before)
 
 
 def _read_marker(folder: Path) -> SampleSettings:
@@ -119,17 +125,18 @@ def _read_marker(folder: Path) -> SampleSettings:
     return read_record(folder / MARKER, SampleSettings, kind=KIND, version=VERSION, again=again)
 
 
-def _remove(folder: Path, settings: SampleSettings) -> None:
+def _remove(own: OwnFolder, settings: SampleSettings) -> None:
     """Remove the files that a call with these settings writes, and no other; the marker stays until the new one."""
-    (folder / TABLE).unlink(missing_ok=True)
+    own.remove_file(own.root / TABLE)
     if settings.planted:
-        (folder / PLANTED).unlink(missing_ok=True)
-    if not (folder / COVERS).is_dir():
+        own.remove_file(own.root / PLANTED)
+    covers = own.place(COVERS)
+    if not covers.is_dir():
         return
     for number in range(settings.rows):
-        (folder / COVERS / f"i{number}.jpg").unlink(missing_ok=True)
-    if not any((folder / COVERS).iterdir()):
-        (folder / COVERS).rmdir()
+        own.remove_file(covers / f"i{number}.jpg")
+    if not any(covers.iterdir()):
+        covers.rmdir()
 
 
 def _write_covers(folder: Path, posts: SyntheticPosts, seed: int, reporter: Reporter) -> None:

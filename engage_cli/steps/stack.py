@@ -12,6 +12,7 @@ from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.metrics import compute_metrics, true_of
 from engage_cli.core.model_table import STACK
+from engage_cli.core.own_folders import own_run
 from engage_cli.core.predictors import load_predictor, members_of
 from engage_cli.core.predictors.stack import Weights, save_weights
 from engage_cli.core.progress import Reporter, SilentReporter
@@ -62,7 +63,7 @@ def stack(
         if not goes_on:
             clear_stage(folder)
         for name, member in zip(names, members, strict=True):
-            copy_run(member, folder / MEMBERS / name)
+            copy_run(member, own_run(folder).place(MEMBERS, name))
         return weigh(folder, meta, first.target, dataset, reporter)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import time
 from pathlib import Path
@@ -16,12 +15,14 @@ from engage_cli.core.atomic import remove_tree, write_text
 from engage_cli.core.attribution import UNIT_OF_CLASSES, Attribution, attribute
 from engage_cli.core.boosting import OF_VALUES, Rows, boost, load_model, loss_of, predict_table, save_model
 from engage_cli.core.config import LEAKY, CatBoostConfig, EncoderConfig
+from engage_cli.core.csv_cells import csv_of_table
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.feature_choice import parse_features, parse_pca
 from engage_cli.core.importance_plots import draw_importance
 from engage_cli.core.metrics import compute_metrics
 from engage_cli.core.model_table import CATBOOST
+from engage_cli.core.own_folders import own_run
 from engage_cli.core.predictors.catboost import MODEL_FILE
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.records import file_hash
@@ -75,7 +76,7 @@ def train_catboost(
         if not goes_on:
             clear_stage(folder)
         reporter.say(f"{'going on with' if goes_on else 'training'} {folder}")
-        started, work = time.monotonic(), folder / WORK
+        started, work = time.monotonic(), own_run(folder).place(WORK)
         table = inputs.new_table()
         with reporter.stage("features", len(table.parts)) as stage:
             fitted = inputs.fit_rows(table, train, target, config.kind, lambda part: stage.advance(note=part))
@@ -199,9 +200,7 @@ def _write_why(folder: Path, why: Attribution, table: FeatureTable, target: Targ
     rows.insert(2, "meaning", [meanings[name] for name in rows["name"]])
     if mark:
         rows["leaky"] = True
-    text = io.StringIO()
-    rows.rename(columns={"name": "feature"}).to_csv(text, index=False)
-    write_text(folder / IMPORTANCE_FILE, text.getvalue())
+    write_text(folder / IMPORTANCE_FILE, csv_of_table(rows.rename(columns={"name": "feature"})))
     draw_importance(folder, why.for_people(table.labels()), title=f"{folder.name}: {target.name}", mark=mark)
 
 

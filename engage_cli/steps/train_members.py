@@ -9,6 +9,7 @@ from pathlib import Path
 from engage_cli.core.atomic import remove_tree
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import EngageError
+from engage_cli.core.own_folders import own_run
 from engage_cli.core.progress import Reporter
 from engage_cli.core.run_folders import clear_stage, open_run
 from engage_cli.core.run_records import RunMeta
@@ -43,7 +44,7 @@ def train_members(
         started = time.monotonic()
         warnings = list(dataset.marks)
         for number, (name, train) in enumerate(members.items(), start=1):
-            place = folder / MEMBERS / name
+            place = own_run(folder).place(MEMBERS, name)
             if (place / MARKER).is_file():
                 load_run(place)
                 continue

@@ -20,6 +20,7 @@ import pyarrow.csv
 
 from engage_cli.core.cells import parse_counters
 from engage_cli.core.errors import EngageError
+from engage_cli.core.plain_files import read_table_bytes
 from engage_cli.core.posts import KNOWN_AFTER
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -106,7 +107,7 @@ def _has_shape(lines: list[list[str]], place: int, num: int) -> bool:
 
 def _read_utf8(path: Path) -> tuple[bytes, list[str]]:
     """Return the file as UTF-8 with newlines alone, and notes."""
-    data, notes = path.read_bytes(), []
+    data, notes = read_table_bytes(path), []
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         try:
             data = data.decode("utf-16").encode()

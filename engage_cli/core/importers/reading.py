@@ -15,8 +15,10 @@ import pyarrow.parquet as pq
 from engage_cli.core.cells import sound_text
 from engage_cli.core.errors import EngageError
 from engage_cli.core.importers.delimited import read_delimited
+from engage_cli.core.plain_files import NoPlainFileError, most_table_bytes, open_plain, read_table_bytes
 
 SUFFIXES = {".csv": ",", ".tsv": "\t", ".jsonl": "", ".parquet": ""}
+ROWS_AT_ONCE = 4096
 MOST_EXACT = 2.0**53  # floats beyond it are not all the whole numbers
 
 
@@ -36,7 +38,7 @@ def read_frame(path: Path) -> Raw:
     if path.is_dir():
         raise EngageError(f"{path} is a folder; name the table in it")
     if not path.is_file():
-        raise EngageError(f"no such table: {path}")
+        raise EngageError(f"{path} is a pipe, socket or device; name a file" if path.exists() else f"no such table: {path}")
     if suffix in (".csv", ".tsv"):
         raw, notes, delimiter = read_delimited(path, SUFFIXES[suffix])
     elif suffix == ".jsonl":
@@ -63,7 +65,7 @@ def frame_of_records(records: Iterable[dict[str, Any]], path: Path) -> pd.DataFr
 
 def read_text(path: Path) -> str:
     """Return a UTF-8 file; raise EngageError naming the line where it is none."""
-    data = path.read_bytes()
+    data = read_table_bytes(path)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -98,7 +100,9 @@ def _read_jsonl(path: Path) -> list[dict[str, Any]]:
 def _read_parquet(path: Path) -> tuple[pd.DataFrame, list[str]]:
     """Read without pandas: its metadata would hide an index, and integers with nulls would go through floats."""
     try:
-        table = pq.read_table(path)
+        table = _read_bounded(path)
+    except NoPlainFileError as reason:
+        raise EngageError(f"{path} is {reason}; divide it, or drop what is not needed") from None
     except (pa.ArrowException, OSError, ValueError) as error:
         raise EngageError(f"{path} cannot be read as parquet: {str(error).splitlines()[0]}") from None
     again = [name for number, name in enumerate(table.column_names) if name in table.column_names[:number]]
@@ -113,6 +117,24 @@ def _read_parquet(path: Path) -> tuple[pd.DataFrame, list[str]]:
                 f"column '{name}' ({table[name].type}) cannot be read and counts as absent: {str(error).splitlines()[0]}"
             )
     return pd.DataFrame(columns, index=pd.RangeIndex(len(table))), notes
+
+
+def _read_bounded(path: Path) -> pa.Table:
+    """Read it piece by piece: a file of a few kilobytes may say that one long text stands in a billion rows."""
+    most, pieces, num = most_table_bytes(), [], 0
+    with open_plain(path, most) as opened, pq.ParquetFile(opened) as file:
+        for piece in map(_without_dictionaries, file.iter_batches(ROWS_AT_ONCE)):
+            num += max(piece.nbytes, piece.num_rows * piece.num_columns)
+            if num > most:
+                raise NoPlainFileError(f"larger than {most >> 20:,} MiB in memory")
+            pieces.append(piece)
+        return pa.Table.from_batches(pieces) if pieces else file.schema_arrow.empty_table()
+
+
+def _without_dictionaries(piece: pa.RecordBatch) -> pa.RecordBatch:
+    """Write out what stands once and is pointed at: its size is then what its cells take."""
+    columns = [one.dictionary_decode() if pa.types.is_dictionary(one.type) else one for one in piece.columns]
+    return pa.RecordBatch.from_arrays(columns, names=piece.schema.names)
 
 
 def _arrow_text(column: pa.ChunkedArray) -> pd.Series:
