@@ -15,6 +15,7 @@ from engage_cli.core.predictors import extra_columns, members_of
 from engage_cli.core.progress import Reporter
 from engage_cli.core.runs import Run
 from engage_cli.core.table_parts.columns import NUMBER, Time
+from engage_cli.steps.publication_date import parse_publication_date
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,8 @@ def make_posts(
     if posts.duplicated(["image", "title"]).any():
         raise WrongCallError("an image or a title is given twice (but for spaces); give each once")
     if posted_at:
-        posts = add_time(posts.assign(posted_at=_parse_moment(posted_at)), has_hours=":" in posted_at)
+        date = parse_publication_date(as_unicode(posted_at))
+        posts = add_time(posts.assign(posted_at=date.moment), has_hours=date.has_time)
     posts = _add_columns(posts, reads, columns, reporter)
     if "posted_at" not in posts and reads.date:
         reporter.say("without a date: give --posted-at, the run was trained on it")
@@ -68,13 +70,6 @@ def make_posts(
 def as_unicode(text: str) -> str:
     """What the shell handed over in another encoding than UTF-8 comes as lone surrogates."""
     return text.encode("utf-8", "replace").decode()
-
-
-def _parse_moment(text: str) -> pd.Timestamp:
-    moment = pd.to_datetime(text, errors="coerce", utc=True)
-    if pd.isna(moment):
-        raise WrongCallError(f"--posted-at '{text}' is no date; write it as 2026-11-24 or 2026-11-24T18:30")
-    return moment
 
 
 def _add_columns(posts: pd.DataFrame, reads: Reads, values: Mapping[str, str], reporter: Reporter) -> pd.DataFrame:
