@@ -93,12 +93,11 @@ def short_number(value: float) -> str:
     """
     if not math.isfinite(value):
         return str(value)
-    text, sign = "", ""
     for power, sign, digits in _UNITS:
         text = _rounded(abs(value) / 10**power, digits)
-        if float(text) < 1000:
-            break
-    return f"{'-' if value < 0 and float(text) else ''}{text}{sign}"
+        if float(text) < 1000 or sign == _UNITS[-1][1]:
+            return f"{'-' if value < 0 and float(text) else ''}{text}{sign}"
+    raise AssertionError("the last unit takes every number")
 
 
 def _rounded(size: float, digits: int) -> str:

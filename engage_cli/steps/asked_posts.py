@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,11 @@ from engage_cli.core.predictors import extra_columns, members_of
 from engage_cli.core.progress import Reporter
 from engage_cli.core.runs import Run
 from engage_cli.core.table_parts.columns import NUMBER, Time
+from engage_cli.steps.ask import OpenRun
 from engage_cli.steps.publication_date import parse_publication_date
+
+IMAGE = "image"  # the block of the cover
+OPTION = re.compile(r"--(posted-at|with|title|tags|description)\b(?!-)")  # which are fields of a line, too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +70,25 @@ def make_posts(
     if not posts["title"].any():
         reporter.say("no --title: the model predicts from the image (and tags, description) alone")
     return posts
+
+
+def has_seen_covers(asked: OpenRun) -> bool:
+    """Whether any of the posts that the run learned from had a cover that it looked at.
+
+    A run that reads covers, of posts that had none, met the same stand-in in the place of each.
+    """
+    if not asked.sources.sees_pictures:
+        return False
+    known = asked.doubt.neighbours
+    if known is None or IMAGE not in known.spaces:
+        return True  # it measures covers and embeds none, or keeps no posts to tell by
+    points = known.spaces[IMAGE].points
+    return bool((points != points[:1]).any())
+
+
+def in_fields(sentence: str) -> str:
+    """Name the fields of a line in a sentence that was written for the command line: posted_at for --posted-at."""
+    return OPTION.sub(lambda found: found.group(1).replace("-", "_"), sentence)
 
 
 def as_unicode(text: str) -> str:

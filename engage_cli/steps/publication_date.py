@@ -20,8 +20,10 @@ _FORMS = (
 )  # fmt: skip
 _COMPACT = "%Y%m%d"  # of eight digits, no fewer: 2026112 would be two days
 _TIME = re.compile(
-    r"^(?P<day>.*\S)(?:[T ]+)(?P<time>\d{1,2}:\d{2}(?::\d{2}(?:\.(?:\d{3}|\d{6}))?)?)\s*(?P<zone>Z|[+-]\d{2}:?\d{2})?$", re.ASCII
+    r"^(?P<day>.*\S)(?:[T ]+)(?P<time>\d{1,2}:\d{2}(?::\d{2}(?:\.(?:\d{3}|\d{6}))?)?)\s*(?P<zone>Z|[+-]\d{2}:?\d{2})?$",
+    re.ASCII,
 )
+LONGEST = 60  # characters
 _ASK = "write it as 2026-11-24, or with its time in UTC as 2026-11-24T18:30"
 
 
@@ -35,13 +37,15 @@ def parse_publication_date(text: str) -> PublicationDate:
 
     A time is in UTC unless an offset follows it.
     """
+    if len(text) > LONGEST:
+        raise WrongCallError(f"--posted-at '{text[:LONGEST]}...' is no date; {_ASK}")
     found = _TIME.match(text.strip())
     day = _parse_day(text, found["day"] if found else text.strip())
     time = datetime.time()
     if found:
         zone = (found["zone"] or "+00:00").replace("Z", "+00:00")
         try:
-            time = datetime.time.fromisoformat(found["time"].zfill(5) if len(found["time"]) < 5 else found["time"])
+            time = datetime.time.fromisoformat(f"0{found['time']}" if found["time"][1] == ":" else found["time"])
             offset = datetime.datetime.strptime(zone.replace(":", ""), "%z").utcoffset()
         except ValueError:
             raise WrongCallError(f"--posted-at '{text}' has no such time of day; {_ASK}") from None
