@@ -38,7 +38,7 @@ def show_answer(answer: Answer) -> None:
 
 def _show_one(answer: Answer) -> None:
     said, target, title = answer.forecast, answer.run.target, answer.titles[0]
-    print_line(f"{answer.images[0]}  “{title}”" if title else answer.images[0])
+    print_line("  ".join(part for part in (answer.images[0], f"“{title}”" if title else "") if part))
     if far := [FAR_WORDS.get(block, block) for block, is_far in said.far_in.items() if is_far[0]]:
         blocks = f"{' and its '.join(far)} {'is' if len(far) == 1 else 'are'}"
         print_line(f"  A GUESS: its {blocks} unlike all that it learned from, so what follows is wider")

@@ -11,13 +11,14 @@ import pandas as pd
 from engage_cli.core.cells import clean_text, parse_scores
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.history import add_time
+from engage_cli.core.neighbours import Neighbours
 from engage_cli.core.posts import OWN
 from engage_cli.core.predictors import extra_columns, members_of
 from engage_cli.core.progress import Reporter
 from engage_cli.core.runs import Run
 from engage_cli.core.table_parts.columns import NUMBER, Time
-from engage_cli.steps.ask import OpenRun
 from engage_cli.steps.publication_date import parse_publication_date
+from engage_cli.steps.sources import sees_pictures
 
 IMAGE = "image"  # the block of the cover
 OPTION = re.compile(r"--(posted-at|with|title|tags|description)\b(?!-)")  # which are fields of a line, too
@@ -72,14 +73,14 @@ def make_posts(
     return posts
 
 
-def has_seen_covers(asked: OpenRun) -> bool:
+def has_seen_covers(run: Run, known: Neighbours | None) -> bool:
     """Whether any of the posts that the run learned from had a cover that it looked at.
 
-    A run that reads covers, of posts that had none, met the same stand-in in the place of each.
+    A run that reads covers, of posts that had none, met the same stand-in in the place of each. `known` are the training
+    posts that it keeps.
     """
-    if not asked.sources.sees_pictures:
+    if not any(sees_pictures(member) for member in members_of(run)):
         return False
-    known = asked.doubt.neighbours
     if known is None or IMAGE not in known.spaces:
         return True  # it measures covers and embeds none, or keeps no posts to tell by
     points = known.spaces[IMAGE].points

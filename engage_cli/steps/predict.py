@@ -211,7 +211,7 @@ def pairs_of(images: Sequence[str], titles: Sequence[str]) -> list[tuple[str, st
 
 def check_titles_alone(asked: OpenRun) -> None:
     """Raise WrongCallError where the run expects a cover: without one it would predict a post that lacks something."""
-    if has_seen_covers(asked):
+    if has_seen_covers(asked.run, asked.doubt.neighbours):
         raise WrongCallError(
             f"name an image: {asked.run.folder} was trained on posts with covers; titles alone are compared by a run that "
             "was trained without, as after `engage prepare --no-images`"
