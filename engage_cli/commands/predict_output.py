@@ -126,7 +126,7 @@ def _short(answer: Answer, value: float) -> str:
     """The same in few letters."""
     from engage_cli.core.charts import short_number
 
-    return short_number(max(0.0, math.expm1(value))) if answer.forecast.count is not None else f"{value:.3g}"
+    return short_number(round(max(0.0, math.expm1(value)))) if answer.forecast.count is not None else f"{value:.3g}"
 
 
 def _file_name(path: str) -> str:
@@ -240,7 +240,9 @@ def show_table(summary: TableSummary) -> None:
     if summary.problems:
         print_line(f"  {summary.problems:,} rows have something that cannot be used: {summary.problems_file}")
     if summary.far:
-        print_line(f"  {summary.far:,} rows are unlike all that the run learned from: their intervals are wider")
+        print_line(
+            f"  {summary.far:,} rows are guesses (is_guess): unlike all that the run learned from, so with wider intervals"
+        )
     for mark in summary.marks:
         print_line(f"  mark: {mark}")
     if summary.leaky and LEAKY not in summary.marks:

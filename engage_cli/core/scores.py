@@ -11,6 +11,9 @@ import numpy as np
 from engage_cli.core.comparison import Comparison
 
 Metrics = dict[str, dict[str, float]]  # name -> value, low, high
+# Of a run of values; null where too few validation posts support such an interval, and on another split than test.
+OF_INTERVALS = ("coverage_80", "width_80", "coverage_95", "width_95")
+UNKNOWN = {"value": None, "low": None, "high": None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +57,8 @@ class Score:
             "target": self.target,
             "rows": self.rows,
             "leaky": self.leaky,
-            "metrics": self.metrics,
-            **({"slices": [one.to_json() for one in self.slices]} if self.slices else {}),
+            "metrics": {**(dict.fromkeys(OF_INTERVALS, UNKNOWN) if self.kind == "value" else {}), **self.metrics},
+            "slices": [one.to_json() for one in self.slices],
         }
 
 
@@ -77,5 +80,5 @@ class Evaluation:
             "baselines": [score.to_json() for score in self.baselines],
             "comparisons": [comparison.to_json() for comparison in self.comparisons],
             "marks": list(self.marks),
-            **({"note": self.note} if self.note else {}),
+            "note": self.note or None,
         }
