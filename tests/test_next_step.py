@@ -51,7 +51,7 @@ def test_the_hints_lead_from_posts_to_a_prediction(
     assert Path(predict[1]).is_file() == covers
     assert (predict.count("--title")) == (1 if covers else 2)
     assert follow(*predict) == []
-    stores = list((place / "my data" / "features").glob("[!.]*"))
+    stores = list((place / "my data" / "features").glob("local-*"))
     assert len(stores) == 2  # training read what was embedded, and made no store of its own
 
 
