@@ -11,7 +11,8 @@ import numpy as np
 from engage_cli.core.comparison import Comparison
 
 Metrics = dict[str, dict[str, float]]  # name -> value, low, high
-# Of a run of values; null where too few validation posts support such an interval, and on another split than test.
+# Of values on the test split; null where too few validation posts support such an interval, and of a baseline.
+TEST = "test"
 OF_INTERVALS = ("coverage_80", "width_80", "coverage_95", "width_95")
 UNKNOWN = {"value": None, "low": None, "high": None}
 
@@ -50,14 +51,15 @@ class Score:
     def rows(self) -> int:
         return len(self.true)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, *, split: str = TEST) -> dict[str, Any]:
+        measured = OF_INTERVALS if self.kind == "value" and split == TEST else ()
         return {
             "run": self.name,
             "kind": self.kind,
             "target": self.target,
             "rows": self.rows,
             "leaky": self.leaky,
-            "metrics": {**(dict.fromkeys(OF_INTERVALS, UNKNOWN) if self.kind == "value" else {}), **self.metrics},
+            "metrics": {**dict.fromkeys(measured, UNKNOWN), **self.metrics},
             "slices": [one.to_json() for one in self.slices],
         }
 
@@ -76,8 +78,8 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         return {
             "split": self.split,
-            "runs": [score.to_json() for score in self.runs],
-            "baselines": [score.to_json() for score in self.baselines],
+            "runs": [score.to_json(split=self.split) for score in self.runs],
+            "baselines": [score.to_json(split=self.split) for score in self.baselines],
             "comparisons": [comparison.to_json() for comparison in self.comparisons],
             "marks": list(self.marks),
             "note": self.note or None,
