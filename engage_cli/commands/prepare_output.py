@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engage_cli.commands.options import DEFAULT_DATA
+from engage_cli.commands.next_step import next_step
 from engage_cli.commands.output import print_line, print_table
 from engage_cli.core.config import CLASS_NAMES
 
@@ -67,8 +66,7 @@ def show_prepared(prepared: Prepared, data: Path) -> None:
         print_line(f"MARK: {mark}")
     problems = " and what was wrong with which row in problems.csv" if (data / "problems.csv").exists() else ""
     print_line(f"\nMore in {data / 'quality.html'}{problems}")
-    option = "" if data == DEFAULT_DATA else f" --data {shlex.quote(str(data))}"
-    print_line(f"Next: engage embed{option}")
+    print_line(next_step("embed", data=data))
 
 
 def _show_split(split: SplitMeta, quality: Quality) -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from engage_cli.commands.next_step import next_step
 from engage_cli.commands.output import print_json, print_line, print_table
 from engage_cli.core.config import EncoderConfig, TrainConfig
 from engage_cli.core.distributed import get_rank
@@ -67,10 +68,10 @@ def run_training(
         reporter=make_reporter(),
     )
     if get_rank() == 0:
-        show_training(summary, json=json)
+        show_training(summary, data=data, runs=runs, json=json)
 
 
-def show_training(summary: TrainSummary, *, json: bool) -> None:
+def show_training(summary: TrainSummary, *, data: Path, runs: Path, json: bool) -> None:
     """Print a finished run's validation scores and the next command."""
     run = summary.run
     shown = run.done
@@ -106,7 +107,7 @@ def show_training(summary: TrainSummary, *, json: bool) -> None:
         print_line(f"{folds.number} folds, {folds.rows:,} posts (mean ± standard deviation): {folds.note}.")
     for warning in summary.warnings:
         print_line(f"warning: {warning}")
-    print_line(f"\nNext: engage evaluate {run.folder}")
+    print_line("\n" + next_step("evaluate", run.folder, data=data, runs=runs))
 
 
 def _show_why(why: Mapping[str, Any], leaky: str) -> None:

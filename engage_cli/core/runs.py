@@ -140,5 +140,5 @@ def newest_run(runs_dir: Path) -> Run:
     if not markers:
         unfinished = len(list(runs_dir.glob(f"*/{FIRST}")))
         there = f"{unfinished} unfinished" if unfinished else "none"
-        raise EngageError(f"no finished run under {runs_dir} ({there}); train one, as with `engage train-regressor`")
+        raise EngageError(f"no finished run under {runs_dir} ({there}); `engage train` makes one")
     return load_run(markers[-1].parent)

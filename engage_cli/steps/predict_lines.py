@@ -11,8 +11,8 @@ from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import load_run, newest_run
 from engage_cli.steps.ask import OpenRun
-from engage_cli.steps.asked_posts import Reads, make_posts, reads_of
-from engage_cli.steps.predict import answer_of, check_variants, read_image
+from engage_cli.steps.asked_posts import Reads, in_fields, make_posts, reads_of
+from engage_cli.steps.predict import answer_of, check_titles_alone, check_variants, pairs_of, read_image
 
 MOST_LINE_BYTES = 4 << 20
 MOST_LEVELS = 20  # of lists and objects in each other
@@ -43,7 +43,7 @@ def answer_lines(
             echo = {"id": request["id"]} if "id" in request else {}
             yield {**echo, **_answer(asked, reads, request)}
         except EngageError as error:
-            yield {**echo, "error": str(error)}
+            yield {**echo, "error": in_fields(str(error))}
         finally:
             asked.sources.forget()
 
@@ -81,9 +81,11 @@ def _is_deeper(value: Any, levels: int) -> bool:
 
 
 def _answer(asked: OpenRun, reads: Reads, request: dict[str, Any]) -> dict[str, Any]:
-    images, titles = _texts(request, "image", "images"), _texts(request, "title", "titles") or [""]
-    pairs = [(image, title) for image in images for title in titles]
+    images = _texts(request, "image", "images")
+    pairs = pairs_of(images, _texts(request, "title", "titles"))
     check_variants(pairs)
+    if not images:
+        check_titles_alone(asked)
     files = {image: read_image(Path(image)) for image in images}
     columns = request.get("with", {})
     if not isinstance(columns, dict):
@@ -97,7 +99,7 @@ def _answer(asked: OpenRun, reads: Reads, request: dict[str, Any]) -> dict[str, 
         columns={str(name): str(value) for name, value in columns.items()},
         reporter=SilentReporter(),
     )
-    return answer_of(asked, posts, [files[image] for image in posts["image"]]).to_json()
+    return answer_of(asked, posts, [files.get(image) for image in posts["image"]]).to_json()
 
 
 def _text(request: dict[str, Any], name: str) -> str:

@@ -25,9 +25,9 @@ from engage_cli.core.atomic import (
     write_text,
 )
 from engage_cli.core.config import CLASS_NAMES
-from engage_cli.core.csv_cells import csv_of_rows, csv_of_table
+from engage_cli.core.csv_cells import csv_of_rows
 from engage_cli.core.errors import EngageError, WrongCallError
-from engage_cli.core.forecast import Forecast
+from engage_cli.core.forecast import INTERVALS, Forecast
 from engage_cli.core.history import add_time
 from engage_cli.core.image_checks import stamp_of
 from engage_cli.core.images import ImageError, read_bytes, resolve_inside
@@ -37,14 +37,29 @@ from engage_cli.core.posts import KNOWN_AFTER, OWN
 from engage_cli.core.predictors import extra_columns, members_of
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import MARKER, Run, load_run, newest_run
+from engage_cli.core.targets import Target
 from engage_cli.steps.ask import OpenRun
+from engage_cli.steps.prediction_files import check_rows, check_suffix, write_predictions
 from engage_cli.steps.sources import sees_pictures
 
-SUFFIXES = (".csv", ".parquet")
 PART_ROWS = 512
 READERS = 4
 PLAN_FILE = "plan.json"
 PROBLEM_COLUMNS = ("row", "id", "problem")
+
+
+def _share_of(name: str) -> str:
+    return f"p_{name.lower().replace(' ', '_')}"
+
+
+# What a person looks for comes first. Every table has every column, whatever the run.
+COLUMNS = (
+    *("id", "title", "count"),
+    *(f"count_{name}_{end}" for name in INTERVALS for end in ("low", "high")),
+    *("is_guess", "value", "percentile"),
+    *(f"interval_{name}_{end}" for name in INTERVALS for end in ("low", "high")),
+    *("class", *map(_share_of, CLASS_NAMES), "neighbour_distance", "problem"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +96,7 @@ def predict_table(
     for mark in opened.marks:
         reporter.say(mark)
     posts, problems = _read(table, images_dir, mapping or {}, opened, reporter)
+    check_rows(out, len(posts))
     with _lock(out):
         return _predict_posts(posts, problems, table, out, images_dir, mapping or {}, opened, reporter)
 
@@ -115,10 +131,10 @@ def _predict_posts(
             stage.advance(len(some))
     whole = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
     problems += [(row, id, problem) for row, id, problem in _of_images(whole)]
-    far = int(whole.pop("is_far").sum())
+    far = int(whole["is_guess"].sum())
     if opened.leaky:
         whole["leaky"] = True
-    _write(out, whole)
+    write_predictions(out, whole)
     problems_file = _write_problems(out, problems)
     OwnFolder(parts, (PLAN_FILE,)).remove_folder(parts)
     return TableSummary(
@@ -136,8 +152,7 @@ def _predict_posts(
 
 def _check_places(table: Path, out: Path) -> None:
     """Raise WrongCallError where what is written would be no table, or would take the place of something else."""
-    if out.suffix.lower() not in SUFFIXES or out.is_dir():
-        raise WrongCallError(f"--out {out}: name the {' or the '.join(SUFFIXES)} that is to be written")
+    check_suffix(out)
     problems = _problems_of(out)
     for path in (out, problems, _parts_of(out), _lock_of(out)):
         refuse_link(path)
@@ -214,6 +229,7 @@ def _make_room(
         "run": file_fingerprint(run.folder / MARKER),
         "images": fingerprint([stamp_of(images_dir, name) for name in names] if images_dir is not None else []),
         "rows": PART_ROWS,
+        "columns": list(COLUMNS),
     }
     if is_plain_file(parts / PLAN_FILE):
         try:
@@ -239,7 +255,7 @@ def _predict(asked: OpenRun, posts: pd.DataFrame, images_dir: Path | None) -> pd
     broken = asked.sources.problems_of(images)
     asked.sources.forget()
     problems = [first or second for (_, first), second in zip(read, broken, strict=True)]
-    return _rows_of(posts["id"], said, problems)
+    return _rows_of(posts, said, problems, asked.run.target)
 
 
 def _read_image(images_dir: Path | None, name: str) -> tuple[bytes | None, str]:
@@ -251,31 +267,34 @@ def _read_image(images_dir: Path | None, name: str) -> tuple[bytes | None, str]:
         return None, str(problem)
 
 
-def _rows_of(ids: pd.Series, said: Forecast, problems: Sequence[str]) -> pd.DataFrame:
-    columns: dict[str, Any] = {"id": ids.to_numpy(), "percentile": said.percentile}
-    if said.value is not None:
-        columns = {"id": columns["id"], "value": said.value, "percentile": said.percentile}
-    for name, (low, high) in said.intervals.items():
-        columns |= {f"interval_{name}_low": low, f"interval_{name}_high": high}
-    columns["class"] = np.asarray(CLASS_NAMES, object)[said.classes]
+def _rows_of(posts: pd.DataFrame, said: Forecast, problems: Sequence[str], target: Target) -> pd.DataFrame:
+    """Return one row of COLUMNS a post; what a run does not say is missing, and its column is there."""
+    nothing = np.full(len(posts), np.nan)
+    columns: dict[str, Any] = {
+        "id": posts["id"].to_numpy(),
+        "title": posts["title"].to_numpy() if "title" in posts else "",
+        "count": nothing if said.count is None else said.count,
+        # Unknown of a run that reads no vectors.
+        "is_guess": pd.array([None] * len(posts) if said.distance is None else said.is_far, dtype="boolean"),
+        "value": nothing if said.value is None else said.value,
+        "percentile": said.percentile,
+        "class": np.asarray(CLASS_NAMES, object)[said.classes],
+        "neighbour_distance": nothing if said.distance is None else said.distance,
+        "problem": list(problems),
+    }
+    for name in INTERVALS:
+        for end, bound in zip(("low", "high"), said.intervals.get(name, (nothing, nothing)), strict=True):
+            counts = target.counts(bound)
+            columns[f"interval_{name}_{end}"] = bound
+            columns[f"count_{name}_{end}"] = nothing if counts is None else np.maximum(0.0, counts)
     for number, name in enumerate(CLASS_NAMES):
-        columns[f"p_{name.lower().replace(' ', '_')}"] = said.probabilities[:, number]
-    if said.distance is not None:
-        columns["neighbour_distance"] = said.distance
-    return pd.DataFrame({**columns, "problem": list(problems), "is_far": said.is_far})
+        columns[_share_of(name)] = said.probabilities[:, number]
+    return pd.DataFrame(columns)[list(COLUMNS)]
 
 
 def _of_images(rows: pd.DataFrame) -> list[tuple[int, str, str]]:
     numbers = np.flatnonzero((rows["problem"] != "").to_numpy())
     return [(int(row) + 1, str(rows["id"].iloc[row]), f"image: {rows['problem'].iloc[row]}") for row in numbers]
-
-
-def _write(out: Path, rows: pd.DataFrame) -> None:
-    with replacing(out) as beside:
-        if out.suffix.lower() == ".csv":
-            beside.write_text(csv_of_table(rows, float_format="%.6g"), encoding="utf-8")
-        else:
-            rows.to_parquet(beside, index=False)
 
 
 def _write_problems(out: Path, problems: Sequence[tuple[int, str, str]]) -> str | None:
