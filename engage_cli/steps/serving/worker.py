@@ -102,7 +102,7 @@ def _posts_of(reads: Reads, job: Job) -> pd.DataFrame:
 
 def _answer_together(asked: OpenRun, jobs: dict[int, tuple[Job, pd.DataFrame]]) -> dict[int, tuple[int, dict[str, Any]]]:
     posts = pd.concat([table for _, table in jobs.values()], ignore_index=True)
-    images = [image for job, _ in jobs.values() for image in job.images for _ in job.titles]
+    images = [cover for job, _ in jobs.values() for cover in job.covers for _ in job.titles]
     predictions = asked.predict(posts, images)
     forecast = asked.doubt.forecast(predictions)
     replies: dict[int, tuple[int, dict[str, Any]]] = {}
@@ -116,8 +116,8 @@ def _answer_together(asked: OpenRun, jobs: dict[int, tuple[Job, pd.DataFrame]]) 
                 said = answer_of(
                     asked,
                     table,
-                    job.images,
-                    explanation=explain_post(asked, table, job.images[0], overlay=None, reporter=SilentReporter()),
+                    job.covers,
+                    explanation=explain_post(asked, table, job.covers[0], overlay=None, reporter=SilentReporter()),
                 )
             else:
                 said = answer_from(asked, table, predictions.take(rows), forecast.take(rows))
