@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import pandas as pd
 
 from engage_cli.core.errors import EngageError
+from engage_cli.core.evidence import warnings_of
 from engage_cli.core.progress import SilentReporter
 from engage_cli.core.runs import load_run
 from engage_cli.core.strict_json import strict
@@ -121,7 +122,7 @@ def _answer_together(asked: OpenRun, jobs: dict[int, tuple[Job, pd.DataFrame]]) 
                 )
             else:
                 said = answer_from(asked, table, predictions.take(rows), forecast.take(rows))
-            replies[number] = OK, said.to_json()
+            replies[number] = OK, {**said.to_json(), "warnings": warnings_of(asked.run)}
         except EngageError as error:
             replies[number] = _refuse(error)
     return replies
