@@ -40,7 +40,9 @@ class Server:
     def ask(self, path: str, images, titles=(), **fields) -> httpx.Response:
         """`images` are (name, bytes); a field that is a list is sent several times."""
         files = [("images", (name, data, "application/octet-stream")) for name, data in images]
-        return httpx.post(self.url + path, files=files, data={"titles": list(titles), **fields}, timeout=120)
+        texts = [("titles", (None, title)) for title in titles] if not files else []  # a form of parts even without a file
+        data = fields if texts else {"titles": list(titles), **fields}
+        return httpx.post(self.url + path, files=files or texts, data=data, timeout=120)
 
     def workers(self) -> list[int]:
         """Process numbers of the model process."""
@@ -97,5 +99,7 @@ def serving_here(model: ModelProcess, limits: Limits | None = None) -> Iterator[
             yield Server(f"http://127.0.0.1:{listener.getsockname()[1]}")
         finally:
             server.should_exit = True
+            thread.join(timeout=10)
+            server.force_exit = True  # a test that failed leaves its question open
             thread.join(timeout=30)
             assert not thread.is_alive()
