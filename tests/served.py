@@ -16,6 +16,7 @@ from pathlib import Path
 
 import httpx
 
+from engage_cli.core.progress import SilentReporter
 from engage_cli.core.runs import load_run
 from engage_cli.steps.ask import OpenRun
 from engage_cli.steps.asked_posts import reads_of
@@ -78,6 +79,7 @@ class ModelHere(ModelProcess):
         super().__init__(run, limits, print)
         opened = load_run(run)
         self.asked, self.reads, self.about, self.is_ready = OpenRun(opened), reads_of(opened), describe_run(opened), True
+        self.asked.load(SilentReporter())
 
     async def ask(self, job: Job) -> tuple[int, bytes]:
         (reply,) = await asyncio.to_thread(answer, self.asked, self.reads, [job])

@@ -83,7 +83,7 @@ def test_few_validation_posts(rows: int, visit: Callable[..., Any], model: Model
         model.about = {**about, "warnings": WARNINGS}
         few(model, rows)
         with serving_here(model) as server:
-            page = visit(server)
+            page = visit(server, scheme="dark" if rows == 3 else "light")
             assert_warned(page.locator("#run"))
             cards = compare(page, covers, TITLES)
             said = server.ask(
@@ -133,9 +133,10 @@ def test_titles_alone_where_the_run_reads_no_covers(visit: Callable[..., Any], b
         look(page, "titles-alone")
         page.locator(".why").first.click()
         page.wait_for_selector("#detail-body section")
-        assert page.locator("#detail-body .words li").count() == len(
-            said["posts"][said["ranking"][0]["post"]]["title"].split()
-        )
+        first = said["posts"][said["ranking"][0]["post"]]
+        (post,) = server.ask("/api/explain", [], [first["title"]], tags="food").json()["posts"]
+        words = page.locator("#detail-body .words li > span:first-child").all_text_contents()
+        assert words == [word["word"] for word in post["explanation"]["words"]]
         assert page.locator("#detail-body .frame").count() == 0
         assert_accessible(page)
 
