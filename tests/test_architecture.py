@@ -47,7 +47,7 @@ CORE_ORDER = (
     "plots", "importance_plots", "metric_words", "run_names", "reliability", "study", "shown_posts", "plot_frame",
     "value_plots", "class_plots", "slice_plots", "evaluation_plots", "evaluation_report", "model_card", "history_log",
     "collapse", "validation", "task", "rehearsal", "schedule", "stopping", "run_progress", "training_errors", "training",
-    "runs", "predictors", "stacking", "baselines", "synthetic", "drawing", "planting",
+    "runs", "evidence", "predictors", "stacking", "baselines", "synthetic", "drawing", "planting",
 )  # fmt: skip
 TABLES = [
     importers.IMPORTERS,

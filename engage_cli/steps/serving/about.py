@@ -7,6 +7,7 @@ from typing import Any
 
 from engage_cli import __version__
 from engage_cli.core.config import LEAKY
+from engage_cli.core.evidence import warnings_of
 from engage_cli.core.metric_words import words_of
 from engage_cli.core.posts import OWN
 from engage_cli.core.predictors import extra_columns, members_of
@@ -38,6 +39,7 @@ def describe_run(run: Run) -> dict[str, Any]:
         },
         "test": _read_test(run),
         "validation": _figures(run, run.done.metrics, run.done.rows.get("validation")),
+        "warnings": warnings_of(run),
         "leaky": run.leaky,
         "marks": list(dict.fromkeys([*([LEAKY] if run.leaky else []), *run.marks])),
         "reads": {
