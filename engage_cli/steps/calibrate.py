@@ -11,18 +11,19 @@ from engage_cli.core.dataset import Dataset
 from engage_cli.core.forecast import CALIBRATION_FILE, save_doubt
 from engage_cli.core.joint import fit_correlation
 from engage_cli.core.metrics import true_of
-from engage_cli.core.neighbours import choose_posts, fit_neighbours
+from engage_cli.core.neighbours import Neighbours, choose_posts, fit_neighbours
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.predictors import Predictor, load_predictor
 from engage_cli.core.progress import Reporter
 from engage_cli.core.runs import Run
+from engage_cli.steps.cross_fit import HeldOut
 
 
-def calibrate(run: Run, dataset: Dataset, source: Any, reporter: Reporter, *, held_out: Predictions | None = None) -> None:
+def calibrate(run: Run, dataset: Dataset, source: Any, reporter: Reporter, *, held_out: HeldOut | None = None) -> None:
     """Write calibration.json, and the neighbours before it, into a run that is trained and not yet finished.
 
-    `source` is what `source_of` gives for it. `held_out` are predictions of the validation posts by a model that has not
-    seen them in any way; without, the run's own, which are optimistic as far as the validation posts chose its epoch.
+    `source` is what `source_of` gives for it. `held_out` are predictions of posts by models that have not seen them in any
+    way; without, the run's own of the validation posts, which are optimistic as far as these chose its epoch.
     """
     if (run.folder / CALIBRATION_FILE).is_file():
         return
@@ -31,12 +32,19 @@ def calibrate(run: Run, dataset: Dataset, source: Any, reporter: Reporter, *, he
     with reporter.stage("looking how sure it may be", 3) as stage:
         own = predictor.predict(posts, source)
         stage.advance(note=f"on {len(posts):,} validation posts")
-        predictions = held_out or own
+        neighbours = _keep_neighbours(run, dataset, predictor, source, own) if own.vectors is not None else None
+        if held_out is not None:
+            posts = dataset.posts.iloc[held_out.places]
+        predictions = held_out.predictions if held_out is not None else own
         scores = target.score(posts)
         true = true_of(run.kind, scores, target.classes(scores))
         calibration = fit_calibration(predictions, true)
         stage.advance()
-        points = _keep_neighbours(run, dataset, predictor, source, own) if own.vectors is not None else None
+        points = None
+        if neighbours is not None:
+            vectors = predictor.vectors(posts, source) if held_out is not None else own.vectors
+            assert vectors is not None
+            points = neighbours.place(vectors)
         authors = posts["author"].fillna("").astype(str).to_numpy(object) if "author" in posts else None
         errors = calibration.normal_scores(predictions, true)
         correlation = fit_correlation(points, errors, authors)
@@ -44,8 +52,8 @@ def calibrate(run: Run, dataset: Dataset, source: Any, reporter: Reporter, *, he
         stage.advance()
 
 
-def _keep_neighbours(run: Run, dataset: Dataset, predictor: Predictor, source: Any, validation: Predictions) -> np.ndarray:
-    """Write the training posts' places; return the validation posts' ones, (m, V)."""
+def _keep_neighbours(run: Run, dataset: Dataset, predictor: Predictor, source: Any, validation: Predictions) -> Neighbours:
+    """Write and return the training posts' places, and how far from them the validation posts usually are."""
     assert validation.vectors is not None
     rows = dataset.rows("train", run.target)
     train = dataset.posts.iloc[rows[choose_posts(len(rows), sum(block.shape[1] for block in validation.vectors.values()))]]
@@ -53,4 +61,4 @@ def _keep_neighbours(run: Run, dataset: Dataset, predictor: Predictor, source: A
     assert vectors is not None
     neighbours = fit_neighbours(vectors, run.target.score(train), validation.vectors)
     neighbours.save(run.folder, train)
-    return neighbours.place(validation.vectors)
+    return neighbours

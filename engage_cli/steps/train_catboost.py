@@ -8,6 +8,7 @@ import json
 import shutil
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from engage_cli.core.tabular import FeatureTable
 from engage_cli.core.targets import Target, require_variety
 from engage_cli.steps.calibrate import calibrate
 from engage_cli.steps.catboost_inputs import Inputs, make_inputs
+from engage_cli.steps.cross_fit import cross_fit
 from engage_cli.steps.cross_validate import cross_validate, plan_folds
 from engage_cli.steps.sources import source_of
 from engage_cli.steps.train_neural import TrainSummary
@@ -85,7 +87,15 @@ def train_catboost(
         ran = len((folder / HISTORY_FILE).read_text().splitlines())
         shutil.rmtree(work, ignore_errors=True)
         trained = Run(folder, meta, target, {})
-        calibrate(trained, dataset, source_of(trained, dataset, reporter), reporter)
+        held_out = cross_fit(
+            partial(_train_again, dataclasses.replace(config, folds=0), encoders),
+            kind=config.kind,
+            dataset=dataset,
+            target=target,
+            folder=folder,
+            reporter=reporter,
+        )
+        calibrate(trained, dataset, source_of(trained, dataset, reporter), reporter, held_out=held_out)
         finished = finish_run(
             folder,
             {
@@ -113,6 +123,10 @@ def train_catboost(
             f"it was still getting better near its last tree: more --iterations than {config.iterations:,} may help"
         )
     return TrainSummary(run=finished, went_on=goes_on, warnings=tuple(warnings))
+
+
+def _train_again(config: CatBoostConfig, encoders: EncoderConfig, dataset: Dataset, run: Path) -> TrainSummary:
+    return train_catboost(config, dataset=dataset, encoders=encoders, run=run)
 
 
 def _check(config: CatBoostConfig) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from engage_cli.core.task import Task
 from engage_cli.core.training import fit
 from engage_cli.core.tuning import parse_tune
 from engage_cli.steps.calibrate import calibrate
+from engage_cli.steps.cross_fit import cross_fit
 from engage_cli.steps.sources import source_of
 from engage_cli.steps.train_inputs import Inputs, make_inputs
 
@@ -131,7 +133,17 @@ def _train(
         trained = Run(folder, meta, target, {})
         source = source_of(trained, dataset, reporter)  # on every rank: they look at the stores together
         if is_first:
-            calibrate(trained, dataset, source, reporter)
+            held_out = None
+            if not inputs.towers:  # to train encoders five times more is not worth it
+                held_out = cross_fit(
+                    partial(_train_again, resolved, kind, command, encoders),
+                    kind=kind,
+                    dataset=dataset,
+                    target=target,
+                    folder=folder,
+                    reporter=reporter,
+                )
+            calibrate(trained, dataset, source, reporter, held_out=held_out)
             finish_run(folder, _metrics(progress, inputs, model, learning, device))
         checkpoints.forget()
         wait_for_all()
@@ -139,6 +151,12 @@ def _train(
     return TrainSummary(
         run=load_run(folder), went_on=goes_on, warnings=(*dataset.marks, *((collapse,) if collapse else ()))
     )
+
+
+def _train_again(
+    resolved: Resolved, kind: str, command: str, encoders: EncoderConfig, dataset: Dataset, run: Path
+) -> TrainSummary:
+    return train_neural(resolved, kind=kind, command=command, dataset=dataset, encoders=encoders, run=run)
 
 
 def _meta(resolved: Resolved, kind: str, dataset: Dataset, inputs: Inputs) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -30,6 +31,7 @@ from engage_cli.core.runs import Run, clear_stage, finish_run, open_run
 from engage_cli.core.score_parts import ScorePart, parts_of
 from engage_cli.core.targets import Target, require_variety
 from engage_cli.steps.calibrate import calibrate
+from engage_cli.steps.cross_fit import cross_fit
 from engage_cli.steps.embed import stored_blocks
 from engage_cli.steps.sources import source_of
 from engage_cli.steps.train_catboost import KINDS
@@ -83,7 +85,15 @@ def train_process(
             left_out = _fit(config, folder, posts, scores, target, source, reporter)
         shutil.rmtree(folder / WORK, ignore_errors=True)
         trained = Run(folder, meta, target, {})
-        calibrate(trained, dataset, source_of(trained, dataset, reporter), reporter)
+        held_out = cross_fit(
+            partial(_train_again, config, encoders),
+            kind=config.kind,
+            dataset=dataset,
+            target=target,
+            folder=folder,
+            reporter=reporter,
+        )
+        calibrate(trained, dataset, source_of(trained, dataset, reporter), reporter, held_out=held_out)
         wanted = target.score(checks)
         predicted = load_predictor(trained).predict(checks, source).main
         truth = true_of(config.kind, wanted, target.classes(wanted))
@@ -101,6 +111,10 @@ def train_process(
             },
         )
     return TrainSummary(run=finished, went_on=goes_on, warnings=tuple(dataset.marks))
+
+
+def _train_again(config: ProcessConfig, encoders: EncoderConfig, dataset: Dataset, run: Path) -> TrainSummary:
+    return train_process(config, dataset=dataset, encoders=encoders, run=run)
 
 
 def _fit(
