@@ -2,8 +2,8 @@
 
     ENGAGE_REAL_POSTS=/path/to/youtube python benchmarks/few_posts.py --draws 10
 
-All posts are embedded once; a draw copies their vectors. What is done stands in --work, so that a killed call goes on. Every
-draw is one line of the log, and every case one of the table.
+All posts are embedded once; a draw copies their vectors. What is done stands in --work, so that a killed call goes on.
+Every draw is one line of the log, and every case one of the table.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ def main() -> None:
     real = Path(os.environ["ENGAGE_REAL_POSTS"])
     whole = embed_all(asked.work, real)
     cases: dict[str, list[dict[str, Any]]] = {}
-    for size in map(int, asked.sizes.split(",")):
-        for split in asked.splits.split(","):
-            for seed in range(asked.seed, asked.seed + asked.draws):
+    for seed in range(asked.seed, asked.seed + asked.draws):
+        for size in map(int, asked.sizes.split(",")):
+            for split in asked.splits.split(","):
                 found = measure(asked.work, real, whole, size, split, seed, asked.target, asked.kind)
                 cases.setdefault(f"{size}, {'by date' if split == BY_DATE else 'at random'}", []).append(found)
                 print(f"{size} {split} {seed}: {json.dumps(found)}", file=sys.stderr, flush=True)
@@ -151,8 +151,8 @@ def score(folder: Path, whole: Dataset, others: pd.DataFrame) -> dict[str, Any]:
 
 def show(cases: dict[str, list[dict[str, Any]]], primary: str) -> str:
     lines = [
-        f"| posts, split | {primary}: default | mean of members | least difference | in 80 % | in 95 % | said 0 to 5 %, came true "
-        "| said > 60 %, came true | seconds |",
+        f"| posts, split | {primary}: default | mean of members | least difference | in 80 % | in 95 % "
+        "| said 0 to 5 %, came true | said > 60 %, came true | seconds |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for case, found in cases.items():

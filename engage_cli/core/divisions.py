@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -70,7 +71,7 @@ def _in_order(posts: pd.DataFrame) -> list[Division]:
     group = posts["group"].to_numpy()
     edges = np.unique(np.linspace(len(dated) // 2, len(dated), NUM_FOLDS).round().astype(np.int64))
     found = []
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
+    for start, end in pairwise(edges):
         held_out = dated[start:end]
         earlier = dated[(times[dated] < times[held_out[0]]) & ~np.isin(group[dated], group[held_out])]
         if len(earlier) >= LEAST_FITTED:

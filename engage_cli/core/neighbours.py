@@ -115,7 +115,8 @@ def choose_posts(num: int, width: int, *, seed: int = 0) -> np.ndarray:
 def fit_neighbours(vectors: Vectors, scores: np.ndarray, validation: Vectors) -> Neighbours:
     """Keep training posts by their vectors; those of the validation posts tell which distances are usual.
 
-    Fewer than 100 of them cannot tell that: then no post is called far. Posts of equal content are neighbours like any others.
+    Fewer than 100 of them cannot tell that: then no post is called far. Posts of equal content are neighbours like any
+    others.
     """
     spaces = {}
     for name, block in vectors.items():

@@ -22,6 +22,7 @@ from engage_cli.core.config import CLASS_NAMES, QUANTILE_LEVELS
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.distributed import get_world_size
 from engage_cli.core.divisions import Division, are_later, divide_anew
+from engage_cli.core.evidence import ENOUGH_VALIDATION
 from engage_cli.core.metrics import true_of
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.predictors import load_predictor
@@ -30,11 +31,11 @@ from engage_cli.core.runs import MARKER, Run, load_run
 from engage_cli.core.targets import Target
 from engage_cli.steps.sources import source_of
 
-ENOUGH = 50  # validation posts: of fewer, every post is predicted in turn
 HELD_OUT_FILE = "held_out.parquet"
 WORK = "folds"  # the runs of the folds; gone from a finished run
 IN_TURN, IN_ORDER = "cross-validation", "cross-validation in order of time"
 
+Predict = Callable[[Division, Path], Predictions]  # what a model that is fitted on it says of the held-out posts
 Train = Callable[[Dataset, Path], Any]  # data and the folder of a run -> a finished run there
 
 
@@ -61,16 +62,16 @@ class Fold(Dataset):
 
 def has_few_posts(dataset: Dataset, target: Target) -> bool:
     """Whether its validation posts are too few to learn from how sure a run may be."""
-    return len(dataset.rows("validation", target)) < ENOUGH
+    return len(dataset.rows("validation", target)) < ENOUGH_VALIDATION
 
 
 def cross_fit(
-    train: Train, *, kind: str, dataset: Dataset, target: Target, folder: Path, reporter: Reporter
+    predict: Predict, *, kind: str, dataset: Dataset, target: Target, folder: Path, reporter: Reporter
 ) -> HeldOut | None:
     """Return what is said of posts held out in turn, and keep it in the run's folder; None where that is not needed.
 
-    None, too, of fewer posts than can be dealt, and in several processes. Fold runs that are done stand in the folder, so
-    that a killed run does not train them again.
+    None, too, of fewer posts than can be dealt, and in several processes. `predict` is given a folder of its own for each
+    fold, so that a killed run need not train it again.
     """
     if isinstance(dataset, Fold) or not has_few_posts(dataset, target) or get_world_size() > 1:
         return None
@@ -80,7 +81,7 @@ def cross_fit(
         kept = []
         with reporter.stage("predicting each of few posts by models without it", len(plan)) as stage:
             for number, division in enumerate(plan):
-                said = _run_fold(train, dataset, division, folder / WORK / f"fold-{number}")
+                said = predict(division, folder / WORK / f"fold-{number}")
                 kept.append((division.held_out, said))
                 stage.advance(note=f"{len(said):,} posts")
         if kept:
@@ -156,8 +157,8 @@ def held_out_by_all(runs: Sequence[Run], dataset: Dataset) -> list[HeldOut] | No
     return found
 
 
-def _run_fold(train: Train, dataset: Dataset, division: Division, folder: Path) -> Predictions:
-    """Train on a fold and predict its held-out posts."""
+def train_and_ask(train: Train, dataset: Dataset, division: Division, folder: Path) -> Predictions:
+    """Train a run on a fold, where that is not done yet, and predict its held-out posts."""
     parts = np.full(len(dataset.posts), "", object)
     parts[division.fitted], parts[division.stopping] = "train", "validation"
     fold = Fold(dataset.folder, dataset.meta, source=dataset, parts=parts)

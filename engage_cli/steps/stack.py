@@ -12,8 +12,8 @@ import numpy as np
 
 from engage_cli.core.atomic import file_fingerprint, write_json
 from engage_cli.core.dataset import Dataset
-from engage_cli.core.divisions import are_later
 from engage_cli.core.errors import WrongCallError
+from engage_cli.core.evidence import EVIDENCE
 from engage_cli.core.metrics import compute_metrics, true_of
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.predictors import MEMBERS, STACK, load_predictor, members_of
@@ -22,7 +22,7 @@ from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import MARKER, Run, clear_stage, finish_run, open_run
 from engage_cli.core.stacking import fit_weights, held_out_predictions
 from engage_cli.core.targets import Target
-from engage_cli.steps.calibrate import calibrate
+from engage_cli.steps.calibrate import ON_VALIDATION, calibrate
 from engage_cli.steps.cross_fit import HeldOut, held_out_by_all
 from engage_cli.steps.evaluate import open_runs
 from engage_cli.steps.sources import source_of
@@ -41,7 +41,6 @@ NOT_COPIED = (
 NOTE_OF_EQUALS = (
     "the mean of models that chose their epochs on these rows: optimistic; `engage evaluate` reads the test split"
 )
-ON_VALIDATION = "validation posts"
 NOTE_OF_FEW = "each of these posts was predicted by models, and by weights, that were fitted without it"
 NOTE = "weights fitted on these rows, each row predicted by weights of the others; its members chose their epochs on them"
 
@@ -95,7 +94,6 @@ def weigh(
     ensemble = Run(folder, meta, target, {})
     members = members_of(ensemble)
     places = dataset.rows("validation", target)
-    is_later = are_later(dataset.posts.iloc[places], dataset.posts.iloc[dataset.rows("train", target)])
     kept = held_out_by_all(members, dataset)
     if kept is not None:
         places, predictions, method = kept[0].places, [one.predictions for one in kept], kept[0].method
@@ -107,17 +105,18 @@ def weigh(
         weights = Weights(members=(1 / len(members),) * len(members))
         said = weights.combine(predictions)
     else:
-        weights = fit_weights(predictions, true, is_later=is_later)
-        said = held_out_predictions(predictions, true, is_later=is_later)
+        weights = fit_weights(predictions, true)
+        said = held_out_predictions(predictions, true)
     held_out = HeldOut(places=places, predictions=said, method=method)
     saved = dict(zip(meta[MEMBERS], weights.members, strict=True))
     write_json(folder / WEIGHTS_FILE, {"weights": saved, "offset": weights.offset, "scale": weights.scale})
-    calibrate(ensemble, dataset, source_of(ensemble, dataset, reporter), reporter, held_out=held_out)
+    evidence = calibrate(ensemble, dataset, source_of(ensemble, dataset, reporter), reporter, held_out=held_out)
     metrics = {
         "split": "validation",
         "note": (NOTE_OF_EQUALS if is_equal else NOTE) if kept is None else NOTE_OF_FEW,
         "rows": {"validation": len(dataset.rows("validation", target)), "held_out": len(true)},
         "metrics": compute_metrics(ensemble.kind, true, said.main),
+        EVIDENCE: evidence.to_json(),
         "weights": saved,
         "offset": weights.offset,
         "members": {
@@ -134,9 +133,7 @@ def _ask(members: Sequence[Run], dataset: Dataset, places: np.ndarray, reporter:
     found = []
     with reporter.stage("asking the members", len(members)) as stage:
         for member in members:
-            found.append(
-                load_predictor(member).predict(dataset.posts.iloc[places], source_of(member, dataset, reporter))
-            )
+            found.append(load_predictor(member).predict(dataset.posts.iloc[places], source_of(member, dataset, reporter)))
             stage.advance(note=member.folder.name)
     return found
 

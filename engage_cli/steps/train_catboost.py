@@ -21,6 +21,7 @@ from engage_cli.core.boosting import OF_VALUES, Rows, boost, load_model, loss_of
 from engage_cli.core.config import LEAKY, CatBoostConfig, EncoderConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import WrongCallError
+from engage_cli.core.evidence import EVIDENCE
 from engage_cli.core.feature_choice import parse_features, parse_pca
 from engage_cli.core.importance_plots import draw_importance
 from engage_cli.core.metrics import compute_metrics
@@ -33,7 +34,7 @@ from engage_cli.core.targets import Target, require_variety
 from engage_cli.steps.calibrate import calibrate
 from engage_cli.steps.catboost_inputs import Inputs, make_inputs
 from engage_cli.steps.cross_fit import cross_fit
-from engage_cli.steps.cross_validate import cross_validate, plan_folds
+from engage_cli.steps.cross_validate import cross_validate, plan_folds, predict_fold
 from engage_cli.steps.sources import source_of
 from engage_cli.steps.train_neural import TrainSummary
 
@@ -88,14 +89,14 @@ def train_catboost(
         shutil.rmtree(work, ignore_errors=True)
         trained = Run(folder, meta, target, {})
         held_out = cross_fit(
-            partial(_train_again, dataclasses.replace(config, folds=0), encoders),
+            partial(predict_fold, config, inputs, target),
             kind=config.kind,
             dataset=dataset,
             target=target,
             folder=folder,
             reporter=reporter,
         )
-        calibrate(trained, dataset, source_of(trained, dataset, reporter), reporter, held_out=held_out)
+        evidence = calibrate(trained, dataset, source_of(trained, dataset, reporter), reporter, held_out=held_out)
         finished = finish_run(
             folder,
             {
@@ -104,6 +105,7 @@ def train_catboost(
                 "best_iteration": int(model.tree_count_),
                 "rows": {part: len(places) for part, places in inputs.parts.items()},
                 "metrics": compute_metrics(config.kind, stopping.truth, predicted.main),
+                EVIDENCE: evidence.to_json(),
                 "folds": folds,
                 "features": len(table.names),
                 "why": {
@@ -123,10 +125,6 @@ def train_catboost(
             f"it was still getting better near its last tree: more --iterations than {config.iterations:,} may help"
         )
     return TrainSummary(run=finished, went_on=goes_on, warnings=tuple(warnings))
-
-
-def _train_again(config: CatBoostConfig, encoders: EncoderConfig, dataset: Dataset, run: Path) -> TrainSummary:
-    return train_catboost(config, dataset=dataset, encoders=encoders, run=run)
 
 
 def _check(config: CatBoostConfig) -> None:

@@ -18,6 +18,7 @@ from engage_cli.core.dataset import Dataset
 from engage_cli.core.devices import MIXED_PRECISIONS, find_device, matmul_precision
 from engage_cli.core.distributed import get_rank, get_world_size, share_text, together, wait_for_all
 from engage_cli.core.errors import EngageError, WrongCallError
+from engage_cli.core.evidence import EVIDENCE
 from engage_cli.core.fusion import FUSIONS
 from engage_cli.core.history_log import HistoryLog, require_tensorboard
 from engage_cli.core.model import EngagementModel, num_parameters, seed_everything
@@ -34,7 +35,7 @@ from engage_cli.core.task import Task
 from engage_cli.core.training import fit
 from engage_cli.core.tuning import parse_tune
 from engage_cli.steps.calibrate import calibrate
-from engage_cli.steps.cross_fit import cross_fit
+from engage_cli.steps.cross_fit import cross_fit, train_and_ask
 from engage_cli.steps.sources import source_of
 from engage_cli.steps.train_inputs import Inputs, make_inputs
 
@@ -136,15 +137,16 @@ def _train(
             held_out = None
             if not inputs.towers:  # to train encoders five times more is not worth it
                 held_out = cross_fit(
-                    partial(_train_again, resolved, kind, command, encoders),
+                    partial(train_and_ask, partial(_train_again, resolved, kind, command, encoders), dataset),
                     kind=kind,
                     dataset=dataset,
                     target=target,
                     folder=folder,
                     reporter=reporter,
                 )
-            calibrate(trained, dataset, source, reporter, held_out=held_out)
-            finish_run(folder, _metrics(progress, inputs, model, learning, device))
+            evidence = calibrate(trained, dataset, source, reporter, held_out=held_out)
+            metrics = _metrics(progress, inputs, model, learning, device)
+            finish_run(folder, {**metrics, EVIDENCE: evidence.to_json()})
         checkpoints.forget()
         wait_for_all()
     collapse = progress.collapse

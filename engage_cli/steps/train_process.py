@@ -19,6 +19,7 @@ from engage_cli.core.config import EncoderConfig, ProcessConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.devices import find_device
 from engage_cli.core.errors import WrongCallError
+from engage_cli.core.evidence import EVIDENCE
 from engage_cli.core.features import StoredBlocks
 from engage_cli.core.gaussian_process import MOST_EXACT, NUM_STEPS, GaussianProcess, fit_process, landmarks_of, predict_sum
 from engage_cli.core.metrics import compute_metrics, r2, true_of
@@ -31,7 +32,7 @@ from engage_cli.core.runs import Run, clear_stage, finish_run, open_run
 from engage_cli.core.score_parts import ScorePart, parts_of
 from engage_cli.core.targets import Target, require_variety
 from engage_cli.steps.calibrate import calibrate
-from engage_cli.steps.cross_fit import cross_fit
+from engage_cli.steps.cross_fit import cross_fit, train_and_ask
 from engage_cli.steps.embed import stored_blocks
 from engage_cli.steps.sources import source_of
 from engage_cli.steps.train_catboost import KINDS
@@ -86,14 +87,14 @@ def train_process(
         shutil.rmtree(folder / WORK, ignore_errors=True)
         trained = Run(folder, meta, target, {})
         held_out = cross_fit(
-            partial(_train_again, config, encoders),
+            partial(train_and_ask, partial(_train_again, config, encoders), dataset),
             kind=config.kind,
             dataset=dataset,
             target=target,
             folder=folder,
             reporter=reporter,
         )
-        calibrate(trained, dataset, source_of(trained, dataset, reporter), reporter, held_out=held_out)
+        evidence = calibrate(trained, dataset, source_of(trained, dataset, reporter), reporter, held_out=held_out)
         wanted = target.score(checks)
         predicted = load_predictor(trained).predict(checks, source).main
         truth = true_of(config.kind, wanted, target.classes(wanted))
@@ -104,6 +105,7 @@ def train_process(
                 "note": NOTE,
                 "rows": {"train": len(posts), "validation": len(checks)},
                 "metrics": compute_metrics(config.kind, truth, predicted),
+                EVIDENCE: evidence.to_json(),
                 "left_out_r2": left_out,
                 "seconds": round(time.monotonic() - started, 1),
                 "leaky": False,
