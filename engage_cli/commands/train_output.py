@@ -71,9 +71,14 @@ def run_training(
 
 def show_training(summary: TrainSummary, *, json: bool) -> None:
     """Print a finished run's validation scores and the next command."""
+    from engage_cli.core.evidence import warnings_of
+
     run = summary.run
+    warnings = [*summary.warnings, *warnings_of(run)]
     if json:
-        print_json({"run": str(run.folder), "kind": run.kind, "target": run.target.name, **run.metrics})
+        print_json(
+            {"run": str(run.folder), "kind": run.kind, "target": run.target.name, **run.metrics, "warnings": warnings}
+        )
         return
     shown = run.metrics
     if "epochs" in shown:
@@ -93,7 +98,10 @@ def show_training(summary: TrainSummary, *, json: bool) -> None:
         for name, value in shown["metrics"].items()
     ]
     leaky = " LEAKY" if run.leaky else ""
-    title = f"{run.folder}{leaky}: {run.target.name}, {shown['rows']['validation']:,} validation posts{where}"
+    rows_of = shown["rows"]
+    crossed = rows_of.get("held_out", rows_of["validation"])
+    posts = f"{crossed:,} {'validation' if crossed == rows_of['validation'] else 'held-out'} posts"
+    title = f"{run.folder}{leaky}: {run.target.name}, {posts}{where}"
     print_table(title, columns, rows)
     if why := shown.get("why"):
         _show_why(why, leaky)
@@ -102,7 +110,7 @@ def show_training(summary: TrainSummary, *, json: bool) -> None:
     print_line(f"{shown['note']}.")
     if folds:
         print_line(f"{folds['number']} folds, {folds['rows']:,} posts (mean ± standard deviation): {folds['note']}.")
-    for warning in summary.warnings:
+    for warning in warnings:
         print_line(f"warning: {warning}")
     print_line(f"\nNext: engage evaluate {run.folder}")
 

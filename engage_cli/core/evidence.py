@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from engage_cli.core.comparison import LEAST_FOR_VERDICT
 from engage_cli.core.errors import EngageError
 from engage_cli.core.metric_words import label_of, write_figure
 from engage_cli.core.metrics import PRIMARY, bootstrap_metrics
@@ -15,7 +16,6 @@ from engage_cli.core.runs import MARKER, Run
 
 EVIDENCE = "evidence"  # its key in metrics.json
 ENOUGH_VALIDATION = 50  # posts: of fewer, every post is predicted in turn
-LEAST_FOR_VERDICT = 30  # posts: of fewer no bootstrap tells anything
 LEAST_FOR_RANGE = 9  # held-out posts, for an interval of 80 of 100
 NUM_RESAMPLES = 500
 HELPS = "more posts help most: several hundred"
@@ -107,6 +107,16 @@ def list_warnings(found: Evidence) -> list[str]:
     elif found.held_out < 2 * ENOUGH_VALIDATION and found.posts < 8 * ENOUGH_VALIDATION:
         said.append(f"{posts} are few: ranges are wide, and figures may change much with more; {HELPS}")
     return said
+
+
+def doubt_score(metric: str, found: Mapping[str, float], rows: int, split: str) -> list[str]:
+    """Say where the posts of an evaluation do not show a score to be better than a guess."""
+    where = f"{rows:,} {split} post{'' if rows == 1 else 's'}"
+    if rows < LEAST_FOR_VERDICT:
+        return [f"{where}: too few to show whether it is better than a guess"]
+    if found["low"] > 0 or found["low"] == found["high"]:
+        return []
+    return [f"{where}: it is not shown to be better than a guess, for the interval of {label_of(metric)} holds 0 or less"]
 
 
 def warn_of_few(rows: Mapping[str, int]) -> list[str]:

@@ -42,6 +42,7 @@ class Score:
     intervals: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     slices: tuple[Slice, ...] = ()
     leaky: bool = False
+    warnings: tuple[str, ...] = ()  # what must be said beside its figures
 
     @property
     def rows(self) -> int:
@@ -55,6 +56,7 @@ class Score:
             "rows": self.rows,
             "leaky": self.leaky,
             "metrics": self.metrics,
+            "warnings": list(self.warnings),
             **({"slices": [one.to_json() for one in self.slices]} if self.slices else {}),
         }
 

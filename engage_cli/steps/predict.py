@@ -12,6 +12,7 @@ import pandas as pd
 
 from engage_cli.core.config import CLASS_NAMES, MOST_VARIANTS
 from engage_cli.core.errors import EngageError, WrongCallError
+from engage_cli.core.evidence import warnings_of
 from engage_cli.core.forecast import Forecast
 from engage_cli.core.images import ImageError, decode, read_bytes
 from engage_cli.core.joint import chances_of_best, chances_to_beat, draw_together
@@ -67,6 +68,7 @@ class Answer:
             "unit": str(self.run.target.formula),
             "kind": self.run.kind,
             "posts": posts,
+            "warnings": warnings_of(self.run),
         }
         if self.ranking is not None:
             found["ranking"] = [

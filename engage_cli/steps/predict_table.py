@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from engage_cli.core.atomic import file_fingerprint, fingerprint, read_json, replacing, write_json, write_text
 from engage_cli.core.config import CLASS_NAMES
 from engage_cli.core.errors import EngageError, WrongCallError
+from engage_cli.core.evidence import warnings_of
 from engage_cli.core.forecast import Forecast
 from engage_cli.core.history import add_time
 from engage_cli.core.image_checks import stamp_of
@@ -51,6 +52,7 @@ class TableSummary:
     went_on: int  # rows that an earlier call had predicted already
     leaky: bool
     marks: tuple[str, ...]
+    warnings: tuple[str, ...] = ()  # what must be said beside the predictions
 
 
 def predict_table(
@@ -122,6 +124,7 @@ def _predict_posts(
         went_on=num_done,
         leaky=opened.leaky,
         marks=opened.marks,
+        warnings=tuple(warnings_of(opened)),
     )
 
 
