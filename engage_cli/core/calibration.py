@@ -101,8 +101,10 @@ class Calibration:
         return (self.rows * probabilities + PRIOR_POSTS * np.asarray(shares)) / (self.rows + PRIOR_POSTS)
 
     def middle(self, predictions: Predictions) -> np.ndarray:
-        """(n,) the estimate: the value, or the median of its predictive distribution where more than nine in ten errors have
-        one sign, so that the value lies outside of its own 80 % interval."""
+        """(n,) the estimate: the value; the median of its predictive distribution where that lies outside its 80 % interval.
+
+        That is where more than nine in ten errors have one sign.
+        """
         assert predictions.value is not None
         if self.supports(USUAL) and not self._at_end(-1, USUAL) <= 0.0 <= self._at_end(1, USUAL):
             return predictions.value + self.spread(predictions) * float(np.median(self.residuals))
