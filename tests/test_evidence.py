@@ -40,8 +40,8 @@ def test_what_is_said_of_few_posts() -> None:
     )
     (guess,) = list_warnings(evidence(posts=48, held_out=54, value=0.05, low=-0.12, high=0.21))
     assert guess == (
-        "48 posts: it is not shown to be better than a guess (on 54 posts that it had not seen R² is 0.050, interval −0.120 "
-        "to 0.210; a guess has 0); treat this as a coin toss; more posts help most: several hundred"
+        "48 posts: it is not shown to be better than a guess (on 54 posts that it had not seen R² is 0.050, interval "
+        "−0.120 to 0.210; a guess has 0); treat this as a coin toss; more posts help most: several hundred"
     )
     (few,) = list_warnings(evidence(posts=160, held_out=90))
     assert few.startswith("160 posts are few: ranges are wide")

@@ -101,7 +101,7 @@ class Calibration:
         return (self.rows * probabilities + PRIOR_POSTS * np.asarray(shares)) / (self.rows + PRIOR_POSTS)
 
     def middle(self, predictions: Predictions) -> np.ndarray:
-        """(n,) the estimate: the value; the median of its predictive distribution where that lies outside its 80 % interval.
+        """(n,) the estimate: the value; the median of its predictive distribution where it lies outside its 80 % interval.
 
         That is where more than nine in ten errors have one sign.
         """
