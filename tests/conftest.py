@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 if not os.environ.get("ENGAGE_TEST_GPU"):  # set by `make test-gpu`; all other tests are of the processor
@@ -58,6 +58,14 @@ class Shared:
                 make(self.root / name)
                 done.touch()
         return self.root / name
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_cross_fitting() -> Iterator[None]:
+    """The posts of this suite are few, and each training would be done six times: tests/test_cross_fit.py asks for that."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("engage_cli.steps.cross_fit.ENOUGH_VALIDATION", 0)
+        yield
 
 
 @pytest.fixture(scope="session")

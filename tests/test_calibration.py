@@ -257,3 +257,36 @@ def test_written_and_read_again_it_says_the_same(kind: str) -> None:
         ours, theirs = (np.ravel(one.interval(said, 0.95)) for one in (calibration, back))
         assert theirs == pytest.approx(ours, rel=1e-5, abs=1e-2)
         assert back.normal_scores(said, true) == pytest.approx(calibration.normal_scores(said, true), abs=0.01)
+
+
+@pytest.mark.parametrize("rows", [3, 9, 20, 54, 599])
+@pytest.mark.parametrize("skew", [-1.0, 0.0, 1.0])
+def test_the_estimate_lies_inside_its_own_intervals(rows: int, skew: float) -> None:
+    """Whatever the residuals: of one sign, asymmetric, or around 0."""
+    random = np.random.default_rng(rows)
+    for moved in (-2.0, -0.3, 0.0, 0.3, 2.0):
+        value = random.normal(size=rows)
+        errors = skew * random.lognormal(size=rows) if skew else random.normal(size=rows)
+        calibration = fit_calibration(Predictions(value=value), value + errors + moved)
+        asked = Predictions(value=random.normal(size=50))
+        middle = calibration.middle(asked)
+        for share in SHARES:
+            if calibration.supports(share):
+                low, high = calibration.interval(asked, share)
+                assert (low <= middle).all()
+                assert (middle <= high).all()
+    centred = fit_calibration(Predictions(value=np.zeros(99)), np.linspace(-1, 1, 99))
+    assert centred.middle(Predictions(value=np.array([4.0]))).tolist() == [4.0]
+    biased = fit_calibration(Predictions(value=np.zeros(99)), np.linspace(1, 3, 99))
+    assert biased.middle(Predictions(value=np.array([4.0]))).tolist() == [6.0]
+
+
+@pytest.mark.parametrize("rows", [1, 6, 27, 54, 599])
+def test_probabilities_are_smoothed_by_the_number_of_residuals(rows: int) -> None:
+    calibration = fit_calibration(Predictions(value=np.zeros(rows)), np.full(rows, 0.1))
+    shares = (0.3, 0.1, 0.2, 0.2, 0.2)
+    found = calibration.smoothed(calibration.probabilities(Predictions(value=np.zeros(1)), CUTS), shares)
+    weight = rows / (rows + 10)
+    assert found[0].sum() == pytest.approx(1.0)
+    assert found[0, 0] == pytest.approx((1 - weight) * 0.3)  # no residual fell there
+    assert found[0, 1] == pytest.approx((1 - weight) * 0.1)

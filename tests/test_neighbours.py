@@ -94,7 +94,7 @@ def test_what_all_posts_have_alike_is_never_far() -> None:
     """One and the same description, encoded again: its last digits differ, and the usual distance is about 0."""
     random = np.random.default_rng(13)
     one = random.normal(size=(1, 384)).astype(np.float32)
-    found = fit_neighbours({"context": one.repeat(200, axis=0)}, np.zeros(200), {"context": one.repeat(50, axis=0)})
+    found = fit_neighbours({"context": one.repeat(200, axis=0)}, np.zeros(200), {"context": one.repeat(100, axis=0)})
     again = one * (1 + 1e-3 * random.normal(size=(300, 384)))
     assert not found.far({"context": again})["context"].any()
     assert found.far({"context": random.normal(size=(20, 384))})["context"].all()
@@ -110,6 +110,16 @@ def test_no_more_posts_are_kept_than_there_is_room_for() -> None:
     assert some.tolist() == choose_posts(1000, neighbours.MOST_NUMBERS // 16).tolist()
     assert some.tolist() != choose_posts(1000, neighbours.MOST_NUMBERS // 16, seed=1).tolist()
     assert len(choose_posts(1000, 10 * neighbours.MOST_NUMBERS)) == 1
+
+
+@pytest.mark.parametrize("num", [1, 20, 99])
+def test_fewer_than_100_posts_call_none_far(num: int) -> None:
+    """That a post is farther than 99 of 100 others needs 100 others."""
+    strange = {name: np.eye(width, dtype=np.float32)[np.full(5, -1)] for name, width in WIDTHS.items()}
+    found = fit_neighbours(draw(300, 0), np.zeros(300), draw(num, 1))
+    assert not np.any(list(found.far(strange).values()))
+    enough = fit_neighbours(draw(300, 0), np.zeros(300), draw(100, 1))
+    assert np.all(list(enough.far(strange).values()))
 
 
 def saved(folder: Path) -> neighbours.Neighbours:

@@ -18,7 +18,6 @@ from engage_cli.core.run_records import DataOf, RunMeta
 from engage_cli.core.runs import Run
 from engage_cli.core.stacking import fit_weights, held_out_predictions
 from engage_cli.core.targets import fit_target
-from engage_cli.steps.stack import are_later
 
 
 def values(random: np.random.Generator, num: int = 500, members: int = 3) -> list[Predictions]:
@@ -69,7 +68,7 @@ def test_no_weight_is_negative_and_a_useless_member_counts_for_nothing(seed: int
     random = np.random.default_rng(seed)
     said = values(random, num=80, members=4)
     against = fit_weights(said, said[0].main - 2 * said[1].main + random.normal(size=80))
-    assert min(against.members) == against.members[1] == 0.0
+    assert 0.0 <= min(against.members) == against.members[1] < 0.2 < against.members[0]
     twins = [said[0], Predictions(value=said[0].main + 1e-3 * random.normal(size=80))]
     played_off = fit_weights(twins, said[0].main + random.normal(size=80))
     assert min(played_off.members) >= 0.0
@@ -89,18 +88,13 @@ def test_a_constant_member_and_a_constant_truth_do_no_harm() -> None:
 
 
 def test_what_members_say_together_is_corrected_only_as_far_as_the_posts_show_it() -> None:
-    """On posts like those that the members learned from: an offset or a sum that noise explains is none."""
+    """An offset or a sum that noise explains is none."""
     random = np.random.default_rng(3)
     said = values(random, num=400, members=2)
     true = 0.6 * said[0].main + 0.4 * said[1].main + random.normal(size=400)
     found = fit_weights(said, true)
     assert sum(found.members) == pytest.approx(1.0, abs=1e-12)
     assert found.offset == pytest.approx(0.0, abs=1e-12)
-    later = fit_weights(said, true, is_later=True)
-    columns = np.column_stack([said[0].main, said[1].main, np.ones(400)])
-    free = np.linalg.lstsq(columns, true, rcond=None)[0]
-    assert (*later.members, later.offset) == pytest.approx(tuple(free))
-    assert np.divide(*found.members) == pytest.approx(np.divide(*later.members))
 
 
 @pytest.mark.parametrize("moved", [0.15, 0.3, 1.0])
@@ -111,43 +105,56 @@ def test_an_offset_that_the_posts_show_is_kept_as_far_as_the_garrote_lets_it(mov
     noise -= np.polyval(np.polyfit(one, noise, 1), one)  # so that the sum is 1, and the offset what was moved
     found = fit_weights([Predictions(value=one)], one + noise + moved)
     variance = (noise**2).sum() / 498 / 500
+    chance = stats.f.ppf(stats.norm.cdf(2) - stats.norm.cdf(-2), 1, 498)  # 4 of very many posts
     assert found.members == pytest.approx((1.0,))
-    assert found.offset == pytest.approx(moved * (1 - 4 * variance / moved**2))
+    assert found.offset == pytest.approx(moved * (1 - chance * variance / moved**2), rel=1e-4)
 
 
-@pytest.mark.parametrize(("noise", "expected"), [(2.0, 1.0), (0.01, 0.0)])
-def test_members_that_say_nothing_are_corrected_like_others(noise: float, expected: float) -> None:
-    """No weight would be above 0. Of twelve noisy posts that means little: the sum is drawn to 1 as any other."""
+@pytest.mark.parametrize("kind", ["value", "classes"])
+@pytest.mark.parametrize("num", [1, 2, 3, 6, 12, 27, 54])
+def test_weights_of_few_posts_stay_equal_where_chance_explains_all(kind: str, num: int) -> None:
+    """Three members that know the truth equally well, each with noise of its own."""
+    moved = 0
+    for seed in range(40):
+        random = np.random.default_rng(seed)
+        truth = random.normal(size=num)
+        hints = [truth + random.normal(size=num) for _ in range(3)]
+        if kind == "value":  # what each says of the truth: their mean is as spread out as it should be
+            said = [Predictions(value=0.75 * hint) for hint in hints]
+            true = truth
+        else:
+            edges = np.array([-0.84, -0.25, 0.25, 0.84])
+            below = [stats.norm.cdf((edges - 0.75 * hint[:, None]) / 0.5) for hint in hints]
+            said = [Predictions(probabilities=np.diff(one, axis=1, prepend=0.0, append=1.0)) for one in below]
+            true = (truth[:, None] > edges).sum(axis=1)
+        found = fit_weights(said, true)
+        assert 0.3 < sum(found.members) < 2.0
+        moved += max(found.members) - min(found.members) > 1e-9
+    assert moved <= 6  # of 40: chance alone moves one in 22
+
+
+@pytest.mark.parametrize("better", [0.3, 1.0])
+def test_a_member_that_is_far_better_is_found_by_many_posts_and_not_by_few(better: float) -> None:
+    weights = {}
+    for num in (6, 30, 3000):
+        random = np.random.default_rng(7)
+        truth = random.normal(size=num)
+        said = [Predictions(value=truth + size * random.normal(size=num)) for size in (better, 3.0, 3.0)]
+        weights[num] = fit_weights(said, truth).members
+    assert weights[3000][0] > 5 * max(weights[3000][1:])
+    assert weights[6] == pytest.approx((1 / 3, 1 / 3, 1 / 3)) or better < 1.0
+    assert weights[30][0] <= weights[3000][0] + 0.2
+
+
+def test_members_that_say_nothing_count_for_nearly_nothing_where_many_posts_show_it() -> None:
     random = np.random.default_rng(0)
-    one = random.normal(size=12)
-    true = noise * random.normal(size=12)
-    true -= np.polyval(np.polyfit(one, true, 1), one) + 0.001 * (one - one.mean())  # they go against it, if at all
-    said = [Predictions(value=one), Predictions(value=one)]
-    later = fit_weights(said, true, is_later=True)
-    assert (*later.members, later.offset) == pytest.approx((0.0, 0.0, true.mean()), abs=1e-9)
-    drawn = fit_weights(said, true)
-    assert drawn.members[0] == drawn.members[1]
-    assert sum(drawn.members) == pytest.approx(expected, abs=0.01)
-
-
-@pytest.mark.parametrize(
-    ("dates", "expected"),
-    [
-        (["2020-03-01", "2020-03-02", "2020-03-03"], True),
-        (["2020-03-01", None, "2020-03-03"], True),
-        (["2020-01-02", "2020-01-04", "2020-01-06"], False),
-        ([None, None, None], False),
-        (None, False),
-    ],
-)
-def test_later_posts_are_told_by_their_dates(dates: list[str | None] | None, expected: bool) -> None:
-    others = pd.DataFrame({"id": range(30), "posted_at": pd.date_range("2020-01-01", periods=30)})
-    posts = pd.DataFrame({"id": range(3)})
-    if dates is None:
-        others = others.drop(columns="posted_at")
-    else:
-        posts["posted_at"] = pd.to_datetime(pd.Series(dates))
-    assert are_later(posts, others) is expected
+    one = random.normal(size=2000)
+    true = 0.5 * random.normal(size=2000)
+    found = fit_weights([Predictions(value=one), Predictions(value=one)], true)
+    assert found.members[0] == found.members[1]
+    assert 0 < sum(found.members) < 0.05
+    few = fit_weights([Predictions(value=one[:12]), Predictions(value=one[:12])], 2 * random.normal(size=12))
+    assert sum(few.members) > 0.5
 
 
 @pytest.mark.parametrize("known", [(0.6, 0.3, 0.1), (0.9, 0.5, 0.0), (1.0, 0.0, 0.0)])
@@ -164,7 +171,7 @@ def test_weights_of_classes_are_the_likeliest(known: tuple[float, ...]) -> None:
 
     starts = (np.full(3, 0.3), np.array([2.0, 0.1, 0.1]))
     best = min(optimize.minimize(loss, start, method="Nelder-Mead").fun for start in starts)
-    assert log_loss(found, said, true) == pytest.approx(best, abs=1e-5)
+    assert log_loss(found, said, true) == pytest.approx(best, abs=3e-4)  # as far as the posts do not show it
 
 
 def test_members_that_know_different_things_are_surer_together() -> None:
@@ -206,7 +213,7 @@ def test_a_posts_own_truth_does_not_move_its_prediction(kind: str, num: int) -> 
         after = held_out_predictions(said, other).main
         assert (after[row] == before[row]).all()
         others_move += bool((after != before).any())
-    assert others_move >= num - 1
+    assert others_move >= (num - 1 if num > 3 else 0)  # three posts move no weight
 
 
 @pytest.mark.parametrize("kind", ["value", "classes"])
@@ -224,11 +231,11 @@ def test_held_out_predictions_of_few_posts(kind: str, num: int) -> None:
 
 
 def test_held_out_predictions_are_not_as_good_as_fitted_ones() -> None:
-    """On noise, weights fitted on the rows themselves seem to help."""
+    """On noise, weights fitted on the rows themselves seem to help, as far as they move."""
     random = np.random.default_rng(5)
     said, true = values(random, num=100, members=12), random.normal(size=100)
     fitted = fit_weights(said, true).combine(said).main
-    assert ((fitted - true) ** 2).mean() < true.var() < ((held_out_predictions(said, true).main - true) ** 2).mean()
+    assert ((fitted - true) ** 2).mean() < ((held_out_predictions(said, true).main - true) ** 2).mean()
 
 
 def stored(folder: Path, saved: dict[str, object]) -> Run:

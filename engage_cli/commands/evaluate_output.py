@@ -54,6 +54,9 @@ def show_evaluation(evaluation: Evaluation, written: Sequence[Path], next_comman
         print_line(f"{names[comparison.first]}: {nothing}{verdict}")
     if evaluation.comparisons:
         print_line("")
+    for score in evaluation.runs:
+        for warning in score.warnings:
+            print_line(f"warning: {_short(score.name)}: {warning}")
     _show_study(evaluation)
     if evaluation.note:
         print_line(f"{evaluation.note[:1].upper()}{evaluation.note[1:]}.")
@@ -159,7 +162,8 @@ def _row(score: Score, metrics: list[str], with_intervals: bool) -> list[str]:
         cells.append(f"{score.metrics[name]['value']:.3f}")
     if with_intervals:
         first = score.metrics[metrics[0]]
-        cells.insert(2, f"{first['low']:.2f} to {first['high']:.2f}")
+        is_told = first["low"] < first["high"]
+        cells.insert(2, f"{first['low']:.2f} to {first['high']:.2f}" if is_told else "–")
     return cells
 
 

@@ -28,10 +28,14 @@ SHADES = " ░▒▓█"
 
 
 def show_answer(answer: Answer) -> None:
+    from engage_cli.core.evidence import warnings_of
+
     if answer.ranking is None:
         _show_one(answer)
     else:
         _show_variants(answer)
+    for warning in warnings_of(answer.run):
+        print_line(f"  warning: {warning}")
     for mark in answer.run.marks:
         print_line(f"  mark: {mark}")
 
@@ -52,10 +56,7 @@ def _show_one(answer: Answer) -> None:
     print_line(
         f"  like {_tenths(rank)} of 10: better than {rank:.0f} of 100 of the {target.num_rows:,} posts it learned from"
     )
-    if said.value is not None:
-        print_line(f"  level: {CLASS_NAMES[int(said.classes[0])]}, where that lies; how probable each is:")
-    else:
-        print_line(f"  level: {CLASS_NAMES[int(said.classes[0])]} is the most probable:")
+    print_line(f"  level: {CLASS_NAMES[int(said.classes[0])]} is the most probable:")
     for name, share in zip(CLASS_NAMES, said.probabilities[0], strict=True):
         print_line(f"    {name:<10}{share:>6.1%}  {'█' * round(30 * share)}".rstrip())
     if answer.explanation is not None:
@@ -243,6 +244,8 @@ def show_table(summary: TableSummary) -> None:
         print_line(
             f"  {summary.far:,} rows are guesses (is_guess): unlike all that the run learned from, so with wider intervals"
         )
+    for warning in summary.warnings:
+        print_line(f"  warning: {warning}")
     for mark in summary.marks:
         print_line(f"  mark: {mark}")
     if summary.leaky and LEAKY not in summary.marks:

@@ -73,11 +73,15 @@ def run_training(
 
 def show_training(summary: TrainSummary, *, data: Path, runs: Path, json: bool) -> None:
     """Print a finished run's validation scores and the next command."""
+    from engage_cli.core.evidence import warnings_of
+
     run = summary.run
     shown = run.done
+    warnings = [*summary.warnings, *warnings_of(run)]
     if json:
         figures = {name: value for name, value in asdict(shown).items() if name != "files"}
-        print_json({"run": str(run.folder), "kind": run.kind, "target": run.target.name, **figures})
+        about = {"run": str(run.folder), "kind": run.kind, "target": run.target.name}
+        print_json({**about, **figures, "warnings": warnings})
         return
     if shown.epochs is not None:
         where = f", epoch {shown.best_epoch} of {shown.epochs}"
@@ -96,7 +100,10 @@ def show_training(summary: TrainSummary, *, data: Path, runs: Path, json: bool) 
         for name, value in shown.metrics.items()
     ]
     leaky = " LEAKY" if run.leaky else ""
-    title = f"{run.folder}{leaky}: {run.target.name}, {shown.rows['validation']:,} validation posts{where}"
+    rows_of = shown.rows
+    crossed = rows_of.get("held_out", rows_of["validation"])
+    posts = f"{crossed:,} {'validation' if crossed == rows_of['validation'] else 'held-out'} posts"
+    title = f"{run.folder}{leaky}: {run.target.name}, {posts}{where}"
     print_table(title, columns, rows)
     if shown.why:
         _show_why(shown.why, leaky)
@@ -105,7 +112,7 @@ def show_training(summary: TrainSummary, *, data: Path, runs: Path, json: bool) 
     print_line(f"{shown.note}.")
     if folds:
         print_line(f"{folds.number} folds, {folds.rows:,} posts (mean ± standard deviation): {folds.note}.")
-    for warning in summary.warnings:
+    for warning in warnings:
         print_line(f"warning: {warning}")
     print_line("\n" + next_step("evaluate", run.folder, data=data, runs=runs))
 

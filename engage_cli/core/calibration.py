@@ -5,10 +5,13 @@ by the spread that the model predicted for it; where it predicts none, by a line
 often less sure than low ones. These are the distribution of a new post's residual, and an interval is cut from it at ranks
 that make its coverage at least what it promises for exchangeable posts.
 Of classes: one temperature (Guo et al. 2017) by which all log-probabilities are divided.
+Both are drawn to the classes' shares among the training posts, the more the fewer residuals there are: that none of 30 fell
+into a class does not mean that none will.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from statistics import NormalDist
 from typing import Annotated, Literal
@@ -27,6 +30,8 @@ SPREADS = (0.5, 2.0)  # between which a line may take it
 LEAST_FOR_LINE = 100  # posts
 STANDARD_ERRORS = 1.64  # that a slope must be away from 0
 TEMPERATURES = (0.2, 10.0)
+USUAL = 0.8  # the interval that is always told, where any is
+PRIOR_POSTS = 10  # that the classes' shares count as, beside the residuals
 TINY = 1e-9
 
 
@@ -58,9 +63,12 @@ class Calibration:
     def interval(self, predictions: Predictions, share: float) -> tuple[np.ndarray, np.ndarray]:
         """(n,) low and high, in the target's unit; of so few residuals that no rank will do, their extremes."""
         assert predictions.value is not None
-        low, high = (self._at_rank(0.5 + sign * share / 2, outward=sign) for sign in (-1, 1))
+        low, high = (self._at_end(sign, share) for sign in (-1, 1))
         spread = self.spread(predictions)
         return predictions.value + spread * low, predictions.value + spread * high
+
+    def _at_end(self, sign: int, share: float) -> float:
+        return self._at_rank(0.5 + sign * share / 2, outward=sign)
 
     def _at_rank(self, level: float, *, outward: int) -> float:
         """The residual below which `level` of (rows + 1) lie, rounded outward."""
@@ -91,6 +99,20 @@ class Calibration:
         away = (np.asarray(cuts)[None] - predictions.value[:, None]) / self.spread(predictions)[:, None]
         below = np.concatenate([np.zeros((len(away), 1)), self.level(away), np.ones((len(away), 1))], axis=1)
         return np.diff(below, axis=1)
+
+    def smoothed(self, probabilities: np.ndarray, shares: Sequence[float]) -> np.ndarray:
+        """(n, 5): drawn to the classes' shares (5,), as by a Dirichlet prior worth ten posts."""
+        return (self.rows * probabilities + PRIOR_POSTS * np.asarray(shares)) / (self.rows + PRIOR_POSTS)
+
+    def middle(self, predictions: Predictions) -> np.ndarray:
+        """(n,) the estimate: the value; the median of its predictive distribution where it lies outside its 80 % interval.
+
+        That is where more than nine in ten errors have one sign.
+        """
+        assert predictions.value is not None
+        if self.supports(USUAL) and not self._at_end(-1, USUAL) <= 0.0 <= self._at_end(1, USUAL):
+            return predictions.value + self.spread(predictions) * float(np.median(self.residuals))
+        return predictions.value
 
     def normal_scores(self, predictions: Predictions, true: np.ndarray) -> np.ndarray:
         """(n,) where the truths lie in their predictive distributions, as standard normal deviates."""

@@ -9,6 +9,8 @@ import numpy as np
 
 from engage_cli.core.metrics import METRICS, PRIMARY
 
+LEAST_FOR_VERDICT = 30  # rows: of fewer no bootstrap tells anything
+
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
@@ -20,18 +22,36 @@ class Comparison:
     difference: float
     low: float
     high: float
+    rows: int = LEAST_FOR_VERDICT
+
+    @property
+    def is_told(self) -> bool:
+        """Whether there are enough rows for the interval to mean anything."""
+        return self.rows >= LEAST_FOR_VERDICT
+
+    @property
+    def is_better(self) -> bool:
+        return self.is_told and self.low > 0
+
+    @property
+    def is_worse(self) -> bool:
+        return self.is_told and self.high < 0
 
     @property
     def verdict(self) -> str:
-        """Say it in words: better or worse only where the interval leaves 0 out."""
+        """Say it in words: better or worse only where the interval leaves 0 out, nothing of fewer than 30 posts."""
+        if not self.is_told:
+            posts = f"{self.rows} post{'' if self.rows == 1 else 's'}"
+            return f"{posts} are too few to tell it from {self.second}"
         interval = f"{self.low:+.3f} to {self.high:+.3f}"
-        if self.low > 0 or self.high < 0:
-            word = "better" if self.low > 0 else "worse"
+        if self.is_better or self.is_worse:
+            word = "better" if self.is_better else "worse"
             return f"{word} than {self.second} by {abs(self.difference):.3f} {self.metric}, interval {interval}"
         return f"no difference from {self.second} can be shown: {self.difference:+.3f} {self.metric}, interval {interval}"
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "verdict": self.verdict}
+        bounds = {name: bound if self.is_told else None for name, bound in (("low", self.low), ("high", self.high))}
+        return {**asdict(self), **bounds, "verdict": self.verdict}
 
 
 def compare(
@@ -58,4 +78,6 @@ def compare(
     samples = [difference(generator.integers(0, len(true), len(true))) for _ in range(num_resamples)]
     point = difference(slice(None))
     low, high = np.percentile(samples, [2.5, 97.5]) if samples else (point, point)
-    return Comparison(first=first[0], second=second[0], metric=name, difference=point, low=float(low), high=float(high))
+    return Comparison(
+        first=first[0], second=second[0], metric=name, difference=point, low=float(low), high=float(high), rows=len(true)
+    )

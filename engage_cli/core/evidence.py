@@ -3,59 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
 from engage_cli.core.comparison import LEAST_FOR_VERDICT
-from engage_cli.core.errors import EngageError
 from engage_cli.core.metric_words import label_of, write_figure
 from engage_cli.core.metrics import PRIMARY, bootstrap_metrics
-from engage_cli.core.runs import MARKER, Run
+from engage_cli.core.run_records import Evidence
+from engage_cli.core.runs import Run
 
-EVIDENCE = "evidence"  # its key in metrics.json
 ENOUGH_VALIDATION = 50  # posts: of fewer, every post is predicted in turn
 LEAST_FOR_RANGE = 9  # held-out posts, for an interval of 80 of 100
 NUM_RESAMPLES = 500
 HELPS = "more posts help most: several hundred"
 COIN_TOSS = "treat this as a coin toss"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """The score of a run on posts that it did not learn from."""
-
-    posts: int  # that it learned from
-    held_out: int  # that it is scored on
-    method: str  # how these were held out
-    metric: str  # of which a guess has 0
-    value: float
-    low: float | None  # of the 95 % interval; None of too few posts for one
-    high: float | None
-
-    @property
-    def is_better_than_guess(self) -> bool:
-        """Whether the held-out posts show it."""
-        return self.low is not None and self.low > 0
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, saved: Mapping[str, Any]) -> Evidence:
-        """Raise LookupError, TypeError or ValueError for anything else."""
-        numbers = {name: None if saved[name] is None else float(saved[name]) for name in ("low", "high")}
-        words = {name: saved[name] for name in ("method", "metric")}
-        counts = {name: saved[name] for name in ("posts", "held_out")}
-        if not all(isinstance(word, str) for word in words.values()):
-            raise ValueError("no text")
-        if not all(isinstance(count, int) and count >= 0 for count in counts.values()):
-            raise ValueError("no count")
-        found = cls(**counts, **words, value=float(saved["value"]), **numbers)
-        if not np.isfinite([number for number in (found.value, found.low, found.high) if number is not None]).all():
-            raise ValueError("no number")
-        return found
 
 
 def weigh_evidence(kind: str, true: np.ndarray, predicted: np.ndarray, *, posts: int, method: str) -> Evidence:
@@ -75,17 +36,8 @@ def weigh_evidence(kind: str, true: np.ndarray, predicted: np.ndarray, *, posts:
 
 
 def warnings_of(run: Run) -> list[str]:
-    """Return what must be said beside every answer of a run, in sentences; nothing of one that is shown to be good.
-
-    A run of an older engage, which kept no evidence, is told nothing about. Raise EngageError for damaged evidence.
-    """
-    if EVIDENCE not in run.metrics:
-        return []
-    try:
-        found = Evidence.from_json(run.metrics[EVIDENCE])
-    except (LookupError, TypeError, ValueError):
-        raise EngageError(f"{run.folder / MARKER} is damaged ({EVIDENCE}); train again") from None
-    return list_warnings(found)
+    """Return what must be said beside every answer of a run, in sentences; nothing of one that is shown to be good."""
+    return [] if run.done.evidence is None else list_warnings(run.done.evidence)
 
 
 def list_warnings(found: Evidence) -> list[str]:

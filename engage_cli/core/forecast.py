@@ -30,7 +30,7 @@ class Forecast:
     percentile: np.ndarray  # (n,) 0..100, among the posts that the target was fitted on
     # "80" and "95": (n,) low and high; none of a run of classes, nor where too few validation posts support it
     intervals: dict[str, tuple[np.ndarray, np.ndarray]]
-    classes: np.ndarray  # (n,) int64: the most probable class, or the one that the value lies in
+    classes: np.ndarray  # (n,) int64: the most probable class
     probabilities: np.ndarray  # (n, 5) calibrated
     distance: np.ndarray | None  # (n,) to the nearest training posts; None for a run that reads no vectors
     far_in: dict[str, np.ndarray]  # block -> (n,) bool: in it the post is like none that the run learned from
@@ -75,38 +75,43 @@ class Doubt:
 
         Where a post is far from all that was learned from, residuals of ordinary posts promise too much: an interval is
         widened to hold that of all training posts too, and probabilities go half-way to those of all training posts.
+
+        The class that is named is the most probable one, of a value too: to name the class in which the value lies would be
+        right less often, and would contradict the probabilities beside it wherever the errors are wider than a class.
         """
-        target, probabilities = self.target, self.calibration.probabilities(predictions, self.target.cuts)
+        target, probabilities = self.target, self._probabilities(predictions)
         distance, far_in = self.distance(predictions), {}
         if predictions.vectors is not None and self.neighbours is not None:
             far_in = self.neighbours.far(predictions.vectors)
         far = _any_of(far_in, len(predictions))
         shares = np.asarray(target.class_shares)
         probabilities[far] = (probabilities[far] + shares) / 2
+        classes = probabilities.argmax(axis=1).astype(np.int64)
         if predictions.value is None:
             return Forecast(
                 value=None,
                 count=None,
                 percentile=self._percentile_of_classes(probabilities),
                 intervals={},
-                classes=probabilities.argmax(axis=1).astype(np.int64),
+                classes=classes,
                 probabilities=probabilities,
                 distance=distance,
                 far_in=far_in,
             )
-        counts = target.counts(predictions.value)
+        value = self.calibration.middle(predictions)
+        counts = target.counts(value)
         if counts is not None and not np.isfinite(counts).all():
             raise EngageError(f"the run says counts that are not finite; {AGAIN}")
         return Forecast(
-            value=predictions.value,
+            value=value,
             count=None if counts is None else np.maximum(0.0, counts),
-            percentile=target.percentile(predictions.value),
+            percentile=target.percentile(value),
             intervals={
                 name: self._interval(predictions, share, far)
                 for name, share in INTERVALS.items()
                 if self.calibration.supports(share)
             },
-            classes=target.classes(predictions.value),
+            classes=classes,
             probabilities=probabilities,
             distance=distance,
             far_in=far_in,
@@ -115,8 +120,12 @@ class Doubt:
     def main(self, predictions: Predictions) -> np.ndarray:
         """(n,) the number by which posts are compared: the value, or the percentile of classes, however far they are."""
         if predictions.value is not None:
-            return predictions.value
-        return self._percentile_of_classes(self.calibration.probabilities(predictions, self.target.cuts))
+            return self.calibration.middle(predictions)
+        return self._percentile_of_classes(self._probabilities(predictions))
+
+    def _probabilities(self, predictions: Predictions) -> np.ndarray:
+        found = self.calibration.probabilities(predictions, self.target.cuts)
+        return self.calibration.smoothed(found, self.target.class_shares)
 
     def _percentile_of_classes(self, probabilities: np.ndarray) -> np.ndarray:
         """A class stands for the middle of its stretch of the training posts."""

@@ -28,6 +28,8 @@ NUM_NEAREST = 5
 FAR = 0.99  # of the validation posts are nearer in every block: beyond it a post is like none that was learned from
 BLUR = 1e-2  # distances below it are between a thing and itself: float16, and encoders whose last digits differ
 LEVELS = np.linspace(0, 1, 1001)
+LEAST_FOR_FAR = 100  # validation posts: among fewer there is no post that 99 of 100 are nearer than
+FARTHEST = 2.0  # two things of length 1 can be apart
 MOST_NUMBERS = 1 << 24  # in the vectors of the posts that are kept: 32 MB in float16, 20,000 posts of two small encoders
 MOST_AT_ONCE = 1 << 25  # distances held in memory
 
@@ -122,14 +124,17 @@ def choose_posts(num: int, width: int, *, seed: int = 0) -> np.ndarray:
 def fit_neighbours(vectors: Vectors, scores: np.ndarray, validation: Vectors) -> Neighbours:
     """Keep training posts by their vectors; those of the validation posts tell which distances are usual.
 
-    Posts of equal content are neighbours like any others.
+    Fewer than 100 of them cannot tell that: then no post is called far. Posts of equal content are neighbours like any
+    others.
     """
     spaces = {}
     for name, block in vectors.items():
         points = unit(block).astype(np.float16)
         near = Space(points=points, usual=np.zeros(len(LEVELS), np.float32))
-        usual = np.quantile(near.distance(validation[name]), LEVELS).astype(np.float32)
-        spaces[name] = Space(points=points, usual=usual)
+        usual = np.full(len(LEVELS), FARTHEST)
+        if len(validation[name]) >= LEAST_FOR_FAR:
+            usual = np.quantile(near.distance(validation[name]), LEVELS)
+        spaces[name] = Space(points=points, usual=usual.astype(np.float32))
     return Neighbours(spaces=spaces, scores=scores.astype(np.float32))
 
 

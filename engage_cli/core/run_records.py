@@ -153,6 +153,24 @@ class Folds:
 
 
 @record
+class Evidence:
+    """The score of a run on posts that it did not learn from."""
+
+    posts: Count  # that it learned from
+    held_out: Count  # that it is scored on
+    method: str  # how these were held out
+    metric: str  # of which a guess has 0
+    value: float
+    low: float | None  # of the 95 % interval; None of too few posts for one
+    high: float | None
+
+    @property
+    def is_better_than_guess(self) -> bool:
+        """Whether the held-out posts show it."""
+        return self.low is not None and self.low > 0
+
+
+@record
 class RunMetrics:
     """metrics.json, the marker, which is written last: how training ended, and the hash of every file that counts."""
 
@@ -162,6 +180,7 @@ class RunMetrics:
     note: str = ""
     rows: dict[str, Count] = field(default_factory=dict)  # posts of each part
     metrics: Figures = field(default_factory=dict)  # on the validation posts
+    evidence: Evidence | None = None
     seconds: float | None = None
     leaky: bool = False
     marks: tuple[str, ...] = ()

@@ -46,6 +46,7 @@ class Score:
     intervals: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     slices: tuple[Slice, ...] = ()
     leaky: bool = False
+    warnings: tuple[str, ...] = ()  # what must be said beside its figures
 
     @property
     def rows(self) -> int:
@@ -61,6 +62,7 @@ class Score:
             "leaky": self.leaky,
             "metrics": {**dict.fromkeys(measured, UNKNOWN), **self.metrics},
             "slices": [one.to_json() for one in self.slices],
+            "warnings": list(self.warnings),
         }
 
 

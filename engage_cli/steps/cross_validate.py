@@ -14,11 +14,12 @@ import pyarrow as pa
 from engage_cli.core.atomic import remove_tree, replacing
 from engage_cli.core.boosting import boost, predict_table
 from engage_cli.core.config import CLASS_NAMES, QUANTILE_LEVELS, CatBoostConfig
+from engage_cli.core.divisions import Division
 from engage_cli.core.errors import EngageError
 from engage_cli.core.folds import count_groups, make_folds
 from engage_cli.core.metrics import compute_metrics
 from engage_cli.core.predictions import Predictions
-from engage_cli.core.progress import Reporter
+from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.run_records import FoldFigure, Folds
 from engage_cli.core.targets import Target, fit_target, require_variety
 from engage_cli.steps.catboost_inputs import Inputs
@@ -151,6 +152,17 @@ def _run_fold(
             **columns,
         }
     )
+
+
+def predict_fold(config: CatBoostConfig, inputs: Inputs, target: Target, division: Division, folder: Path) -> Predictions:
+    """Fit on a division of the data's posts, with the run's own target, and predict those that it holds out."""
+    places = {name: np.searchsorted(inputs.numbers, rows) for name, rows in vars(division).items()}
+    table = inputs.new_table()
+    rows = inputs.fit_rows(table, places["fitted"], target, config.kind)
+    stop_rows, out_rows = (inputs.rows(table, places[name], target, config.kind) for name in ("stopping", "held_out"))
+    with SilentReporter().stage("", config.iterations) as stage:
+        model = boost(config, rows, stop_rows, table.categorical, work=folder, stage=stage)
+    return predict_table(model, out_rows.table, config.kind)
 
 
 def _read_fold(path: Path) -> pd.DataFrame | None:

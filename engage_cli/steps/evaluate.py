@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from engage_cli.core.baselines import BASELINES, NEED_VECTORS, Part
-from engage_cli.core.comparison import Comparison, compare
+from engage_cli.core.comparison import LEAST_FOR_VERDICT, Comparison, compare
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import EngageError, WrongCallError
+from engage_cli.core.evidence import doubt_score, warnings_of
 from engage_cli.core.forecast import load_doubt
 from engage_cli.core.metrics import PRIMARY, bootstrap_metrics, true_of
 from engage_cli.core.model_table import CONTENTS
@@ -113,7 +114,10 @@ def _score_run(run: Run, dataset: Dataset, split: str, by: Sequence[str], num_re
     true = _truth(run.target, run.kind, dataset, places)
     predicted = said.value if said.value is not None else said.probabilities
     assert np.isfinite(predicted).all()
+    if len(true) < LEAST_FOR_VERDICT:
+        num_resamples = 0  # of so few posts a bootstrap tells nothing
     metrics = bootstrap_metrics(run.kind, true, predicted, num_resamples=num_resamples)
+    primary = PRIMARY[run.kind]
     metrics |= interval_metrics(intervals, true, num_resamples=num_resamples)
     if is_test:
         metrics |= pair_metrics(doubt, predictions, true, num_resamples=min(num_resamples, SLICE_RESAMPLES))
@@ -142,6 +146,7 @@ def _score_run(run: Run, dataset: Dataset, split: str, by: Sequence[str], num_re
         intervals=intervals,
         slices=tuple(slices),
         leaky=run.leaky,
+        warnings=(*warnings_of(run), *doubt_score(primary, metrics[primary], len(true), split)),
     )
 
 
@@ -176,7 +181,12 @@ def _score_baselines(
                     kind=kind,
                     target=target.name,
                     unit=str(target.formula),
-                    metrics=bootstrap_metrics(kind, parts[split].truth, predicted, num_resamples=num_resamples),
+                    metrics=bootstrap_metrics(
+                        kind,
+                        parts[split].truth,
+                        predicted,
+                        num_resamples=num_resamples if len(rows[split]) >= LEAST_FOR_VERDICT else 0,
+                    ),
                     places=rows[split],
                     predicted=predicted,
                     true=parts[split].truth,

@@ -12,6 +12,7 @@ import pandas as pd
 
 from engage_cli.core.config import CLASS_NAMES, MOST_VARIANTS
 from engage_cli.core.errors import EngageError, WrongCallError
+from engage_cli.core.evidence import warnings_of
 from engage_cli.core.forecast import INTERVALS, Forecast
 from engage_cli.core.images import MOST_BYTES, ImageError, decode, read_bytes
 from engage_cli.core.joint import chances_of_best, chances_to_beat, draw_together
@@ -72,6 +73,7 @@ class Answer:
             "beats": None if ranking is None else ranking.beats.tolist(),
             "too_close_to_call": None if ranking is None else ranking.is_close,
             "verdict": None if ranking is None else ranking.verdict,
+            "warnings": warnings_of(self.run),
         }
 
     def _ranking_json(self, ranking: Ranking) -> list[dict[str, Any]]:

@@ -27,6 +27,7 @@ from engage_cli.core.atomic import (
 from engage_cli.core.config import CLASS_NAMES
 from engage_cli.core.csv_cells import csv_of_rows
 from engage_cli.core.errors import EngageError, WrongCallError
+from engage_cli.core.evidence import warnings_of
 from engage_cli.core.forecast import INTERVALS, Forecast
 from engage_cli.core.history import add_time
 from engage_cli.core.image_checks import stamp_of
@@ -75,6 +76,7 @@ class TableSummary:
     went_on: int  # rows that an earlier call had predicted already
     leaky: bool
     marks: tuple[str, ...]
+    warnings: tuple[str, ...] = ()  # what must be said beside the predictions
 
 
 def predict_table(
@@ -147,6 +149,7 @@ def _predict_posts(
         went_on=num_done,
         leaky=opened.leaky,
         marks=opened.marks,
+        warnings=tuple(warnings_of(opened)),
     )
 
 

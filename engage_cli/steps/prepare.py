@@ -25,6 +25,7 @@ from engage_cli.core.dataset import (
 )
 from engage_cli.core.dataset_meta import MARKER, DatasetMeta, RowCounts, SourceMeta, fingerprint_of
 from engage_cli.core.errors import EngageError, WrongCallError
+from engage_cli.core.evidence import warn_of_few
 from engage_cli.core.history import add_history
 from engage_cli.core.images import read_same
 from engage_cli.core.importers import PROBLEM_COLUMNS
@@ -83,7 +84,7 @@ def prepare(
         draft.posts = add_history(draft.posts)
         targets, unavailable = _fit_targets(draft, config, imported.name)
         quality = summarise(draft.posts, targets)
-        draft.warnings += _leaks(quality)
+        draft.warnings += [*warn_of_few(split.rows), *_leaks(quality)]
         posts = draft.posts[table_columns(draft.posts.columns)]
         files = save_posts(folder, posts)
         meta = DatasetMeta(

@@ -6,13 +6,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
+import numpy as np
 
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.metrics import compute_metrics, true_of
 from engage_cli.core.model_table import STACK
 from engage_cli.core.own_folders import own_run
+from engage_cli.core.predictions import Predictions
 from engage_cli.core.predictors import load_predictor, members_of
 from engage_cli.core.predictors.stack import Weights, save_weights
 from engage_cli.core.progress import Reporter, SilentReporter
@@ -22,7 +23,8 @@ from engage_cli.core.run_records import RunMeta, RunMetrics
 from engage_cli.core.runs import MARKER, MEMBERS, Run
 from engage_cli.core.stacking import fit_weights, held_out_predictions
 from engage_cli.core.targets import Target
-from engage_cli.steps.calibrate import calibrate
+from engage_cli.steps.calibrate import ON_VALIDATION, calibrate
+from engage_cli.steps.cross_fit import HeldOut, held_out_by_all
 from engage_cli.steps.evaluate import open_runs
 from engage_cli.steps.sources import source_of
 
@@ -30,6 +32,7 @@ COMMAND = "evaluate --stack"
 NOTE_OF_EQUALS = (
     "the mean of models that chose their epochs on these rows: optimistic; `engage evaluate` reads the test split"
 )
+NOTE_OF_FEW = "each of these posts was predicted by models, and by weights, that were fitted without it"
 NOTE = "weights fitted on these rows, each row predicted by weights of the others; its members chose their epochs on them"
 
 
@@ -83,28 +86,29 @@ def weigh(
     """
     ensemble = Run(folder, meta, target)
     members = members_of(ensemble)
-    posts = dataset.posts.iloc[dataset.rows("validation", target)]
-    scores = target.score(posts)
+    places = dataset.rows("validation", target)
+    kept = held_out_by_all(members, dataset)
+    if kept is not None:
+        places, predictions, method = kept[0].places, [one.predictions for one in kept], kept[0].method
+    else:
+        predictions, method = _ask(members, dataset, places, reporter), ON_VALIDATION
+    scores = target.score(dataset.posts.iloc[places])
     true = true_of(ensemble.kind, scores, target.classes(scores))
-    predictions = []
-    with reporter.stage("asking the members", len(members)) as stage:
-        for member in members:
-            predictions.append(load_predictor(member).predict(posts, source_of(member, dataset, reporter)))
-            stage.advance(note=member.folder.name)
     if is_equal:
         weights = Weights(members=(1 / len(members),) * len(members))
-        held_out = weights.combine(predictions)
+        said = weights.combine(predictions)
     else:
-        is_later = are_later(posts, dataset.posts.iloc[dataset.rows("train", target)])
-        weights = fit_weights(predictions, true, is_later=is_later)
-        held_out = held_out_predictions(predictions, true, is_later=is_later)
+        weights = fit_weights(predictions, true)
+        said = held_out_predictions(predictions, true)
+    held_out = HeldOut(places=places, predictions=said, method=method)
     saved = dict(zip(meta.members, weights.members, strict=True))
     save_weights(folder, meta.members, weights)
-    calibrate(ensemble, dataset, source_of(ensemble, dataset, reporter), reporter, held_out=None if is_equal else held_out)
+    evidence = calibrate(ensemble, dataset, source_of(ensemble, dataset, reporter), reporter, held_out=held_out)
     metrics = RunMetrics(
-        note=NOTE_OF_EQUALS if is_equal else NOTE,
-        rows={"validation": len(true)},
-        metrics=compute_metrics(ensemble.kind, true, held_out.main),
+        note=(NOTE_OF_EQUALS if is_equal else NOTE) if kept is None else NOTE_OF_FEW,
+        rows={"validation": len(dataset.rows("validation", target)), "held_out": len(true)},
+        metrics=compute_metrics(ensemble.kind, true, said.main),
+        evidence=evidence,
         weights=saved,
         offset=weights.offset,
         members={
@@ -117,11 +121,13 @@ def weigh(
     return finish_run(folder, metrics)
 
 
-def are_later(posts: pd.DataFrame, others: pd.DataFrame) -> bool:
-    """Whether nine in ten posts came after nine in ten of the others, as in a split by date."""
-    if "posted_at" not in posts or posts["posted_at"].isna().all() or others["posted_at"].isna().all():
-        return False
-    return bool(posts["posted_at"].quantile(0.1) >= others["posted_at"].quantile(0.9))
+def _ask(members: Sequence[Run], dataset: Dataset, places: np.ndarray, reporter: Reporter) -> list[Predictions]:
+    found = []
+    with reporter.stage("asking the members", len(members)) as stage:
+        for member in members:
+            found.append(load_predictor(member).predict(dataset.posts.iloc[places], source_of(member, dataset, reporter)))
+            stage.advance(note=member.folder.name)
+    return found
 
 
 def _open_members(folders: Sequence[Path], dataset: Dataset, runs_dir: Path) -> list[Run]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ from engage_cli.core.tabular import FeatureTable
 from engage_cli.core.targets import Target, require_variety
 from engage_cli.steps.calibrate import calibrate
 from engage_cli.steps.catboost_inputs import Inputs, make_inputs
-from engage_cli.steps.cross_validate import cross_validate, plan_folds
+from engage_cli.steps.cross_fit import cross_fit
+from engage_cli.steps.cross_validate import cross_validate, plan_folds, predict_fold
 from engage_cli.steps.run_inputs import data_of, encoders_of, kind_of
 from engage_cli.steps.sources import source_of
 from engage_cli.steps.train_neural import TrainSummary
@@ -90,7 +92,15 @@ def train_catboost(
         ran = len((folder / HISTORY_FILE).read_text().splitlines())
         remove_tree(work)
         trained = Run(folder, meta, target)
-        calibrate(trained, dataset, source_of(trained, dataset, reporter), reporter)
+        held_out = cross_fit(
+            partial(predict_fold, config, inputs, target),
+            kind=config.kind,
+            dataset=dataset,
+            target=target,
+            folder=folder,
+            reporter=reporter,
+        )
+        evidence = calibrate(trained, dataset, source_of(trained, dataset, reporter), reporter, held_out=held_out)
         finished = finish_run(
             folder,
             RunMetrics(
@@ -98,6 +108,7 @@ def train_catboost(
                 best_iteration=int(model.tree_count_),
                 rows={part: len(places) for part, places in inputs.parts.items()},
                 metrics=compute_metrics(config.kind, stopping.truth, predicted.main),
+                evidence=evidence,
                 folds=folds,
                 features=len(table.names),
                 why={

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -34,6 +35,7 @@ from engage_cli.core.task import Task
 from engage_cli.core.training import fit
 from engage_cli.core.tuning import parse_tune
 from engage_cli.steps.calibrate import calibrate
+from engage_cli.steps.cross_fit import cross_fit, train_and_ask
 from engage_cli.steps.run_inputs import data_of
 from engage_cli.steps.sources import source_of
 from engage_cli.steps.train_inputs import Inputs, make_inputs
@@ -133,8 +135,19 @@ def _train(
         trained = Run(folder, meta, target)
         source = source_of(trained, dataset, reporter)  # on every rank: they look at the stores together
         if is_first:
-            calibrate(trained, dataset, source, reporter)
-            finish_run(folder, _metrics(progress, inputs, dataset.marks, model, learning, device))
+            held_out = None
+            if not inputs.towers:  # to train encoders five times more is not worth it
+                held_out = cross_fit(
+                    partial(train_and_ask, partial(_train_again, resolved, kind, command, encoders), dataset),
+                    kind=kind,
+                    dataset=dataset,
+                    target=target,
+                    folder=folder,
+                    reporter=reporter,
+                )
+            evidence = calibrate(trained, dataset, source, reporter, held_out=held_out)
+            metrics = _metrics(progress, inputs, dataset.marks, model, learning, device)
+            finish_run(folder, dataclasses.replace(metrics, evidence=evidence))
         checkpoints.forget()
         wait_for_all()
     collapse = progress.collapse
@@ -157,6 +170,12 @@ def _meta(resolved: Resolved, kind: Kind, command: str, dataset: Dataset, inputs
         dims=inputs.dims,
         marks=tuple(dataset.marks),
     )
+
+
+def _train_again(
+    resolved: Resolved, kind: Kind, command: str, encoders: EncoderConfig, dataset: Dataset, run: Path
+) -> TrainSummary:
+    return train_neural(resolved, kind=kind, command=command, dataset=dataset, encoders=encoders, run=run)
 
 
 def _metrics(

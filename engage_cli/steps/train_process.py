@@ -6,6 +6,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -40,6 +41,7 @@ from engage_cli.core.runs import Run
 from engage_cli.core.score_parts import ScorePart, parts_of
 from engage_cli.core.targets import Target, require_variety
 from engage_cli.steps.calibrate import calibrate
+from engage_cli.steps.cross_fit import cross_fit, train_and_ask
 from engage_cli.steps.embed import stored_blocks
 from engage_cli.steps.run_inputs import data_of, encoders_of, kind_of
 from engage_cli.steps.sources import source_of
@@ -92,7 +94,15 @@ def train_process(
             _fit(config, folder, posts, scores, target, source, reporter)
         remove_tree(folder / WORK)
         trained = Run(folder, meta, target)
-        calibrate(trained, dataset, source_of(trained, dataset, reporter), reporter)
+        held_out = cross_fit(
+            partial(train_and_ask, partial(_train_again, config, encoders), dataset),
+            kind=config.kind,
+            dataset=dataset,
+            target=target,
+            folder=folder,
+            reporter=reporter,
+        )
+        evidence = calibrate(trained, dataset, source_of(trained, dataset, reporter), reporter, held_out=held_out)
         wanted = target.score(checks)
         predicted = load_predictor(trained).predict(checks, source).main
         truth = true_of(config.kind, wanted, target.classes(wanted))
@@ -102,12 +112,17 @@ def train_process(
                 note=NOTE,
                 rows={"train": len(posts), "validation": len(checks)},
                 metrics=compute_metrics(config.kind, truth, predicted),
+                evidence=evidence,
                 left_out_r2=left_out_r2_of(folder),
                 seconds=round(time.monotonic() - started, 1),
                 marks=tuple(dataset.marks),
             ),
         )
     return TrainSummary(run=finished, went_on=goes_on, warnings=tuple(dataset.marks))
+
+
+def _train_again(config: ProcessConfig, encoders: EncoderConfig, dataset: Dataset, run: Path) -> TrainSummary:
+    return train_process(config, dataset=dataset, encoders=encoders, run=run)
 
 
 def _fit(

@@ -1,0 +1,178 @@
+"""What `engage train` makes of few posts: 60 or 200 are drawn, and 300 others tell what came true.
+
+    ENGAGE_REAL_POSTS=/path/to/youtube python benchmarks/few_posts.py --draws 10
+
+All posts are embedded once; a draw copies their vectors. What is done stands in --work, so that a killed call goes on.
+Every draw is one line of the log, and every case one of the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from engage_cli.core.atomic import write_json
+from engage_cli.core.config import EncoderConfig, EnsembleConfig, PrepareConfig
+from engage_cli.core.dataset import Dataset, load_dataset
+from engage_cli.core.forecast import load_doubt
+from engage_cli.core.metrics import PRIMARY, compute_metrics, true_of
+from engage_cli.core.predictors import load_predictor, members_of
+from engage_cli.core.predictors.stack import Weights
+from engage_cli.core.progress import SilentReporter
+from engage_cli.core.runs import load_run
+from engage_cli.steps.import_posts import Source
+from engage_cli.steps.prepare import prepare
+from engage_cli.steps.sources import source_of
+from engage_cli.steps.train_ensemble import train_ensemble
+
+REAL = "id=video_id,views=view_count,likes=like_count,comments=comment_count,dislikes=dislike_count,posted_at=published_at"
+NUM_OTHERS = 300
+SELDOM = 0.05  # a class that is said to be at most so probable
+BY_DATE = "time"
+FIRST_SEED = 1000  # of the draws that are reported; all choices were made on others
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "engage-few-posts")
+    parser.add_argument("--draws", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=FIRST_SEED)
+    parser.add_argument("--sizes", default="60,200")
+    parser.add_argument("--splits", default=f"{BY_DATE},random")
+    parser.add_argument("--target", default="views")
+    parser.add_argument("--as", dest="kind", default="value", choices=("value", "classes"))
+    asked = parser.parse_args()
+    real = Path(os.environ["ENGAGE_REAL_POSTS"])
+    whole = embed_all(asked.work, real)
+    cases: dict[str, list[dict[str, Any]]] = {}
+    for seed in range(asked.seed, asked.seed + asked.draws):
+        for size in map(int, asked.sizes.split(",")):
+            for split in asked.splits.split(","):
+                found = measure(asked.work, real, whole, size, split, seed, asked.target, asked.kind)
+                cases.setdefault(f"{size}, {'by date' if split == BY_DATE else 'at random'}", []).append(found)
+                print(f"{size} {split} {seed}: {json.dumps(found)}", file=sys.stderr, flush=True)
+    print(show(cases, PRIMARY[asked.kind]))
+
+
+def embed_all(work: Path, real: Path) -> Dataset:
+    folder = work / "all"
+    if not (folder / "done").is_file():
+        source = ["--table", real / "posts.csv", "--images-dir", real / "images", "--map", REAL]
+        for command in (["prepare", *source, "--split", "random", "--overwrite"], ["embed"]):
+            call = [sys.executable, "-m", "engage_cli", *map(str, command), "--data", str(folder)]
+            subprocess.run(call, check=True, stdout=subprocess.DEVNULL)
+        (folder / "done").touch()
+    return load_dataset(folder)
+
+
+def measure(
+    work: Path, real: Path, whole: Dataset, size: int, split: str, seed: int, target: str, kind: str
+) -> dict[str, Any]:
+    """Draw, prepare, train, and ask about others; or return what is known of that draw."""
+    folder = work / f"{target}-{kind}-{size}-{split}-{seed}"
+    if (folder / "found.json").is_file():
+        return dict(json.loads((folder / "found.json").read_text()))
+    order = np.random.default_rng(seed).permutation(len(whole.posts))
+    drawn = whole.posts.iloc[order[:size]]
+    rest = whole.posts.iloc[order[size:]]
+    others = rest[~rest["group"].isin(drawn["group"])].iloc[:NUM_OTHERS]
+    if not (folder / "run" / "metrics.json").is_file():
+        dataset = divide(folder, real, whole, drawn["id"], split, seed)
+        config = EnsembleConfig(target=target, kind=kind)
+        train_ensemble(config, dataset=dataset, encoders=EncoderConfig(), run=folder / "run", reporter=SilentReporter())
+    found = score(folder / "run", whole, others)
+    write_json(folder / "found.json", found)
+    shutil.rmtree(folder / "data", ignore_errors=True)
+    return found
+
+
+def divide(folder: Path, real: Path, whole: Dataset, ids: pd.Series, split: str, seed: int) -> Dataset:
+    """Prepare the drawn posts, with the vectors of all."""
+    data = folder / "data"
+    if not (data / "dataset.json").is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        table = pd.read_csv(real / "posts.csv", dtype=str, keep_default_na=False)
+        table[table["video_id"].isin(ids)].to_csv(folder / "posts.csv", index=False)
+        prepare(
+            PrepareConfig(split=split, seed=seed),
+            folder=data,
+            sources=[Source(path=folder / "posts.csv", format="table", images=real / "images")],
+            mapping=dict(pair.split("=") for pair in REAL.split(",")),
+            reporter=SilentReporter(),
+        )
+    shutil.copytree(whole.features_dir, data / "features", dirs_exist_ok=True)
+    return load_dataset(data)
+
+
+def score(folder: Path, whole: Dataset, others: pd.DataFrame) -> dict[str, Any]:
+    run = load_run(folder)
+    scores = run.target.score(others)
+    classes = run.target.classes(scores)
+    true = true_of(run.kind, scores, classes)
+    said = load_predictor(run).predict(others, source_of(run, whole, SilentReporter()))
+    members = [load_predictor(one).predict(others, source_of(one, whole, SilentReporter())) for one in members_of(run)]
+    forecast = load_doubt(run.folder, run.target).forecast(said)
+    mean = Weights(members=(1 / len(members),) * len(members)).combine(members)
+    primary = PRIMARY[run.kind]
+
+    def rate(predicted: np.ndarray) -> float:
+        return round(compute_metrics(run.kind, true, predicted, [primary])[primary], 4)
+
+    seldom = forecast.probabilities <= SELDOM
+    hits = seldom & (np.arange(5) == classes[:, None])
+    top = forecast.probabilities.max(axis=1)
+    is_sure = top > 0.6
+    intervals = {name: (low <= true) & (true <= high) for name, (low, high) in forecast.intervals.items()}
+    return {
+        "default": rate(said.main if forecast.value is None else forecast.value),
+        "mean": rate(mean.main),
+        "members": [rate(one.main) for one in members],
+        "weights": [round(weight, 3) for weight in run.metrics["weights"].values()],
+        **{f"coverage_{name}": round(float(inside.mean()), 4) for name, inside in intervals.items()},
+        "seldom": int(seldom.sum()),
+        "seldom_true": int(hits.sum()),
+        "sure": int(is_sure.sum()),
+        "sure_true": int((forecast.probabilities.argmax(axis=1) == classes)[is_sure].sum()),
+        "seconds": run.metrics["seconds"],
+    }
+
+
+def show(cases: dict[str, list[dict[str, Any]]], primary: str) -> str:
+    lines = [
+        f"| posts, split | {primary}: default | mean of members | least difference | in 80 % | in 95 % "
+        "| said 0 to 5 %, came true | said > 60 %, came true | seconds |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for case, found in cases.items():
+        ahead = min(one["default"] - one["mean"] for one in found)
+        cells = [case, _spread(found, "default"), _spread(found, "mean"), f"{ahead:+.3f}"]
+        cells += [_spread(found, f"coverage_{name}") for name in ("80", "95")]
+        cells += [_share(found, "seldom"), _share(found, "sure"), f"{np.mean([one['seconds'] for one in found]):.0f}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _spread(found: Sequence[dict[str, Any]], name: str) -> str:
+    values = [one[name] for one in found if name in one]
+    return f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})" if values else "–"
+
+
+def _share(found: Sequence[dict[str, Any]], name: str) -> str:
+    said, true = (sum(one[key] for one in found) for key in (name, f"{name}_true"))
+    return f"{true / said:.3f} of {said:,}" if said else "–"
+
+
+if __name__ == "__main__":
+    main()

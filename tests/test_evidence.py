@@ -1,0 +1,130 @@
+"""What must be said beside a run's answers: too few posts, and no better than a guess."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engage_cli.core.comparison import compare
+from engage_cli.core.errors import EngageError
+from engage_cli.core.evidence import (
+    EVIDENCE,
+    Evidence,
+    doubt_score,
+    list_warnings,
+    warn_of_few,
+    warnings_of,
+    weigh_evidence,
+)
+from engage_cli.core.runs import Run
+
+
+def evidence(**changed: Any) -> Evidence:
+    usual = {"posts": 4791, "held_out": 599, "method": "validation posts", "metric": "r2"}
+    return Evidence(**{**usual, "value": 0.4, "low": 0.33, "high": 0.46, **changed})
+
+
+def test_a_run_of_many_posts_that_is_better_than_a_guess_has_no_warning() -> None:
+    assert list_warnings(evidence()) == []
+
+
+def test_what_is_said_of_few_posts() -> None:
+    (none,) = list_warnings(evidence(posts=8, held_out=1, value=-3.0, low=None, high=None))
+    assert none == "8 posts: no range can be given; treat this as a coin toss; more posts help most: several hundred"
+    (untold,) = list_warnings(evidence(posts=24, held_out=27, low=None, high=None))
+    assert untold.startswith(
+        "24 posts: it is not shown to be better than a guess (27 posts that it had not seen are too few"
+    )
+    (guess,) = list_warnings(evidence(posts=48, held_out=54, value=0.05, low=-0.12, high=0.21))
+    assert guess == (
+        "48 posts: it is not shown to be better than a guess (on 54 posts that it had not seen R² is 0.050, interval "
+        "−0.120 to 0.210; a guess has 0); treat this as a coin toss; more posts help most: several hundred"
+    )
+    (few,) = list_warnings(evidence(posts=160, held_out=90))
+    assert few.startswith("160 posts are few: ranges are wide")
+    (many,) = list_warnings(evidence(low=0.0))
+    assert "not shown to be better than a guess" in many
+
+
+@pytest.mark.parametrize("kind", ["value", "classes"])
+def test_evidence_is_weighed_on_held_out_posts(kind: str) -> None:
+    random = np.random.default_rng(0)
+    true = random.normal(size=200) if kind == "value" else random.integers(0, 5, 200)
+    good = true + 0.3 * random.normal(size=200) if kind == "value" else np.eye(5)[true] * 0.6 + 0.08
+    noise = 0.1 * random.normal(size=200) if kind == "value" else random.dirichlet(np.ones(5), 200)
+    better = weigh_evidence(kind, true, good, posts=900, method="cross-validation")
+    guess = weigh_evidence(kind, true, noise, posts=900, method="cross-validation")
+    assert better.is_better_than_guess
+    assert better.low < better.value < better.high or kind == "classes"
+    assert not guess.is_better_than_guess
+    few = weigh_evidence(kind, true[:6], good[:6], posts=48, method="validation posts")
+    assert (few.low, few.high, few.held_out) == (None, None, 6)
+    assert not few.is_better_than_guess  # a bootstrap of six posts tells nothing
+
+
+def run_with(saved: Any) -> Run:
+    return Run(Path("runs/one"), {"kind": "value"}, None, {EVIDENCE: saved})
+
+
+def test_the_warnings_of_a_run_are_those_of_what_it_keeps() -> None:
+    assert warnings_of(Run(Path("runs/old"), {}, None, {})) == []
+    few = evidence(posts=8, held_out=1, low=None, high=None)
+    assert warnings_of(run_with(few.to_json())) == list_warnings(few)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"posts": -1},
+        {"posts": "many"},
+        {"held_out": None},
+        {"value": None},
+        {"value": "high"},
+        {"low": float("nan")},
+        {"high": [1]},
+        {"metric": 3},
+    ],
+)
+def test_damaged_evidence_is_one_sentence(changed: dict[str, Any]) -> None:
+    with pytest.raises(EngageError, match=r"metrics\.json is damaged \(evidence\); train again$"):
+        warnings_of(run_with({**evidence().to_json(), **changed}))
+    with pytest.raises(EngageError, match="damaged"):
+        warnings_of(run_with(list(changed)))
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ((4000, 500, 500), []),
+        ((160, 20, 20), ["180 posts to learn from are few: weights and ranges", "20 posts to test on: too few to tell"]),
+        ((48, 6, 6), ["54 posts to learn from are few", "6 posts to test on"]),
+        ((8, 1, 1), ["9 posts to learn from: treat this as a coin toss", "1 post to test on"]),
+    ],
+)
+def test_prepare_says_what_few_posts_mean(rows: tuple[int, int, int], words: list[str]) -> None:
+    said = warn_of_few(dict(zip(("train", "validation", "test"), rows, strict=True)))
+    assert len(said) == len(words)
+    assert all(one.startswith(start) for one, start in zip(said, words, strict=True))
+    assert all("several hundred" in one for one in said)
+
+
+def test_no_verdict_from_a_bootstrap_of_six_posts() -> None:
+    true = np.arange(6.0)
+    found = compare("value", true, ("run", true + 0.01), ("guess", np.full(6, 2.5)), num_resamples=100)
+    assert found.verdict == "6 posts are too few to tell it from guess"
+    assert (found.is_better, found.is_worse) == (False, False)
+    assert (found.to_json()["low"], found.to_json()["high"]) == (None, None)
+    many = np.arange(60.0)
+    assert compare("value", many, ("run", many), ("guess", np.full(60, 30.0)), num_resamples=100).is_better
+
+
+def test_a_score_on_test_posts_is_doubted_too() -> None:
+    assert doubt_score("r2", {"value": 0.9, "low": 0.9, "high": 0.9}, 6, "test") == [
+        "6 test posts: too few to show whether it is better than a guess"
+    ]
+    assert doubt_score("r2", {"value": 0.3, "low": 0.1, "high": 0.5}, 300, "test") == []
+    (said,) = doubt_score("kappa", {"value": 0.1, "low": -0.1, "high": 0.3}, 90, "test")
+    assert said.startswith("90 test posts: it is not shown to be better than a guess")
