@@ -84,7 +84,7 @@ def prepare(
         draft.posts = add_history(draft.posts)
         targets, unavailable = _fit_targets(draft, config, imported.name)
         quality = summarise(draft.posts, targets)
-        draft.warnings += [*warn_of_few(split.rows), *_leaks(quality)]
+        draft.warnings += [*warn_of_few(vars(split.rows)), *_leaks(quality)]
         posts = draft.posts[table_columns(draft.posts.columns)]
         files = save_posts(folder, posts)
         meta = DatasetMeta(
