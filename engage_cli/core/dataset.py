@@ -12,7 +12,8 @@ import pandas as pd
 
 from engage_cli.core.atomic import file_fingerprint, fingerprint, read_json, replacing, write_json
 from engage_cli.core.errors import EngageError
-from engage_cli.core.targets import TARGETS, Target
+from engage_cli.core.target_names import TARGETS
+from engage_cli.core.targets import Target
 
 POSTS_FILE, PROBLEMS_FILE, REPORT_FILE, MARKER = "posts.parquet", "problems.csv", "quality.html", "dataset.json"
 IMAGES_FILE = "images.parquet"  # what was found out about each image, so that no file is opened twice

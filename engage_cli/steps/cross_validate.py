@@ -15,13 +15,14 @@ import pyarrow as pa
 
 from engage_cli.core.atomic import replacing
 from engage_cli.core.boosting import boost, predict_table
-from engage_cli.core.config import CLASS_NAMES, QUANTILE_LEVELS, CatBoostConfig
+from engage_cli.core.config import CLASS_NAMES, QUANTILE_LEVELS
 from engage_cli.core.errors import EngageError
 from engage_cli.core.folds import count_groups, make_folds
 from engage_cli.core.metrics import compute_metrics
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.progress import Reporter
 from engage_cli.core.targets import Target, fit_target, require_variety
+from engage_cli.core.train_config import CatBoostConfig
 from engage_cli.steps.catboost_inputs import Inputs
 
 OUT_OF_FOLD = "out_of_fold.parquet"

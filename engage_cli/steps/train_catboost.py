@@ -17,7 +17,7 @@ import pandas as pd
 from engage_cli.core.atomic import replacing, write_text
 from engage_cli.core.attribution import UNIT_OF_CLASSES, Attribution, attribute
 from engage_cli.core.boosting import OF_VALUES, Rows, boost, load_model, loss_of, predict_table
-from engage_cli.core.config import LEAKY, CatBoostConfig, EncoderConfig
+from engage_cli.core.config import LEAKY, EncoderConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.feature_choice import parse_features, parse_pca
@@ -29,6 +29,7 @@ from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import Run, clear_stage, finish_run, open_run
 from engage_cli.core.tabular import FeatureTable
 from engage_cli.core.targets import Target, require_variety
+from engage_cli.core.train_config import CatBoostConfig
 from engage_cli.steps.calibrate import calibrate
 from engage_cli.steps.catboost_inputs import Inputs, make_inputs
 from engage_cli.steps.cross_validate import cross_validate, plan_folds

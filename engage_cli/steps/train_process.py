@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from engage_cli.core.atomic import replacing
-from engage_cli.core.config import EncoderConfig, ProcessConfig
+from engage_cli.core.config import EncoderConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.devices import find_device
 from engage_cli.core.errors import WrongCallError
@@ -29,6 +29,7 @@ from engage_cli.core.progress import Reporter, SilentReporter, Stage
 from engage_cli.core.runs import Run, clear_stage, finish_run, open_run
 from engage_cli.core.score_parts import ScorePart, parts_of
 from engage_cli.core.targets import Target, require_variety
+from engage_cli.core.train_config import ProcessConfig
 from engage_cli.steps.calibrate import calibrate
 from engage_cli.steps.embed import stored_blocks
 from engage_cli.steps.sources import source_of

@@ -11,7 +11,6 @@ import torch
 
 from engage_cli.core.batches import Cut, StoredBatches
 from engage_cli.core.checkpoints import Checkpoints
-from engage_cli.core.config import TrainConfig
 from engage_cli.core.devices import find_device, matmul_precision
 from engage_cli.core.features import Block, BlockSource
 from engage_cli.core.leakage import known_before
@@ -19,6 +18,7 @@ from engage_cli.core.model import EngagementModel
 from engage_cli.core.objectives import OBJECTIVES, Objective
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.runs import Run
+from engage_cli.core.train_config import TrainConfig
 from engage_cli.core.validation import outputs_of
 
 BATCH_SIZE = 1024

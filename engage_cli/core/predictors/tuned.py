@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from engage_cli.core.batches import Cut
 from engage_cli.core.checkpoints import Checkpoints
-from engage_cli.core.config import OWN, TrainConfig
+from engage_cli.core.config import OWN
 from engage_cli.core.devices import find_device
 from engage_cli.core.encoders.encode import Encoder
 from engage_cli.core.leakage import known_before
@@ -21,6 +21,7 @@ from engage_cli.core.model import BlockInput, EngagementModel
 from engage_cli.core.objectives import OBJECTIVES, Objective
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.runs import Run
+from engage_cli.core.train_config import TrainConfig
 from engage_cli.core.tuning import make_towers, parse_tune
 from engage_cli.core.validation import outputs_of
 
