@@ -6,7 +6,6 @@ import ast
 import importlib
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -128,16 +127,6 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not HEAVY & set(loaded)
-
-
-def test_help_is_fast() -> None:
-    def seconds() -> float:
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "engage_cli", "--help"], capture_output=True, check=True)
-        return time.perf_counter() - start
-
-    # The promise is 0.3 s on an idle machine; a busy one gets room, and an eager import of torch still fails.
-    assert min(seconds() for _ in range(5)) < 1.0
 
 
 def test_nothing_is_unpickled_and_no_remote_code_is_trusted() -> None:
