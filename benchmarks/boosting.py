@@ -26,9 +26,9 @@ import numpy as np
 import pandas as pd
 
 from engage_cli.core.boosting import Rows, boost, predict_table
-from engage_cli.core.config import CatBoostConfig
 from engage_cli.core.metrics import compute_metrics
 from engage_cli.core.progress import SilentReporter
+from engage_cli.core.train_config import CatBoostConfig
 
 NUM_TRAITS, EMBEDDING, HANDMADE = 24, 512, 76
 PATIENCE = 150

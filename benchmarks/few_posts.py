@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from engage_cli.core.atomic import write_json
-from engage_cli.core.config import EncoderConfig, EnsembleConfig, PrepareConfig
+from engage_cli.core.config import EncoderConfig, PrepareConfig
 from engage_cli.core.dataset import Dataset, load_dataset
 from engage_cli.core.forecast import load_doubt
 from engage_cli.core.metrics import PRIMARY, compute_metrics, true_of
@@ -31,6 +31,7 @@ from engage_cli.core.predictors import load_predictor, members_of
 from engage_cli.core.predictors.stack import Weights
 from engage_cli.core.progress import SilentReporter
 from engage_cli.core.runs import load_run
+from engage_cli.core.train_config import EnsembleConfig
 from engage_cli.steps.import_posts import Source
 from engage_cli.steps.prepare import prepare
 from engage_cli.steps.sources import source_of

@@ -34,7 +34,7 @@ from torch import nn
 from engage_cli.core.batches import Cut
 from engage_cli.core.boosting import Rows, boost
 from engage_cli.core.checkpoints import Checkpoints
-from engage_cli.core.config import CatBoostConfig, EmbedConfig, PrepareConfig, TrainConfig
+from engage_cli.core.config import EmbedConfig, PrepareConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.devices import mixed_precision
 from engage_cli.core.encoders.encode import Encoder
@@ -51,6 +51,7 @@ from engage_cli.core.post_views import ViewMaker
 from engage_cli.core.progress import SilentReporter
 from engage_cli.core.targets import fit_target
 from engage_cli.core.task import Task
+from engage_cli.core.train_config import CatBoostConfig, TrainConfig
 from engage_cli.core.training import fit
 from engage_cli.core.tuning import make_towers, parameter_groups, parse_tune, train_mode
 from engage_cli.steps.embed_shards import SHARD_SIZE, Contents, Shard, write_shards

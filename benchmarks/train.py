@@ -34,7 +34,7 @@ from torch import nn
 
 from engage_cli.core.batches import Batch, Cut, StoredBatches
 from engage_cli.core.checkpoints import Checkpoints
-from engage_cli.core.config import EncoderConfig, TrainConfig
+from engage_cli.core.config import EncoderConfig
 from engage_cli.core.devices import choose_precision, mixed_precision
 from engage_cli.core.features import Block
 from engage_cli.core.history_log import HistoryLog
@@ -45,6 +45,7 @@ from engage_cli.core.objectives import OBJECTIVES
 from engage_cli.core.progress import SilentReporter
 from engage_cli.core.targets import fit_target
 from engage_cli.core.task import Task
+from engage_cli.core.train_config import TrainConfig
 from engage_cli.core.training import fit
 from engage_cli.core.tuning import make_towers, parameter_groups, parse_tune, train_mode
 from engage_cli.steps.embed import make_encoder

@@ -13,10 +13,11 @@ from catboost import CatBoost, CatBoostClassifier, CatBoostRegressor
 from engage_cli.core import boosting
 from engage_cli.core.attribution import attribute, contributions_of, learned_outputs, to_one
 from engage_cli.core.boosting import Rows, boost, loss_of, predict_table
-from engage_cli.core.config import CLASS_NAMES, QUANTILE_LEVELS, CatBoostConfig
+from engage_cli.core.config import CLASS_NAMES, QUANTILE_LEVELS
 from engage_cli.core.errors import EngageError
 from engage_cli.core.metrics import compute_metrics
 from engage_cli.core.progress import SilentReporter
+from engage_cli.core.train_config import CatBoostConfig
 
 SILENT = SilentReporter()
 RNG = np.random.default_rng(0)

@@ -17,7 +17,7 @@ import pytest
 from catboost import CatBoost
 
 from engage_cli.core.boosting import Rows
-from engage_cli.core.config import LEAKY, QUANTILE_LEVELS, CatBoostConfig, EncoderConfig
+from engage_cli.core.config import LEAKY, QUANTILE_LEVELS, EncoderConfig
 from engage_cli.core.dataset import Dataset, load_dataset
 from engage_cli.core.feature_choice import parse_features
 from engage_cli.core.handmade import IMAGE_FEATURES
@@ -26,6 +26,7 @@ from engage_cli.core.predictors import load_predictor
 from engage_cli.core.progress import SilentReporter
 from engage_cli.core.runs import load_run
 from engage_cli.core.tabular import ARRAYS_FILE, load_table
+from engage_cli.core.train_config import CatBoostConfig
 from engage_cli.steps import cross_validate
 from engage_cli.steps.catboost_inputs import Inputs, make_inputs
 from engage_cli.steps.cross_validate import plan_folds

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engage_cli.core.config import EncoderConfig, EnsembleConfig, ProcessConfig
+from engage_cli.core.config import EncoderConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.evidence import warnings_of
 from engage_cli.core.forecast import load_doubt
 from engage_cli.core.predictors import members_of
+from engage_cli.core.train_config import EnsembleConfig, ProcessConfig
 from engage_cli.steps import cross_fit, train_ensemble, train_process
 from engage_cli.steps.cross_fit import HELD_OUT_FILE, WORK, load_held_out
 from tests.test_train import few_trees

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,11 +115,8 @@ def test_misses_are_true_minus_predicted() -> None:
     assert left.get_ylim() == right.get_ylim()
 
 
-def test_many_rows_are_fast() -> None:
-    score = value_score(20_000, slices=False, resamples=0)
-    start = time.perf_counter()
-    drawn_of_it = draw_evaluation(score, dark=False)
-    assert time.perf_counter() - start < 5
+def test_plots_of_many_rows_are_small_files() -> None:
+    drawn_of_it = draw_evaluation(value_score(20_000, slices=False, resamples=0), dark=False)
     assert max(map(len, drawn_of_it.values())) < 300_000
 
 

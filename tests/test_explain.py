@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from engage_cli.core.config import CatBoostConfig, EncoderConfig, PrepareConfig
+from engage_cli.core.config import EncoderConfig, PrepareConfig
 from engage_cli.core.dataset import Dataset, load_dataset
 from engage_cli.core.occlusion import GRID, WINDOW, cell_shares, covered, draw_overlay, effect_at, windows
 from engage_cli.core.planting import GRID as PLANTED_GRID
@@ -19,6 +19,7 @@ from engage_cli.core.planting import WORD, draw_planted_cover, make_planted_post
 from engage_cli.core.predictors import load_predictor
 from engage_cli.core.progress import SilentReporter
 from engage_cli.core.runs import load_run
+from engage_cli.core.train_config import CatBoostConfig
 from engage_cli.core.words import without, words_of
 from engage_cli.steps.ask import OpenRun
 from engage_cli.steps.asked_posts import make_posts, reads_of

@@ -171,8 +171,8 @@ def test_the_same_boosting_gives_the_same_bytes(tmp_path: Path) -> None:
     import pandas as pd
 
     from engage_cli.core.boosting import Rows, boost, save_model
-    from engage_cli.core.config import CatBoostConfig
     from engage_cli.core.progress import SilentReporter
+    from engage_cli.core.train_config import CatBoostConfig
 
     numbers = np.random.default_rng(0).normal(size=(40, 2))
     rows = Rows(table=pd.DataFrame(numbers, columns=["a", "b"]), truth=numbers[:, 0])

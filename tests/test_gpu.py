@@ -17,7 +17,6 @@ import torch
 from engage_cli.core import boosting
 from engage_cli.core.batches import Cut, StoredBatches
 from engage_cli.core.checkpoints import Checkpoints
-from engage_cli.core.config import TrainConfig
 from engage_cli.core.gaussian_process import fit_process
 from engage_cli.core.history_log import HistoryLog
 from engage_cli.core.model import EngagementModel
@@ -26,6 +25,7 @@ from engage_cli.core.prefetch import prefetch
 from engage_cli.core.progress import SilentReporter
 from engage_cli.core.run_progress import Progress
 from engage_cli.core.task import Task
+from engage_cli.core.train_config import TrainConfig
 from engage_cli.core.training import fit
 from engage_cli.core.validation import outputs_of
 from tests.calls import answer, engage

@@ -11,7 +11,7 @@ import torch
 
 from engage_cli.core.batches import Cut, StoredBatches
 from engage_cli.core.checkpoints import Checkpoints
-from engage_cli.core.config import EncoderConfig, PrepareConfig, TrainConfig
+from engage_cli.core.config import EncoderConfig, PrepareConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.encoders.encode import Encoder
 from engage_cli.core.errors import WrongCallError
@@ -22,6 +22,7 @@ from engage_cli.core.model import EngagementModel, seed_everything
 from engage_cli.core.predictors import load_predictor
 from engage_cli.core.recipes import RECIPES, resolve
 from engage_cli.core.runs import load_run
+from engage_cli.core.train_config import TrainConfig
 from engage_cli.core.tuning import layers_of, make_towers, parameter_groups, parse_tune, train_mode
 from engage_cli.core.validation import outputs_of
 from engage_cli.steps.embed import make_encoder, stored_blocks

@@ -21,8 +21,8 @@ from engage_cli.core.config import PrepareConfig
 from engage_cli.core.dataset import IMAGES_FILE, load_dataset
 from engage_cli.core.errors import EngageError
 from engage_cli.core.posts import ALL_COUNTERS
-from engage_cli.core.splits import SPLITS
-from engage_cli.core.targets import TARGETS
+from engage_cli.core.split_names import SPLITS
+from engage_cli.core.target_names import TARGETS
 from engage_cli.steps import check_images as checks
 from engage_cli.steps import prepare as step
 from engage_cli.steps.import_posts import Source

@@ -8,11 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from engage_cli.core.config import CatBoostConfig, EncoderConfig, PrepareConfig
+from engage_cli.core.config import EncoderConfig, PrepareConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.dataset_meta import RowCounts
 from engage_cli.core.encoders import packaged
 from engage_cli.core.recipes import resolve
+from engage_cli.core.train_config import CatBoostConfig
 from engage_cli.steps.evaluate import evaluate
 from engage_cli.steps.import_posts import Source
 from engage_cli.steps.prepare import prepare

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from engage_cli.core.errors import WrongCallError
-from engage_cli.core.slices import LEAST_POSTS, MOST_GROUPS, NONE, REST, SLICES, cut
+from engage_cli.core.slice_names import SLICES
+from engage_cli.core.slices import LEAST_POSTS, MOST_GROUPS, NONE, REST, cut
 
 POSTS = pd.DataFrame(
     {

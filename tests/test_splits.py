@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from engage_cli.core.duplicates import find_groups
 from engage_cli.core.errors import EngageError, WrongCallError
-from engage_cli.core.splits import SPLITS, SplitRequest, parse_fractions
+from engage_cli.core.split_names import SPLITS
+from engage_cli.core.splits import SplitRequest, parse_fractions
 
 RESERVED = ["train", "train", "train", "valid", "test", ""]
 

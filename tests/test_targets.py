@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engage_cli.core.errors import EngageError
-from engage_cli.core.targets import TARGETS, Target, dropped_terms, fit_cuts, fit_target
+from engage_cli.core.target_names import TARGETS
+from engage_cli.core.targets import Target, dropped_terms, fit_cuts, fit_target
 
 POSTS = pd.DataFrame(
     {

@@ -15,7 +15,6 @@ from safetensors.torch import load_file, save_file
 
 from engage_cli.core.batches import Cut, StoredBatches, tokens_of
 from engage_cli.core.checkpoints import Checkpoints
-from engage_cli.core.config import TrainConfig
 from engage_cli.core.encoders import Tokens
 from engage_cli.core.errors import EngageError, StoppedError
 from engage_cli.core.features import Block
@@ -28,6 +27,7 @@ from engage_cli.core.run_progress import Progress
 from engage_cli.core.schedule import learning_rate_at
 from engage_cli.core.targets import Target, fit_target
 from engage_cli.core.task import Task
+from engage_cli.core.train_config import TrainConfig
 from engage_cli.core.training import fit
 from engage_cli.core.tuning import parameter_groups
 

@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from engage_cli.commands.options import DEFAULT_DATA, DEFAULT_RUNS, DataOpt, JsonOpt, RunsOpt
+from engage_cli.commands.generate import generated
 from engage_cli.commands.output import print_json, print_line
+from engage_cli.commands.places import DataPlace, Output, RunsPlace
 
 if TYPE_CHECKING:
     from engage_cli.steps.doctor import Diagnosis
@@ -22,7 +23,8 @@ DEFAULT_WIDTH = 100  # where the output goes to no terminal
 NUM_RUNS = 8  # that are named; --json names all
 
 
-def doctor(data: DataOpt = DEFAULT_DATA, runs: RunsOpt = DEFAULT_RUNS, json: JsonOpt = False) -> None:
+@generated()
+def doctor(at: DataPlace, place: RunsPlace, output: Output) -> None:
     """Say what a bug report needs: versions, device, memory, encoders, data, runs, and how fast this machine is.
 
     engage doctor --json
@@ -30,8 +32,8 @@ def doctor(data: DataOpt = DEFAULT_DATA, runs: RunsOpt = DEFAULT_RUNS, json: Jso
     from engage_cli.core.progress import make_reporter
     from engage_cli.steps.doctor import examine
 
-    diagnosis = examine(data, runs, reporter=make_reporter())
-    if json:
+    diagnosis = examine(at.data, place.runs, reporter=make_reporter())
+    if output.json:
         print_json(diagnosis.to_json())
         return
     _show(diagnosis)

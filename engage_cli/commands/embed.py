@@ -3,59 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated
-
-import typer
 
 from engage_cli.commands.embed_output import show_embedding
+from engage_cli.commands.generate import generated
 from engage_cli.commands.next_step import after_embed
-from engage_cli.commands.options import (
-    DEFAULT_DATA,
-    DataOpt,
-    DtypeOpt,
-    FramingOpt,
-    JsonOpt,
-    PoolOpt,
-    TextOpt,
-    TokensOpt,
-    VisionOpt,
-)
 from engage_cli.commands.output import print_json
-from engage_cli.core.config import EmbedConfig, EncoderConfig, help_of
+from engage_cli.commands.places import DataPlace, Output
+from engage_cli.core.config import EmbedConfig, EncoderConfig
+from engage_cli.core.settings import setting
 
-_SPEED = "Speed and machines"
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Embedded:
+    blocks: str = setting(
+        "image,title,context,text", "What is embedded: image, title, context (tags and description), text (all three)."
+    )
 
 
-def embed(
-    data: DataOpt = DEFAULT_DATA,
-    vision: VisionOpt = EncoderConfig.vision,
-    text: TextOpt = EncoderConfig.text,
-    blocks: Annotated[
-        str,
-        typer.Option("--blocks", help="What is embedded: image, title, context (tags, description), text (all three)."),
-    ] = "image,title,context,text",
-    precision: Annotated[
-        str, typer.Option("--precision", help=help_of(EncoderConfig, "precision"), rich_help_panel="Encoders")
-    ] = EncoderConfig.precision,
-    pool: PoolOpt = EncoderConfig.pool,
-    framing: FramingOpt = EncoderConfig.framing,
-    tokens: TokensOpt = EncoderConfig.tokens,
-    dtype: DtypeOpt = EncoderConfig.dtype,
-    batch_size: Annotated[
-        str, typer.Option("--batch-size", help=help_of(EmbedConfig, "batch_size"), rich_help_panel=_SPEED)
-    ] = EmbedConfig.batch_size,
-    compile: Annotated[
-        bool, typer.Option("--compile", help=help_of(EmbedConfig, "compile"), rich_help_panel=_SPEED)
-    ] = EmbedConfig.compile,
-    engine: Annotated[
-        str, typer.Option("--engine", help=help_of(EmbedConfig, "engine"), rich_help_panel=_SPEED)
-    ] = EmbedConfig.engine,
-    workers: Annotated[
-        int, typer.Option("--workers", min=0, help=help_of(EmbedConfig, "workers"), rich_help_panel=_SPEED)
-    ] = EmbedConfig.workers,
-    json: JsonOpt = False,
-) -> None:
-    """Turn images and texts into vectors, once; killed at any moment, the same command goes on.
+@generated()
+def embed(at: DataPlace, encoders: EncoderConfig, what: Embedded, how: EmbedConfig, output: Output) -> None:
+    """Turn images and texts into vectors, once. A killed call continues when you give the command again.
 
     engage embed --vision dinov2-small --text minilm
 
@@ -69,18 +36,14 @@ def embed(
     from engage_cli.core.progress import SilentReporter, make_reporter
     from engage_cli.steps.embed import embed as run_step
 
-    asked = parse_blocks(blocks)
-    config = EncoderConfig(
-        vision=vision, text=text, precision=precision, pool=pool, framing=framing, tokens=tokens, dtype=dtype
-    )
-    how = EmbedConfig(batch_size=batch_size, compile=compile, engine=engine, workers=workers)
+    asked = parse_blocks(what.blocks)
     is_first = get_rank() == 0
     reporter = make_reporter() if is_first else SilentReporter()
-    dataset = load_dataset(data)
-    summaries = run_step(dataset, config, blocks=asked, how=how, reporter=reporter)
+    dataset = load_dataset(at.data)
+    summaries = run_step(dataset, encoders, blocks=asked, how=how, reporter=reporter)
     if not is_first:  # under torchrun one rank answers for all
         return
-    if json:
+    if output.json:
         print_json({"stores": [{**dataclasses.asdict(s), "folder": str(s.folder)} for s in summaries]})
     else:
-        show_embedding(summaries, after_embed(dataset, config, data))
+        show_embedding(summaries, after_embed(dataset, encoders, at.data))

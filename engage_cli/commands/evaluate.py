@@ -2,50 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from engage_cli.commands.evaluate_output import show_evaluation
+from engage_cli.commands.generate import generated
 from engage_cli.commands.next_step import after_evaluate
-from engage_cli.commands.options import DEFAULT_DATA, DEFAULT_RUNS, SLICE_NAMES, DataOpt, JsonOpt, RunsOpt
 from engage_cli.commands.output import print_json, print_line
+from engage_cli.commands.places import DataPlace, Output, RunsPlace
 from engage_cli.core.errors import WrongCallError
+from engage_cli.core.settings import setting
 
 
-def evaluate(
-    runs: Annotated[
-        list[Path] | None, typer.Argument(metavar="[RUN]...", help="Run folders. Without: the newest one.")
-    ] = None,
-    data: DataOpt = DEFAULT_DATA,
-    runs_dir: RunsOpt = DEFAULT_RUNS,
-    split: Annotated[str, typer.Option("--split", help="Which posts are predicted: test or validation.")] = "test",
-    by: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--by",
-            help=f"Also score groups of posts: by {', '.join(SLICE_NAMES)}, or a column kept by prepare; several times.",
-        ),
-    ] = None,
-    resamples: Annotated[
-        int, typer.Option("--resamples", min=0, help="Bootstrap resamples behind the 95 % intervals; 0 for none.")
-    ] = 500,
-    report: Annotated[
-        Path | None,
-        typer.Option("--report", help="Where the page is written. Without: report.html in the run's folder, or in --runs."),
-    ] = None,
-    no_report: Annotated[
-        bool, typer.Option("--no-report", help="Write nothing: no page, and no plots and model card in the runs.")
-    ] = False,
-    stack: Annotated[
-        bool, typer.Option("--stack", help="Also weigh the runs together, and store the ensemble as a run of its own.")
-    ] = False,
-    run: Annotated[
-        Path | None, typer.Option("--run", help="Of --stack: the ensemble's folder. Without it: a new one under --runs.")
-    ] = None,
-    json: JsonOpt = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    folders: list[Path] | None = setting(None, "Run folders. Without: the newest one.", argument="[RUN]...")
+    split: str = setting("test", "Which posts are predicted: test or validation.")
+    by: list[str] | None = setting(
+        None,
+        "Also score groups of posts: by one of these names, or by a column that prepare kept. May be given several times.",
+        table="engage_cli.core.slice_names:SLICES",
+        is_open=True,
+    )
+    resamples: int = setting(500, "Bootstrap resamples behind the 95 % intervals; 0 for none.", low=0)
+    report: Path | None = setting(
+        None, "Where the page is written. Without: report.html in the run's folder, or in --runs.", show_default=False
+    )
+    no_report: bool = setting(
+        False, "Write nothing: no page, and no plots and model card in the runs.", flags=("--no-report",)
+    )
+    stack: bool = setting(
+        False, "Also combine the runs into an ensemble, and store it as a run of its own.", flags=("--stack",)
+    )
+    run: Path | None = setting(
+        None, "Of --stack: the ensemble's folder. Without it: a new one under --runs.", show_default=False
+    )
+
+
+@generated()
+def evaluate(options: EvaluateOptions, at: DataPlace, place: RunsPlace, output: Output) -> None:
     """Score runs on the test split, beside baselines fitted on the same training rows.
 
     engage evaluate runs/regressor-views runs/catboost-views --by tag
@@ -54,9 +49,9 @@ def evaluate(
 
     engage evaluate runs/* --json --no-report
     """
-    if run is not None and not stack:
+    if options.run is not None and not options.stack:
         raise WrongCallError("--run names the ensemble of --stack; the runs to score are named without an option")
-    if report is not None and no_report:
+    if options.report is not None and options.no_report:
         raise WrongCallError("--report and --no-report: give one of the two")
     from engage_cli.core.dataset import load_dataset
     from engage_cli.core.progress import make_reporter
@@ -64,36 +59,36 @@ def evaluate(
     from engage_cli.steps.evaluate import evaluate as run_step
     from engage_cli.steps.evaluate import finished_among
 
-    reporter, dataset = make_reporter(), load_dataset(data)
-    folders = finished_among(runs or [], reporter)
-    if stack:
+    reporter, dataset = make_reporter(), load_dataset(at.data)
+    folders = finished_among(options.folders or [], reporter)
+    if options.stack:
         from engage_cli.steps.stack import stack as stack_step
 
-        folders.append(stack_step(folders, dataset=dataset, run=run, runs_dir=runs_dir, reporter=reporter).folder)
-    folders = folders or [newest_run(runs_dir).folder]
-    place = None
-    if not no_report:
+        folders.append(stack_step(folders, dataset=dataset, run=options.run, runs_dir=place.runs, reporter=reporter).folder)
+    folders = folders or [newest_run(place.runs).folder]
+    page = None
+    if not options.no_report:
         from engage_cli.steps.report import place_report, write_report
 
-        place = place_report(report, folders, split=split, runs_dir=runs_dir)
+        page = place_report(options.report, folders, split=options.split, runs_dir=place.runs)
     evaluation = run_step(
         folders,
         dataset=dataset,
-        runs_dir=runs_dir,
-        split=split,
-        by=by or [],
-        num_resamples=resamples,
+        runs_dir=place.runs,
+        split=options.split,
+        by=options.by or [],
+        num_resamples=options.resamples,
         reporter=reporter,
     )
     written: list[Path] = []
     try:
-        if place is not None:
-            written = write_report(evaluation, dataset=dataset, report=place, reporter=reporter)
+        if page is not None:
+            written = write_report(evaluation, dataset=dataset, report=page, reporter=reporter)
     finally:  # what was measured is told, also where the page cannot be written
-        if json:
+        if output.json:
             print_json({**evaluation.to_json(), "written": [str(path) for path in written]})
         else:
-            if stack:
+            if options.stack:
                 print_line(f"The ensemble is {folders[-1]}.\n")
-            next_command = after_evaluate(evaluation, dataset, runs_dir)
-            show_evaluation(evaluation, written, next_command, with_intervals=resamples > 0)
+            next_command = after_evaluate(evaluation, dataset, place.runs)
+            show_evaluation(evaluation, written, next_command, with_intervals=options.resamples > 0)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engage_cli.commands.options import DEFAULT_DATA, DEFAULT_RUNS
-from engage_cli.core.config import EncoderConfig, EnsembleConfig
+from engage_cli.core.config import EncoderConfig
+from engage_cli.core.train_config import EnsembleConfig
 
 if TYPE_CHECKING:
     from engage_cli.core.dataset import Dataset

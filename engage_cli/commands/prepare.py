@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engage_cli.commands.options import DEFAULT_DATA, SPLIT_NAMES, DataOpt, JsonOpt, parse_pairs
+from engage_cli.commands.options import DEFAULT_DATA, DataOpt, JsonOpt, parse_pairs
 from engage_cli.commands.output import print_json
 from engage_cli.commands.prepare_output import show_prepared
-from engage_cli.core.config import PrepareConfig, help_of
+from engage_cli.core.config import PrepareConfig
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.importers import IMPORTERS
+from engage_cli.core.settings import help_of
+from engage_cli.core.split_names import SPLITS
 
 if TYPE_CHECKING:
     from engage_cli.steps.import_posts import Source
@@ -93,7 +95,7 @@ def prepare(
         str,
         typer.Option(
             "--split",
-            help=f"{help_of(PrepareConfig, 'split')} One of: auto, {', '.join(SPLIT_NAMES)}.",
+            help=f"{help_of(PrepareConfig, 'split')} One of: auto, {', '.join(SPLITS)}.",
             rich_help_panel=_SPLIT,
         ),
     ] = PrepareConfig.split,

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from dataclasses import dataclass
 
-import typer
-
-from engage_cli.commands.options import DEFAULT_RUNS, RunsOpt
+from engage_cli.commands.generate import generated
+from engage_cli.commands.places import FinishedRun
+from engage_cli.core.settings import setting
 
 DEFAULT_PORT = 8765
 
 
-def serve(
-    run: Annotated[Path | None, typer.Option("--run", help="The run to ask. Without: the newest finished one.")] = None,
-    runs: RunsOpt = DEFAULT_RUNS,
-    host: Annotated[
-        str, typer.Option("--host", help="The address to listen on; one that other machines reach needs --token.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 for any free one.")] = DEFAULT_PORT,
-    token: Annotated[
-        str,
-        typer.Option("--token", envvar="ENGAGE_TOKEN", show_envvar=True, help="A secret that everyone who asks must know."),
-    ] = "",
-    open_page: Annotated[bool, typer.Option("--open", help="Also open the page in the browser.")] = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class ServeOptions:
+    host: str = setting("127.0.0.1", "The address to listen on; one that other machines reach needs --token.")
+    port: int = setting(DEFAULT_PORT, "The port; 0 for any free one.", low=0, high=65535)
+    token: str = setting("", "Token that every client must send.", envvar="ENGAGE_TOKEN", show_default=False)
+    open_page: bool = setting(False, "Also open the page in the browser.", flags=("--open",))
+
+
+@generated()
+def serve(place: FinishedRun, options: ServeOptions) -> None:
     """Open a page on this machine where covers and titles are tried: which pair is ahead, how sure that is, and why.
 
     engage serve --run runs/views
@@ -36,10 +32,18 @@ def serve(
 
     def ready(address: str) -> None:
         print(address, flush=True)
-        if open_page:
+        if options.open_page:
             import webbrowser
 
             webbrowser.open(address)
 
     reporter = make_reporter()
-    run_step(run=run, runs_dir=runs, host=host, port=port, token=token, reporter=reporter, ready=ready)
+    run_step(
+        run=place.run,
+        runs_dir=place.runs,
+        host=options.host,
+        port=options.port,
+        token=options.token,
+        reporter=reporter,
+        ready=ready,
+    )

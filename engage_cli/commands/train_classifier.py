@@ -2,111 +2,24 @@
 
 from __future__ import annotations
 
-from engage_cli.commands.options import (
-    DEFAULT_DATA,
-    DEFAULT_RUNS,
-    DataOpt,
-    DtypeOpt,
-    EncoderPrecisionOpt,
-    FramingOpt,
-    JsonOpt,
-    PoolOpt,
-    RunOpt,
-    RunsOpt,
-    TokensOpt,
-)
-from engage_cli.commands.train_options import (
-    AccumulateOpt,
-    AverageOpt,
-    BatchSizeOpt,
-    BlocksOpt,
-    CheckpointingOpt,
-    ClassObjectiveOpt,
-    ClassWeightsOpt,
-    ClipNormOpt,
-    CompileOpt,
-    CropOpt,
-    DropoutOpt,
-    EmaOpt,
-    EpochsOpt,
-    FlipOpt,
-    FusionOpt,
-    HeadLrOpt,
-    HeadsOpt,
-    LayerDecayOpt,
-    LayersOpt,
-    LearningRateOpt,
-    ModalityDropoutOpt,
-    PatienceOpt,
-    PrecisionOpt,
-    RecipeOpt,
-    ScheduleOpt,
-    SeedOpt,
-    SeedsOpt,
-    TargetOpt,
-    TensorboardOpt,
-    TextOpt,
-    Tf32Opt,
-    TuneOpt,
-    VisionOpt,
-    WarmupOpt,
-    WeightDecayOpt,
-    WidthOpt,
-    WorkersOpt,
-)
-from engage_cli.commands.train_output import Encoding, run_training
+from typing import Annotated, Any
+
+from engage_cli.commands.generate import generated
+from engage_cli.commands.places import DataPlace, NewRun, Output
+from engage_cli.commands.train_neural import OF_CLASSES, RecipeChoice, run_training
 from engage_cli.core.config import EncoderConfig
 
 
+@generated(rename={"encoders.precision": "encoder_precision"})
 def train_classifier(
-    data: DataOpt = DEFAULT_DATA,
-    recipe: RecipeOpt = None,
-    target: TargetOpt = None,
-    vision: VisionOpt = None,
-    text: TextOpt = None,
-    tune: TuneOpt = None,
-    blocks: BlocksOpt = None,
-    fusion: FusionOpt = None,
-    objective: ClassObjectiveOpt = None,
-    class_weights: ClassWeightsOpt = None,
-    width: WidthOpt = None,
-    layers: LayersOpt = None,
-    heads: HeadsOpt = None,
-    dropout: DropoutOpt = None,
-    modality_dropout: ModalityDropoutOpt = None,
-    epochs: EpochsOpt = None,
-    batch_size: BatchSizeOpt = None,
-    accumulate: AccumulateOpt = None,
-    learning_rate: LearningRateOpt = None,
-    weight_decay: WeightDecayOpt = None,
-    schedule: ScheduleOpt = None,
-    warmup: WarmupOpt = None,
-    clip_norm: ClipNormOpt = None,
-    ema: EmaOpt = None,
-    average: AverageOpt = None,
-    patience: PatienceOpt = None,
-    seed: SeedOpt = None,
-    seeds: SeedsOpt = None,
-    tensorboard: TensorboardOpt = None,
-    head_lr: HeadLrOpt = None,
-    layer_decay: LayerDecayOpt = None,
-    checkpointing: CheckpointingOpt = None,
-    flip: FlipOpt = None,
-    crop: CropOpt = None,
-    precision: PrecisionOpt = None,
-    tf32: Tf32Opt = None,
-    compile: CompileOpt = None,
-    workers: WorkersOpt = None,
-    pool: PoolOpt = EncoderConfig.pool,
-    framing: FramingOpt = EncoderConfig.framing,
-    tokens: TokensOpt = EncoderConfig.tokens,
-    encoder_precision: EncoderPrecisionOpt = EncoderConfig.precision,
-    dtype: DtypeOpt = EncoderConfig.dtype,
-    run: RunOpt = None,
-    runs: RunsOpt = DEFAULT_RUNS,
-    json: JsonOpt = False,
+    at: DataPlace,
+    choice: RecipeChoice,
+    given: Annotated[dict[str, Any], OF_CLASSES],
+    encoders: EncoderConfig,
+    place: NewRun,
+    output: Output,
 ) -> None:
-    """Train a classifier of five ordered engagement levels; killed at any moment, the same command goes on.
+    """Train a neural classifier of five ordered levels. A killed training continues when you give the command again.
 
     engage train-classifier --target views
 
@@ -114,6 +27,4 @@ def train_classifier(
 
     engage train-classifier --recipe study
     """
-    given = dict(locals())  # by the names of TrainConfig's fields, first of all
-    encoding = Encoding(pool=pool, framing=framing, tokens=tokens, precision=encoder_precision, dtype=dtype)
-    run_training("classes", "train-classifier", given, data=data, encoding=encoding, run=run, runs=runs, json=json)
+    run_training("classes", "train-classifier", choice.recipe, given, at=at, place=place, encoders=encoders, output=output)

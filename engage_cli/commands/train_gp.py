@@ -2,48 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from engage_cli.commands.options import (
-    DEFAULT_DATA,
-    DEFAULT_RUNS,
-    DataOpt,
-    DtypeOpt,
-    EncoderPrecisionOpt,
-    FramingOpt,
-    JsonOpt,
-    PoolOpt,
-    RunOpt,
-    RunsOpt,
-    SeedOpt,
-    TargetOpt,
-    TextOpt,
-    VisionOpt,
-)
+from engage_cli.commands.generate import generated
+from engage_cli.commands.places import DataPlace, NewRun, Output
 from engage_cli.commands.train_output import show_training
-from engage_cli.core.config import EncoderConfig, ProcessConfig, help_of
+from engage_cli.core.config import EncoderConfig
+from engage_cli.core.train_config import ProcessConfig
 
 
-def train_gp(
-    data: DataOpt = DEFAULT_DATA,
-    target: TargetOpt = ProcessConfig.target,
-    kind: Annotated[str, typer.Option("--as", help=help_of(ProcessConfig, "kind") + " One of: value, classes.")] = (
-        ProcessConfig.kind
-    ),
-    vision: VisionOpt = ProcessConfig.vision,
-    text: TextOpt = ProcessConfig.text,
-    run: RunOpt = None,
-    runs: RunsOpt = DEFAULT_RUNS,
-    seed: SeedOpt = ProcessConfig.seed,
-    json: JsonOpt = False,
-    pool: PoolOpt = EncoderConfig.pool,
-    framing: FramingOpt = EncoderConfig.framing,
-    encoder_precision: EncoderPrecisionOpt = EncoderConfig.precision,
-    dtype: DtypeOpt = EncoderConfig.dtype,
-) -> None:
-    """Train a Gaussian process: a post does as posts like it did, in words, pictures, dates and authors.
+@generated(rename={"encoders.precision": "encoder_precision"}, without=("encoders.tokens",))
+def train_gp(at: DataPlace, config: ProcessConfig, place: NewRun, encoders: EncoderConfig, output: Output) -> None:
+    """Train a Gaussian process, which predicts from similar posts: their words, images, dates and authors.
 
     engage train-gp --target views
 
@@ -54,13 +22,11 @@ def train_gp(
     from engage_cli.steps.train_process import train_process
 
     summary = train_process(
-        ProcessConfig(target=target, kind=kind, vision=vision, text=text, seed=seed),
-        dataset=load_dataset(data),
-        encoders=EncoderConfig(
-            vision=vision, text=text, precision=encoder_precision, pool=pool, framing=framing, dtype=dtype
-        ),
-        run=run,
-        runs_dir=runs,
+        config,
+        dataset=load_dataset(at.data),
+        encoders=encoders,
+        run=place.run,
+        runs_dir=place.runs,
         reporter=make_reporter(),
     )
-    show_training(summary, data=data, runs=runs, json=json)
+    show_training(summary, data=at.data, runs=place.runs, json=output.json)

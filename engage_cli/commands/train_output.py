@@ -1,74 +1,18 @@
-"""What the neural trainers do alike, and what all three print."""
+"""What a finished training prints."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from engage_cli.commands.next_step import next_step
 from engage_cli.commands.output import print_json, print_line, print_table
-from engage_cli.core.config import EncoderConfig, TrainConfig
-from engage_cli.core.distributed import get_rank
 
 if TYPE_CHECKING:
-    from engage_cli.core.run_records import FoldFigure, Kind
+    from engage_cli.core.run_records import FoldFigure
     from engage_cli.steps.train_neural import TrainSummary
-
-
-class Encoding(NamedTuple):
-    """How encoders give their vectors, as far as it is an option of its own."""
-
-    pool: str
-    framing: str
-    tokens: int
-    precision: str
-    dtype: str
-
-
-def run_training(
-    kind: Kind,
-    command: str,
-    given: Mapping[str, Any],
-    *,
-    data: Path,
-    encoding: Encoding,
-    run: Path | None,
-    runs: Path,
-    json: bool,
-) -> None:
-    """Train as the options say, and show it; `given` holds, by name, what is given of TrainConfig, and the recipe."""
-    import torch
-
-    from engage_cli.core.dataset import load_dataset
-    from engage_cli.core.progress import make_reporter
-    from engage_cli.core.recipes import resolve
-    from engage_cli.steps.train_seeds import train_seeds
-
-    names = [field.name for field in fields(TrainConfig) if field.name in given]
-    resolved = resolve(kind, given["recipe"], {name: given[name] for name in names}, has_gpu=torch.cuda.is_available())
-    encoders = EncoderConfig(
-        vision=resolved.config.vision,
-        text=resolved.config.text,
-        precision=encoding.precision,
-        pool=encoding.pool,
-        framing=encoding.framing,
-        tokens=encoding.tokens,
-        dtype=encoding.dtype,
-    )
-    summary = train_seeds(
-        resolved,
-        kind=kind,
-        command=command,
-        dataset=load_dataset(data),
-        encoders=encoders,
-        run=run,
-        runs_dir=runs,
-        reporter=make_reporter(),
-    )
-    if get_rank() == 0:
-        show_training(summary, data=data, runs=runs, json=json)
 
 
 def show_training(summary: TrainSummary, *, data: Path, runs: Path, json: bool) -> None:

@@ -16,12 +16,13 @@ import pandas as pd
 
 from engage_cli.core.array_files import refused
 from engage_cli.core.atomic import remove_tree, replacing_by_library, write_text
-from engage_cli.core.config import CLASS_NAMES, QUANTILE_LEVELS, CatBoostConfig
+from engage_cli.core.config import CLASS_NAMES, QUANTILE_LEVELS
 from engage_cli.core.devices import find_device, gpu_memory
 from engage_cli.core.errors import EngageError
 from engage_cli.core.own_folders import refuse_link
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.progress import Stage
+from engage_cli.core.train_config import CatBoostConfig
 
 MEDIAN = QUANTILE_LEVELS.index(0.5)
 FEWEST_ON_GPU = 20_000  # rows; fewer are no faster there, by CatBoost's own word, and the processor repeats itself exactly

@@ -15,7 +15,8 @@ from engage_cli.core.errors import EngageError
 from engage_cli.core.own_folders import own_data
 from engage_cli.core.posts_table import read_posts
 from engage_cli.core.records import hash_files
-from engage_cli.core.targets import TARGETS, Target
+from engage_cli.core.target_names import TARGETS
+from engage_cli.core.targets import Target
 
 PROBLEMS_FILE, REPORT_FILE = "problems.csv", "quality.html"
 IMAGES_FILE = "images.parquet"  # what was found out about each image, so that no file is opened twice

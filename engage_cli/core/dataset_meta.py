@@ -16,7 +16,8 @@ from engage_cli.core.posts import is_known_before
 from engage_cli.core.ranges import Count
 from engage_cli.core.record_fields import Counts, Fingerprint, Hash, one_of
 from engage_cli.core.records import read_record, record, write_record
-from engage_cli.core.targets import TARGETS, Target
+from engage_cli.core.target_names import TARGETS
+from engage_cli.core.targets import Target
 
 KIND, VERSION = "engage data", 1
 MARKER = "dataset.json"

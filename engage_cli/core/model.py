@@ -8,10 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from engage_cli.core.config import TrainConfig
 from engage_cli.core.encoders import Tokens, Tower
 from engage_cli.core.fusion import FUSIONS, FusionSize
 from engage_cli.core.posts import side_of
+from engage_cli.core.train_config import TrainConfig
 
 
 class LiveInput(NamedTuple):

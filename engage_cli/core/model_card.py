@@ -10,13 +10,14 @@ from typing import Any
 import jinja2
 
 from engage_cli.core.comparison import Comparison
-from engage_cli.core.config import CLASS_NAMES, LEAKY, CatBoostConfig, TrainConfig
+from engage_cli.core.config import CLASS_NAMES, LEAKY
 from engage_cli.core.dataset_meta import DatasetMeta
 from engage_cli.core.metric_words import say_verdict, words_of, write_figure
 from engage_cli.core.recipes import RECIPES, WHAT
 from engage_cli.core.run_names import last_name
 from engage_cli.core.scores import Score
 from engage_cli.core.targets import Target
+from engage_cli.core.train_config import CatBoostConfig, TrainConfig
 
 CONTROLS = re.compile(r"([\\`*_{}\[\]#~|!])")  # of Markdown, wherever they stand in a line
 CATBOOST_COMMAND = "train-catboost"

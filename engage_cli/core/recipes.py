@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from engage_cli.core.config import TrainConfig, help_of
 from engage_cli.core.errors import WrongCallError
+from engage_cli.core.settings import help_of
+from engage_cli.core.train_config import TrainConfig
 
 # Where five classes differ from a value, whatever the recipe.
 CLASSES = {"target": "engagement", "objective": "cross-entropy"}
@@ -107,18 +108,21 @@ def resolve(kind: str, recipe: str | None, given: Mapping[str, Any], *, has_gpu:
     return Resolved(recipe, explicit, config)
 
 
-def help_with_defaults(field: str) -> str:
-    """Return a field's help, with the default of each recipe where it is not the same for all."""
-    defaults = [
-        (name, {kind: values.get(field, getattr(TrainConfig, field)) for kind, values in kinds.items()})
-        for name, kinds in RECIPES.items()
-    ]
-    shown = [(name, " or ".join(dict.fromkeys(_shown(value) for value in kinds.values()))) for name, kinds in defaults]
-    names: dict[str, list[str]] = {}
-    for name, value in shown:
-        names.setdefault(value, []).append(name)
-    words = shown[0][1] if len(names) == 1 else ", ".join(f"{'/'.join(those)} {value}" for value, those in names.items())
-    return f"{help_of(TrainConfig, field)} Default: {words}."
+def help_with_defaults(kind: str) -> Callable[[str], str]:
+    """Return a function that gives a field's help with the default of each recipe, where it is not the same for all."""
+
+    def help_of_field(field: str) -> str:
+        names: dict[str, list[str]] = {}
+        for name, kinds in RECIPES.items():
+            names.setdefault(_shown(kinds[kind].get(field, getattr(TrainConfig, field))), []).append(name)
+        words = (
+            next(iter(names))
+            if len(names) == 1
+            else ", ".join(f"{'/'.join(those)} {value}" for value, those in names.items())
+        )
+        return f"{help_of(TrainConfig, field)} Default: {words}."
+
+    return help_of_field
 
 
 def _shown(value: Any) -> str:

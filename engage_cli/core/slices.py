@@ -9,21 +9,8 @@ import pandas as pd
 
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.posts import OWN
-from engage_cli.core.registry import Registry
+from engage_cli.core.slice_names import SLICES
 
-SLICES = Registry(
-    "slice",
-    {
-        "tag": "engage_cli.core.slices:by_tag",
-        "author": "engage_cli.core.slices:by_author",
-        "month": "engage_cli.core.slices:by_month",
-        "weekday": "engage_cli.core.slices:by_weekday",
-        "source": "engage_cli.core.slices:by_source",
-        "image": "engage_cli.core.slices:by_image",
-        "title": "engage_cli.core.slices:by_title",
-        "prediction": "engage_cli.core.slices:by_prediction",
-    },
-)
 MOST_GROUPS = 24  # the largest ones; smaller ones are put together
 LEAST_POSTS, MOST_SMALL = 10, 5  # and so are those of fewer posts, where there are more than a few
 ORDERED = ("month", "prediction", "weekday", "title")

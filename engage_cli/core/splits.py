@@ -13,17 +13,7 @@ import pandas as pd
 
 from engage_cli.core.config import PARTS
 from engage_cli.core.errors import EngageError, WrongCallError
-from engage_cli.core.registry import Registry
 
-SPLITS = Registry(
-    "split",
-    {
-        "random": "engage_cli.core.splits:split_random",
-        "time": "engage_cli.core.splits:split_time",
-        "author": "engage_cli.core.splits:split_author",
-        "file": "engage_cli.core.splits:split_file",
-    },
-)
 UNUSED = ""  # the part of a post that is in none
 PART_NAMES = {
     "train": "train",

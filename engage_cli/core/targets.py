@@ -16,21 +16,8 @@ from engage_cli.core.formulas import ENGAGEMENT_WEIGHTS, POPULARITY_COUNTERS, Fi
 from engage_cli.core.posts import COUNTERS
 from engage_cli.core.ranges import FourRising, FromOne, Number, Positive, Rising, Share
 from engage_cli.core.records import parse, record
-from engage_cli.core.registry import Registry
+from engage_cli.core.target_names import TARGETS
 
-TARGETS = Registry(
-    "target",
-    {
-        "popularity": "engage_cli.core.formulas:popularity",
-        "engagement": "engage_cli.core.formulas:engagement",
-        "composite": "engage_cli.core.formulas:composite",
-        "views": "engage_cli.core.formulas:views",
-        "likes": "engage_cli.core.formulas:likes",
-        "rate": "engage_cli.core.formulas:rate",
-        "relative": "engage_cli.core.formulas:relative",
-        "given": "engage_cli.core.formulas:given",
-    },
-)
 # A column that is absent drops its term from these, and the user is told so.
 OPTIONAL = {
     "popularity": POPULARITY_COUNTERS,

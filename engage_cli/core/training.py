@@ -20,7 +20,6 @@ from torch.nn.parallel import DistributedDataParallel
 from engage_cli.core.averaging import RunningAverage, mean_of_states
 from engage_cli.core.batches import Batch
 from engage_cli.core.checkpoints import Checkpoints
-from engage_cli.core.config import TrainConfig
 from engage_cli.core.devices import mixed_precision
 from engage_cli.core.distributed import get_rank, get_world_size, noticing_lost_ranks, sum_over_ranks, wait_for_all
 from engage_cli.core.errors import EngageError, StoppedError
@@ -33,6 +32,7 @@ from engage_cli.core.run_progress import Progress
 from engage_cli.core.schedule import learning_rate_at
 from engage_cli.core.stopping import listen_for_stop
 from engage_cli.core.task import Task
+from engage_cli.core.train_config import TrainConfig
 from engage_cli.core.training_errors import in_sentences
 from engage_cli.core.training_view import TrainingView
 from engage_cli.core.tuning import load_trained, parameter_groups, train_mode, trained_state

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from engage_cli.core.config import TrainConfig
 from engage_cli.core.devices import is_out_of_memory
 from engage_cli.core.errors import EngageError
+from engage_cli.core.train_config import TrainConfig
 
 NO_SUCH_TOKEN = "out of range in self"  # what torch says of an embedding's table
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from engage_cli.core.config import TrainConfig
 from engage_cli.core.encoders.encode import Encoder
 from engage_cli.core.errors import EngageError, WrongCallError
+from engage_cli.core.train_config import TrainConfig
 
 MODES = ("none", "top:N", "lora", "full")
 LORA_RANK, LORA_ALPHA, LORA_DROPOUT = 8, 16, 0.05

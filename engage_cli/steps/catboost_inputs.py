@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from engage_cli.core.boosting import Rows
-from engage_cli.core.config import CatBoostConfig, EncoderConfig
+from engage_cli.core.config import EncoderConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.encoders.encode import Encoder
 from engage_cli.core.feature_choice import FeatureChoice, parse_pca
@@ -21,6 +21,7 @@ from engage_cli.core.progress import Reporter
 from engage_cli.core.table_parts import PARTS, PartOptions
 from engage_cli.core.tabular import FeatureTable, kinds_of
 from engage_cli.core.targets import Target
+from engage_cli.core.train_config import CatBoostConfig
 from engage_cli.steps.table_source import StoredTable
 
 FOLDS_OF_SCORES = 5  # in which a training row's linear scores are computed

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from engage_cli.core.atomic import remove_tree, replacing
 from engage_cli.core.boosting import boost, predict_table
-from engage_cli.core.config import CLASS_NAMES, QUANTILE_LEVELS, CatBoostConfig
+from engage_cli.core.config import CLASS_NAMES, QUANTILE_LEVELS
 from engage_cli.core.divisions import Division
 from engage_cli.core.errors import EngageError
 from engage_cli.core.folds import count_groups, make_folds
@@ -22,6 +22,7 @@ from engage_cli.core.predictions import Predictions
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.run_records import FoldFigure, Folds
 from engage_cli.core.targets import Target, fit_target, require_variety
+from engage_cli.core.train_config import CatBoostConfig
 from engage_cli.steps.catboost_inputs import Inputs
 
 OUT_OF_FOLD = "out_of_fold.parquet"

@@ -16,7 +16,8 @@ from engage_cli.core.duplicates import find_groups
 from engage_cli.core.errors import EngageError
 from engage_cli.core.importers.reading import read_frame
 from engage_cli.core.posts import GIVEN_PART
-from engage_cli.core.splits import SPLITS, UNUSED, SplitRequest
+from engage_cli.core.split_names import SPLITS
+from engage_cli.core.splits import UNUSED, SplitRequest
 from engage_cli.steps.draft import Draft
 
 MOST_UNDATED = 0.1  # of the posts, for the split by time to be the default

@@ -34,8 +34,10 @@ from engage_cli.core.posts import KNOWN_AFTER, TEXT_COLUMNS, is_known_before, ta
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.quality import Quality, summarise
 from engage_cli.core.report import render_quality
-from engage_cli.core.splits import SPLITS, parse_fractions
-from engage_cli.core.targets import TARGETS, Target, dropped_terms, fit_target
+from engage_cli.core.split_names import SPLITS
+from engage_cli.core.splits import parse_fractions
+from engage_cli.core.target_names import TARGETS
+from engage_cli.core.targets import Target, dropped_terms, fit_target
 from engage_cli.steps.divide import divide
 from engage_cli.steps.draft import Draft
 from engage_cli.steps.image_posts import check_images_of, count_problems

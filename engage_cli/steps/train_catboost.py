@@ -15,7 +15,7 @@ import pandas as pd
 from engage_cli.core.atomic import remove_tree, write_text
 from engage_cli.core.attribution import UNIT_OF_CLASSES, Attribution, attribute
 from engage_cli.core.boosting import OF_VALUES, Rows, boost, load_model, loss_of, predict_table, save_model
-from engage_cli.core.config import LEAKY, CatBoostConfig, EncoderConfig
+from engage_cli.core.config import LEAKY, EncoderConfig
 from engage_cli.core.csv_cells import csv_of_table
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import WrongCallError
@@ -32,6 +32,7 @@ from engage_cli.core.run_records import RunMeta, RunMetrics
 from engage_cli.core.runs import Run
 from engage_cli.core.tabular import FeatureTable
 from engage_cli.core.targets import Target, require_variety
+from engage_cli.core.train_config import CatBoostConfig
 from engage_cli.steps.calibrate import calibrate
 from engage_cli.steps.catboost_inputs import Inputs, make_inputs
 from engage_cli.steps.cross_fit import cross_fit

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from engage_cli.core.config import CatBoostConfig, EncoderConfig, EnsembleConfig, ProcessConfig
+from engage_cli.core.config import EncoderConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.distributed import get_world_size
 from engage_cli.core.errors import WrongCallError
@@ -19,6 +19,7 @@ from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.recipes import resolve
 from engage_cli.core.run_records import RunMeta
 from engage_cli.core.targets import require_variety
+from engage_cli.core.train_config import CatBoostConfig, EnsembleConfig, ProcessConfig
 from engage_cli.steps.run_inputs import data_of, kind_of
 from engage_cli.steps.train_catboost import KINDS, train_catboost
 from engage_cli.steps.train_members import Train, train_members

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from engage_cli.core.batches import Batches, Cut, StoredBatches, tokens_of
-from engage_cli.core.config import EncoderConfig, TrainConfig
+from engage_cli.core.config import EncoderConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.distributed import get_rank, get_world_size
 from engage_cli.core.encoders.encode import Encoder
@@ -27,6 +27,7 @@ from engage_cli.core.posts import side_of
 from engage_cli.core.progress import Reporter
 from engage_cli.core.run_records import EncoderRecord
 from engage_cli.core.targets import Target, require_variety
+from engage_cli.core.train_config import TrainConfig
 from engage_cli.core.tuning import make_towers, parse_tune
 from engage_cli.steps.embed import make_encoder, stored_blocks
 from engage_cli.steps.post_contents import DatasetContents

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from engage_cli.core.checkpoints import Checkpoints
-from engage_cli.core.config import LARGEST_SEED, STUDY, EncoderConfig, TrainConfig
+from engage_cli.core.config import LARGEST_SEED, STUDY, EncoderConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.devices import MIXED_PRECISIONS, find_device, matmul_precision
 from engage_cli.core.distributed import get_rank, get_world_size, share_text, together, wait_for_all
@@ -32,6 +32,7 @@ from engage_cli.core.runs import Run, load_run
 from engage_cli.core.schedule import SCHEDULES
 from engage_cli.core.targets import Target
 from engage_cli.core.task import Task
+from engage_cli.core.train_config import TrainConfig
 from engage_cli.core.training import fit
 from engage_cli.core.tuning import parse_tune
 from engage_cli.steps.calibrate import calibrate

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from engage_cli.core.atomic import remove_tree, replacing
-from engage_cli.core.config import EncoderConfig, ProcessConfig
+from engage_cli.core.config import EncoderConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.devices import find_device
 from engage_cli.core.errors import EngageError, WrongCallError
@@ -40,6 +40,7 @@ from engage_cli.core.run_records import RunMeta, RunMetrics
 from engage_cli.core.runs import Run
 from engage_cli.core.score_parts import ScorePart, parts_of
 from engage_cli.core.targets import Target, require_variety
+from engage_cli.core.train_config import ProcessConfig
 from engage_cli.steps.calibrate import calibrate
 from engage_cli.steps.cross_fit import cross_fit, train_and_ask
 from engage_cli.steps.embed import stored_blocks

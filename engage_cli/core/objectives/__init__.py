@@ -9,9 +9,9 @@ from engage_cli.core.registry import Registry
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from engage_cli.core.config import TrainConfig
     from engage_cli.core.predictions import Predictions
     from engage_cli.core.targets import Target
+    from engage_cli.core.train_config import TrainConfig
 
 VALUE_OBJECTIVES = Registry(
     "objective",

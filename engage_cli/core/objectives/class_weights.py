@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from engage_cli.core.config import TrainConfig
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.targets import Target
+from engage_cli.core.train_config import TrainConfig
 
 CLASS_WEIGHTS = ("none", "balanced")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from engage_cli.core.config import TrainConfig
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.targets import Target
+from engage_cli.core.train_config import TrainConfig
 
 MSE_WEIGHT, HUBER_WEIGHT = 0.7, 0.3
 

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engage_cli.core.config import CLASS_NAMES, TrainConfig
+from engage_cli.core.config import CLASS_NAMES
 from engage_cli.core.objectives.class_weights import weights_of
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.targets import Target
+from engage_cli.core.train_config import TrainConfig
 
 
 class OrdinalObjective:

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engage_cli.core.config import QUANTILE_LEVELS, TrainConfig
+from engage_cli.core.config import QUANTILE_LEVELS
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.targets import Target
+from engage_cli.core.train_config import TrainConfig
 
 MEDIAN = QUANTILE_LEVELS.index(0.5)
 

@@ -11,7 +11,6 @@ import torch
 
 from engage_cli.core.batches import Cut, StoredBatches, tokens_of
 from engage_cli.core.checkpoints import MODEL_FILE, load_weights, must_fit
-from engage_cli.core.config import TrainConfig
 from engage_cli.core.devices import find_device, matmul_precision
 from engage_cli.core.errors import EngageError
 from engage_cli.core.features import Block, BlockSource
@@ -23,6 +22,7 @@ from engage_cli.core.objectives import OBJECTIVES, Objective
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.run_records import AGAIN
 from engage_cli.core.runs import FIRST, Run, blaming
+from engage_cli.core.train_config import TrainConfig
 from engage_cli.core.tuning import parse_tune
 from engage_cli.core.validation import outputs_of
 
