@@ -253,15 +253,16 @@ def test_weights_that_are_no_numbers_are_refused(name: str, value: float, runs: 
     import safetensors.torch
     import torch
 
-    from engage_cli.core.checkpoints import CONTENT, _content_hash
+    from engage_cli.core.checkpoints import CONTENT, SEAL, sealed
 
     run = tmp_path / name
     shutil.copytree(runs / name, run)
     tensors = safetensors.torch.load_file(run / "model.safetensors")
     with safetensors.safe_open(run / "model.safetensors", framework="pt") as file:
-        metadata = {key: text for key, text in file.metadata().items() if key != CONTENT}
+        metadata = json.loads(file.metadata()[SEAL])
+    del metadata[CONTENT]
     tensors["head.0.weight"] = torch.full_like(tensors["head.0.weight"], value)
-    safetensors.torch.save_file(tensors, run / "model.safetensors", {**metadata, CONTENT: _content_hash(tensors, metadata)})
+    safetensors.torch.save_file(tensors, run / "model.safetensors", sealed(tensors, metadata))
     sign(run)
     with pytest.raises(EngageError, match=r"model\.safetensors: head\.0\.weight: a weight is not finite"):
         OpenRun(load_run(run))

@@ -28,7 +28,7 @@ from engage_cli.core.run_records import AGAIN
 from engage_cli.core.tuning import load_trained, trained_state
 
 MODEL_FILE, HISTORY_FILE, RESUME_FILE = "model.safetensors", "history.jsonl", "resume.safetensors"
-CONTENT = "content"  # the key of the metadata under which the hash of all else stands
+SEAL, CONTENT = "engage", "content"  # the one key of the metadata; in it the one of the hash of all else
 ANEW = "remove the run's folder, and train it again"
 FROM_START = "remove it, and the same command starts anew"
 
@@ -141,8 +141,8 @@ class Checkpoints:
 
     def _save(self, name: str, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
         if self.writes:
-            content = _content_hash({key: tensor.detach().cpu() for key, tensor in tensors.items()}, metadata or {})
-            save_tensors(self.folder / name, tensors, {**(metadata or {}), CONTENT: content})
+            on_cpu = {key: tensor.detach().cpu() for key, tensor in tensors.items()}
+            save_tensors(self.folder / name, on_cpu, sealed(on_cpu, metadata or {}))
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
@@ -171,8 +171,8 @@ def _read(path: Path, *, again: str) -> tuple[dict[str, Tensor], dict[str, str]]
     try:
         tensors = load_file(path)
         with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
+            metadata = parse(json.loads((file.metadata() or {})[SEAL]), dict[str, str], where=str(path), again=again)
+    except (SafetensorError, OSError, LookupError, ValueError) as error:
         raise EngageError(f"{path} is missing or damaged ({error}); {again}") from None
     if metadata.pop(CONTENT, None) != _content_hash(tensors, metadata):
         raise EngageError(f"{path} was changed or damaged: its content does not match its hash; {again}")
@@ -180,6 +180,11 @@ def _read(path: Path, *, again: str) -> tuple[dict[str, Tensor], dict[str, str]]
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise EngageError(f"{path}: {name}: a weight is not finite; {again}")
     return tensors, metadata
+
+
+def sealed(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return the metadata to write, with the hash of all else: one key, for several would be written in a random order."""
+    return {SEAL: json.dumps({**metadata, CONTENT: _content_hash(tensors, metadata)})}
 
 
 def _content_hash(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
