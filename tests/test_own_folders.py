@@ -15,7 +15,7 @@ from engage_cli.core.atomic import replacing, write_text
 from engage_cli.core.errors import EngageError
 from engage_cli.core.images import digest_of, read_same
 from engage_cli.core.own_folders import OwnFolder, own_run
-from engage_cli.core.runs import clear_stage
+from engage_cli.core.run_folders import clear_stage
 from engage_cli.steps.report import _Images
 from tests.calls import answer, engage
 from tests.good import good_table
