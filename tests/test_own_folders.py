@@ -15,7 +15,7 @@ from engage_cli.core.atomic import replacing, write_text
 from engage_cli.core.errors import EngageError
 from engage_cli.core.images import digest_of, read_same
 from engage_cli.core.own_folders import OwnFolder, own_run
-from engage_cli.core.runs import clear_stage
+from engage_cli.core.run_folders import clear_stage
 from engage_cli.steps.report import _Images
 from tests.calls import answer, engage
 from tests.good import good_table
@@ -204,7 +204,7 @@ def test_what_is_written_where_the_user_says_is_no_link(victim: Path, tmp_path: 
         (tmp_path / name).symlink_to(mine)
     table = good_table(tmp_path)
     assert is_refused("predict", "--table", table, "--out", tmp_path / "out.csv")
-    assert is_refused("predict", mine, "--title", "a", "--explain", "--overlay", tmp_path / "why.png")
+    assert is_refused("predict", tmp_path / "cover.jpg", "--title", "a", "--explain", "--overlay", tmp_path / "why.png")
     for beside in (".new.csv.parts", ".new.csv.lock", "new.csv.problems.csv"):
         (tmp_path / beside).symlink_to(victim)
         assert is_refused("predict", "--table", table, "--out", tmp_path / "new.csv")

@@ -45,6 +45,7 @@ def replacing(path: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def replacing_by_library(path: Path) -> Iterator[Path]:
     """Do the same for a writer that makes files of its own beside the one it is given: all lie in a folder beside."""
+    refuse_link(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = _beside(path)
     try:

@@ -160,6 +160,7 @@ def _write_no_events(work: Path) -> None:
     """Lead CatBoost's events for TensorBoard to nowhere: where they cannot be written it ends the whole process."""
     for part in ("learn", "test"):
         events = work / part / "events.out.tfevents"
+        refuse_link(events.parent)
         if os.name == "posix" and not events.is_symlink():
             events.parent.mkdir(exist_ok=True)
             events.unlink(missing_ok=True)

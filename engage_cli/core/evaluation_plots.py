@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from engage_cli.core.atomic import replacing, sweep_dead
 from engage_cli.core.class_plots import make_confusion_figure, make_reliability_figure
-from engage_cli.core.own_folders import fits, own_run, plain_files
+from engage_cli.core.own_folders import fits, own_run, plain_files, remove_plain
 from engage_cli.core.plot_style import DARK, LIGHT, Palette, png_of
 from engage_cli.core.scores import Score
 from engage_cli.core.slice_plots import drawn_slices, make_slices_figure
@@ -58,5 +58,5 @@ def write_plots(folder: Path, score: Score) -> list[Path]:
             beside.write_bytes(data)
     for old in plain_files(folder / "plots"):
         if old not in paths and fits(old.name, f"{PREFIX}*.png"):
-            own.remove_file(old)
+            remove_plain(old)
     return paths

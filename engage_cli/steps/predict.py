@@ -202,10 +202,10 @@ def _check(pairs: Sequence[tuple[str, str]], *, explain: bool, overlay: Path | N
         raise WrongCallError("--overlay is the picture of --explain; give both")
     if overlay is not None and (overlay.suffix.lower() != ".png" or overlay.is_dir()):
         raise WrongCallError(f"--overlay {overlay}: name the .png that is to be written")
-    if overlay is not None:
-        refuse_link(overlay)
     if overlay is not None and overlay.is_file() and any(Path(i).is_file() and overlay.samefile(i) for i, _ in pairs):
         raise WrongCallError(f"--overlay {overlay} is the image itself, which would be gone; name another file")
+    if overlay is not None:
+        refuse_link(overlay)
 
 
 def pairs_of(images: Sequence[str], titles: Sequence[str]) -> list[tuple[str, str]]:
