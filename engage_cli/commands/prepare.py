@@ -100,6 +100,18 @@ def prepare(
     split_from: Annotated[
         str, typer.Option("--split-from", help=help_of(PrepareConfig, "split_from"), rich_help_panel=_SPLIT)
     ] = PrepareConfig.split_from,
+    duplicates: Annotated[
+        str, typer.Option("--duplicates", help=help_of(PrepareConfig, "duplicates"), rich_help_panel=_SOURCE)
+    ] = PrepareConfig.duplicates,
+    date_order: Annotated[
+        str, typer.Option("--date-order", help=help_of(PrepareConfig, "date_order"), rich_help_panel=_SOURCE)
+    ] = PrepareConfig.date_order,
+    decimal: Annotated[
+        str, typer.Option("--decimal", help=help_of(PrepareConfig, "decimal"), rich_help_panel=_SOURCE)
+    ] = PrepareConfig.decimal,
+    encoding: Annotated[
+        str, typer.Option("--encoding", help=help_of(PrepareConfig, "encoding"), rich_help_panel=_SOURCE)
+    ] = PrepareConfig.encoding,
     dedupe: Annotated[
         bool, typer.Option("--dedupe/--no-dedupe", help=help_of(PrepareConfig, "dedupe"), rich_help_panel=_SPLIT)
     ] = PrepareConfig.dedupe,
@@ -142,6 +154,10 @@ def prepare(
             dedupe=dedupe,
             verify_images=verify_images,
             fit_target_on=fit_target_on,
+            duplicates=duplicates,
+            date_order=date_order.upper(),
+            decimal=decimal,
+            encoding=encoding,
         ),
         folder=data,
         sources=_give_images(all_sources, images_dir or []),

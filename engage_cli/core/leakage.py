@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from engage_cli.core.cells import parse_counters
+from engage_cli.core.number_cells import parse_counters
 from engage_cli.core.posts import (
     KNOWN_AFTER,
     OWN,
@@ -102,8 +102,8 @@ def _readings(column: pd.Series) -> list[np.ndarray]:
         return [_bins(column.to_numpy(np.float64))]
     text = column.fillna("").astype(str)
     readings = [pd.factorize(text.where(text != ""))[0].astype(np.int64), _bins(text.str.len().to_numpy(np.float64))]
-    numbers, _ = parse_counters(text.astype(object).str.extract(r"([+-]?\d[\d,]*\.?\d*\s*[kKmMbB]?(?![A-Za-z]))")[0])
-    readings.append(_bins(numbers))
+    found = text.astype(object).str.extract(r"([+-]?\d[\d,]*\.?\d*\s*(?:[kKmMbB](?![A-Za-z])|[万亿萬億])?)")[0]
+    readings.append(_bins(parse_counters(found, decimal=".").values))
     return readings
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from engage_cli import __version__
+from engage_cli.core import table_format
 from engage_cli.core.atomic import write_json, write_text
 from engage_cli.core.config import DATA_MARK, PrepareConfig
 from engage_cli.core.dataset import (
@@ -33,6 +34,8 @@ from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.history import add_history
 from engage_cli.core.images import ImageError, read_bytes, resolve_inside
 from engage_cli.core.importers import PROBLEM_COLUMNS
+from engage_cli.core.importers.options import ReadOptions
+from engage_cli.core.importers.typed import NO_ID
 from engage_cli.core.posts import KNOWN_AFTER, TEXT_COLUMNS, is_known_before, table_columns
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.quality import Quality, summarise
@@ -42,7 +45,14 @@ from engage_cli.core.targets import TARGETS, Target, dropped_terms, fit_target
 from engage_cli.steps.divide import divide
 from engage_cli.steps.draft import Draft
 from engage_cli.steps.image_posts import check_images_of, count_problems
-from engage_cli.steps.import_posts import ImportedPosts, Source, has_no_outcome, import_posts, merge_repeats
+from engage_cli.steps.import_posts import (
+    ImportedPosts,
+    Source,
+    choose_rows,
+    has_no_outcome,
+    import_posts,
+    merge_repeats,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +80,11 @@ def prepare(
     _check_config(config)
     _check_folder(folder, sources, overwrite=overwrite)
     split_column = config.split_from if config.split_from and not Path(config.split_from).is_file() else ""
-    imported = import_posts(sources, mapping=mapping or {}, keep=keep, split_column=split_column, reporter=reporter)
-    draft = _start(imported)
+    options = ReadOptions(encoding=config.encoding, decimal=config.decimal, date_order=config.date_order)
+    imported = import_posts(
+        sources, mapping=mapping or {}, keep=keep, split_column=split_column, options=options, reporter=reporter
+    )
+    draft = _start(imported, config)
     with _locked(folder):
         _check_folder(folder, sources, overwrite=overwrite)  # another call may have finished since
         _claim(folder)
@@ -93,6 +106,7 @@ def prepare(
             "engage": __version__,
             "source": imported.name,
             "sources": _describe_sources(imported, draft),
+            "table": table_format.to_json(imported.table),
             "columns": {column: "before" if is_known_before(column) else "after" for column in posts.columns},
             "config": dataclasses.asdict(config),
             "rows": {"read": draft.num_read, "kept": len(posts), "left_out": draft.left_out},
@@ -155,18 +169,18 @@ def _locked(folder: Path) -> Iterator[None]:
         raise EngageError(f"another process is preparing {folder}; wait for it to end") from None
 
 
-def _start(imported: ImportedPosts) -> Draft:
-    posts, repeats = merge_repeats(imported.posts)
+def _start(imported: ImportedPosts, config: PrepareConfig) -> Draft:
     draft = Draft(
-        posts=posts,
+        posts=imported.posts,
         num_read=len(imported.posts),
         warnings=imported.warnings,
         problems=[imported.problems],
     )
-    if len(repeats):
-        draft.left_out["the same row again"] = len(repeats)
-        repeats = repeats.rename(columns={"source_row": "row"}).assign(problem="left out: the same row again")
-        draft.problems.append(repeats[list(PROBLEM_COLUMNS)])
+    draft.leave_out(draft.posts["id"] == "", NO_ID)
+    draft.posts, repeats = merge_repeats(draft.posts)
+    draft.note_left_out(repeats, "the same row again")
+    draft.posts, others = choose_rows(draft.posts, config.duplicates)
+    draft.note_left_out(others, f"another row of the same id (--duplicates {config.duplicates})")
     draft.leave_out(has_no_outcome(draft.posts), "every counter missing")
     if draft.posts.empty:
         raise EngageError(f"no usable post in {imported.name}: {_join(draft.left_out)}")

@@ -11,6 +11,8 @@ from engage_cli.core.registry import Registry
 if TYPE_CHECKING:
     import pandas as pd
 
+    from engage_cli.core.table_format import ColumnFormat
+
 # Each module also has LAYOUT (what its folder looks like, in words) and recognise(folder).
 IMPORTERS = Registry(
     "format",
@@ -38,3 +40,5 @@ class Import:
     unused: tuple[str, ...] = ()  # the source's columns that no post has
     warnings: tuple[str, ...] = ()
     problems: pd.DataFrame | None = None  # row, id, problem: cells and lines that could not be used
+    formats: dict[str, ColumnFormat] = field(default_factory=dict)  # our column -> what it is and how it is written
+    raw: pd.DataFrame | None = field(default=None, repr=False)  # the cells as they stand, to show examples of
