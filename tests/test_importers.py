@@ -10,12 +10,12 @@ import pytest
 
 from engage_cli.core.cells import clean_text
 from engage_cli.core.date_cells import parse_dates
-from engage_cli.core.number_cells import parse_counters
 from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.importers.microlens import read_microlens
 from engage_cli.core.importers.pixelrec import read_pixelrec
 from engage_cli.core.importers.smpd import read_smpd
 from engage_cli.core.importers.table import read_table
+from engage_cli.core.number_cells import parse_counters
 from engage_cli.core.posts import texts_of
 from engage_cli.core.progress import SilentReporter
 from engage_cli.steps.import_posts import Source, import_posts, recognise

@@ -36,9 +36,12 @@ class PrepareConfig:
     fractions: str = setting("80/10/10", "Shares of train/validation/test in percent.")
     seed: int = setting(0, "Seed of the split.")
     duplicates: str = setting(
-        "error", "Which row of an id that stands in several is its post: last, first, max (of views, or the first counter), error."
+        "error",
+        "Which row of an id that stands in several is its post: last, first, max (of views, or the first counter), error.",
     )
-    date_order: str = setting("", "Order of dates that are numbers alone: DMY, MDY, YMD or YDM. Without it: the one that fits.")
+    date_order: str = setting(
+        "", "Order of dates that are numbers alone: DMY, MDY, YMD or YDM. Without it: the one that fits."
+    )
     decimal: str = setting("", "The sign before decimals, . or , in tables where the numbers do not tell.")
     encoding: str = setting("", "Encoding of tables that are no UTF-8, as cp1252. Without it: a detector's finding.")
     split_from: str = setting("", "For --split file: a table with columns id and split, or a column of the source.")

@@ -1,7 +1,7 @@
 """Dates as people and programs write them. The order of day, month and year is decided once for a whole column.
 
-An order is one of DMY, MDY, YMD, YDM, and has to fit every cell that is a date in any order. A column that several orders fit,
-with other dates, is refused: nobody but its owner knows.
+An order is one of DMY, MDY, YMD, YDM, and has to fit every cell that is a date in any order. A column that several orders
+fit, with other dates, is refused: nobody but its owner knows.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _to_iso(text: pd.Series, now: pd.Timestamp, order: str) -> tuple[pd.Series, 
     iso = np.asarray(pc.fill_null(pc.match_substring_regex(cells, r"^\d{4}-(?:0[1-9]|1[0-2])-\d\d"), False))
     is_year_first = order == "YDM" or bool((shaped & np.asarray(pc.fill_null(pc.match_substring_regex(
         cells, r"^\d{4}-(?:1[3-9]|[23]\d)-\d\d"), False))).any())  # fmt: skip
-    rows = np.flatnonzero(shaped & (~iso | is_year_first))
+    rows = np.flatnonzero(shaped & (~iso | is_year_first)).tolist()
     parts = [(row, found) for row in rows if (found := _TRIPLE.match(text.iloc[row]))]
     if not parts:
         return text, _Ordered()

@@ -152,6 +152,8 @@ def _open(data: bytes) -> Image.Image:
         try:
             image = Image.open(io.BytesIO(data), formats=formats)
         except UnidentifiedImageError:
+            if _is_heic(data):
+                raise ImageError("damaged HEIC; convert it to JPEG") from None
             is_avif = data[4:12] in (b"ftypavif", b"ftypavis") and "AVIF" not in formats
             raise ImageError("AVIF, which this build of Pillow cannot read" if is_avif else "not an image") from None
         except Image.DecompressionBombError:

@@ -16,78 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engage_cli.core.cells import NOTHING, as_arrow
+from engage_cli.core.number_words import MULTIPLIER, MULTIPLIERS, UNIT, UNKNOWN
 
 LARGEST = 1e15  # no post was seen by more; what is larger is no counter
 MOST_OF_ANOTHER_STYLE = 0.1  # of the cells that have separators
-# What stands where a counter is hidden, switched off or was not collected.
-UNKNOWN = (
-    *NOTHING,
-    *("hidden", "disabled", "unavailable", "not available", "unknown", "private", "off", "not shown", "#n/a", "#value!"),
-    *("--", "—", "–", "?", "n.a.", "(null)", "\\n", "[none]", "false", "隐藏", "未知", "暂无", "无", "非公開", "비공개"),
-)
-MULTIPLIERS = {
-    **dict.fromkeys(("k", "tsd", "tsd.", "mil", "тыс", "тыс.", "rb", "bin", "tis.", "tys.", "千", "仟", "천"), 1e3),
-    **dict.fromkeys(("w", "万", "萬", "만"), 1e4),
-    **dict.fromkeys(("lakh", "lakhs", "lac"), 1e5),
-    **dict.fromkeys(
-        ("m", "mn", "mn.", "mln", "mln.", "mio", "mio.", "mi", "million", "millions", "млн", "млн.", "jt"), 1e6
-    ),
-    **dict.fromkeys(("crore", "crores"), 1e7),
-    **dict.fromkeys(("亿", "億", "억"), 1e8),
-    **dict.fromkeys(("b", "bn", "mrd", "mrd.", "md", "mld", "billion", "billions", "млрд", "млрд."), 1e9),
-}
-_UNITS = (
-    *("views", "view", "plays", "play", "likes", "like", "comments", "comment", "shares", "share", "followers", "follower"),
-    *(
-        "subscribers",
-        "subscriber",
-        "reposts",
-        "retweets",
-        "saves",
-        "times",
-        "次观看",
-        "次播放",
-        "次觀看",
-        "次",
-        "播放",
-        "观看",
-    ),
-    *(
-        "阅读",
-        "赞",
-        "人",
-        "回視聴",
-        "回再生",
-        "回",
-        "조회수",
-        "회",
-        "件",
-        "Aufrufe",
-        "Aufruf",
-        "vues",
-        "vue",
-        "visualizaciones",
-    ),
-    *(
-        "visualización",
-        "vistas",
-        "visualizações",
-        "visualização",
-        "visualizzazioni",
-        "weergaven",
-        "просмотров",
-        "просмотра",
-    ),
-    *("просмотр", "wyświetleń", "görüntüleme", "lượt xem", "ditonton"),
-)
-
-
-def _one_of(words: Sequence[str]) -> str:
-    return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
-
-
-_UNIT = f"(?:{_one_of(_UNITS)})"
-_MULTIPLIER = f"(?:{_one_of(tuple(MULTIPLIERS))})"
 # "1亿2000万" is one number of two parts.
 _SEVERAL = re.compile(r"(\d+(?:\.\d+)?)\s*([亿億억万萬만千仟천])\s*(\d+(?:\.\d+)?)\s*([万萬만千仟천]?)")
 _OF_A_PROGRAM = re.compile(r"[+-]?(?:\d+(?:\.\d*)?[eE][+-]?\d+|inf)")
@@ -117,7 +49,7 @@ class NumberStyle:
     @property
     def with_words(self) -> str:
         """The pattern of a number with a multiplier, a unit, a plus sign, or several of them."""
-        return rf"(?i)(?:{_UNIT}\s*[:：]?\s*)?({self.bare})\s*({_MULTIPLIER})?\s*\+?\s*(?:{_UNIT})?"
+        return rf"(?i)(?:{UNIT}\s*[:：]?\s*)?({self.bare})\s*({MULTIPLIER})?\s*\+?\s*(?:{UNIT})?"
 
     def __str__(self) -> str:
         return {",": "commas", ".": "dots", " ": "spaces", "'": "apostrophes"}[self.thousands]
@@ -182,7 +114,7 @@ def _parse(column: pd.Series, decimal: str, *, is_typed: bool, are_counts: bool)
         if is_clear and decimal != ",":
             return Numbers(values=values, unusable=none)
     cells = _normalise(cells)
-    missing = pc.is_in(pc.utf8_lower(cells), pa.array(UNKNOWN)).to_numpy(zero_copy_only=False)
+    missing = pc.is_in(pc.utf8_lower(cells), pa.array(UNKNOWN if are_counts else NOTHING)).to_numpy(zero_copy_only=False)
     is_zero = np.zeros(len(cells), bool)
     rows = np.flatnonzero(~missing & ~_match(cells, r"^[+-]?\d+$"))
     odd = cells.take(pa.array(rows))

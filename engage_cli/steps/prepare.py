@@ -6,7 +6,7 @@ import contextlib
 import csv
 import dataclasses
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from engage_cli.core.images import ImageError, read_bytes, resolve_inside
 from engage_cli.core.importers import PROBLEM_COLUMNS
 from engage_cli.core.importers.options import ReadOptions
 from engage_cli.core.importers.typed import NO_ID
+from engage_cli.core.plausibility import empty_parts, implausible_counters, mostly_unusable_covers
 from engage_cli.core.posts import KNOWN_AFTER, TEXT_COLUMNS, is_known_before, table_columns
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.quality import Quality, summarise
@@ -53,6 +54,7 @@ from engage_cli.steps.import_posts import (
     import_posts,
     merge_repeats,
 )
+from engage_cli.steps.understand import Understood, describe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,7 @@ class Prepared:
 
     dataset: Dataset
     quality: Quality
+    understood: Sequence[Understood]
 
 
 def prepare(
@@ -72,9 +75,13 @@ def prepare(
     keep: Sequence[str] = (),
     with_images: bool = True,
     overwrite: bool = False,
+    show: Callable[[Sequence[Understood]], None] | None = None,
     reporter: Reporter | None = None,
 ) -> Prepared:
-    """Import posts and write the data folder. `keep` names columns of tables that are known before publication."""
+    """Import posts and write the data folder. `keep` names columns of tables that are known before publication.
+
+    `show` is given what was understood of the sources before anything is written.
+    """
     reporter = reporter or SilentReporter()
     fractions = parse_fractions(config.fractions)
     _check_config(config)
@@ -84,6 +91,9 @@ def prepare(
     imported = import_posts(
         sources, mapping=mapping or {}, keep=keep, split_column=split_column, options=options, reporter=reporter
     )
+    understood = describe(imported)
+    if show is not None:
+        show(understood)
     draft = _start(imported, config)
     with _locked(folder):
         _check_folder(folder, sources, overwrite=overwrite)  # another call may have finished since
@@ -100,7 +110,12 @@ def prepare(
         draft.posts = add_history(draft.posts)
         targets, unavailable = _fit_targets(draft, config, imported.name)
         quality = summarise(draft.posts, targets)
-        draft.warnings += _leaks(quality)
+        draft.warnings += [
+            *_leaks(quality),
+            *implausible_counters(draft.posts),
+            *mostly_unusable_covers(draft.posts),
+            *empty_parts(draft.posts, targets),
+        ]
         posts = draft.posts[table_columns(draft.posts.columns)]
         meta: dict[str, Any] = {
             "engage": __version__,
@@ -124,7 +139,7 @@ def prepare(
         _write_problems(folder, draft)
         page = render_quality(quality, meta, targets, posts, lambda row: _read_image(posts, draft.images, row))
         write_text(folder / REPORT_FILE, page)
-        return Prepared(dataset=finish_dataset(folder, meta), quality=quality)
+        return Prepared(dataset=finish_dataset(folder, meta), quality=quality, understood=understood)
 
 
 def _check_config(config: PrepareConfig) -> None:
@@ -218,6 +233,11 @@ def _leaks(quality: Quality) -> list[str]:
         "is it really known before publication? If not, leave it out or map another column"
         for one in quality.probes
         if one.is_suspicious
+    ] + [
+        f"target {one.target}: the date alone predicts it with R² {one.r2:.2f} on held-out posts: the account grew or shrank, or "
+        "older posts had longer to gather it; a split by time shows what that leaves to predict"
+        for one in quality.probes
+        if one.tells_of_age
     ]
 
 

@@ -1,4 +1,4 @@
-"""From the source's columns to ours: by --map, by what a known export calls them, by name, by alias - and by their cells."""
+"""From the source's columns to ours: by --map, by what a known export calls them, by name or alias, and by their cells."""
 
 from __future__ import annotations
 
@@ -146,7 +146,8 @@ def _no_counter(raw: Raw, path: Path) -> str:
         if ours and len(cells) and not looks_like(ours, cells, is_number=column in raw.numbers):
             hint = f"; name one, as in --map {ours}={_quoted(column)}"
             break
-    return f"{path} has no counter (views, likes, ...) that could be found by name; it has the columns: {', '.join(columns)}{hint}"
+    there = ", ".join(columns)
+    return f"{path} has no counter (views, likes, ...) that could be found by name; it has the columns: {there}{hint}"
 
 
 def _quoted(column: str) -> str:

@@ -28,7 +28,7 @@ class ReadOptions:
                 "".encode(self.encoding)
             except LookupError:
                 raise WrongCallError(
-                    f"--encoding {self.encoding}: no such encoding; there are: cp1252, cp932, gb18030, big5, cp949, cp1251, ..."
+                    f"--encoding {self.encoding}: no such encoding; there are: cp1252, cp932, gb18030, big5, cp949, ..."
                 ) from None
 
 

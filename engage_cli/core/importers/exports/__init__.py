@@ -1,7 +1,7 @@
 """Exports: tables that a known tool writes, each recognised by its own columns. One file and one line each.
 
-What a tool's columns mean is known better than names alone tell: that YouTube Studio's "Content" is the id, that Meta writes
-the month first. Each entry is a function that returns None for a table that its tool did not write.
+What a tool's columns mean is known better than names alone tell: that YouTube Studio's "Content" is the id, that Meta
+writes the month first. Each entry is a function that returns None for a table that its tool did not write.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Meta Business Suite's export of posts of Facebook or Instagram. Its times are written month first; Date says "Lifetime"."""
+"""Meta Business Suite's export of posts of Facebook or Instagram. Its times are month first; Date says "Lifetime"."""
 
 from __future__ import annotations
 
