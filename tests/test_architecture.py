@@ -35,9 +35,11 @@ HEAVY = {
 }  # fmt: skip
 # Inside core a module imports only what stands before it.
 CORE_ORDER = (
-    "errors", "strict_json", "registry", "config", "recipes", "atomic", "posts", "cells", "number_words", "number_cells", "months", "date_cells",
+    "errors", "strict_json", "registry", "config", "recipes", "atomic", "posts", "cells",
+    "number_words", "number_cells", "months", "date_cells",
     "tag_cells", "table_format", "leakage", "images", "perceptual",
-    "image_checks", "occlusion", "words", "archives", "importers", "formulas", "targets", "plausibility", "score_parts", "duplicates",
+    "image_checks", "occlusion", "words", "archives", "importers", "formulas", "targets", "plausibility",
+    "score_parts", "duplicates",
     "splits", "slices", "history", "dataset", "quality", "charts", "report", "metrics", "comparison", "scores",
     "distributed", "devices", "clock", "shrinking", "picture_reading", "encoders", "picture_batches", "pipeline",
     "features", "handmade", "given", "folds", "table_parts",

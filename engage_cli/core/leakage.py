@@ -66,7 +66,7 @@ class Probe:
 
     @property
     def tells_of_age(self) -> bool:
-        """Whether the date alone tells what views a post got: the account grew, or older posts had longer to gather them."""
+        """Whether the date alone tells what a post got: the account grew, or older posts had longer to gather it."""
         return self.column == "posted_at" and self.r2 >= SUSPICIOUS_R2
 
 

@@ -32,9 +32,9 @@ def implausible_counters(posts: pd.DataFrame) -> list[str]:
         if len(values) < LEAST_CELLS or values[-1] < LEAST_COUNT or values[-1] <= FAR * max(values[-2], 1.0):
             continue
         rows = posts[column] == values[-1]
-        verb = "is" if rows.sum() == 1 else "are"
+        verb, num_cells = "is" if rows.sum() == 1 else "are", int(posts[column].notna().sum())
         warnings.append(
-            f"column '{column}': {int(rows.sum()):,} of {int(posts[column].notna().sum()):,} cells {verb} {values[-1]:,.0f}, "
+            f"column '{column}': {int(rows.sum()):,} of {num_cells:,} cells {verb} {values[-1]:,.0f}, "
             f"{values[-1] / max(values[-2], 1.0):,.0f} times the next largest ({_rows(posts, rows)})"
         )
     return warnings

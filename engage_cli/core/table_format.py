@@ -1,4 +1,4 @@
-"""What a table's columns are, decided once, on training data: kept in dataset.json and in the run, and used for all it reads later."""
+"""What a table's columns are, decided once, on training data, and kept in dataset.json and the run for all that follows."""
 
 from __future__ import annotations
 

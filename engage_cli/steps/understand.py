@@ -86,11 +86,12 @@ def understand(
 def describe(imported: ImportedPosts) -> list[Understood]:
     """Return what was understood of each source."""
     found = []
+    own = [str(column) for column in imported.posts if str(column).startswith(OWN)]
     for source in imported.images:
         posts = imported.posts[imported.posts["source"] == source]
         raw = imported.raw.get(source)
         names = dict(imported.found[source])
-        names |= {column: column.removeprefix(OWN) for column in posts if column.startswith(OWN) and column not in names}
+        names |= {column: column.removeprefix(OWN) for column in own if column not in names}
         found.append(
             Understood(
                 source=source,

@@ -124,7 +124,7 @@ def _read_jsonl(path: Path, encoding: str, notes: list[str]) -> list[dict[str, A
 
 
 def _read_json(path: Path, encoding: str, notes: list[str]) -> list[dict[str, Any]]:
-    """Read a list of objects, an object that holds one list of them (an answer of an API), or JSON lines under that name."""
+    """Read a list of objects, an object that holds one such list (an answer of an API), or JSON lines under that name."""
     text = read_text(path, encoding, notes)
     try:
         content = read_json_text(text, str(path))
@@ -155,12 +155,13 @@ def records_of(content: Any) -> list[dict[str, Any]] | None:
     lists = [value for value in content.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
     if len(lists) == 1:
         return records_of(lists[0])
+    if isinstance(content.get("data"), dict):  # an answer around an answer, as Reddit's
+        return records_of(content["data"])
     columns = list(content.values())
-    if columns and all(
-        isinstance(column, dict) and not any(isinstance(v, (dict)) for v in column.values()) for column in columns
-    ):
-        if len(columns) > 1 and all(list(column) == list(columns[0]) for column in columns) and "0" in columns[0]:
-            return [{name: column[key] for name, column in content.items()} for key in columns[0]]
+    if len(columns) > 1 and all(isinstance(column, dict) and list(column) == list(columns[0]) for column in columns):
+        keys = list(columns[0])
+        if keys == [str(number) for number in range(len(keys))]:  # pandas: a column is {"0": ..., "1": ...}
+            return [{name: column[key] for name, column in content.items()} for key in keys]
     return [content] if content and not lists else None
 
 
@@ -177,8 +178,8 @@ def _read_excel(path: Path) -> Raw:
         sheets = pd.read_excel(path, sheet_name=None, dtype=object, keep_default_na=False, engine="openpyxl")
     except ImportError:
         raise EngageError(
-            f"{path}: .xlsx is read by openpyxl; install it with `pip install openpyxl` (the extra 'excel'), or save the sheet "
-            "as CSV"
+            f"{path}: .xlsx is read by openpyxl; install it with `pip install openpyxl` (the extra 'excel'), or save the "
+            "sheet as CSV"
         ) from None
     except Exception as error:  # openpyxl raises whatever a damaged archive makes it meet (BadZipFile, KeyError, ...)
         if isinstance(error, MemoryError):
@@ -196,13 +197,15 @@ def _read_excel(path: Path) -> Raw:
     raw = raw_of_records(
         [{str(key).strip(): value for key, value in row.items()} for row in sheet.to_dict("records")], path
     )
-    numbers = frozenset(
-        column for column in raw.frame
-        if all(cell is None or cell == "" or (isinstance(cell, (int, float)) and not isinstance(cell, bool))
-               for cell in sheet[column] if column in sheet)
-    )  # fmt: skip
+    numbers = frozenset(str(column) for column in raw.frame if column in sheet and _are_numbers(sheet[column]))
     notes = [f"{path.name}: the sheet '{name}' was read, and not {', '.join(list(filled)[1:])}"] if len(filled) > 1 else []
     return Raw(frame=raw.frame, notes=notes, numbers=numbers)
+
+
+def _are_numbers(cells: pd.Series) -> bool:
+    return all(
+        cell is None or cell == "" or (isinstance(cell, (int, float)) and not isinstance(cell, bool)) for cell in cells
+    )
 
 
 def _read_parquet(path: Path) -> Raw:

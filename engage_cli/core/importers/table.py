@@ -49,9 +49,8 @@ def read_table(
     matched = match_columns(raw, mapping or {}, path, known=known)
     kept = _kept(keep, raw, matched.found, path)
     if split_column and split_column not in raw.frame.columns:
-        raise WrongCallError(
-            f"--split-from {split_column}: no such file, and {path} has no such column; it has: {', '.join(raw.frame.columns)}"
-        )
+        there = ", ".join(raw.frame.columns)
+        raise WrongCallError(f"--split-from {split_column}: no such file, and {path} has no such column; it has: {there}")
     notes = [*raw.notes, *_say_export(export, path), *matched.notes]
     if raw.delimiter:
         notes += warn_of_swallowed_rows(raw.frame, matched.found, raw.delimiter, path)
