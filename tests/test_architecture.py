@@ -35,7 +35,7 @@ HEAVY = {
 }  # fmt: skip
 # Inside core a module imports only what stands before it.
 CORE_ORDER = (
-    "errors", "strict_json", "registry", "config", "recipes", "atomic", "posts", "cells",
+    "errors", "strict_json", "registry", "config", "recipes", "atomic", "posts", "counter_names", "cells",
     "number_words", "number_cells", "months", "date_cells",
     "tag_cells", "table_format", "leakage", "images", "perceptual",
     "image_checks", "occlusion", "words", "archives", "importers", "formulas", "targets", "plausibility",

@@ -16,6 +16,7 @@ from engage_cli.core.progress import Reporter
 from engage_cli.steps.check_images import check_all, place_images
 from engage_cli.steps.draft import Draft
 from engage_cli.steps.import_posts import ImportedPosts
+from engage_cli.steps.packed_images import place_packed
 
 NOT_ASKED_FOR = "not asked for"
 
@@ -39,7 +40,12 @@ def check_images_of(
             )
         rows = np.flatnonzero((posts["source"] == source).to_numpy())
         paths = posts["image"].iloc[rows]
-        if is_archive(images):  # its images lie flat where they are unpacked
+        if (packed := imported.packed.get(source)) is not None:
+            root, named, refused = place_packed(packed, posts.iloc[rows], source, folder, reporter)
+            posts.loc[rows, "image"] = np.array(named, object)
+            draft.warnings += [f"{source}: {num:,} members refused: {reason}" for reason, num in refused.items()]
+            images = root
+        elif is_archive(images):  # its images lie flat where they are unpacked
             posts.loc[rows, "image"] = _flat_names(paths, images).to_numpy()
         root, refused = place_images(source, images, paths.tolist(), folder, reporter)
         if root != images:

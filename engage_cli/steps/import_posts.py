@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from engage_cli.core.errors import EngageError, WrongCallError
-from engage_cli.core.importers import IMPORTERS, PROBLEM_COLUMNS, Import
+from engage_cli.core.importers import IMPORTERS, PROBLEM_COLUMNS, Import, Packed
 from engage_cli.core.importers.layout import Tree, listing
 from engage_cli.core.importers.options import AS_IT_SHOWS, DUPLICATES, ReadOptions
 from engage_cli.core.importers.reading import SUFFIXES, is_table
@@ -45,6 +45,7 @@ class ImportedPosts:
     unused: dict[str, tuple[str, ...]]
     warnings: list[str]
     problems: pd.DataFrame = field(repr=False)
+    packed: dict[str, Packed]  # source -> where its images have to be written out of
     table: dict[str, ColumnFormat]  # our column -> what it is, as the first source that has it writes it
     raw: dict[str, pd.DataFrame] = field(repr=False)  # source -> its cells as they stand, of tables
 
@@ -104,6 +105,7 @@ def import_posts(
         unused={name: imported.unused for name, imported in imports.items()},
         warnings=warnings,
         problems=pd.concat([pd.DataFrame(columns=PROBLEM_COLUMNS), *problems])[list(PROBLEM_COLUMNS)],
+        packed={name: imported.packed for name, imported in imports.items() if imported.packed is not None},
         table=merge([imported.formats for imported in imports.values()]),
         raw={name: imported.raw for name, imported in imports.items() if imported.raw is not None},
     )
@@ -150,7 +152,7 @@ def _read(
         )
         return imported
     imported = read(source.path)
-    return dataclasses.replace(imported, images=source.images) if source.images is not None else imported
+    return dataclasses.replace(imported, images=source.images, packed=None) if source.images is not None else imported
 
 
 def _union(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

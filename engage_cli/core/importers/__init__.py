@@ -20,10 +20,23 @@ IMPORTERS = Registry(
         "pixelrec": "engage_cli.core.importers.pixelrec:read_pixelrec",
         "microlens": "engage_cli.core.importers.microlens:read_microlens",
         "smpd": "engage_cli.core.importers.smpd:read_smpd",
+        "yt-dlp": "engage_cli.core.importers.yt_dlp:read_yt_dlp",
+        "instaloader": "engage_cli.core.importers.instaloader:read_instaloader",
+        "gallery-dl": "engage_cli.core.importers.gallery_dl:read_gallery_dl",
+        "img2dataset": "engage_cli.core.importers.img2dataset:read_img2dataset",
         "table": "engage_cli.core.importers.table:read_table",
     },
 )
 PROBLEM_COLUMNS = ("source", "row", "id", "problem")  # of problems.csv
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packed:
+    """Where pictures lie that have to be written out first: in several archives, or in a column of the table itself."""
+
+    archives: tuple[Path, ...] = ()  # a post's image is "STEM OF THE ARCHIVE/NAME"
+    table: Path | None = None
+    column: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,5 +53,6 @@ class Import:
     unused: tuple[str, ...] = ()  # the source's columns that no post has
     warnings: tuple[str, ...] = ()
     problems: pd.DataFrame | None = None  # row, id, problem: cells and lines that could not be used
+    packed: Packed | None = None  # where the images are not files yet
     formats: dict[str, ColumnFormat] = field(default_factory=dict)  # our column -> what it is and how it is written
     raw: pd.DataFrame | None = field(default=None, repr=False)  # the cells as they stand, to show examples of

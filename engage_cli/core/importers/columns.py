@@ -11,15 +11,8 @@ import pandas as pd
 from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.importers.aliases import candidates, looks_like, sample_of
 from engage_cli.core.importers.reading import Raw
-from engage_cli.core.posts import (
-    ALL_COUNTERS,
-    CONTENT_COLUMNS,
-    KNOWN_AFTER,
-    SCORE,
-    counter_named,
-    is_exposure_name,
-    plain_name,
-)
+from engage_cli.core.counter_names import counter_named, is_exposure_name, plain_name
+from engage_cli.core.posts import ALL_COUNTERS, CONTENT_COLUMNS, KNOWN_AFTER, SCORE
 
 COLUMNS = (*CONTENT_COLUMNS, *KNOWN_AFTER)
 SCORE_NAMES = ("score", "popularity", "popularityscore", "engagementscore", "label")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from engage_cli.core.posts import plain_name
+from engage_cli.core.counter_names import plain_name
 
 # A name without case and punctuation -> the counters that it is about.
 OFF = {

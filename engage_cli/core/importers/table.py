@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from engage_cli.core.errors import EngageError, WrongCallError
-from engage_cli.core.importers import Import
+from engage_cli.core.importers import Import, Packed
 from engage_cli.core.importers.aliases import looks_like, sample_of
 from engage_cli.core.importers.columns import match_columns
 from engage_cli.core.importers.cover_names import find_images
@@ -19,7 +19,8 @@ from engage_cli.core.importers.options import AS_IT_SHOWS, ReadOptions
 from engage_cli.core.importers.reading import Raw, read_frame
 from engage_cli.core.importers.switches import find_switches
 from engage_cli.core.importers.typed import Typed, unknown_where_switched_off
-from engage_cli.core.posts import GIVEN_PART, KNOWN_AFTER, OWN, TEXT_COLUMNS, is_counter_name
+from engage_cli.core.counter_names import is_counter_name
+from engage_cli.core.posts import GIVEN_PART, KNOWN_AFTER, OWN, TEXT_COLUMNS
 from engage_cli.core.table_format import CATEGORY, NUMBER, ColumnFormat
 
 END_OF_TIME = pd.Timestamp("2200-01-01", tz="UTC")
@@ -70,7 +71,10 @@ def read_table(
     notes += unknown_where_switched_off(posts, raw.frame, switches)
     if split_column:
         posts[GIVEN_PART] = raw.frame[split_column].str.strip()
-    if images_dir is not None and images_dir.is_dir():
+    packed = Packed(table=path, column=raw.pictures[0]) if raw.pictures else None
+    if packed is not None:
+        posts["image"], images_dir = "", path
+    elif images_dir is not None and images_dir.is_dir():
         posts["image"], said = find_images(posts, images_dir, matched.found)
         notes += said
     elif "image" not in posts:
@@ -85,6 +89,7 @@ def read_table(
         warnings=(*notes, *typed.notes),
         problems=typed.problems,
         formats=typed.formats,
+        packed=packed,
         raw=raw.frame,
     )
 
