@@ -8,6 +8,7 @@ import re
 import pandas as pd
 import pyarrow as pa
 
+EARLIEST = pd.Timestamp("1970-01-01", tz="UTC")  # nothing was posted before
 NOTHING = ("", "na", "n/a", "nan", "null", "none", "nat", "-")
 # Escapes that some exports leave in texts: \n written as two characters, &amp; and &#39;.
 _ENTITY = r"&(?:[a-zA-Z]{2,8}|#\d{1,7}|#[xX][0-9a-fA-F]{1,6});"

@@ -48,6 +48,17 @@ class Dataset:
         return str(self.meta["fingerprint"])
 
     @property
+    def record(self) -> dict[str, Any]:
+        """What a run keeps of the data it was trained on: which it was, and how its table is read."""
+        kept = self.meta["rows"]["kept"]
+        return {
+            "fingerprint": self.fingerprint,
+            "split": self.meta["split"]["method"],
+            "table": self.meta.get("table", {}),
+            "texts": [column for column, missing in self.meta["missing"].items() if missing < kept],
+        }
+
+    @property
     def marks(self) -> tuple[str, ...]:
         """What makes figures on this data incomparable with honest ones; every run and result carries it."""
         return tuple(self.meta["marks"])

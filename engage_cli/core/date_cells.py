@@ -15,12 +15,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engage_cli.core.cells import NOTHING
+from engage_cli.core.cells import EARLIEST, NOTHING
 from engage_cli.core.months import FOREIGN_MONTH, to_english
 
 ORDERS = ("DMY", "MDY", "YMD", "YDM")
 WORDS = {"DMY": "day, month, year", "MDY": "month, day, year", "YMD": "year, month, day", "YDM": "year, day, month"}
-EARLIEST = pd.Timestamp("1970-01-01", tz="UTC")  # nothing was posted before
 # A unix time this large is in the next smaller unit: milliseconds, microseconds, nanoseconds.
 _UNIX_STEPS = (1e11, 1e14, 1e17)
 _BETWEEN = r"\s*[/.\-年월月년]\s*| "

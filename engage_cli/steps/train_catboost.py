@@ -133,7 +133,7 @@ def _meta(config: CatBoostConfig, dataset: Dataset, inputs: Inputs, marks: Seque
         "model": CATBOOST,
         "kind": config.kind,
         "config": dataclasses.asdict(config),
-        "data": {"fingerprint": dataset.fingerprint, "split": dataset.meta["split"]["method"]},
+        "data": dataset.record,
         "encoders": {
             side: {"name": encoder.checkpoint.name, **encoder.record} for side, encoder in inputs.encoders.items()
         },

@@ -40,7 +40,7 @@ def train_members(
         "model": STACK,
         **meta,
         MEMBERS: list(members),
-        "data": {"fingerprint": dataset.fingerprint, "split": dataset.meta["split"]["method"]},
+        "data": dataset.record,
         "encoders": {},
         "blocks": [],
         "leaky": False,

@@ -149,7 +149,7 @@ def _meta(resolved: Resolved, kind: str, dataset: Dataset, inputs: Inputs) -> di
         "given": resolved.given,
         "config": dataclasses.asdict(resolved.config),
         "ranks": get_world_size(),
-        "data": {"fingerprint": dataset.fingerprint, "split": dataset.meta["split"]["method"]},
+        "data": dataset.record,
         "encoders": inputs.encoders,
         "dims": inputs.dims,
         "leaky": False,

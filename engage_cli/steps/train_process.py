@@ -65,7 +65,7 @@ def train_process(
         "model": PROCESS,
         "kind": config.kind,
         "config": dataclasses.asdict(config),
-        "data": {"fingerprint": dataset.fingerprint, "split": dataset.meta["split"]["method"]},
+        "data": dataset.record,
         "encoders": {
             side: {"name": store.encoder.checkpoint.name, **store.encoder.record} for side, store in source.stores.items()
         },
