@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from engage_cli.core.errors import EngageError
 from engage_cli.core.importers import Import
@@ -31,7 +33,14 @@ def formats_of(run: Run) -> dict[str, ColumnFormat]:
 def read_asked(path: Path, *, images_dir: Path | None, mapping: Mapping[str, str], run: Run) -> Import:
     """Read a table of posts that are to be predicted, as the run's own table was read."""
     reads = [name for name in extra_columns(run) if name not in KNOWN_AFTER]  # a table of posts to come has no counters
-    return read_unpublished(path, images_dir=images_dir, mapping=mapping, reads=reads, known=formats_of(run))
+    found = read_unpublished(path, images_dir=images_dir, mapping=mapping, reads=reads, known=formats_of(run))
+    numbers = [name for name in reads if name in found.posts and is_numeric_dtype(found.posts[name])]
+    notes = [
+        f"no cell of column '{name.removeprefix(OWN)}' is a number, as it was in the run's own table: taken as unknown"
+        for name in numbers
+        if found.posts[name].isna().all()
+    ]
+    return replace(found, warnings=(*found.warnings, *notes))
 
 
 def unseen_texts(posts: pd.DataFrame, found: Mapping[str, str], run: Run) -> list[str]:
