@@ -24,8 +24,6 @@ MOST_OF_ANOTHER_STYLE = 0.1  # of the cells that have separators
 _SEVERAL = re.compile(r"(\d+(?:\.\d+)?)\s*([亿億억万萬만千仟천])\s*(\d+(?:\.\d+)?)\s*([万萬만千仟천]?)")
 _OF_A_PROGRAM = re.compile(r"[+-]?(?:\d+(?:\.\d*)?[eE][+-]?\d+|inf)")
 _NONE_AT_ALL = re.compile(r"no (?:views|likes|comments|shares|plays)(?: yet)?", re.IGNORECASE)
-# 1.234 and 12.000 are three thousands and more where dots divide thousands, and small fractions where they do not.
-_LIKE_THOUSANDS = r"^\+?[1-9]\d{0,2}(?:\.\d{3})+$"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +108,7 @@ def _parse(column: pd.Series, decimal: str, *, is_typed: bool, are_counts: bool)
         pass
     else:
         values = plain.to_numpy(zero_copy_only=False).astype(np.float64)
-        is_clear = is_typed or decimal == "." or not are_counts or not _any_match(cells, _LIKE_THOUSANDS)
+        is_clear = is_typed or decimal == "." or not are_counts or not _any_match(cells, _like_thousands("."))
         if is_clear and decimal != ",":
             return Numbers(values=values, unusable=none)
     cells = _normalise(cells)
@@ -142,13 +140,16 @@ def _choose(odd: pa.Array, asked: Sequence[NumberStyle], *, are_counts: bool) ->
         return asked[0], [], ""
     readings = [_read(divided, style) for style in asked]
     bare = [_match(divided, f"^{style.bare}$") for style in asked]
+    is_free = are_counts and len({style.decimal for style in asked}) > 1
+    weak = [
+        _have_decimals(divided, style) & np.isfinite(values) & is_bare & is_free
+        for style, values, is_bare in zip(asked, readings, bare, strict=True)
+    ]
     scores = []
-    for style, values, is_bare in zip(asked, readings, bare, strict=True):
-        fits = np.isfinite(values)
+    for style, values, is_weak in zip(asked, readings, weak, strict=True):
         # A count has no decimals: a bare fraction fits only where decimals are written with a dot, as programs do.
-        weak = fits & is_bare & (values % 1 != 0) & are_counts
-        num = int(fits.sum()) if style.decimal == "." else int((fits & ~weak).sum())
-        scores.append((num, int((fits & ~weak).sum())))
+        strong = int((np.isfinite(values) & ~is_weak).sum())
+        scores.append((int(np.isfinite(values).sum()) if style.decimal == "." else strong, strong))
     best = max(scores)
     first = scores.index(best)
     equal = [place for place, score in enumerate(scores) if score == best]
@@ -159,11 +160,12 @@ def _choose(odd: pa.Array, asked: Sequence[NumberStyle], *, are_counts: bool) ->
         differs = ~((readings[place] == chosen) | (np.isnan(readings[place]) & np.isnan(chosen)))
         if differs.any():
             return style, [], _two_ways(divided, differs, chosen, readings[place])
-    weak = np.isfinite(chosen) & bare[first] & (chosen % 1 != 0)
-    if are_counts and len(asked) > 1 and style == PLAIN and weak.any() and _like_thousands_alone(divided, weak):
-        other = readings[asked.index(STYLES[1])] if STYLES[1] in asked else chosen
-        if best[1] or (np.isfinite(other) & ~weak).any():
-            return style, [], _two_ways(divided, weak, chosen, other)
+    # Three decimals of a count are thousands to somebody else, and another cell would have to say that they are none.
+    like = weak[first] & _match(divided, _like_thousands(style.decimal))
+    if like.any() and (style.decimal != "." or (like == weak[first]).all()):
+        other = next(values for one, values in zip(asked, readings, strict=True) if one.thousands == style.decimal)
+        if best[1] or (np.isfinite(other) & ~like).any():
+            return style, [], _two_ways(divided, like, chosen, other)
     others = np.isnan(chosen) & np.any([np.isfinite(values) for values in readings], axis=0)
     if others.sum() > MOST_OF_ANOTHER_STYLE * len(divided) and (np.isfinite(chosen)).any():
         odd_one = divided.filter(pa.array(others))[0].as_py()
@@ -182,8 +184,15 @@ def _is_decisive(cell: str, asked: Sequence[NumberStyle], style: NumberStyle) ->
     )
 
 
-def _like_thousands_alone(divided: pa.Array, weak: np.ndarray) -> bool:
-    return bool(_match(divided.filter(pa.array(weak)), _LIKE_THOUSANDS).all())
+def _have_decimals(divided: pa.Array, style: NumberStyle) -> np.ndarray:
+    """Say which cells, read in a style, have decimals that a count has not."""
+    sign = re.escape(style.decimal)
+    return _match(divided, rf"{sign}0*[1-9]\d*$") | _match(divided, _like_thousands(style.decimal))
+
+
+def _like_thousands(sign: str) -> str:
+    """The pattern of 1.234 and 12.000: three thousands and more where that sign divides thousands, else small fractions."""
+    return rf"^\+?[1-9]\d{{0,2}}(?:{re.escape(sign)}\d{{3}})+$"
 
 
 def _two_ways(divided: pa.Array, differs: np.ndarray, one: np.ndarray, other: np.ndarray) -> str:

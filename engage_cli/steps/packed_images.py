@@ -42,7 +42,9 @@ def place_packed(
     return place, [taken.get(name, name) for name in names], refused
 
 
-def _write_pictures(table: Path, column: str, rows: Sequence[int] | np.ndarray, place: Path, reporter: Reporter) -> list[str]:
+def _write_pictures(
+    table: Path, column: str, rows: Sequence[int] | np.ndarray, place: Path, reporter: Reporter
+) -> list[str]:
     """Write each wanted row's picture as a file called after the row; what an earlier call wrote of this table stays."""
     file = pq.ParquetFile(table)
     stat = table.stat()

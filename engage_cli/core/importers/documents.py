@@ -55,7 +55,9 @@ def make_import(
 ) -> Import:
     """Make posts of records under our names. `fields` is our column -> what the tool calls it."""
     if not records:
-        raise EngageError(f"{folder}: no post of {source} can be read; {'; '.join(notes) or 'there is no file of its kind'}")
+        raise EngageError(
+            f"{folder}: no post of {source} can be read; {'; '.join(notes) or 'there is no file of its kind'}"
+        )
     raw = raw_of_records(records, folder)
     found = {ours: ours for ours in fields if ours in raw.frame and (raw.frame[ours] != "").any() or ours == "id"}
     typed = Typed(raw.frame, found, folder, numbers=raw.numbers)

@@ -21,7 +21,18 @@ from engage_cli.core.importers.typed import Typed
 
 LAYOUT = "00000.tar, 00001.tar, ... of img2dataset or WebDataset, with 00000.parquet or JSON in the tar"
 OK = "success"
-NOT_COLUMNS = ("key", "status", "error_message", "url", "width", "height", "original_width", "original_height", "exif", "sha256")
+NOT_COLUMNS = (
+    "key",
+    "status",
+    "error_message",
+    "url",
+    "width",
+    "height",
+    "original_width",
+    "original_height",
+    "exif",
+    "sha256",
+)
 
 
 def _shards(tree: Tree) -> list[Path]:
@@ -85,7 +96,9 @@ def _records_in(shard: Path) -> list[dict[str, Any]]:
                 text = content.read().decode("utf-8", "replace") if content is not None else ""
                 found = read_json_text(text, f"{shard}, {member.name}") if suffix == "json" else {"caption": text}
                 record = records.setdefault(stem, {"key": stem})
-                record |= {name: value for name, value in found.items() if name not in record} if isinstance(found, dict) else {}
+                record |= (
+                    {name: value for name, value in found.items() if name not in record} if isinstance(found, dict) else {}
+                )
     except tarfile.TarError as error:
         raise EngageError(f"{shard} is damaged: {error}; get it again") from None
     return list(records.values())
