@@ -245,6 +245,13 @@ def counter_named(name: str) -> str | None:
     return None
 
 
+def counter_hinted(name: str) -> str | None:
+    """Return the counter that one word of a name is of: "my plays of May" may be views. A hint, and no more."""
+    spread = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", unicodedata.normalize("NFKC", name))
+    words = set(re.findall(r"[^\W_]+", spread.casefold()))
+    return next((ours for ours in ALL_COUNTERS if words & {ours, *COUNTER_ALIASES[ours]}), None)
+
+
 def is_exposure_name(name: str) -> bool:
     return any(one in EXPOSURES for one in (plain_name(name), core_name(name)))
 

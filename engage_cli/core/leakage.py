@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from engage_cli.core.number_cells import parse_counters
 from engage_cli.core.counter_names import is_counter_name, plain_name
+from engage_cli.core.number_cells import parse_counters
 from engage_cli.core.posts import HISTORY_COLUMNS, KNOWN_AFTER, OWN, is_known_before
 
 SUSPICIOUS_R2 = 0.5  # content explains 0.1 to 0.4 of engagement in every study that we know

@@ -7,10 +7,10 @@ import re
 import numpy as np
 import pandas as pd
 
+from engage_cli.core.counter_names import COUNTER_ALIASES, core_name, plain_name
 from engage_cli.core.date_cells import parse_dates
 from engage_cli.core.images import IMAGE_SUFFIXES
 from engage_cli.core.number_cells import parse_counters
-from engage_cli.core.counter_names import COUNTER_ALIASES, core_name, plain_name
 from engage_cli.core.posts import ALL_COUNTERS
 
 # Compared without case and punctuation, as they stand and without the words around them: viewCount, view_count and "View

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from engage_cli.core.counter_names import counter_hinted, is_exposure_name, plain_name
 from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.importers.aliases import candidates, looks_like, sample_of
 from engage_cli.core.importers.reading import Raw
-from engage_cli.core.counter_names import counter_named, is_exposure_name, plain_name
 from engage_cli.core.posts import ALL_COUNTERS, CONTENT_COLUMNS, KNOWN_AFTER, SCORE
 
 COLUMNS = (*CONTENT_COLUMNS, *KNOWN_AFTER)
@@ -132,7 +132,7 @@ def _no_counter(raw: Raw, path: Path) -> str:
     columns = list(raw.frame.columns)
     hint = "; name one, as in --map views=COLUMN"
     for column in columns:
-        ours = counter_named(column) or next((one for one in ALL_COUNTERS if one.rstrip("s") in plain_name(column)), None)
+        ours = counter_hinted(column)
         if ours is None and is_exposure_name(column):
             ours = "views"
         cells = sample_of(raw.frame[column])

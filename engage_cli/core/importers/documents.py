@@ -59,7 +59,7 @@ def make_import(
             f"{folder}: no post of {source} can be read; {'; '.join(notes) or 'there is no file of its kind'}"
         )
     raw = raw_of_records(records, folder)
-    found = {ours: ours for ours in fields if ours in raw.frame and (raw.frame[ours] != "").any() or ours == "id"}
+    found = {ours: ours for ours in fields if (ours in raw.frame and (raw.frame[ours] != "").any()) or ours == "id"}
     typed = Typed(raw.frame, found, folder, numbers=raw.numbers)
     if "image" not in typed.posts:
         typed.posts["image"] = ""

@@ -1,6 +1,6 @@
 """A folder of gallery-dl --write-metadata: NAME.jpg and NAME.jpg.json, a post's files numbered by `num`.
 
-Field names differ by site (gallery_dl/extractor/); those of Twitter, Instagram, Pixiv, Reddit, Tumblr and DeviantArt are known.
+Field names differ by site (gallery_dl/extractor/); those of Twitter, Instagram, Pixiv, Reddit and Tumblr are known.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from engage_cli.core.importers.documents import count_note, first_of, make_impor
 from engage_cli.core.importers.layout import Tree
 
 FIELDS = {
-    "id": "id, post_id or tweet_id", "image": "the file", "title": "title", "tags": "tags", "description": "content or description",
+    "id": "id, post_id or tweet_id", "image": "the file", "title": "title", "tags": "tags",
+    "description": "content or description",
     "author": "author or username", "posted_at": "date", "views": "view_count", "likes": "favorite_count or likes",
     "comments": "reply_count or num_comments", "shares": "retweet_count", "favorites": "bookmark_count",
 }  # fmt: skip

@@ -1,6 +1,6 @@
-"""Shards of img2dataset, or any WebDataset: 00000.tar with pictures, and what is known of them in 00000.parquet or in the tar.
+"""Shards of img2dataset, or any WebDataset: 00000.tar with pictures, and what is known of them in 00000.parquet or the tar.
 
-img2dataset README, "Output format": key, status (success, failed_to_download, failed_to_resize), error_message, url, caption.
+img2dataset README, "Output format": key, status (success, failed_to_download, failed_to_resize), url, caption.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def read_img2dataset(folder: Path) -> Import:
         source="img2dataset",
         images=folder,
         found=matched.found,
-        unused=tuple(column for column in frame if column not in (*matched.found.values(), "key", "status")),
+        unused=tuple(str(column) for column in frame if column not in (*matched.found.values(), "key", "status")),
         warnings=(*notes, *matched.notes, *typed.notes),
         problems=typed.problems,
         formats=typed.formats,

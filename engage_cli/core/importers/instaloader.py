@@ -1,4 +1,4 @@
-"""A folder of Instaloader: DATE_UTC.json(.xz) of each post, its pictures beside it (DATE_UTC.jpg, or _1.jpg, _2.jpg of several).
+"""A folder of Instaloader: DATE_UTC.json(.xz) of each post, its pictures beside it (DATE_UTC.jpg, or _1.jpg, _2.jpg).
 
 instaloader/structures.py: the node of Instagram's own answer; a count of -1 is a hidden one.
 """
@@ -22,7 +22,8 @@ from engage_cli.core.importers.documents import (
 from engage_cli.core.importers.layout import Tree
 
 FIELDS = {
-    "id": "shortcode", "image": "the first picture", "title": "caption", "tags": "hashtags of the caption", "author": "owner",
+    "id": "shortcode", "image": "the first picture", "title": "caption", "tags": "hashtags of the caption",
+    "author": "owner",
     "posted_at": "taken_at_timestamp", "views": "video_view_count", "likes": "edge_media_preview_like",
     "comments": "edge_media_to_comment",
 }  # fmt: skip

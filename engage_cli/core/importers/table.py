@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from engage_cli.core.counter_names import is_counter_name
 from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.importers import Import, Packed
 from engage_cli.core.importers.aliases import looks_like, sample_of
@@ -19,7 +20,6 @@ from engage_cli.core.importers.options import AS_IT_SHOWS, ReadOptions
 from engage_cli.core.importers.reading import Raw, read_frame
 from engage_cli.core.importers.switches import find_switches
 from engage_cli.core.importers.typed import Typed, unknown_where_switched_off
-from engage_cli.core.counter_names import is_counter_name
 from engage_cli.core.posts import GIVEN_PART, KNOWN_AFTER, OWN, TEXT_COLUMNS
 from engage_cli.core.table_format import CATEGORY, NUMBER, ColumnFormat
 

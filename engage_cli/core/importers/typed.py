@@ -117,7 +117,7 @@ class Typed:
         empty = np.flatnonzero((ids == "").to_numpy())
         if empty.size > MOST_WITHOUT_ID * num:
             raise EngageError(
-                f"{self._path}: the id (column '{found['id']}') is empty in {empty.size:,} of {num:,} rows, the first of them "
+                f"{self._path}: the id (column '{found['id']}') is empty in {empty.size:,} of {num:,} rows, first in "
                 f"row {empty[0] + 1}; name another with --map id=COLUMN"
             )
         return ids
@@ -132,8 +132,8 @@ class Typed:
         if is_needed and numbers.unusable.any() and not known.any():
             row, filled = int(np.flatnonzero(numbers.unusable)[0]), int(numbers.unusable.sum())
             raise EngageError(
-                f"{self._path}, column '{theirs}', row {row + 1}: '{str(column.iloc[row])[:40]}' is {what}, like {filled:,} "
-                f"of {filled:,} cells; write plain numbers, or name another column with --map {ours}=COLUMN"
+                f"{self._path}, column '{theirs}', row {row + 1}: '{str(column.iloc[row])[:40]}' is {what}, like "
+                f"{filled:,} of {filled:,} cells; write plain numbers, or name another column with --map {ours}=COLUMN"
             )
         self._note(column, theirs, numbers.unusable, what)
         if ours != SCORE:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from engage_cli.core.importers.reading import Raw
 from engage_cli.core.counter_names import plain_name
+from engage_cli.core.importers.reading import Raw
 from engage_cli.core.registry import Registry
 
 _HERE = "engage_cli.core.importers.exports"
