@@ -24,6 +24,7 @@ from engage_cli.core import (
     table_parts,
     targets,
 )
+from engage_cli.core.importers import exports
 from engage_cli.core.registry import Registry
 
 ROOT = Path(__file__).parent.parent / "engage_cli"
@@ -53,6 +54,7 @@ CORE_ORDER = (
 )  # fmt: skip
 TABLES = [
     importers.IMPORTERS,
+    exports.EXPORTS,
     targets.TARGETS,
     splits.SPLITS,
     slices.SLICES,

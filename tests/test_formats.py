@@ -12,6 +12,7 @@ import pytest
 
 from engage_cli.core.errors import EngageError
 from engage_cli.core.importers import IMPORTERS, Import
+from engage_cli.core.importers.exports import EXPORTS
 from engage_cli.core.importers.options import ReadOptions
 from engage_cli.core.importers.table import read_table
 from engage_cli.core.posts import TEXT_COLUMNS
@@ -281,6 +282,19 @@ def test_the_first_of_several_images_and_names_without_suffix(tmp_path: Path) ->
     assert found.posts["image"].tolist() == ["a1.jpg", "b"]
     found = table(tmp_path, "q.csv", "id,title,views,filename\na1,T,1,v.mp4\nb,U,2,w.mp4\n", images_dir=tmp_path / "covers")
     assert found.posts["image"].tolist() == ["a1.jpg", "b"]
+
+
+def test_the_docs_name_every_format() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "formats.md").read_text(encoding="utf-8").lower()
+    named = {
+        "table": "delimited text",
+        "pixelrec": "pixelrec",
+        "kaggle-trending": "kaggle",
+        "meta-business": "meta business",
+    }
+    for name in (*IMPORTERS, *EXPORTS):
+        assert named.get(name, name.replace("-", " ")) in text or name in text, name
+    assert sum(line.startswith("| ") and "---" not in line for line in text.splitlines()) >= 20
 
 
 def test_every_format_gives_the_columns_that_all_have(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A folder of sentence-transformers is used as it says: dense layers, pooling, length and case, in the layout of today and of old."""
+"""A folder of sentence-transformers is used as it says: dense layers, pooling, length and case, in both layouts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from engage_cli.core.encoders.checkpoints import find_checkpoint
 from engage_cli.core.encoders.encode import Encoder
@@ -41,12 +41,8 @@ def dense(tmp_path: Path) -> Path:
     width = json.loads((folder / "config.json").read_text())["hidden_size"]
     pooling_of(folder / "1_Pooling", "mean_tokens", width)
     (folder / "2_Dense").mkdir()
-    settings = {
-        "in_features": width,
-        "out_features": 16,
-        "bias": True,
-        "activation_function": "torch.nn.modules.activation.Tanh",
-    }
+    settings = {"in_features": width, "out_features": 16, "bias": True}
+    settings["activation_function"] = "torch.nn.modules.activation.Tanh"
     (folder / "2_Dense" / "config.json").write_text(json.dumps(settings))
     weights = torch.Generator().manual_seed(0)
     layer = {"linear.weight": torch.randn(16, width, generator=weights), "linear.bias": torch.randn(16, generator=weights)}
@@ -70,12 +66,20 @@ def test_vectors_are_those_of_sentence_transformers_itself(dense: Path) -> None:
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def test_vectors_are_the_mean_of_eight_lower_case_tokens_through_the_layer(dense: Path) -> None:
+    tower = TextTower(find_checkpoint("text", str(dense)), pool="mean")
+    layer = load_file(dense / "2_Dense" / "model.safetensors")
+    with torch.no_grad():
+        mean = tower.pool(tower(**tower.prepare([text.lower() for text in TEXTS])))
+        expected = torch.tanh(mean @ layer["linear.weight"].T + layer["linear.bias"]).numpy()
+    assert tower.prepare(TEXTS)["input_ids"].shape[1] <= 8
+    np.testing.assert_allclose(vectors_of(dense), expected, atol=1e-6)
+
+
 def test_dense_layers_length_and_case_belong_to_the_record(dense: Path) -> None:
     before = Encoder("text", str(dense)).record
-    assert (before["pooling"], before["preprocessing"].split(", ")[:2]) == (
-        "mean+dense",
-        ["at most 8 tokens", "lower case"],
-    )
+    assert before["pooling"] == "mean+dense"
+    assert before["preprocessing"].startswith("at most 8 tokens, lower case, dense layers ")
     assert Encoder("text", str(dense), pool="depths").pooling == "mean+dense+depths"
     assert Encoder("text", str(dense), pool="mean").pooling == "mean"
     layer = {"linear.weight": torch.zeros(16, 32), "linear.bias": torch.zeros(16)}

@@ -107,6 +107,12 @@ def prepare(
     duplicates: Annotated[
         str, typer.Option("--duplicates", help=help_of(PrepareConfig, "duplicates"), rich_help_panel=_SOURCE)
     ] = PrepareConfig.duplicates,
+    fetch_images: Annotated[
+        bool, typer.Option("--fetch-images", help=help_of(PrepareConfig, "fetch_images"), rich_help_panel=_SOURCE)
+    ] = PrepareConfig.fetch_images,
+    private_addresses: Annotated[
+        bool, typer.Option("--private-addresses", help=help_of(PrepareConfig, "private_addresses"), rich_help_panel=_SOURCE)
+    ] = PrepareConfig.private_addresses,
     date_order: Annotated[
         str, typer.Option("--date-order", help=help_of(PrepareConfig, "date_order"), rich_help_panel=_SOURCE)
     ] = PrepareConfig.date_order,
@@ -165,6 +171,8 @@ def prepare(
         verify_images=verify_images,
         fit_target_on=fit_target_on,
         duplicates=duplicates,
+        fetch_images=fetch_images,
+        private_addresses=private_addresses,
         date_order=date_order.upper(),
         decimal=decimal,
         encoding=encoding,

@@ -39,6 +39,8 @@ class PrepareConfig:
         "error",
         "Which row of an id that stands in several is its post: last, first, max (of views, or the first counter), error.",
     )
+    fetch_images: bool = setting(False, "Fetch covers that a table names by their addresses, several at once.")
+    private_addresses: bool = setting(False, "Fetch from this machine's own network, too.")
     date_order: str = setting(
         "", "Order of dates that are numbers alone: DMY, MDY, YMD or YDM. Without it: the one that fits."
     )

@@ -41,10 +41,16 @@ def check_images_of(
         rows = np.flatnonzero((posts["source"] == source).to_numpy())
         paths = posts["image"].iloc[rows]
         if (packed := imported.packed.get(source)) is not None:
-            root, named, refused = place_packed(packed, posts.iloc[rows], source, folder, reporter)
-            posts.loc[rows, "image"] = np.array(named, object)
-            draft.warnings += [f"{source}: {num:,} members refused: {reason}" for reason, num in refused.items()]
-            images = root
+            placed = place_packed(
+                packed, posts.iloc[rows], source, folder, reporter, allow_private=config.private_addresses
+            )
+            posts.loc[rows, "image"] = np.array(placed.names, object)
+            draft.warnings += [f"{source}: {num:,} images not to be had: {why}" for why, num in placed.refused.items()]
+            images = placed.root
+            if any(placed.problems):
+                lost = np.zeros(len(posts), bool)
+                lost[rows] = np.array(placed.problems, object) != ""
+                draft.note_problems(lost, [f"image not fetched: {problem}" for problem in placed.problems if problem])
         elif is_archive(images):  # its images lie flat where they are unpacked
             posts.loc[rows, "image"] = _flat_names(paths, images).to_numpy()
         root, refused = place_images(source, images, paths.tolist(), folder, reporter)

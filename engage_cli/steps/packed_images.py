@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ from engage_cli.core.dataset import COVERS
 from engage_cli.core.images import find_by_stem
 from engage_cli.core.importers import Packed
 from engage_cli.core.progress import Reporter
+from engage_cli.steps.fetch_images import fetch_images
 
 ROWS = 256  # that are read at once
 DONE = ".written.json"  # written last: of which table the pictures beside it are
@@ -22,13 +25,30 @@ SIGNS = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"GIF8": ".gif", b"RIFF": 
          b"MM\0*": ".tif"}  # fmt: skip
 
 
+class Placed(NamedTuple):
+    """Where pictures lie now."""
+
+    root: Path
+    names: list[str]  # of each post's picture; "" where it has none
+    refused: dict[str, int]  # pictures that are not to be had, by reason
+    problems: list[str]  # why each post has none, where that is known; "" where it has one
+
+
 def place_packed(
-    packed: Packed, posts: pd.DataFrame, source: str, folder: Path, reporter: Reporter
-) -> tuple[Path, list[str], dict[str, int]]:
-    """Return the folder that the pictures lie in now, the name of each post's, and members refused by reason."""
+    packed: Packed, posts: pd.DataFrame, source: str, folder: Path, reporter: Reporter, *, allow_private: bool = False
+) -> Placed:
+    """Write the pictures of these posts into the data folder."""
     place = folder / COVERS / source
     if packed.table is not None:
-        return place, _write_pictures(packed.table, packed.column, posts["source_row"].to_numpy(), place, reporter), {}
+        rows = posts["source_row"].to_numpy()
+        return Placed(place, _write_pictures(packed.table, packed.column, rows, place, reporter), {}, [])
+    if packed.addresses:
+        places = (posts["source_row"] - 1).tolist()
+        fetched, failed = fetch_images(
+            [packed.addresses[at] for at in places], place, allow_private=allow_private, reporter=reporter
+        )
+        problems = [failed.get(packed.addresses[at], "") for at in places]
+        return Placed(place, fetched, dict(Counter(filter(None, problems))), problems)
     names = posts["image"].tolist()
     taken: dict[str, str] = {}
     refused: dict[str, int] = {}
@@ -39,7 +59,7 @@ def place_packed(
             for reason, num in unpack(archive, wanted, place / archive.stem, stage.advance).items():
                 refused[reason] = refused.get(reason, 0) + num
             taken |= {prefix + stem: prefix + name for stem, name in find_by_stem(place / archive.stem).items()}
-    return place, [taken.get(name, name) for name in names], refused
+    return Placed(place, [taken.get(name, name) for name in names], refused, [])
 
 
 def _write_pictures(

@@ -34,7 +34,6 @@ from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.history import add_history
 from engage_cli.core.images import ImageError, read_bytes, resolve_inside
 from engage_cli.core.importers import PROBLEM_COLUMNS
-from engage_cli.core.importers.options import ReadOptions
 from engage_cli.core.importers.typed import NO_ID
 from engage_cli.core.plausibility import empty_parts, implausible_counters, mostly_unusable_covers
 from engage_cli.core.posts import KNOWN_AFTER, TEXT_COLUMNS, is_known_before, table_columns
@@ -54,7 +53,7 @@ from engage_cli.steps.import_posts import (
     import_posts,
     merge_repeats,
 )
-from engage_cli.steps.understand import Understood, describe
+from engage_cli.steps.understand import Understood, describe, options_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +86,7 @@ def prepare(
     _check_config(config)
     _check_folder(folder, sources, overwrite=overwrite)
     split_column = config.split_from if config.split_from and not Path(config.split_from).is_file() else ""
-    options = ReadOptions(encoding=config.encoding, decimal=config.decimal, date_order=config.date_order)
+    options = options_of(config)
     imported = import_posts(
         sources, mapping=mapping or {}, keep=keep, split_column=split_column, options=options, reporter=reporter
     )

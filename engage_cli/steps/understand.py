@@ -76,11 +76,21 @@ def understand(
     reporter: Reporter | None = None,
 ) -> list[Understood]:
     """Read the sources as `prepare` does, and write nothing."""
-    options = ReadOptions(encoding=config.encoding, decimal=config.decimal, date_order=config.date_order)
+    options = options_of(config)
     imported = import_posts(
         sources, mapping=mapping or {}, keep=keep, options=options, reporter=reporter or SilentReporter()
     )
     return describe(imported)
+
+
+def options_of(config: PrepareConfig) -> ReadOptions:
+    """Return how tables are read."""
+    return ReadOptions(
+        encoding=config.encoding,
+        decimal=config.decimal,
+        date_order=config.date_order,
+        fetch_images=config.fetch_images,
+    )
 
 
 def describe(imported: ImportedPosts) -> list[Understood]:

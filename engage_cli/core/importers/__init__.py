@@ -37,6 +37,7 @@ class Packed:
     archives: tuple[Path, ...] = ()  # a post's image is "STEM OF THE ARCHIVE/NAME"
     table: Path | None = None
     column: str = ""
+    addresses: tuple[str, ...] = ()  # of each row of the source; they are fetched where that is asked for
 
 
 @dataclass(frozen=True, kw_only=True)

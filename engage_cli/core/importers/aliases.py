@@ -204,6 +204,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
 }
 ADDRESS = re.compile(r"^(?:[a-zA-Z][a-zA-Z0-9+.-]*:)?//|^www\.", re.IGNORECASE)
 OTHER_MEDIA = re.compile(r"\.(?:mp4|mov|mkv|webm|avi|m4v|mp3|m4a|wav|txt|json|html?|csv|pdf)$", re.IGNORECASE)
+ADDRESSES = "addresses"
 SAMPLE = 500  # filled cells that are looked at
 MOST_ODD = 0.5  # of them that do not look like what the name says
 LONG = 200  # signs; who writes more does not write a name
@@ -245,12 +246,12 @@ def looks_like(ours: str, cells: pd.Series, *, is_number: bool = False) -> str:
             return "no dates"
     elif ours == "image":
         if cells.str.contains(ADDRESS).mean() > MOST_ODD:
-            return "addresses"
+            return ADDRESSES
         if cells.str.contains(OTHER_MEDIA).mean() > MOST_ODD:
             return "other files than images"
     elif ours in ("title", "description"):
         if cells.str.contains(ADDRESS).mean() > MOST_ODD:
-            return "addresses"
+            return ADDRESSES
         if _are_numbers(cells):
             return "numbers"
         if cells.str.lower().str.endswith(IMAGE_SUFFIXES).mean() > MOST_ODD:

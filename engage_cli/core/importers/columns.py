@@ -10,7 +10,7 @@ import pandas as pd
 
 from engage_cli.core.counter_names import counter_hinted, is_exposure_name, plain_name
 from engage_cli.core.errors import EngageError, WrongCallError
-from engage_cli.core.importers.aliases import candidates, looks_like, sample_of
+from engage_cli.core.importers.aliases import ADDRESSES, candidates, looks_like, sample_of
 from engage_cli.core.importers.reading import Raw
 from engage_cli.core.posts import ALL_COUNTERS, CONTENT_COLUMNS, KNOWN_AFTER, SCORE
 
@@ -25,6 +25,7 @@ class Matched:
     found: dict[str, str]  # our column -> the file's
     mapped: frozenset[str]  # those of ours that the user named
     notes: list[str] = field(default_factory=list)
+    addresses: str = ""  # the column of the covers' addresses
 
 
 def match_columns(
@@ -110,6 +111,8 @@ def _choose(
     if ours == "image" or (filled and ours not in (*ALL_COUNTERS, "posted_at")):
         if filled:
             first = filled[0]
+            if ours == "image" and wrong[first] == ADDRESSES:
+                matched.addresses = first
             matched.notes.append(
                 f"column '{first}' holds {wrong[first]}, as '{cells[first].iloc[0][:60]}', and was not read as {ours}"
             )

@@ -16,6 +16,7 @@ class ReadOptions:
 
     encoding: str = ""  # of the file, as Python calls it
     decimal: str = ""  # the sign before decimals: "." or ","
+    fetch_images: bool = False  # covers that the table names by their addresses
     date_order: str = ""  # DMY, MDY, YMD or YDM, of dates that are numbers alone
 
     def __post_init__(self) -> None:

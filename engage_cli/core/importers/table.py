@@ -72,7 +72,12 @@ def read_table(
     if split_column:
         posts[GIVEN_PART] = raw.frame[split_column].str.strip()
     packed = Packed(table=path, column=raw.pictures[0]) if raw.pictures else None
-    if packed is not None:
+    if options.fetch_images:
+        if not matched.addresses:
+            raise EngageError(f"--fetch-images: {path} has no column of images' addresses that could be found")
+        packed = Packed(addresses=tuple(raw.frame[matched.addresses].str.strip()))
+        posts["image"], images_dir = "", path
+    elif packed is not None:
         posts["image"], images_dir = "", path
     elif images_dir is not None and images_dir.is_dir():
         posts["image"], said = find_images(posts, images_dir, matched.found)
