@@ -1,7 +1,7 @@
 """Covers that a table names by their addresses, fetched into the data folder: several at once, again where that may help.
 
 What was fetched stays, so that a killed call goes on. An address that leads to this machine or its network is refused; that
-is looked at once more when the connection stands, for a name may resolve to something else by then. So it is with redirects.
+is looked at once more when the connection stands, for a name may resolve to something else by then. So are redirects.
 """
 
 from __future__ import annotations

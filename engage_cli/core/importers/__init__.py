@@ -20,11 +20,11 @@ IMPORTERS = Registry(
         "pixelrec": "engage_cli.core.importers.pixelrec:read_pixelrec",
         "microlens": "engage_cli.core.importers.microlens:read_microlens",
         "smpd": "engage_cli.core.importers.smpd:read_smpd",
+        "table": "engage_cli.core.importers.table:read_table",
         "yt-dlp": "engage_cli.core.importers.yt_dlp:read_yt_dlp",
         "instaloader": "engage_cli.core.importers.instaloader:read_instaloader",
         "gallery-dl": "engage_cli.core.importers.gallery_dl:read_gallery_dl",
         "img2dataset": "engage_cli.core.importers.img2dataset:read_img2dataset",
-        "table": "engage_cli.core.importers.table:read_table",
     },
 )
 PROBLEM_COLUMNS = ("source", "row", "id", "problem")  # of problems.csv
