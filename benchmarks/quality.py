@@ -260,8 +260,10 @@ def images_dir(dataset: Dataset) -> Path:
 
 def seconds_of(run: Path) -> float | None:
     wall = run / "wall.json"
-    found = json.loads(wall.read_text()) if wall.is_file() else load_run(run).metrics
-    return found.get("seconds")
+    if wall.is_file():
+        seconds: float = json.loads(wall.read_text())["seconds"]
+        return seconds
+    return load_run(run).done.seconds
 
 
 def show(case: str, splits: Sequence[tuple[str, dict[str, Row]]], embedding: float) -> str:

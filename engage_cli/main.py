@@ -12,6 +12,10 @@ from typer.core import TyperGroup
 
 from engage_cli import __version__, commands
 from engage_cli.core.errors import EngageError
+from engage_cli.core.printable import one_line
+
+# What Click raises of a wrong call. Typer brings a Click of its own since 0.26, so it is found through what Typer exports.
+ClickError: type[Exception] = next(one for one in typer.BadParameter.__mro__ if one.__name__ == "ClickException")
 
 
 class SentenceGroup(TyperGroup):
@@ -24,6 +28,12 @@ class SentenceGroup(TyperGroup):
             option.default = False
         return option
 
+    def make_context(self, *arguments: Any, **settings: Any) -> Any:
+        try:
+            return super().make_context(*arguments, **settings)
+        except ClickError as error:
+            raise _clean(error) from None
+
     def invoke(self, ctx: Any) -> Any:
         if sys.stderr is None:  # closed by the caller: progress goes nowhere, and never among the answers
             sys.stderr = open(os.devnull, "w")  # noqa: SIM115
@@ -31,27 +41,37 @@ class SentenceGroup(TyperGroup):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")  # a terminal that knows no arrow shows a question mark
         try:
+            _require_working_folder()
             return super().invoke(ctx)
+        except ClickError as error:
+            raise _clean(error) from None
         except EngageError as error:
-            print(f"engage: {_one_line(str(error))}", file=sys.stderr)
+            _say(str(error))
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            print("engage: stopped; the same command goes on from here", file=sys.stderr)
+            _say("stopped; the same command goes on from here")
             raise typer.Exit(130) from None
         except MemoryError:
-            print("engage: memory ran out; close other programs, or give smaller batches or images", file=sys.stderr)
+            _say("memory ran out; close other programs, or give smaller batches or images")
             raise typer.Exit(1) from None
         except RuntimeError as error:
             if not _is_out_of_memory(error):
                 raise
-            what = "close what else uses it, or set CUDA_VISIBLE_DEVICES= to use the processor"
-            print(f"engage: the GPU's memory ran out; {what}", file=sys.stderr)
+            _say("the GPU's memory ran out; close what else uses it, or set CUDA_VISIBLE_DEVICES= to use the processor")
             raise typer.Exit(1) from None
         except OSError as error:
             # A full disk, a folder without permission: the user's to mend, and the message names the file.
             what = os.strerror(error.errno) if error.errno else str(error)
-            print(f"engage: {what}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
+            _say(f"{what}: {error.filename or ''}".rstrip(": "))
             raise typer.Exit(1) from None
+
+
+def _require_working_folder() -> None:
+    """Raise EngageError where the folder that the command was called in is gone: torch cannot be loaded there."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise EngageError("the working folder was deleted: change into another one, and give the command again") from None
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -63,9 +83,17 @@ def _is_out_of_memory(error: Exception) -> bool:
     return is_out_of_memory(error)
 
 
-def _one_line(text: str) -> str:
-    """What a message quotes from a file may hold line ends and control characters; the message may not."""
-    return "".join(character if character.isprintable() else " " for character in text)
+def _say(sentence: str) -> None:
+    """What a sentence quotes from a file or an argument may hold line ends and escapes; the sentence may not."""
+    print(one_line(f"engage: {sentence}"), file=sys.stderr)
+
+
+def _clean(error: Exception) -> Exception:
+    """Clean what Click says of a wrong call: it quotes the arguments as they are."""
+    for name, value in vars(error).items():
+        if isinstance(value, str):
+            setattr(error, name, one_line(value))
+    return error
 
 
 app = typer.Typer(

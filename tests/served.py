@@ -1,10 +1,12 @@
-"""A server under test: `engage serve` in a process of its own, on a free port."""
+"""A server under test: `engage serve` in a process of its own, on a free port, or in a thread of this one."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,11 +16,23 @@ from pathlib import Path
 
 import httpx
 
+from engage_cli.core.progress import SilentReporter
+from engage_cli.core.runs import load_run
+from engage_cli.steps.ask import OpenRun
+from engage_cli.steps.asked_posts import reads_of
+from engage_cli.steps.serving.about import describe_run
+from engage_cli.steps.serving.api import make_app
+from engage_cli.steps.serving.connections import make_server
+from engage_cli.steps.serving.jobs import Job
+from engage_cli.steps.serving.limits import Limits
+from engage_cli.steps.serving.process import ModelProcess
+from engage_cli.steps.serving.worker import answer
+
 
 @dataclass
 class Server:
     url: str  # without a slash at its end
-    process: subprocess.Popen
+    process: subprocess.Popen | None = None  # None in this process
     said: list[str] = field(default_factory=list)  # lines of stderr
 
     def get(self, path: str, **more) -> httpx.Response:
@@ -27,7 +41,9 @@ class Server:
     def ask(self, path: str, images, titles=(), **fields) -> httpx.Response:
         """`images` are (name, bytes); a field that is a list is sent several times."""
         files = [("images", (name, data, "application/octet-stream")) for name, data in images]
-        return httpx.post(self.url + path, files=files, data={"titles": list(titles), **fields}, timeout=120)
+        texts = [("titles", (None, title)) for title in titles] if not files else []  # a form of parts even without a file
+        data = fields if texts else {"titles": list(titles), **fields}
+        return httpx.post(self.url + path, files=files or texts, data=data, timeout=120)
 
     def workers(self) -> list[int]:
         """Process numbers of the model process."""
@@ -54,3 +70,38 @@ def serving(run: Path, *options: object) -> Iterator[Server]:
             process.wait(timeout=60)
         listener.join(timeout=5)
         process.stdout.close()
+
+
+class ModelHere(ModelProcess):
+    """A model that answers in this process: what it answers is the same, and nothing is loaded twice."""
+
+    def __init__(self, run: Path, limits: Limits) -> None:
+        super().__init__(run, limits, print)
+        opened = load_run(run)
+        self.asked, self.reads, self.about, self.is_ready = OpenRun(opened), reads_of(opened), describe_run(opened), True
+        self.asked.load(SilentReporter())
+
+    async def ask(self, job: Job) -> tuple[int, bytes]:
+        (reply,) = await asyncio.to_thread(answer, self.asked, self.reads, [job])
+        return reply
+
+    async def close(self) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def serving_here(model: ModelProcess, limits: Limits | None = None) -> Iterator[Server]:
+    """Serve from a thread of this process, through sockets as in earnest."""
+    limits = limits or Limits()
+    server = make_server(make_app(model, limits, host="127.0.0.1", token=""), limits)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+        thread.start()
+        try:
+            yield Server(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        finally:
+            server.should_exit = True
+            thread.join(timeout=10)
+            server.force_exit = True  # a test that failed leaves its question open
+            thread.join(timeout=30)
+            assert not thread.is_alive()

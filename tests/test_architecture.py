@@ -31,26 +31,25 @@ ROOT = Path(__file__).parent.parent / "engage_cli"
 LAYERS = ("core", "steps", "commands", "main")
 HEAVY = {
     "torch", "transformers", "tokenizers", "safetensors", "catboost", "sklearn", "scipy", "pandas", "numpy", "PIL",
-    "pyarrow", "joblib", "onnx", "huggingface_hub", "filelock", "matplotlib", "pydantic", "jinja2", "imagehash",
+    "pyarrow", "joblib", "onnx", "huggingface_hub", "filelock", "matplotlib", "pydantic", "jinja2", "imagehash", "xxhash",
     "ray", "fastapi", "starlette", "uvicorn",
 }  # fmt: skip
 # Inside core a module imports only what stands before it.
 CORE_ORDER = (
-    "errors", "strict_json", "registry", "config", "recipes", "atomic", "posts", "counter_names", "cells",
-    "number_words", "number_cells", "months", "date_cells",
-    "tag_cells", "table_format", "leakage", "images", "perceptual",
-    "image_checks", "occlusion", "words", "archives", "importers", "formulas", "targets", "plausibility",
-    "score_parts", "duplicates",
+    "errors", "strict_json", "registry", "config", "recipes", "atomic", "array_files", "records",
+    "posts", "counter_names", "cells", "number_words", "number_cells", "months", "date_cells", "tag_cells", "table_format",
+    "leakage", "images", "perceptual", "image_checks", "occlusion", "words", "archives", "importers", "formulas", "targets",
+    "plausibility", "score_parts", "duplicates",
     "splits", "slices", "history", "dataset", "quality", "charts", "report", "metrics", "comparison", "scores",
-    "distributed", "devices", "clock", "shrinking", "picture_reading", "encoders", "picture_batches", "pipeline",
-    "features", "handmade", "given", "folds", "table_parts",
+    "distributed", "devices", "clock", "shrinking", "worker_processes", "picture_reading", "encoders", "picture_batches",
+    "pipeline", "features", "handmade", "given", "folds", "table_parts",
     "post_views", "kernels", "gaussian_process", "tabular", "feature_choice", "fusion", "predictions", "calibration",
     "neighbours", "joint", "forecast", "sureness", "live_blocks", "objectives", "tuning", "model", "prefetch", "batches",
     "live_batches", "averaging", "checkpoints", "training_view", "progress", "boosting", "attribution", "plot_style",
     "plots", "importance_plots", "metric_words", "run_names", "reliability", "study", "shown_posts", "plot_frame",
     "value_plots", "class_plots", "slice_plots", "evaluation_plots", "evaluation_report", "model_card", "history_log",
     "collapse", "validation", "task", "rehearsal", "schedule", "stopping", "run_progress", "training_errors", "training",
-    "runs", "predictors", "stacking", "baselines", "synthetic", "drawing", "planting",
+    "runs", "evidence", "predictors", "stacking", "baselines", "synthetic", "drawing", "planting",
 )  # fmt: skip
 TABLES = [
     importers.IMPORTERS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -21,8 +22,10 @@ from engage_cli.core.encoders.checkpoints import find_checkpoint
 from engage_cli.core.encoders.encode import Encoder
 from engage_cli.core.encoders.text import TextTower
 from engage_cli.core.errors import EngageError, WrongCallError
+from engage_cli.core.feature_manifest import OWN_HASH, hash_of_tensors, read_manifest, write_manifest
 from engage_cli.core.pipeline import Pipeline
-from engage_cli.steps.embed import embed
+from engage_cli.core.records import file_hash
+from engage_cli.steps.embed import embed, stored_blocks
 from engage_cli.steps.import_posts import Source
 from engage_cli.steps.prepare import prepare
 from tests.calls import engage
@@ -154,26 +157,36 @@ def test_memory_that_runs_out_in_a_decoder_is_not_a_bad_image(
         embed(dataset, fresh, blocks=["image"])
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"shards": []}', '{"shards": null, "blocks": []}'])
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"format": "engage features 0"}', '{"shards": null, "blocks": []}'])
 def test_a_damaged_manifest_is_written_anew(text: str, dataset: Dataset, encoders: EncoderConfig) -> None:
     (summary,) = embed(dataset, encoders, blocks=["title"])
     manifest = summary.folder / "manifest.json"
     whole = json.loads(manifest.read_text())
     manifest.write_text(text)
     assert embed(dataset, encoders, blocks=["title"])[0].added == 0
-    assert json.loads(manifest.read_text()) == whole | {"blocks": ["title"]}
+    found = json.loads(manifest.read_text())
+    assert found == whole | {"blocks": ["title"], "checksum": found["checksum"]}
 
 
-def test_a_shard_whose_tensors_do_not_fit_is_named(pixelrec: Path, encoders: EncoderConfig, tmp_path: Path) -> None:
+def test_a_shard_whose_tensors_do_not_fit_is_embedded_again(
+    pixelrec: Path, encoders: EncoderConfig, tmp_path: Path
+) -> None:
     from safetensors.numpy import load_file, save_file
 
     data = prepare(PrepareConfig(), folder=tmp_path / "data", sources=[Source(path=pixelrec)]).dataset
     (summary,) = embed(data, encoders, blocks=["title"])
     shard = summary.folder / "shard-00000.safetensors"
     tensors = load_file(shard)
-    save_file(tensors | {"pooled": tensors["pooled"][:-3].copy()}, shard)
-    with pytest.raises(EngageError, match=r"shard-00000\.safetensors is damaged .*do not fit"):
-        embed(data, encoders, blocks=["title"])
+    whole = shard.read_bytes()
+    changed = {name: tensor for name, tensor in tensors.items() if name != OWN_HASH}
+    changed |= {"pooled": tensors["pooled"][:-3].copy()}
+    save_file(changed | {OWN_HASH: hash_of_tensors(changed)}, shard)
+    manifest = read_manifest(summary.folder)
+    write_manifest(summary.folder, dataclasses.replace(manifest, shards={shard.name: file_hash(shard)}))
+    with pytest.raises(EngageError, match=r"shard-00000\.safetensors: pooled is .*, which does not fit"):
+        stored_blocks(data, encoders, ["title"]).blocks(data.posts, ["title"])
+    assert embed(data, encoders, blocks=["title"])[0].added > 0
+    assert shard.read_bytes() == whole
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ulimit of bash")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from engage_cli.core.calibration import LEAST_SPREAD, MOST_RESIDUALS, Calibration, fit_calibration, tempered
 from engage_cli.core.config import QUANTILE_LEVELS
 from engage_cli.core.predictions import Predictions
+from engage_cli.core.records import parse
 
 NOISES = {
     "normal": lambda random, num: random.normal(size=num),
@@ -249,7 +251,7 @@ def test_written_and_read_again_it_says_the_same(kind: str) -> None:
     if kind == "classes":
         said, true = Predictions(probabilities=random.dirichlet(np.ones(5), 500)), random.integers(0, 5, 500)
     calibration = fit_calibration(said, true)
-    back = Calibration.from_json(json.loads(json.dumps(calibration.to_json(), allow_nan=False)))
+    back = parse(json.loads(json.dumps(asdict(calibration.rounded()))), Calibration, where="here", again="again")
     assert back.probabilities(said, CUTS) == pytest.approx(calibration.probabilities(said, CUTS), abs=1e-4)
     if kind != "classes":
         ours, theirs = (np.ravel(one.interval(said, 0.95)) for one in (calibration, back))

@@ -11,7 +11,7 @@ import torch
 from catboost import CatBoost, CatBoostClassifier, CatBoostRegressor
 
 from engage_cli.core import boosting
-from engage_cli.core.attribution import attribute, contributions_of, to_one
+from engage_cli.core.attribution import attribute, contributions_of, learned_outputs, to_one
 from engage_cli.core.boosting import Rows, boost, loss_of, predict_table
 from engage_cli.core.config import CLASS_NAMES, QUANTILE_LEVELS, CatBoostConfig
 from engage_cli.core.errors import EngageError
@@ -119,7 +119,7 @@ def test_contributions_add_up_and_loss_change_is_catboosts_own(
     assert {one.name for one in why.groups} == {"letters", "others"}
     contributions, start = contributions_of(model, rows.table, ["colour"])
     raw = np.asarray(model.predict(rows.table, prediction_type="RawFormulaVal"))
-    expected = to_one(raw[..., None] if raw.ndim == 2 else raw[:, None]).reshape(-1)
+    expected = to_one(raw[..., None] if raw.ndim == 2 else raw[:, None], learned_outputs(raw)).reshape(-1)
     np.testing.assert_allclose(contributions.sum(axis=1) + start, expected, atol=1e-6)
     letters = next(one for one in why.groups if one.name == "letters")
     assert letters.mean_abs_shap == pytest.approx(np.abs(contributions[:, :3].sum(axis=1)).mean())

@@ -108,7 +108,7 @@ def test_the_authors_history_tells_nothing_of_held_out_posts(tmp_path: Path) -> 
             "train-catboost", "--data", data, "--target", "views", "--as", "value", "--iterations", 5, "--folds", 4,
             "--features", "title_statistics,author", "--run", folder,
         )  # fmt: skip
-        assert "author_median_views" in load_table(folder).names  # of the whole run
+        assert "author_median_views" in load_table(folder.joinpath).names  # of the whole run
         return found["folds"]["note"], pd.read_parquet(folder / cross_validate.OUT_OF_FOLD).set_index("id")
 
     note, _ = run("many", 40)
@@ -174,7 +174,7 @@ def test_out_of_fold_predictions_of_every_kind(
     else:
         quantiles = table[[f"q_{level:g}" for level in QUANTILE_LEVELS]].to_numpy()
         assert (np.diff(quantiles, axis=1) >= 0).all()
-    assert load_run(folder).metrics["folds"]["number"] == 2
+    assert load_run(folder).done.folds.number == 2
 
 
 @pytest.mark.parametrize(
@@ -249,8 +249,7 @@ def test_a_damaged_run_is_named(world: Path, pixelrec: Path, tmp_path: Path, nam
     for call in (["predict", pixelrec / "cover" / "i5.jpg", "--run", run], ["evaluate", run, "--data", world / "data"]):
         result = engage(*call)
         assert (result.exit_code, result.stdout) == (1, "")
-        assert "is damaged" in result.stderr
-        assert "train again" in result.stderr
+        assert f"{name} was changed or damaged: its hash differs; train again" in result.stderr
 
 
 def test_what_an_unfinished_run_has_damaged_is_done_again(dataset: Dataset, tmp_path: Path) -> None:
@@ -367,7 +366,7 @@ def test_the_moment_of_publication_is_read_from_a_date(tmp_path: Path, pixelrec:
         "--data", tmp_path / "data", "--target", "views", "--as", "value", "--features", "title_statistics,time",
         "--iterations", 20, "--run", run,
     )  # fmt: skip
-    assert load_table(run).further_columns == {"hour": "number", "weekday": "number"}
+    assert load_table(run.joinpath).further_columns == {"hour": "number", "weekday": "number"}
     ask = ["predict", pixelrec / "cover" / "i5.jpg", "--title", "title 3", "--run", run]
     assert "without hour, weekday: give --posted-at" in engage(*ask).stderr
     named = answer(*ask, "--with", "hour=18", "--with", "weekday=1", "--explain")["posts"][0]

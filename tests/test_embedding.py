@@ -131,11 +131,8 @@ def test_a_damaged_shard_is_named(pixelrec: Path, encoders: EncoderConfig, tmp_p
     shard = summary.folder / "shard-00000.safetensors"
     whole = shard.read_bytes()
     shard.write_bytes(whole[:100])
-    with pytest.raises(
-        EngageError, match=r"shard-00000\.safetensors is damaged .* delete it, then run `engage embed` again"
-    ):
-        embed(data, encoders, blocks=("title",))
-    shard.unlink()
+    with pytest.raises(EngageError, match=r"shard-00000\.safetensors is damaged .*; run `engage embed` again"):
+        stored_blocks(data, encoders, ("title",))
     embed(data, encoders, blocks=("title",))
     assert shard.read_bytes() == whole
 
@@ -204,10 +201,6 @@ def test_gaps_between_shards_are_filled_with_the_same_bytes(
     data = prepare(PrepareConfig(), folder=tmp_path / "data", sources=[Source(path=pixelrec)]).dataset
     (summary,) = embed(data, encoders, blocks=("title",))
     whole = files_of(summary.folder)
-    manifest = json.loads(whole["manifest.json"])
-    manifest["shards"] = {name: f"stale {name}" if name == "shard-00001.safetensors" else value
-                          for name, value in manifest["shards"].items()}  # fmt: skip
-    (summary.folder / "manifest.json").write_text(json.dumps(manifest))
     for number in (1, 2, 5):
         (summary.folder / f"shard-{number:05d}.safetensors").unlink()
     (summary.folder / ".shard-00009.safetensors.123.tmp").write_bytes(b"left by a killed writer")

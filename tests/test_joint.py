@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -16,6 +18,7 @@ from engage_cli.core.joint import (
     fit_correlation,
 )
 from engage_cli.core.predictions import Predictions
+from engage_cli.core.records import parse
 
 # Of values whose errors are standard normal.
 NORMAL = Calibration(kind="value", rows=2001, residuals=tuple(norm.ppf((np.arange(2001) + 0.5) / 2001).tolist()))
@@ -114,7 +117,7 @@ def test_correlations_of_variants() -> None:
     many = np.random.default_rng(2).normal(size=(60, 2)).repeat(2, axis=0)
     highest = Correlation(nearby=0.95, reach=5.0, same_author=0.95).of_variants(many, 120)
     assert np.linalg.eigvalsh(highest).min() > 0
-    assert Correlation.from_json(found.to_json()) == found
+    assert parse(asdict(found), Correlation, where="here", again="again") == found
 
 
 def test_chances_by_hand() -> None:

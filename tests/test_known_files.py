@@ -11,7 +11,25 @@ import pytest
 
 from engage_cli.core.atomic import file_fingerprint
 from engage_cli.core.encoders import known_files
-from engage_cli.core.encoders.known_files import LEAST_BYTES, SETTLED_S, remembered_fingerprint
+from engage_cli.core.encoders.known_files import (
+    KIND,
+    LEAST_BYTES,
+    SETTLED_S,
+    VERSION,
+    KnownFile,
+    KnownFiles,
+    remembered_fingerprint,
+    stamp_of,
+)
+from engage_cli.core.records import write_record
+
+NOW = time.time
+
+
+@pytest.fixture(autouse=True)
+def later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The inode's time cannot be set: the clock is a minute ahead instead."""
+    monkeypatch.setattr(known_files.time, "time", lambda: NOW() + 60)
 
 
 @pytest.fixture
@@ -53,7 +71,7 @@ def test_a_link_to_it_is_the_same_file(hashed: list[Path], tmp_path: Path) -> No
     assert len(hashed) == 1
 
 
-@pytest.mark.parametrize("change", ["time", "size", "replaced"])
+@pytest.mark.parametrize("change", ["time", "size", "replaced", "in place"])
 def test_a_changed_file_is_hashed_again(change: str, hashed: list[Path], tmp_path: Path) -> None:
     path, memory = weights(tmp_path / "model.safetensors"), tmp_path / "known.json"
     before, stat = remembered_fingerprint(path, memory), path.stat()
@@ -65,15 +83,22 @@ def test_a_changed_file_is_hashed_again(change: str, hashed: list[Path], tmp_pat
     if change == "replaced":  # by another of the same size and time
         weights(tmp_path / "new", b"b").replace(path)
         os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    if change == "in place":  # the same inode, size and time of content
+        path.write_bytes(b"b" * LEAST_BYTES)
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        assert (path.stat().st_ino, path.stat().st_mtime_ns) == (stat.st_ino, stat.st_mtime_ns)
     after = remembered_fingerprint(path, memory)
     assert after == file_fingerprint(path) != before
     assert remembered_fingerprint(path, memory) == after
     assert len(hashed) == 2
 
 
-def test_a_file_changed_within_the_last_seconds_is_not_remembered(hashed: list[Path], tmp_path: Path) -> None:
+def test_a_file_changed_within_the_last_seconds_is_not_remembered(
+    hashed: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It may change again at what is the same time to the clock of files."""
-    path, memory = weights(tmp_path / "model.safetensors", age=SETTLED_S / 2), tmp_path / "known.json"
+    monkeypatch.setattr(known_files.time, "time", lambda: NOW() + SETTLED_S / 2)
+    path, memory = weights(tmp_path / "model.safetensors"), tmp_path / "known.json"
     stat, before = path.stat(), remembered_fingerprint(path, memory)
     assert not memory.exists()
     path.write_bytes(b"b" * LEAST_BYTES)
@@ -94,17 +119,22 @@ def test_a_small_file_is_always_hashed(hashed: list[Path], tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "damage", ["", "{", "[]", "null", "\xff\xfe", '{"KEY": 3}', '{"KEY": {"stamp": "STAMP", "hash": 7}}']
+    "damage", ["", "{", "[]", "null", "\xff\xfe", "cut", "a digit", "a stamp of words", "an older one"]
 )
 def test_a_damaged_memory_is_written_anew(damage: str, hashed: list[Path], tmp_path: Path) -> None:
     path, memory = weights(tmp_path / "model.safetensors"), tmp_path / "known.json"
-    stat = path.stat()
-    stamp = json.dumps([stat.st_size, stat.st_mtime_ns, stat.st_ino])
-    memory.write_bytes(damage.replace("KEY", str(path)).replace('"STAMP"', stamp).encode("latin-1"))
+    known = KnownFiles(files={str(path): KnownFile(stamp=stamp_of(path.stat()), hash="0" * 32)})
+    version = VERSION if damage != "an older one" else 0
+    if damage == "a stamp of words":
+        known = KnownFiles(files={str(path): KnownFile(stamp=("a",) * 5, hash="0" * 32)})
+    write_record(memory, known, kind=KIND, version=version)
+    whole = memory.read_text()
+    texts = {"cut": whole[:-9], "a digit": whole.replace('"00', '"01'), "a stamp of words": whole, "an older one": whole}
+    memory.write_bytes(texts.get(damage, damage).encode("latin-1"))
     for _ in range(2):
         assert remembered_fingerprint(path, memory) == file_fingerprint(path)
     assert hashed == [path]
-    assert json.loads(memory.read_text())[str(path)]["hash"] == file_fingerprint(path)
+    assert json.loads(memory.read_text())["files"][str(path)]["hash"] == file_fingerprint(path)
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ def test_kept_columns_reach_catboost_by_name_alone(tmp_path: Path, encoders: Enc
     names = {}
     for run, features in (("plain", "honest"), ("more", "honest,length,mood")):
         answer(*train, tmp_path / run, "--features", features)
-        names[run] = set(load_table(tmp_path / run).names)
+        names[run] = set(load_table((tmp_path / run).joinpath).names)
     assert names["more"] - names["plain"] == {"own.length", "own.mood"}
     refused = engage(*train, tmp_path / "refused", "--features", "honest,LIKES")
     assert (refused.exit_code, refused.stdout) == (2, "")

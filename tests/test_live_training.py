@@ -75,9 +75,9 @@ def test_the_study_end_to_end(
     assert files_in(run) == COMMANDS[command]
     assert len((run / "history.jsonl").read_text().splitlines()) == 2
     saved = load_run(run)
-    assert saved.meta["recipe"] == "study"
-    assert saved.meta["model"] == "tuned"
-    config = TrainConfig(**saved.meta["config"])
+    assert saved.meta.recipe == "study"
+    assert saved.meta.model == "tuned"
+    config = saved.meta.settings(TrainConfig, folder=run)
     assert (config.tune, config.fusion) == ("full", "stack" if command == "train-regressor" else "concat")
 
     trained = dict(load_predictor(saved).model.named_parameters())
@@ -85,7 +85,7 @@ def test_the_study_end_to_end(
     seed_everything(config.seed)
     sides = {side: make_encoder(side, encoders) for side in ("vision", "text")}
     out_dim = 1 if command == "train-regressor" else 5
-    fresh = EngagementModel(saved.meta["dims"], config, out_dim=out_dim, towers=make_towers(sides, parse_tune("full")))
+    fresh = EngagementModel(saved.meta.dims, config, out_dim=out_dim, towers=make_towers(sides, parse_tune("full")))
     names = {id(parameter): name for name, parameter in fresh.named_parameters()}
     groups = parameter_groups(fresh, config)
     expected = {f"{side} layer {n}" for side in ("vision", "text") for n in (0, 1)} | {"new layers"}

@@ -20,6 +20,7 @@ from engage_cli.steps import embed_shards
 from engage_cli.steps.embed import embed
 from engage_cli.steps.import_posts import Source
 from engage_cli.steps.prepare import prepare
+from tests.damage import write_checked
 from tests.test_killed import files_of
 
 SHARD_SIZE = 8
@@ -76,7 +77,7 @@ def test_an_error_in_a_rank_is_one_sentence(pixelrec: Path, exact: EncoderConfig
         (copies / path.name).write_bytes(path.read_bytes() + (b"\0" if path.name == name else b""))
     for source in meta["sources"].values():
         source["images"] = str(copies)
-    (data.folder / "dataset.json").write_text(json.dumps(meta))
+    write_checked(data.folder / "dataset.json", meta)
     (tmp_path / "rank.py").write_text(RANK)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, tmp_path / "rank.py"]
     command = [

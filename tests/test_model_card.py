@@ -7,9 +7,12 @@ import itertools
 import re
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from engage_cli.core.config import CLASS_NAMES, LEAKY, CatBoostConfig, TrainConfig
+from engage_cli.core.config import CLASS_NAMES, LEAKY, CatBoostConfig, PrepareConfig, TrainConfig
+from engage_cli.core.dataset_meta import DatasetMeta, PartCounts, RowCounts, SourceMeta, SplitMeta, fingerprint_of
 from engage_cli.core.metric_words import say_verdict, write_figure
 from engage_cli.core.model_card import code, describe_formula, escape, list_differences, render_card
 from engage_cli.core.run_names import last_name, short_names
@@ -57,18 +60,36 @@ CATBOOST = {
     "leaky": True,
     "marks": [LEAKY],
 }
-DATA = {
-    "sources": {"pixelrec": {"format": "pixelrec", "images": "/home/somebody/pixelrec/cover", "columns": {}}},
-    "rows": {"read": 1150, "kept": 1148, "left_out": {"every counter missing": 2}},
-    "split": {
-        "method": "random",
-        "text": "At random, 80/10/10, seed 0.",
-        "rows": {"train": 918, "validation": 115, "test": 115},
-        "duplicates_text": "2 posts share nearly the same image (1 groups); no group stands in two parts",
-    },
-    "warnings": ["target views: 3 posts lack what it needs and are left out of it"],
-    "marks": [],
-}
+HASHES = {"posts.parquet": "0" * 32}
+TARGETS = {"views": fit_target("views", pd.DataFrame({"views": np.arange(1.0, 919.0)}), fit_on="train")}
+DATA = DatasetMeta(
+    engage="0.1.0",
+    source="pixelrec",
+    sources={"pixelrec": SourceMeta(format="pixelrec", images="/home/somebody/cover", columns={}, not_used=())},
+    columns={"views": "after"},
+    config=PrepareConfig(),
+    rows=RowCounts(read=1150, kept=1148, left_out={"every counter missing": 2}),
+    missing={},
+    image_problems={},
+    split=SplitMeta(
+        method="random",
+        dedupe=True,
+        text="At random, 80/10/10, seed 0.",
+        rows=PartCounts(train=918, validation=115, test=115),
+        unused=0,
+        groups_of_duplicates=1,
+        rows_in_groups=2,
+        duplicates_text="2 posts share nearly the same image (1 groups); no group stands in two parts",
+    ),
+    targets=TARGETS,
+    targets_unavailable={},
+    correlations_with_views={},
+    probes=(),
+    warnings=("target views: 3 posts lack what it needs and are left out of it",),
+    marks=(),
+    files=HASHES,
+    fingerprint=fingerprint_of(HASHES, TARGETS),
+)
 
 
 def card_of(evaluation: Evaluation, meta: dict[str, Any], **changed: Any) -> str:
@@ -156,7 +177,7 @@ def test_leaky_stands_first() -> None:
 @pytest.mark.parametrize("meta", [{}, {"command": "train-regressor"}, {"config": {"unknown": 1}, "encoders": None}])
 def test_whatever_run_json_holds(meta: dict[str, Any]) -> None:
     evaluation = evaluation_of(value_score(slices=False))
-    card = card_of(dataclasses.replace(evaluation, comparisons=[]), meta, data={}, split="validation")
+    card = card_of(dataclasses.replace(evaluation, comparisons=[]), meta, data=None, split="validation")
     assert "figures are optimistic" in card
     assert "was not computed" in card
     assert "None" not in card
@@ -167,7 +188,8 @@ def test_foreign_text_stays_text() -> None:
     wicked = "<script>alert(1)</script> **bold** [a](http://x.y) | cell `code`\n# head www.x.y a@b.c"
     evaluation = evaluation_of(value_score(name=wicked))
     meta = {**NEURAL, "encoders": {"text": {**ENCODER, "name": wicked}}, "given": {"vision": wicked}}
-    data = {**DATA, "sources": {wicked: {"format": wicked}}, "warnings": [wicked]}
+    source = SourceMeta(format=wicked, images=None, columns={}, not_used=())
+    data = dataclasses.replace(DATA, sources={wicked: source}, warnings=(wicked,))
     card = card_of(evaluation, meta, data=data, marks=[wicked])
     for words in ("<script", "**bold**", "://", "www.", "a@b", "\n# head"):
         assert words not in card, words

@@ -122,9 +122,9 @@ def saved(folder: Path) -> neighbours.Neighbours:
 
 def test_saved_and_loaded_they_are_the_same(tmp_path: Path) -> None:
     with pytest.raises(EngageError, match="damaged"):
-        load_neighbours(tmp_path)
+        load_neighbours(tmp_path / VECTORS_FILE)
     found = saved(tmp_path)
-    back = load_neighbours(tmp_path)
+    back = load_neighbours(tmp_path / VECTORS_FILE)
     asked = draw(10, 16)
     for ours, theirs in zip(found.nearest(asked), back.nearest(asked), strict=True):
         assert theirs == pytest.approx(ours, abs=1e-5)
@@ -132,8 +132,8 @@ def test_saved_and_loaded_they_are_the_same(tmp_path: Path) -> None:
         name: far.tolist() for name, far in back.far(asked).items()
     }
     assert back.scores.tolist() == list(range(30))
-    assert load_names(tmp_path).columns.tolist() == ["id", "image", "title"]  # nothing of what they earned
-    assert load_names(tmp_path)["id"].iloc[[0, 29]].tolist() == ["p0", "p29"]
+    assert load_names(tmp_path / NAMES_FILE, 30).columns.tolist() == ["id", "image", "title"]  # nothing of what they earned
+    assert load_names(tmp_path / NAMES_FILE, 30)["id"].iloc[[0, 29]].tolist() == ["p0", "p29"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [NAMES_FILE, VECTORS_FILE]
 
 
@@ -146,15 +146,15 @@ def test_a_damaged_file_is_one_sentence(damage: str, tmp_path: Path) -> None:
         if spoiled is None:
             spoiled = whole.replace(b"title/usual", b"title/USUAL")
         (tmp_path / name).write_bytes(spoiled)
-    with pytest.raises(EngageError, match=r"neighbours.safetensors is damaged \(.*\); train again$"):
-        load_neighbours(tmp_path)
+    with pytest.raises(EngageError, match=r"neighbours.safetensors(: | is damaged or gone \().*; train again$"):
+        load_neighbours(tmp_path / VECTORS_FILE)
     if damage != "lacking":
         with pytest.raises(EngageError, match=r"neighbours.parquet is damaged \(.*\); train again$"):
-            load_names(tmp_path)
+            load_names(tmp_path / NAMES_FILE, 30)
 
 
 def test_names_that_are_gone_are_told(tmp_path: Path) -> None:
     saved(tmp_path)
     (tmp_path / NAMES_FILE).unlink()
     with pytest.raises(EngageError, match=r"neighbours\.parquet is damaged"):
-        load_names(tmp_path)
+        load_names(tmp_path / NAMES_FILE, 30)

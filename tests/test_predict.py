@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
+import math
 import os
 import shutil
 import signal
@@ -11,22 +13,26 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
 from filelock import FileLock
+from openpyxl import load_workbook
 from typer.testing import CliRunner
 
-from engage_cli.core.config import CLASS_NAMES
+from engage_cli.core.config import CLASS_NAMES, EncoderConfig
 from engage_cli.core.dataset import load_dataset
 from engage_cli.core.runs import load_run
 from engage_cli.main import app
 from engage_cli.steps import predict_table as step
+from engage_cli.steps import prediction_files
 from engage_cli.steps.predict import MOST_VARIANTS, SURE_ENOUGH
 from engage_cli.steps.predict_lines import answer_lines
 from engage_cli.steps.predict_table import predict_table
+from engage_cli.steps.prediction_files import COUNTS, write_predictions
 from tests.calls import answer, engage
 from tests.test_bad_images import IMAGES
 
@@ -52,6 +58,10 @@ def test_json_follows_the_schema(world: Path, covers: list[Path], run: str) -> N
 
 def test_the_schema_refuses_what_is_no_answer(world: Path, covers: list[Path]) -> None:
     found = answer("predict", covers[0], "--title", "a pizza", "--run", world / "runs" / "regressor")
+    for key in ("interval_80", "interval_95", "value", "count", "neighbour_distance", "percentile", "explanation"):
+        posts = [{name: value for name, value in found["posts"][0].items() if name != key}]
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**found, "posts": posts}, SCHEMA)
     for path, wrong in ((("posts", 0, "class"), "Huge"), (("posts", 0, "percentile"), 101), (("kind",), "both")):
         broken = json.loads(json.dumps(found))
         place = broken
@@ -68,9 +78,9 @@ def test_what_is_said_of_a_post_hangs_together(world: Path, covers: list[Path], 
     assert sum(post["probabilities"].values()) == pytest.approx(1.0)
     if post["value"] is None:
         assert post["class"] == max(post["probabilities"], key=post["probabilities"].get)
-        assert "interval_80" not in post
+        assert post["count"] is post["interval_80"] is post["interval_95"] is None
         return
-    assert "interval_95" not in post  # 15 validation posts do not support it
+    assert post["interval_95"] is None  # 15 validation posts do not support it
     low, high = post["interval_80"]
     assert low <= post["value"] <= high
     assert post["count"] == pytest.approx(max(0.0, np.expm1(post["value"])))
@@ -144,6 +154,7 @@ def test_an_image_on_stdin_is_as_good_as_its_file(world: Path, covers: list[Path
         (["a.jpg", "--table", "b.csv"], "--table and an image do not go together"),
         (["--table", "b.csv", "--title", "t"], "--table and --title do not go together"),
         (["--table", "b.csv"], "--table needs --out"),
+        (["--tags", "food"], "name an image"),
         (["--table", "b.csv", "--serve-stdin"], "give one"),
         (["a.jpg", "--out", "c.csv"], "--out goes with --table"),
         (["--serve-stdin", "--explain"], "--serve-stdin and --explain do not go together"),
@@ -180,12 +191,25 @@ def test_a_table_gives_what_single_posts_give(world: Path, pixelrec: Path, table
     found, posts = pd.read_parquet(out), pd.read_csv(table, dtype=str, keep_default_na=False)
     assert summary["rows"] == len(found) == len(posts) == 150
     assert found["id"].tolist() == posts["post"].tolist()
-    value = ["value"] if run in ("regressor", "catboost-value", "gp") else []
-    bounds = [f"interval_{share}_{end}" for share in (80,) for end in ("low", "high")] if value else []
+    value = run in ("regressor", "catboost-value", "gp")
+    bounds = [f"{share}_{end}" for share in (80, 95) for end in ("low", "high")]
     shares = [f"p_{name.lower().replace(' ', '_')}" for name in CLASS_NAMES]
     assert list(found.columns) == [
-        "id", *value, "percentile", *bounds, "class", *shares, "neighbour_distance", "problem",
+        "id", "title", "count", *(f"count_{bound}" for bound in bounds), "is_guess", "value", "percentile",
+        *(f"interval_{bound}" for bound in bounds), "class", *shares, "neighbour_distance", "problem",
     ]  # fmt: skip
+    assert found["title"].tolist() == posts["headline"].tolist()
+    for name in ("count", "count_80_low", "count_80_high", "value", "interval_80_low", "interval_80_high"):
+        assert found[name].notna().all() == found[name].notna().any() == value
+    assert found[["count_95_low", "interval_95_high"]].isna().all(axis=None)  # too few validation posts
+    assert found["is_guess"].sum() == len(found.query("is_guess")) == summary["far"]
+    if value:
+        for counts, values in (
+            ("count", "value"),
+            ("count_80_low", "interval_80_low"),
+            ("count_80_high", "interval_80_high"),
+        ):
+            np.testing.assert_allclose(found[counts], np.maximum(0, np.expm1(found[values])), rtol=1e-9)
     for row in (4, 12):
         post = posts.iloc[row]
         more = ["--tags", post["tag"], "--description", post["description"], "--run", folder]
@@ -193,6 +217,7 @@ def test_a_table_gives_what_single_posts_give(world: Path, pixelrec: Path, table
             "posts"
         ]
         assert found["percentile"][row] == pytest.approx(alone["percentile"], abs=0.3)
+        assert bool(found["is_guess"][row]) == bool(alone["unlike_training_posts"])
         assert found[shares].iloc[row].tolist() == pytest.approx(list(alone["probabilities"].values()), abs=5e-3)
         if value:
             assert found["value"][row] == pytest.approx(alone["value"], abs=2e-3)
@@ -200,6 +225,8 @@ def test_a_table_gives_what_single_posts_give(world: Path, pixelrec: Path, table
     read = pd.read_csv(as_csv["out"], keep_default_na=False)
     np.testing.assert_allclose(read["percentile"], found["percentile"], rtol=1e-4)
     assert list(read.columns) == list(found.columns)
+    if not value:
+        assert (read[["count", "value", "interval_80_low", "count_95_high"]] == "").all(axis=None)
 
 
 def test_counters_in_a_table_change_nothing(world: Path, pixelrec: Path, table: Path, tmp_path: Path) -> None:
@@ -359,8 +386,6 @@ def test_a_damaged_run_is_one_sentence(
     else:
         (run / name).write_text(content)
     result = engage("predict", covers[0], "--title", "a", "--run", run)
-    if (name, content) == ("metrics.json", "{}"):
-        return  # nothing of it is needed to predict
     assert (result.exit_code, result.stdout) == (1, "")
     assert str(run) in result.stderr
 
@@ -369,6 +394,128 @@ def test_equal_variants_are_refused_however_they_are_written(world: Path, covers
     result = engage("predict", covers[0], "--title", "a b", "--title", " a b", "--run", world / "runs" / "regressor")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "given twice" in result.stderr
+
+
+@pytest.fixture(scope="module")
+def mixed(world: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
+    """One table of titles that a spreadsheet would run, break on, or cut, as every kind of file that is written."""
+    folder = tmp_path_factory.mktemp("mixed")
+    titles = ["=1+1", "+4", "-2", "@SUM(A1)", "#N/A", "a bell\x07 and more", "x" * 40_000, "", "a plain one"]
+    with (folder / "posts.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("id", "title"), *((f"p{n}", title) for n, title in enumerate(titles))])
+    found = {}
+    for suffix in ("csv", "parquet", "xlsx", "jsonl"):
+        out = folder / f"out.{suffix}"
+        summary = predict_table(folder / "posts.csv", out=out, run=world / "runs" / "regressor")
+        assert summary.rows == len(titles)
+        assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+        read = {"csv": pd.read_csv, "parquet": pd.read_parquet, "xlsx": pd.read_excel}.get(suffix, read_jsonl)
+        found[suffix] = read(out)
+    found["titles"] = pd.DataFrame({"title": titles})
+    found["sheet"] = load_workbook(folder / "out.xlsx")["predictions"]
+    return found
+
+
+def read_jsonl(path: Path) -> pd.DataFrame:
+    lines = [json.loads(line, parse_constant=pytest.fail) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert all(line["count_95_low"] is None for line in lines)
+    return pd.DataFrame(lines)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "xlsx", "jsonl"])
+def test_every_kind_of_file_says_the_same(mixed: dict[str, pd.DataFrame], suffix: str) -> None:
+    found, expected = mixed[suffix], mixed["parquet"]
+    assert list(found.columns) == list(expected.columns)
+    assert found["id"].tolist() == expected["id"].tolist()
+    assert found["is_guess"].tolist() == expected["is_guess"].tolist()
+    assert found["class"].tolist() == expected["class"].tolist()
+    for name in ("value", "percentile", "interval_80_low", "p_high", "neighbour_distance"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, atol=1e-6)
+    for name in ("count", "count_80_low", "count_80_high"):  # of four digits or more in .csv
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-3, atol=1e-3)
+    assert found[["count_95_low", "count_95_high", "interval_95_low"]].isna().all(axis=None)
+
+
+def test_texts_in_a_sheet_are_texts(mixed: dict[str, Any]) -> None:
+    sheet, titles = mixed["sheet"], mixed["titles"]["title"].tolist()
+    head = [cell.value for cell in sheet[1]]
+    column = head.index("title") + 1
+    for row, title in enumerate(titles, start=2):
+        cell = sheet.cell(row, column)
+        shown = title.replace("\x07", "\ufffd")[:32_767] or None
+        assert cell.value == shown
+        assert cell.data_type == ("s" if shown else "n")  # "f" is a formula, "e" an error
+        assert cell.quotePrefix == bool(shown)
+    assert sheet.cell(2, head.index("count") + 1).number_format == "#,##0"
+    assert sheet.freeze_panes == "B2"
+
+
+def test_counts_in_a_csv_are_never_in_powers_of_ten(tmp_path: Path) -> None:
+    counts = [1_234_567.8, 123_456_789.0, 7_512.34, 890.44, 0.5, 0.0, math.nan]
+    rows = pd.DataFrame(dict.fromkeys(COUNTS, counts))
+    write_predictions(tmp_path / "out.csv", rows)
+    shown = [line.split(",")[0] for line in (tmp_path / "out.csv").read_text().splitlines()[1:]]
+    assert shown == ["1234568", "123456789", "7512", "890.4", "0.5000", "0.000", ""]
+
+
+def test_a_sheet_needs_its_extra_and_holds_so_many_rows(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "posts.csv").write_text("id,title\na,one\nb,two\n")
+    call = ["predict", "--table", tmp_path / "posts.csv", "--out", tmp_path / "out.xlsx", "--run", world / "runs" / "gp"]
+    monkeypatch.setattr(prediction_files, "MOST_SHEET_ROWS", 1)
+    result = engage(*call)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "a sheet holds 1 rows, and these are 2; name a .csv" in result.stderr
+    monkeypatch.setattr(prediction_files.importlib.util, "find_spec", lambda name: None)
+    result = engage(*call)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.endswith("writing .xlsx needs openpyxl; install it with: pip install 'engage-cli[excel]'\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["posts.csv"]
+
+
+# --- titles alone ---
+
+
+@pytest.fixture(scope="module")
+def of_texts(world: Path, encoders: EncoderConfig) -> Path:
+    """A run that reads no cover."""
+    names = ["--vision", encoders.vision, "--text", encoders.text, "--data", world / "data"]
+    run = world / "runs" / "texts"
+    answer("train-regressor", "--blocks", "title,context", "--epochs", 3, *names, "--run", run)
+    return run
+
+
+def test_titles_alone_are_compared_where_no_cover_was_seen(of_texts: Path, covers: list[Path]) -> None:
+    titles = ["--title", "a pizza", "--title", "the craziest cat EVER", "--run", of_texts]
+    found, with_cover = answer("predict", *titles), answer("predict", covers[0], *titles)
+    jsonschema.validate(found, SCHEMA)
+    assert [post["image"] for post in (*found["posts"], *found["ranking"])] == [None] * 4
+    assert [post["value"] for post in found["posts"]] == [post["value"] for post in with_cover["posts"]]
+    assert found["beats"] == with_cover["beats"]
+    shown = engage("predict", *titles).stdout
+    assert "2 variants" in shown
+    assert "“a pizza”" in shown
+    one = engage("predict", *titles[:2], "--explain", "--run", of_texts)
+    assert one.exit_code == 0
+    assert one.stdout.startswith("“a pizza”\n")
+    lines = [{"title": "a pizza"}, {"titles": ["a pizza", "the craziest cat EVER"]}, {"tags": "food"}]
+    alone, both, nothing = answer_lines(io.StringIO("\n".join(map(json.dumps, lines))), run=of_texts)
+    # What a batch of one gives in bf16 differs in its last digits.
+    assert alone["posts"][0]["value"] == pytest.approx(found["posts"][0]["value"], abs=1e-3)
+    assert alone["ranking"] is alone["beats"] is alone["too_close_to_call"] is alone["verdict"] is None
+    assert both == found
+    assert nothing == {"error": "no image and no title is given"}
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_titles_alone_are_refused_by_a_run_that_has_seen_covers(world: Path, run: str) -> None:
+    folder = world / "runs" / run
+    result = engage("predict", "--title", "a pizza", "--run", folder)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"name an image: {folder} was trained on posts with covers" in result.stderr
+    (line,) = answer_lines(io.StringIO('{"title": "a pizza"}'), run=folder)
+    assert line["error"].startswith("name an image")
 
 
 # --- lines ---

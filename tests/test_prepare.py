@@ -69,10 +69,10 @@ def test_no_row_outside_training_changes_a_fitted_parameter(
     changed = POSTS.copy()
     changed.loc[row, counter] = value
     again = prepared(changed, folder / "again", split=method, split_from="part" if method == "file" else "")
-    assert set(first.dataset.meta["targets"]) == set(TARGETS) - {"given"}
+    assert set(first.dataset.meta.targets) == set(TARGETS) - {"given"}
     before, after = first.dataset.posts, again.dataset.posts
     assert before["split"].tolist() == after["split"].tolist()
-    assert again.dataset.meta["targets"] == first.dataset.meta["targets"]
+    assert again.dataset.meta.targets == first.dataset.meta.targets
     train = before["split"] == "train"
     for column in ("author_posts", "author_median_views"):
         np.testing.assert_array_equal(before[column][train], after[column][train])
@@ -85,7 +85,7 @@ def test_a_permutation_of_the_rows_gives_the_same_parts_and_targets(method: str,
     again = prepared(POSTS.sample(frac=1, random_state=3), tmp_path / "b", **config).dataset
     parts = [dataset.posts.set_index("id")["split"].to_dict() for dataset in (first, again)]
     assert parts[0] == parts[1]
-    for name in first.meta["targets"]:
+    for name in first.meta.targets:
         assert first.target(name).formula.weights == pytest.approx(again.target(name).formula.weights)
         assert first.target(name).cuts == pytest.approx(again.target(name).cuts)
 
@@ -96,9 +96,9 @@ def test_a_file_of_ids_gives_the_parts(tmp_path: Path) -> None:
     unique = POSTS.assign(title=[f"own title {n}" for n in range(NUM)])
     found = prepared(unique, tmp_path / "x", split="file", split_from=str(tmp_path / "parts.csv")).dataset
     assert found.posts["split"].tolist() == ["train"] * 60 + ["validation"] * 20 + ["test"] * 20 + [""] * 20
-    assert found.meta["split"]["unused"] == 20
-    assert any("1 of 101 ids belong to no post" in warning for warning in found.meta["warnings"])
-    assert any("20 posts have no part there" in warning for warning in found.meta["warnings"])
+    assert found.meta.split.unused == 20
+    assert any("1 of 101 ids belong to no post" in warning for warning in found.meta.warnings)
+    assert any("20 posts have no part there" in warning for warning in found.meta.warnings)
 
 
 def test_without_dedupe_is_marked_wherever_it_is_used(tmp_path: Path, encoders: object) -> None:
@@ -122,11 +122,11 @@ def test_without_dedupe_is_marked_wherever_it_is_used(tmp_path: Path, encoders: 
 
 
 def test_time_is_the_default_only_where_nearly_all_posts_have_dates(tmp_path: Path) -> None:
-    assert prepared(POSTS, tmp_path / "all").dataset.meta["split"]["method"] == "time"
+    assert prepared(POSTS, tmp_path / "all").dataset.meta.split.method == "time"
     few = POSTS.assign(posted_at=POSTS["posted_at"].where(POSTS.index < 30, ""))
     found = prepared(few, tmp_path / "few").dataset
-    assert found.meta["split"]["method"] == "random"
-    assert "only 25% of the posts have a date, so the split is random, not by time" in found.meta["warnings"]
+    assert found.meta.split.method == "random"
+    assert "only 25% of the posts have a date, so the split is random, not by time" in found.meta.warnings
 
 
 FORMATS = {

@@ -10,6 +10,7 @@ import pytest
 
 from engage_cli.core.config import CatBoostConfig, EncoderConfig, PrepareConfig
 from engage_cli.core.dataset import Dataset
+from engage_cli.core.dataset_meta import RowCounts
 from engage_cli.core.encoders import packaged
 from engage_cli.core.recipes import resolve
 from engage_cli.steps.evaluate import evaluate
@@ -37,9 +38,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 def test_titles_of_real_posts_beat_the_constant(data: Dataset, tmp_path: Path) -> None:
     """Text alone, so that it takes seconds: the picture's part is measured by hand on all posts."""
-    assert data.meta["rows"] == {"read": NUM_POSTS, "kept": NUM_POSTS, "left_out": {}}
+    assert data.meta.rows == RowCounts(read=NUM_POSTS, kept=NUM_POSTS, left_out={})
     assert data.source_names["views"] == "view_count"
-    assert not data.meta["image_problems"]
+    assert not data.meta.image_problems
     config = resolve("value", "stored", {"target": "views", "blocks": "title,context", "epochs": 15}, has_gpu=False)
     run = train_neural(
         config, kind="value", command="train-regressor", dataset=data, encoders=EncoderConfig(), runs_dir=tmp_path / "runs"

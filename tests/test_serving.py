@@ -13,11 +13,11 @@ import jsonschema
 import pytest
 from PIL import Image
 
-from engage_cli.core.predictors import PREDICTORS, STACK
+from engage_cli.core.model_table import MODELS, PREDICTORS
 from engage_cli.core.runs import load_run
 from engage_cli.steps.ask import OpenRun
 from engage_cli.steps.asked_posts import reads_of
-from engage_cli.steps.serving.about import MODELS, describe_run
+from engage_cli.steps.serving.about import describe_run
 from engage_cli.steps.serving.api import make_app
 from engage_cli.steps.serving.guard import HEADERS, is_loopback
 from engage_cli.steps.serving.jobs import Job
@@ -25,6 +25,7 @@ from engage_cli.steps.serving.limits import MIB, Limits
 from engage_cli.steps.serving.process import ModelProcess
 from engage_cli.steps.serving.worker import answer as answer_jobs
 from tests.calls import answer, engage
+from tests.run_files import change
 from tests.served import Server, serving
 from tests.sources import encoded, picture
 from tests.test_bad_images import IMAGES
@@ -139,7 +140,7 @@ def test_the_server_itself_loads_nothing_heavy(server: Server) -> None:
 
 @pytest.mark.parametrize("model", PREDICTORS)
 def test_every_model_has_a_word(model: str) -> None:
-    assert model == STACK or MODELS[model]
+    assert MODELS[model].words
 
 
 def test_what_the_run_is(server: Server, world: Path, tmp_path: Path) -> None:
@@ -156,8 +157,7 @@ def test_what_the_run_is(server: Server, world: Path, tmp_path: Path) -> None:
     told = describe_run(load_run(run))["test"]
     assert told["rows"] == score["rows"]
     assert {one["name"]: one["value"] for one in told["metrics"]}["r2"] == score["metrics"]["r2"]["value"]
-    metrics = json.loads((run / "metrics.json").read_text())
-    (run / "metrics.json").write_text(json.dumps({**metrics, "finished": "another day"}))  # trained again since
+    change(run, "metrics.json", lambda metrics: metrics.update(finished="another day"))  # trained again since
     assert describe_run(load_run(run))["test"] is None
 
 
@@ -387,5 +387,5 @@ def test_a_run_that_cannot_be_loaded_is_one_sentence(world: Path, tmp_path: Path
     (run / "calibration.json").write_text("{")
     result = engage("serve", "--run", run, "--port", "0")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "calibration.json is damaged" in result.stderr
+    assert "calibration.json was changed or damaged" in result.stderr
     assert "Traceback" not in result.stderr

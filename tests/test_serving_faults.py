@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from engage_cli.steps.serving.admission import Admission
+from engage_cli.steps.serving.admission import Admission, NoRoomError
 from engage_cli.steps.serving.api import make_app
 from engage_cli.steps.serving.jobs import Job
 from engage_cli.steps.serving.limits import MIB, Limits
@@ -54,18 +54,30 @@ def eventually(condition, seconds: float = 30.0) -> bool:
 
 
 def test_more_than_can_wait_are_told_when_to_ask_again(server: Server) -> None:
-    with contextlib.ExitStack() as stack:
-        for _ in range(Limits().waiting):
-            stack.enter_context(half_sent(server, b"x", length=10_000))
+    (worker,) = server.workers()
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        with contextlib.ExitStack() as stack:
+            for _ in range(Limits().waiting):
+                stack.enter_context(half_sent(server, IMAGE)).sendall(END)
 
-        def is_full() -> bool:
-            return server.ask("/api/predict", [("a.jpg", IMAGE)], ["x"]).status_code == 429
+            def is_full() -> bool:
+                """A question is refused before its body is read."""
+                with half_sent(server, b"x") as connection:
+                    connection.settimeout(0.5)
+                    with contextlib.suppress(TimeoutError):
+                        connection.sendall(IMAGE[1:] + END)
+                        return connection.recv(100).startswith(b"HTTP/1.1 429 ")
+                return False
 
-        assert eventually(is_full)
-        refused = server.ask("/api/predict", [("a.jpg", IMAGE)], ["x"])
-        assert "too many questions at once" in refused.json()["error"]
-        assert int(refused.headers["retry-after"]) >= 1
-        assert server.get("/api/run").status_code == 200  # the page goes on
+            assert eventually(is_full)
+            refused = server.ask("/api/predict", [("a.jpg", IMAGE)], ["x"])
+            assert refused.status_code == 429
+            assert "too many questions at once" in refused.json()["error"]
+            assert int(refused.headers["retry-after"]) >= 1
+            assert server.get("/api/run").status_code == 200  # the page goes on
+    finally:
+        os.kill(worker, signal.SIGCONT)
     assert eventually(lambda: server.ask("/api/predict", [("a.jpg", IMAGE)], ["x"]).status_code == 200)
 
 
@@ -156,7 +168,7 @@ def test_clients_that_dawdle_and_a_model_that_hangs(world: Path) -> None:
             files = [("images", ("a.jpg", IMAGE))]
             late = await client.post("/api/predict", content=slowly(), headers=form)
             assert late.status_code == 408
-            assert "took longer than 0.3 s" in late.json()["error"]
+            assert "longer than 0.3 s to arrive" in late.json()["error"]
             full = await client.post("/api/predict", files=[*files, *files])
             assert (full.status_code, full.json()["error"][:22]) == (429, "the server has no room")
             assert (await client.post("/api/predict", files=files)).status_code == 200
@@ -285,18 +297,20 @@ def test_a_server_that_ends_does_not_wait_for_a_model_that_loads(tmp_path: Path,
 
 
 def test_room_is_given_back() -> None:
-    admission = Admission(Limits(waiting=2, waiting_bytes=100))
-    with admission.place() as first, admission.place() as second:
-        assert first is not None
-        assert second is not None
-        with admission.place() as third:
-            assert third is None
-        assert first.take(60)
-        assert not second.take(41)
-        assert second.take(40)
-    assert (admission.places, admission.bytes) == (0, 0)
-    with contextlib.suppress(ZeroDivisionError), admission.place() as place:
-        assert place is not None
-        assert place.take(100)
-        raise ZeroDivisionError
-    assert (admission.places, admission.bytes) == (0, 0)
+    async def take() -> None:
+        admission = Admission(Limits(waiting=2, waiting_bytes=100))
+        with admission.place() as first, admission.place() as second:
+            with admission.place() as third:
+                assert (first, second, third) == (True, True, False)
+            with admission.body() as one, admission.body() as other, one.arriving(), other.arriving():
+                one.take(60)
+                with pytest.raises(NoRoomError):
+                    other.take(41)  # the first keeps its pace: it gives no way
+                other.take(40)
+            assert admission.bytes == 0
+        with contextlib.suppress(ZeroDivisionError), admission.place(), admission.body() as body, body.arriving():
+            body.take(100)
+            raise ZeroDivisionError
+        assert (admission.places, admission.bytes, admission.arriving) == (0, 0, set())
+
+    asyncio.run(take())

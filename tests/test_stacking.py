@@ -13,8 +13,11 @@ from scipy import optimize, stats
 from engage_cli.core.errors import EngageError
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.predictors.stack import WEIGHTS_FILE, StackPredictor, Weights
+from engage_cli.core.records import checksum
+from engage_cli.core.run_records import DataOf, RunMeta
 from engage_cli.core.runs import Run
 from engage_cli.core.stacking import fit_weights, held_out_predictions
+from engage_cli.core.targets import fit_target
 from engage_cli.steps.stack import are_later
 
 
@@ -39,9 +42,6 @@ def test_members_are_added_up_by_their_weights() -> None:
     said = [Predictions(value=np.array([1.0, 2.0])), Predictions(value=np.array([10.0, 20.0]))]
     found = Weights(members=(0.5, 0.1), offset=3.0).combine(said)
     assert found.value.tolist() == [4.5, 6.0]
-    shares = [Predictions(probabilities=np.eye(5)[[0, 1]]), Predictions(probabilities=np.eye(5)[[4, 1]])]
-    mixed = Weights(members=(0.75, 0.25), scale="linear").combine(shares)
-    assert mixed.probabilities.tolist() == [[0.75, 0, 0, 0, 0.25], [0, 1, 0, 0, 0]]
 
 
 def test_classes_are_added_up_on_the_scale_of_normal_scores() -> None:
@@ -181,8 +181,8 @@ def test_members_that_know_different_things_are_surer_together() -> None:
     said, true = [say(hint) for hint in hints], (truth[:, None] > edges).sum(axis=1)
     found = fit_weights(said, true)
     assert sum(found.members) > 1.1
-    average = log_loss(Weights(members=(0.5, 0.5), scale="linear"), said, true)
-    assert log_loss(found, said, true) < average - 0.02
+    average = np.mean([one.main for one in said], axis=0)[np.arange(len(true)), true]
+    assert log_loss(found, said, true) < -np.log(average).mean() - 0.02
 
 
 def test_a_class_that_no_member_believes_in_is_no_division_by_zero() -> None:
@@ -231,33 +231,39 @@ def test_held_out_predictions_are_not_as_good_as_fitted_ones() -> None:
     assert ((fitted - true) ** 2).mean() < true.var() < ((held_out_predictions(said, true).main - true) ** 2).mean()
 
 
+def stored(folder: Path, saved: dict[str, object]) -> Run:
+    """A run of two members whose weights are these."""
+    content = {"format": "run weights 1", **saved}
+    (folder / WEIGHTS_FILE).write_text(json.dumps({**content, "checksum": checksum(content)}))
+    target = fit_target("views", pd.DataFrame({"views": [1.0, 2.0, 3.0]}), fit_on="train")
+    data = DataOf(fingerprint="f", split="random")
+    return Run(folder, RunMeta(command="x", model="stack", kind="value", data=data, members=("1-a", "2-b")), target)
+
+
 @pytest.mark.parametrize(
-    "written",
+    ("saved", "words"),
     [
-        None,
-        "{",
-        "[]",
-        "{}",
-        '{"weights": {}, "offset": 0}',
-        '{"weights": [0.5, 0.5], "offset": 0}',
-        '{"weights": {"1-a": 0.5, "2-b": null}, "offset": 0}',
-        '{"weights": {"1-a": 0.5, "2-b": "much"}, "offset": 0}',
-        '{"weights": {"1-a": 0.5, "2-b": 0.5}, "offset": null}',
-        '{"weights": {"1-a": 0.5, "2-b": 0.5}, "offset": 0, "scale": "feet"}',
+        ({}, "weights: Field required"),
+        ({"weights": {}, "offset": 0.0}, "weights: they are not those of the members"),
+        ({"weights": [0.5, 0.5], "offset": 0.0}, "weights: Input should be"),
+        ({"weights": {"1-a": 0.5, "2-b": None}, "offset": 0.0}, r"weights\.2-b: Input should be a valid number"),
+        ({"weights": {"1-a": 0.5, "2-b": "much"}, "offset": 0.0}, r"weights\.2-b: Input should be a valid number"),
+        (
+            {"weights": {"1-a": 0.5, "2-b": -0.1}, "offset": 0.0},
+            r"weights\.2-b: Input should be greater than or equal to 0",
+        ),
+        ({"weights": {"1-a": 0.5, "2-b": 1e9}, "offset": 0.0}, r"weights\.2-b: Input should be less than or equal to"),
+        ({"weights": {"1-a": 0.5, "2-b": 0.5}, "offset": None}, "offset: Input should be a valid number"),
+        ({"weights": {"1-a": 0.5, "2-b": 0.5}, "offset": 0.0, "scale": "linear"}, "scale: Unexpected keyword argument"),
     ],
 )
-def test_damaged_weights_are_one_sentence(written: str | None, tmp_path: Path) -> None:
-    if written is not None:
-        (tmp_path / WEIGHTS_FILE).write_text(written)
-    run = Run(tmp_path, {"model": "stack", "members": ["1-a", "2-b"]}, None, {})
-    with pytest.raises(EngageError, match=r"stack\.json is damaged or gone; stack the runs again$"):
+def test_wrong_weights_are_one_sentence(saved: dict[str, object], words: str, tmp_path: Path) -> None:
+    run = stored(tmp_path, saved)
+    with pytest.raises(EngageError, match=rf"stack\.json: {words}.*; train again$"):
         StackPredictor(run)
 
 
 def test_weights_go_by_the_members_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engage_cli.core.predictors.stack.members_of", lambda run: [])
-    (tmp_path / WEIGHTS_FILE).write_text(json.dumps({"weights": {"2-b": 0.2, "1-a": 0.8}, "offset": 1}))
-    run = Run(tmp_path, {"model": "stack", "members": ["1-a", "2-b"]}, None, {})
-    assert StackPredictor(run).weights == Weights(members=(0.8, 0.2), offset=1.0, scale="linear")
-    (tmp_path / WEIGHTS_FILE).write_text(json.dumps({"weights": {"2-b": 0.2, "1-a": 0.8}, "offset": 1, "scale": "probit"}))
+    run = stored(tmp_path, {"weights": {"2-b": 0.2, "1-a": 0.8}, "offset": 1.0})
     assert StackPredictor(run).weights == Weights(members=(0.8, 0.2), offset=1.0)

@@ -80,7 +80,7 @@ def fit(parts: Sequence[str], posts: pd.DataFrame, options: PartOptions = OPTION
 def test_a_part_comes_back_from_its_files_and_says_what_its_columns_are(part: str, tmp_path: Path) -> None:
     table, fitted = fit([part], make_posts())
     table.save(tmp_path)
-    again = load_table(tmp_path)
+    again = load_table(tmp_path.joinpath)
     others = given(make_posts(50, seed=1))
     pd.testing.assert_frame_equal(table.transform(others), again.transform(others), rtol=1e-5, atol=1e-6)
     assert again.names == table.names == list(fitted.columns)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,11 @@ from scipy.special import ndtr, ndtri
 from engage_cli.core.config import CatBoostConfig, EncoderConfig, EnsembleConfig
 from engage_cli.core.dataset import load_dataset
 from engage_cli.core.errors import EngageError, WrongCallError
-from engage_cli.core.predictors import MEMBERS, load_predictor, members_of
+from engage_cli.core.predictors import load_predictor, members_of
 from engage_cli.core.progress import SilentReporter
 from engage_cli.core.runs import MARKER, load_run
 from engage_cli.steps import train_ensemble as step
-from engage_cli.steps.sources import encoder_config, source_of
+from engage_cli.steps.sources import source_of
 from engage_cli.steps.train_catboost import train_catboost
 from engage_cli.steps.train_neural import TrainSummary
 from tests.calls import answer, engage
@@ -55,7 +54,7 @@ def test_the_run_predicts_what_its_weighed_members_do(trained: Path, world: Path
     found = load_predictor(run).predict(posts, source_of(run, data, SilentReporter())).main
     saved = json.loads((trained / "stack.json").read_text())
     said = [load_predictor(one).predict(posts, source_of(one, data, SilentReporter())).main for one in members_of(run)]
-    weights = [saved["weights"][name] for name in run.meta[MEMBERS]]
+    weights = [saved["weights"][name] for name in run.meta.members]
     if run.kind == "value":
         expected = sum(weight * one for weight, one in zip(weights, said, strict=True)) + saved["offset"]
     else:
@@ -63,18 +62,6 @@ def test_the_run_predicts_what_its_weighed_members_do(trained: Path, world: Path
         below = ndtr(sum(weight * one for weight, one in zip(weights, edges, strict=True)))
         expected = np.diff(below, axis=1, prepend=0.0, append=1.0)
     np.testing.assert_allclose(found, expected, atol=1e-6)
-
-
-def test_a_run_from_before_framings_reads_its_own_vectors(world: Path, tmp_path: Path) -> None:
-    run = tmp_path / "regressor"
-    shutil.copytree(world / "runs" / "regressor", run)
-    meta = json.loads((run / "run.json").read_text())
-    for record in meta["encoders"].values():
-        record["pooling"] = record["pooling"].removesuffix("+depths")
-        del record["framing"]
-    (run / "run.json").write_text(json.dumps(meta))
-    found = encoder_config(load_run(run))
-    assert (found.framing, "depths" in found.pool) == ("own", False)
 
 
 def test_other_commands_take_it(trained: Path, world: Path, pixelrec: Path) -> None:
@@ -106,7 +93,7 @@ def test_a_killed_training_goes_on_with_the_member_where_it_was(
     summary = step.train_ensemble(config, dataset=data, encoders=encoders, run=run)
     assert summary.went_on
     assert (run / "members" / "gp" / MARKER).stat().st_mtime_ns == first
-    assert set(summary.run.metrics["weights"]) == {"gp", "neural"}
+    assert set(summary.run.done.weights) == {"gp", "neural"}
 
 
 def test_it_is_for_one_process(

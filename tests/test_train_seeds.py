@@ -46,18 +46,18 @@ def test_the_mean_of_models_of_different_seeds_is_predicted(trained: Path, world
         expected = np.diff(ndtr(np.mean(scores, axis=0)), axis=1, prepend=0.0, append=1.0)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert not np.allclose(said[0], said[1])
-    assert [one.meta["config"]["seed"] for one in members_of(run)] == [4, 5, 6]
-    assert {one.meta["config"]["seeds"] for one in members_of(run)} == {1}
-    assert all(not {"seed", "seeds"} & set(one.meta["given"]) for one in members_of(run))
-    assert (run.meta["recipe"], run.meta["given"]["epochs"]) == ("best", 2)
+    assert [one.meta.config["seed"] for one in members_of(run)] == [4, 5, 6]
+    assert {one.meta.config["seeds"] for one in members_of(run)} == {1}
+    assert all(not {"seed", "seeds"} & set(one.meta.given) for one in members_of(run))
+    assert (run.meta.recipe, run.meta.given["epochs"]) == ("best", 2)
 
 
 def test_a_member_is_what_one_seed_alone_gives(trained: Path, world: Path, tmp_path: Path) -> None:
     run = load_run(trained)
-    names = ["--vision", run.meta["config"]["vision"], "--text", run.meta["config"]["text"], "--recipe", "stored"]
+    names = ["--vision", run.meta.config["vision"], "--text", run.meta.config["text"], "--recipe", "stored"]
     data = ["--data", world / "data", "--target", "views"]
     alone = answer(COMMANDS[run.kind], *data, *names, "--seed", 5, "--epochs", 2, "--run", tmp_path / "one")
-    assert load_run(trained / "members" / "seed-5").metrics["metrics"] == pytest.approx(alone["metrics"], abs=1e-5)
+    assert load_run(trained / "members" / "seed-5").done.metrics == pytest.approx(alone["metrics"], abs=1e-5)
 
 
 def test_other_commands_take_it(trained: Path, world: Path, pixelrec: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from engage_cli.commands.embed_output import show_embedding
+from engage_cli.commands.next_step import after_embed
 from engage_cli.commands.options import (
     DEFAULT_DATA,
     DataOpt,
@@ -75,10 +76,11 @@ def embed(
     how = EmbedConfig(batch_size=batch_size, compile=compile, engine=engine, workers=workers)
     is_first = get_rank() == 0
     reporter = make_reporter() if is_first else SilentReporter()
-    summaries = run_step(load_dataset(data), config, blocks=asked, how=how, reporter=reporter)
+    dataset = load_dataset(data)
+    summaries = run_step(dataset, config, blocks=asked, how=how, reporter=reporter)
     if not is_first:  # under torchrun one rank answers for all
         return
     if json:
         print_json({"stores": [{**dataclasses.asdict(s), "folder": str(s.folder)} for s in summaries]})
     else:
-        show_embedding(summaries)
+        show_embedding(summaries, after_embed(dataset, config, data))

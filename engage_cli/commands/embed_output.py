@@ -18,7 +18,7 @@ LIMITS = {
 }
 
 
-def show_embedding(summaries: Sequence[StoreSummary]) -> None:
+def show_embedding(summaries: Sequence[StoreSummary], next_command: str) -> None:
     rows = [
         (
             f"{s.side}: {s.encoder}",
@@ -40,7 +40,7 @@ def show_embedding(summaries: Sequence[StoreSummary]) -> None:
             print_line(f"  {summary.unknown_texts:,} texts hold words or signs that the encoder does not know")
         if summary.image_problems:
             print_line(f"  {summary.image_problems:,} posts without a usable image: {summary.folder / 'problems.csv'}")
-    print_line("\nNext: engage train-regressor, engage train-classifier or engage train-catboost")
+    print_line(f"\n{next_command}")
 
 
 def describe_time(stages: Mapping[str, float]) -> str:

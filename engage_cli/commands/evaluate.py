@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from engage_cli.commands.evaluate_output import show_evaluation
+from engage_cli.commands.next_step import after_evaluate
 from engage_cli.commands.options import DEFAULT_DATA, DEFAULT_RUNS, SLICE_NAMES, DataOpt, JsonOpt, RunsOpt
 from engage_cli.commands.output import print_json, print_line
 from engage_cli.core.errors import WrongCallError
@@ -92,6 +93,7 @@ def evaluate(
         if json:
             print_json({**evaluation.to_json(), "written": [str(path) for path in written]})
         else:
-            show_evaluation(evaluation, written, with_intervals=resamples > 0)
-    if stack and not json:
-        print_line(f"The ensemble is {folders[-1]}: engage predict IMAGE --title ... --run {folders[-1]}")
+            if stack:
+                print_line(f"The ensemble is {folders[-1]}.\n")
+            next_command = after_evaluate(evaluation, dataset, runs_dir)
+            show_evaluation(evaluation, written, next_command, with_intervals=resamples > 0)

@@ -31,7 +31,7 @@ NEEDED = 3  # columns that are shown however narrow the terminal: the name, the 
 BY_PREDICTION = "prediction"
 
 
-def show_evaluation(evaluation: Evaluation, written: Sequence[Path], *, with_intervals: bool) -> None:
+def show_evaluation(evaluation: Evaluation, written: Sequence[Path], next_command: str, *, with_intervals: bool) -> None:
     for target, kind in dict.fromkeys((score.target, score.kind) for score in evaluation.runs):
         scores = [s for s in (*evaluation.baselines, *evaluation.runs) if (s.target, s.kind) == (target, kind)]
         metrics = list(SHOWN[kind])
@@ -67,7 +67,7 @@ def show_evaluation(evaluation: Evaluation, written: Sequence[Path], *, with_int
     print_line("Baselines were fitted on the same training posts.")
     if written:
         print_line(f"Report: {written[0]}" + (f"; model cards: {', '.join(map(str, written[1:]))}" if written[1:] else ""))
-    print_line("\nNext: engage predict IMAGE --title ...")
+    print_line(f"\n{next_command}")
 
 
 def _show_sureness(scores: Sequence[Score]) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engage_cli.core.printable import escaped_json, one_line, printable
 from engage_cli.core.strict_json import strict
 
 GAP = 2  # spaces between two columns
@@ -16,7 +16,7 @@ GAP = 2  # spaces between two columns
 def print_json(answer: Mapping[str, Any]) -> None:
     """Print one JSON object, strictly: a value that JSON has no word for is null, never NaN or Infinity."""
     is_unicode = (sys.stdout.encoding or "utf-8").lower().replace("-", "").startswith("utf")
-    print(json.dumps(strict(answer), ensure_ascii=not is_unicode, indent=2, allow_nan=False))
+    print(escaped_json(json.dumps(strict(answer), ensure_ascii=not is_unicode, indent=2, allow_nan=False)))
 
 
 def print_json_line(answer: Mapping[str, Any]) -> None:
@@ -35,6 +35,8 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     from rich.text import Text
 
     console = Console()
+    title, columns = one_line(title), [one_line(name) for name in columns]
+    rows = [[one_line(cell) for cell in row] for row in rows]
     console.print(Text(title, style="bold"), soft_wrap=True)
     widths = [max(map(len, cells)) + GAP for cells in zip(columns, *rows, strict=True)]
     shown = len(columns)
@@ -43,21 +45,12 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     columns, rows = columns[:shown], [row[:shown] for row in rows]
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False, padding=(0, GAP, 0, 0))
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", overflow="fold", no_wrap=index > 0)
+        table.add_column(Text(column), justify="left" if index == 0 else "right", overflow="fold", no_wrap=index > 0)
     for row in rows:
-        table.add_row(*(Text(printable(cell).replace("\n", " ")) for cell in row))
+        table.add_row(*(Text(cell) for cell in row))
     console.print(table)
     console.print()
 
 
-# C0 and C1 controls but for the line end, halves of surrogate pairs, and what turns the direction of all that follows.
-_CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
-
-
 def print_line(line: str) -> None:
     print(printable(line))
-
-
-def printable(text: str) -> str:
-    """Replace control characters, line ends aside: a title may not move the cursor or colour the terminal."""
-    return _CONTROLS.sub("\ufffd", text)

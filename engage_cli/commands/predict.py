@@ -18,7 +18,9 @@ def predict(
     images: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[IMAGE]...", help="Covers: JPEG, PNG, WebP or GIF; - reads one from stdin.", show_default=False
+            metavar="[IMAGE]...",
+            help="Covers: JPEG, PNG, WebP or GIF; - reads one from stdin. None, with --title, of a run without covers.",
+            show_default=False,
         ),
     ] = None,
     title: Annotated[
@@ -65,7 +67,9 @@ def predict(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Of --table: the .csv or .parquet that is written.", rich_help_panel=MANY),
+        typer.Option(
+            "--out", help="Of --table: the .csv, .xlsx, .parquet or .jsonl that is written.", rich_help_panel=MANY
+        ),
     ] = None,
     serve_stdin: Annotated[
         bool,
@@ -128,9 +132,10 @@ def _predict(
 ) -> None:
     import sys
 
-    if not images:
+    if not images and not any(titles):
         raise WrongCallError("name an image, several, or - for one on stdin; or give --table, for many posts")
     from engage_cli.commands.predict_output import show_answer
+    from engage_cli.core.images import MOST_BYTES
     from engage_cli.core.progress import make_reporter
     from engage_cli.steps.predict import STDIN
     from engage_cli.steps.predict import predict as run_step
@@ -144,7 +149,7 @@ def _predict(
         columns=parse_pairs(columns, "--with duration=30"),
         explain=explain,
         overlay=overlay,
-        stdin=sys.stdin.buffer.read() if STDIN in map(str, images) else None,
+        stdin=sys.stdin.buffer.read(MOST_BYTES + 1) if STDIN in map(str, images) else None,
         run=run,
         runs_dir=runs,
         reporter=make_reporter(),
@@ -165,7 +170,7 @@ def _predict_table(
     from engage_cli.steps.predict_table import predict_table
 
     if out is None:
-        raise WrongCallError("--table needs --out, the .csv or .parquet that is written")
+        raise WrongCallError("--table needs --out, the .csv, .xlsx, .parquet or .jsonl that is written")
     pairs = [pair for text in mapping for pair in text.split(",")]
     summary = predict_table(
         table,
@@ -187,7 +192,7 @@ def _serve_stdin(run: Path | None, runs: Path) -> None:
 
     from engage_cli.commands.output import print_json_line
     from engage_cli.core.progress import make_reporter
-    from engage_cli.steps.predict_lines import answer_lines
+    from engage_cli.steps.predict_lines import answer_lines, read_lines
 
-    for answer in answer_lines(sys.stdin, run=run, runs_dir=runs, reporter=make_reporter()):
+    for answer in answer_lines(read_lines(sys.stdin.buffer), run=run, runs_dir=runs, reporter=make_reporter()):
         print_json_line(answer)

@@ -38,7 +38,7 @@ def show_answer(answer: Answer) -> None:
 
 def _show_one(answer: Answer) -> None:
     said, target, title = answer.forecast, answer.run.target, answer.titles[0]
-    print_line(f"{answer.images[0]}  “{title}”" if title else answer.images[0])
+    print_line("  ".join(part for part in (answer.images[0], f"“{title}”" if title else "") if part))
     if far := [FAR_WORDS.get(block, block) for block, is_far in said.far_in.items() if is_far[0]]:
         blocks = f"{' and its '.join(far)} {'is' if len(far) == 1 else 'are'}"
         print_line(f"  A GUESS: its {blocks} unlike all that it learned from, so what follows is wider")
@@ -126,7 +126,7 @@ def _short(answer: Answer, value: float) -> str:
     """The same in few letters."""
     from engage_cli.core.charts import short_number
 
-    return short_number(max(0.0, math.expm1(value))) if answer.forecast.count is not None else f"{value:.3g}"
+    return short_number(round(max(0.0, math.expm1(value)))) if answer.forecast.count is not None else f"{value:.3g}"
 
 
 def _file_name(path: str) -> str:
@@ -240,7 +240,9 @@ def show_table(summary: TableSummary) -> None:
     if summary.problems:
         print_line(f"  {summary.problems:,} rows have something that cannot be used: {summary.problems_file}")
     if summary.far:
-        print_line(f"  {summary.far:,} rows are unlike all that the run learned from: their intervals are wider")
+        print_line(
+            f"  {summary.far:,} rows are guesses (is_guess): unlike all that the run learned from, so with wider intervals"
+        )
     for mark in summary.marks:
         print_line(f"  mark: {mark}")
     if summary.leaky and LEAKY not in summary.marks:

@@ -152,6 +152,7 @@ def prepare(
 
     engage prepare --table posts.csv --images-dir thumbnails --map views=plays
     """
+    from engage_cli.core.dataset_meta import to_json
     from engage_cli.core.progress import make_reporter
     from engage_cli.steps.import_posts import Source
     from engage_cli.steps.prepare import prepare as run_step
@@ -200,7 +201,7 @@ def prepare(
         reporter=reporter,
     )
     if json:
-        print_json({"data": str(data), **prepared.dataset.meta})
+        print_json({"data": str(data), **to_json(prepared.dataset.meta)})
         return
     show_prepared(prepared, data)
 

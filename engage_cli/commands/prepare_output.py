@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engage_cli.commands.options import DEFAULT_DATA
+from engage_cli.commands.next_step import next_step
 from engage_cli.commands.output import print_line, print_table
 from engage_cli.core.config import CLASS_NAMES
 
 if TYPE_CHECKING:
+    from engage_cli.core.dataset_meta import DatasetMeta, SplitMeta
     from engage_cli.core.quality import Histogram, Quality
     from engage_cli.steps.prepare import Prepared
     from engage_cli.steps.understand import Understood
@@ -31,24 +31,24 @@ NUM_PROBES = 6
 def show_prepared(prepared: Prepared, data: Path) -> None:
     """Print counts, split, distributions, targets, probes, warnings, and the next command."""
     meta, quality = prepared.dataset.meta, prepared.quality
-    for name, source in meta["sources"].items():
-        columns = ", ".join(ours if ours == theirs else f"{ours} ← {theirs}" for ours, theirs in source["columns"].items())
-        print_line(f"{name} ({source['format']}): {columns}")
-        if source["not_used"]:
-            print_line(f"  not used: {', '.join(source['not_used'])}")
+    for name, source in meta.sources.items():
+        columns = ", ".join(ours if ours == theirs else f"{ours} ← {theirs}" for ours, theirs in source.columns.items())
+        print_line(f"{name} ({source.format}): {columns}")
+        if source.not_used:
+            print_line(f"  not used: {', '.join(source.not_used)}")
     for one in prepared.understood:
         print_line(f"\nExamples of {one.source}")
         for line in _fields(one):
             print_line(line)
     print_line("")
-    rows = meta["rows"]
-    posts = [("read", f"{rows['read']:,}")]
-    posts += [(f"left out: {reason}", f"{num:,}") for reason, num in rows["left_out"].items()]
-    posts += [("kept", f"{rows['kept']:,}")]
-    posts += [(f"without {column}", f"{num:,}") for column, num in meta["missing"].items() if num]
-    posts += [(f"image: {reason}", f"{num:,}") for reason, num in meta["image_problems"].items()]
-    print_table(f"Posts of {meta['source']}", ("", "posts"), posts)
-    _show_split(meta["split"], quality)
+    rows = meta.rows
+    posts = [("read", f"{rows.read:,}")]
+    posts += [(f"left out: {reason}", f"{num:,}") for reason, num in rows.left_out.items()]
+    posts += [("kept", f"{rows.kept:,}")]
+    posts += [(f"without {column}", f"{num:,}") for column, num in meta.missing.items() if num]
+    posts += [(f"image: {reason}", f"{num:,}") for reason, num in meta.image_problems.items()]
+    print_table(f"Posts of {meta.source}", ("", "posts"), posts)
+    _show_split(meta.split, quality)
     _show_outcomes(quality)
     _show_targets(meta)
     before = [one for one in quality.probes if one.known_before]
@@ -65,14 +65,13 @@ def show_prepared(prepared: Prepared, data: Path) -> None:
     ]
     print_table("What one column alone tells of the training posts", ("", "known", "best predicts", "R²"), probes)
     _show_examples(quality)
-    for warning in meta["warnings"]:
+    for warning in meta.warnings:
         print_line(f"warning: {warning}")
-    for mark in meta["marks"]:
+    for mark in meta.marks:
         print_line(f"MARK: {mark}")
     problems = " and what was wrong with which row in problems.csv" if (data / "problems.csv").exists() else ""
     print_line(f"\nMore in {data / 'quality.html'}{problems}")
-    option = "" if data == DEFAULT_DATA else f" --data {shlex.quote(str(data))}"
-    print_line(f"Next: engage embed{option}")
+    print_line(next_step("embed", data=data))
 
 
 def show_understood(understood: Sequence[Understood]) -> None:
@@ -103,13 +102,13 @@ def _fields(one: Understood) -> list[str]:
     ]
 
 
-def _show_split(split: dict, quality: Quality) -> None:
-    parts = [(part, f"{num:,}", " to ".join(quality.dates.get(part, ()))) for part, num in split["rows"].items()]
-    if split["unused"]:
-        parts.append((f"in no part ({UNUSED[split['method']]})", f"{split['unused']:,}", ""))
+def _show_split(split: SplitMeta, quality: Quality) -> None:
+    parts = [(part, f"{num:,}", " to ".join(quality.dates.get(part, ()))) for part, num in split.rows.items()]
+    if split.unused:
+        parts.append((f"in no part ({UNUSED[split.method]})", f"{split.unused:,}", ""))
     width = 3 if quality.dates else 2
-    print_table(f"Split. {split['text']}", ("", "posts", "dates")[:width], [row[:width] for row in parts])
-    print_line(split["duplicates_text"] + "\n")
+    print_table(f"Split. {split.text}", ("", "posts", "dates")[:width], [row[:width] for row in parts])
+    print_line(split.duplicates_text + "\n")
 
 
 def _show_outcomes(quality: Quality) -> None:
@@ -124,15 +123,15 @@ def _show_outcomes(quality: Quality) -> None:
         print_table(f"Counters of the {quality.num_train:,} training posts", columns, rows)
 
 
-def _show_targets(meta: dict) -> None:
+def _show_targets(meta: DatasetMeta) -> None:
     shares = [
-        (name, *(f"{100 * share:.1f} %" for share in target["class_shares"]), f"{target['num_rows']:,}")
-        for name, target in meta["targets"].items()
+        (name, *(f"{100 * share:.1f} %" for share in target.class_shares), f"{target.num_rows:,}")
+        for name, target in meta.targets.items()
     ]
     print_table("Targets and the shares of their classes", ("", *CLASS_NAMES, "fitted on"), shares)
-    for name, target in meta["targets"].items():
-        print_line(f"{name} = {target['formula_text']}")
-    for name, reason in meta["targets_unavailable"].items():
+    for name, target in meta.targets.items():
+        print_line(f"{name} = {target.formula}")
+    for name, reason in meta.targets_unavailable.items():
         print_line(f"no target {name}: {reason}")
     print_line("")
 

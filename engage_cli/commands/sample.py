@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from engage_cli.commands.next_step import next_step
 from engage_cli.commands.options import JsonOpt
 from engage_cli.commands.output import print_json, print_line, print_table
 
@@ -51,4 +51,4 @@ def sample(
     print_line("They follow a made-up law: good for trying engage, not for learning about audiences.")
     if planted:
         print_line(f"{PLANTED} says which titles have the word {WORD}, and which covers a badge, and in which cell.")
-    print_line(f"\nNext: engage prepare --pixelrec-dir {shlex.quote(str(folder))}{'' if images else ' --no-images'}")
+    print_line("\n" + next_step("prepare", "--pixelrec-dir", str(folder), *([] if images else ["--no-images"])))

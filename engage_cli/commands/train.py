@@ -64,4 +64,4 @@ def train(
         runs_dir=runs,
         reporter=make_reporter(),
     )
-    show_training(summary, json=json)
+    show_training(summary, data=data, runs=runs, json=json)

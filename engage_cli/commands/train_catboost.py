@@ -124,4 +124,4 @@ def train_catboost(
         runs_dir=runs,
         reporter=make_reporter(),
     )
-    show_training(summary, json=json)
+    show_training(summary, data=data, runs=runs, json=json)

@@ -63,4 +63,4 @@ def train_gp(
         runs_dir=runs,
         reporter=make_reporter(),
     )
-    show_training(summary, json=json)
+    show_training(summary, data=data, runs=runs, json=json)

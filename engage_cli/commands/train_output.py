@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from engage_cli.commands.next_step import next_step
 from engage_cli.commands.output import print_json, print_line, print_table
 from engage_cli.core.config import EncoderConfig, TrainConfig
 from engage_cli.core.distributed import get_rank
 
 if TYPE_CHECKING:
+    from engage_cli.core.run_records import FoldFigure, Kind
     from engage_cli.steps.train_neural import TrainSummary
 
 
@@ -26,7 +28,7 @@ class Encoding(NamedTuple):
 
 
 def run_training(
-    kind: str,
+    kind: Kind,
     command: str,
     given: Mapping[str, Any],
     *,
@@ -66,45 +68,46 @@ def run_training(
         reporter=make_reporter(),
     )
     if get_rank() == 0:
-        show_training(summary, json=json)
+        show_training(summary, data=data, runs=runs, json=json)
 
 
-def show_training(summary: TrainSummary, *, json: bool) -> None:
+def show_training(summary: TrainSummary, *, data: Path, runs: Path, json: bool) -> None:
     """Print a finished run's validation scores and the next command."""
     run = summary.run
+    shown = run.done
     if json:
-        print_json({"run": str(run.folder), "kind": run.kind, "target": run.target.name, **run.metrics})
+        figures = {name: value for name, value in asdict(shown).items() if name != "files"}
+        print_json({"run": str(run.folder), "kind": run.kind, "target": run.target.name, **figures})
         return
-    shown = run.metrics
-    if "epochs" in shown:
-        where = f", epoch {shown['best_epoch']} of {shown['epochs']}"
+    if shown.epochs is not None:
+        where = f", epoch {shown.best_epoch} of {shown.epochs}"
     else:
-        where = f", {shown['best_iteration']:,} trees" if "best_iteration" in shown else ""
-    folds = shown.get("folds")
-    members = shown.get("members", {})
-    columns = ["", run.kind, *([f"{folds['number']} folds"] if folds else []), *members]
+        where = f", {shown.best_iteration:,} trees" if shown.best_iteration is not None else ""
+    folds = shown.folds
+    members = shown.members or {}
+    columns = ["", run.kind, *([f"{folds.number} folds"] if folds else []), *members]
     rows = [
         [
             name,
             f"{value:.4f}",
-            *([_spread(folds["metrics"][name])] if folds else []),
+            *([_spread(folds.metrics[name])] if folds else []),
             *(f"{scores[name]:.4f}" for scores in members.values()),
         ]
-        for name, value in shown["metrics"].items()
+        for name, value in shown.metrics.items()
     ]
     leaky = " LEAKY" if run.leaky else ""
-    title = f"{run.folder}{leaky}: {run.target.name}, {shown['rows']['validation']:,} validation posts{where}"
+    title = f"{run.folder}{leaky}: {run.target.name}, {shown.rows['validation']:,} validation posts{where}"
     print_table(title, columns, rows)
-    if why := shown.get("why"):
-        _show_why(why, leaky)
-    if members:
-        print_line("weights: " + ", ".join(f"{name} {weight:.2f}" for name, weight in shown["weights"].items()))
-    print_line(f"{shown['note']}.")
+    if shown.why:
+        _show_why(shown.why, leaky)
+    if shown.weights:
+        print_line("weights: " + ", ".join(f"{name} {weight:.2f}" for name, weight in shown.weights.items()))
+    print_line(f"{shown.note}.")
     if folds:
-        print_line(f"{folds['number']} folds, {folds['rows']:,} posts (mean ± standard deviation): {folds['note']}.")
+        print_line(f"{folds.number} folds, {folds.rows:,} posts (mean ± standard deviation): {folds.note}.")
     for warning in summary.warnings:
         print_line(f"warning: {warning}")
-    print_line(f"\nNext: engage evaluate {run.folder}")
+    print_line("\n" + next_step("evaluate", run.folder, data=data, runs=runs))
 
 
 def _show_why(why: Mapping[str, Any], leaky: str) -> None:
@@ -117,5 +120,5 @@ def _show_why(why: Mapping[str, Any], leaky: str) -> None:
     print_table(title, ("", f"{why['loss']} without it", "mean contribution"), rows)
 
 
-def _spread(metric: Mapping[str, Any]) -> str:
-    return f"{metric['mean']:.4f} ± {metric['std']:.4f}"
+def _spread(metric: FoldFigure) -> str:
+    return f"{metric.mean:.4f} ± {metric.std:.4f}"

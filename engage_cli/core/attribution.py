@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from engage_cli.core.boosting import MEDIAN, Rows
-from engage_cli.core.config import CLASS_NAMES, QUANTILE_LEVELS
+from engage_cli.core.config import QUANTILE_LEVELS
 
 MOST_SHOWN = 15
 UNIT_OF_CLASSES = "log-odds of the next higher class"
@@ -61,9 +61,9 @@ def attribute(
 ) -> Attribution:
     """Attribute the predictions of rows. `groups` is the group of each column; of the `labelled` ones some are `shown`."""
     pool = rows.pool(categorical)
-    values = np.asarray(model.get_feature_importance(data=pool, type="ShapValues"), np.float64)[..., :-1]
-    raw = np.asarray(model.predict(pool, prediction_type="RawFormulaVal"), np.float64)
-    toward = to_one(values)
+    values, raw = _shap_values(model, pool)
+    values, learned = values[..., :-1], learned_outputs(raw)
+    toward = to_one(values, learned)
     names = list(rows.table.columns)
     before = _loss(loss, raw, rows.truth)
 
@@ -100,26 +100,54 @@ def contributions_of(model: Any, table: pd.DataFrame, categorical: Sequence[str]
     from catboost import Pool
 
     pool = Pool(table, cat_features=list(categorical))
-    values = to_one(np.asarray(model.get_feature_importance(data=pool, type="ShapValues"), np.float64))
-    return values[:, :-1], values[:, -1]
+    values, raw = _shap_values(model, pool)
+    toward = to_one(values, learned_outputs(raw))
+    return toward[:, :-1], toward[:, -1]
 
 
-def to_one(values: np.ndarray) -> np.ndarray:
+def _shap_values(model: Any, pool: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return (n, F + 1), or (n, outputs, F + 1), and the raw outputs; zeros for a class that no training post had.
+
+    CatBoost leaves such a class out of the first, and gives it minus infinity in the second.
+    """
+    values = np.asarray(model.get_feature_importance(data=pool, type="ShapValues"), np.float64)
+    raw = np.asarray(model.predict(pool, prediction_type="RawFormulaVal"), np.float64)
+    if values.ndim == 3 and values.shape[1] < raw.shape[1]:
+        every = np.zeros((*raw.shape, values.shape[2]))
+        every[:, learned_outputs(raw)] = values
+        values = every
+    return values, raw
+
+
+def learned_outputs(raw: np.ndarray) -> np.ndarray:
+    """Return the places of the outputs that some training post had."""
+    return np.flatnonzero(np.isfinite(raw).all(axis=0)) if raw.ndim == 2 else np.zeros(1, np.int64)
+
+
+def to_one(values: np.ndarray, learned: np.ndarray) -> np.ndarray:
     """Return (n, F) contributions to one number from (n, F), or (n, outputs, F) of classes or quantiles.
 
-    Of quantiles it is the median; of classes the slope of their log-odds over their order: how much one step up gains.
+    Of quantiles it is the median; of classes the slope of the learned ones' log-odds over their order: how much one step
+    up gains.
     """
     if values.ndim == 2:
         return values
     if values.shape[1] == len(QUANTILE_LEVELS):
         return np.asarray(values[:, MEDIAN])
-    steps = np.arange(len(CLASS_NAMES)) - (len(CLASS_NAMES) - 1) / 2
-    return np.asarray(np.einsum("nkf,k->nf", values, steps / (steps**2).sum()))
+    steps = learned - learned.mean()
+    return np.asarray(np.einsum("nkf,k->nf", values[:, learned], steps / (steps**2).sum()))
 
 
 def _loss(name: str, raw: np.ndarray, truth: np.ndarray) -> float:
-    """CatBoost's loss of raw outputs: its LossFunctionChange is the difference of two of these."""
+    """CatBoost's loss of raw outputs: its LossFunctionChange is the difference of two of these.
+
+    A post of a class that no training post had tells nothing: its loss is infinite whatever the features say.
+    """
     if name == "log loss":
+        known = np.isin(truth, learned_outputs(raw))
+        raw, truth = raw[known], truth[known]
+        if not len(truth):
+            return 0.0
         shifted = raw - raw.max(axis=1, keepdims=True)
         log_shares = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
         return float(-log_shares[np.arange(len(truth)), truth.astype(np.int64)].mean())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from engage_cli.core.atomic import write_text
+from engage_cli.core.array_files import refused
+from engage_cli.core.atomic import remove_tree, replacing_by_library, write_text
 from engage_cli.core.config import CLASS_NAMES, QUANTILE_LEVELS, CatBoostConfig
 from engage_cli.core.devices import find_device, gpu_memory
 from engage_cli.core.errors import EngageError
+from engage_cli.core.own_folders import refuse_link
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.progress import Stage
 
@@ -25,6 +27,7 @@ MEDIAN = QUANTILE_LEVELS.index(0.5)
 FEWEST_ON_GPU = 20_000  # rows; fewer are no faster there, by CatBoost's own word, and the processor repeats itself exactly
 GPU_SHARE, GPU_SPARE = 0.9, 1 << 30  # of the GPU's free memory; bytes beside the columns and histograms
 SNAPSHOT, SECONDS_BETWEEN_SNAPSHOTS = "snapshot", 10
+LOGS = ("learn_error_log", "test_error_log", "time_left_log", "json_log")  # a log that cannot be written ends the process
 ROWS_FILE = "rows.txt"  # beside the snapshot: of which rows and parameters it is, for CatBoost itself does not look
 
 
@@ -107,14 +110,17 @@ def boost(
         # Without leave to write files there is no snapshot; all of them go into a folder that is taken away afterwards.
         "allow_writing_files": True,
         "train_dir": str(work),
+        **dict.fromkeys(LOGS, os.devnull),
         "save_snapshot": True,
         "snapshot_file": SNAPSHOT,
         "snapshot_interval": SECONDS_BETWEEN_SNAPSHOTS,
     }
+    refuse_link(work)
     of_what = _fingerprint(fitted, stopping, parameters)
     if work.exists() and (not (work / ROWS_FILE).exists() or (work / ROWS_FILE).read_text() != of_what):
-        shutil.rmtree(work)
+        remove_tree(work)
     write_text(work / ROWS_FILE, of_what)
+    _write_no_events(work)
     pools = [rows.pool(categorical) for rows in (fitted, stopping)]
 
     def fit() -> Any:
@@ -125,13 +131,38 @@ def boost(
     try:
         return fit()
     except CatBoostError as error:
-        if not had_snapshot:
-            raise _refusal(error) from None
+        if not had_snapshot or _is_of_system(error):
+            raise _refusal(error, work) from None
     (work / SNAPSHOT).unlink()  # a damaged one costs its trees, not the training
     try:
         return fit()
     except CatBoostError as error:
-        raise _refusal(error) from None
+        raise _refusal(error, work) from None
+
+
+def save_model(model: Any, path: Path) -> None:
+    """Write a model; the same training gives the same bytes. Raises OSError where the system refuses."""
+    from catboost import CatBoostError
+
+    known = model.get_metadata()
+    for name in ("model_guid", "train_finish_time"):
+        if name in known.keys():  # noqa: SIM118 - it is no mapping
+            del known[name]
+    try:
+        with replacing_by_library(path) as beside:
+            model.save_model(str(beside), format="cbm")
+    except CatBoostError as error:
+        raise refused(error, path) from None
+
+
+def _write_no_events(work: Path) -> None:
+    """Lead CatBoost's events for TensorBoard to nowhere: where they cannot be written it ends the whole process."""
+    for part in ("learn", "test"):
+        events = work / part / "events.out.tfevents"
+        if os.name == "posix" and not events.is_symlink():
+            events.parent.mkdir(exist_ok=True)
+            events.unlink(missing_ok=True)
+            events.symlink_to(os.devnull)
 
 
 def _on_gpu(loss: Loss, config: CatBoostConfig, fitted: Rows) -> dict[str, Any]:
@@ -153,15 +184,24 @@ def _on_gpu(loss: Loss, config: CatBoostConfig, fitted: Rows) -> dict[str, Any]:
     return {"task_type": "GPU", "devices": str(device.index or 0), "gpu_ram_part": GPU_SHARE * free / total}
 
 
-def _refusal(error: Exception) -> EngageError:
-    """What CatBoost says after the place in its source, as one sentence."""
-    words = re.sub(r"^\S+\.(cpp|h):\d+: ", "", str(error)).strip().rstrip(".")
-    return EngageError(f"CatBoost cannot train on these posts: {words}")
+def _is_of_system(error: Exception) -> bool:
+    return re.search(r"\(Error \d+: ", str(error)) is not None
+
+
+def _refusal(error: Exception, work: Path) -> EngageError | OSError:
+    """What the system told CatBoost, or what CatBoost says after the place in its source, as one sentence."""
+    if _is_of_system(error):
+        return refused(error, work)
+    return EngageError(f"CatBoost cannot train on these posts: {_words_of(error)}")
+
+
+def _words_of(error: Exception) -> str:
+    return re.sub(r"^\S+\.(cpp|h):\d+: ", "", str(error)).strip().rstrip(".")
 
 
 def _fingerprint(fitted: Rows, stopping: Rows, parameters: dict[str, Any]) -> str:
     # A run may be moved, and other memory be free.
-    settings = {name: value for name, value in parameters.items() if name not in ("train_dir", "gpu_ram_part")}
+    settings = {name: value for name, value in parameters.items() if name not in ("train_dir", "gpu_ram_part", *LOGS)}
     digest = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16)
     for rows in (fitted, stopping):
         digest.update(np.ascontiguousarray(rows.truth).data)
@@ -202,12 +242,25 @@ def _pool_of(table: pd.DataFrame) -> Any:
 
 
 def predict_table(model: Any, table: pd.DataFrame, kind: str) -> Predictions:
-    """Predict the rows of a table. Quantiles that cross are put in order (Chernozhukov et al. 2010)."""
+    """Predict the rows of a table. Quantiles that cross are put in order (Chernozhukov et al. 2010).
+
+    Raises ValueError where the model is not one of this table and kind.
+    """
+    from catboost import CatBoostError
+
     rows = _pool_of(table)
-    if kind == "classes":
-        return Predictions(probabilities=np.asarray(model.predict(rows, prediction_type="Probability"), np.float64))
-    raw = np.asarray(model.predict(rows), np.float64)
-    if raw.ndim == 1:
+    try:
+        if kind == "classes":
+            probabilities = np.asarray(model.predict(rows, prediction_type="Probability"), np.float64)
+            if probabilities.shape != (len(table), len(CLASS_NAMES)):
+                raise ValueError(f"it gives {probabilities.shape} for {len(table)} posts of {len(CLASS_NAMES)} classes")
+            return Predictions(probabilities=probabilities)
+        raw = np.asarray(model.predict(rows), np.float64)
+    except CatBoostError as error:
+        raise ValueError(_words_of(error)) from None
+    if raw.shape == (len(table),):
         return Predictions(value=raw)
+    if raw.shape != (len(table), len(QUANTILE_LEVELS)):
+        raise ValueError(f"it gives {raw.shape} for {len(table)} posts")
     quantiles = np.sort(raw, axis=1)
     return Predictions(value=quantiles[:, MEDIAN].copy(), quantiles=quantiles)

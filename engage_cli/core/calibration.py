@@ -9,14 +9,16 @@ Of classes: one temperature (Guo et al. 2017) by which all log-probabilities are
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import NormalDist
-from typing import Any
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
 from engage_cli.core.predictions import Predictions
+from engage_cli.core.ranges import FromOne, Number, Positive, Rising
+from engage_cli.core.records import record
 
 MOST_RESIDUALS = 2001  # that are kept: of more, as many evenly spaced ones
 LEAST_SPREAD = 0.1  # of the median predicted spread: what is predicted narrower is not believed
@@ -28,17 +30,18 @@ TEMPERATURES = (0.2, 10.0)
 TINY = 1e-9
 
 
-@dataclass(frozen=True, kw_only=True)
+@record
 class Calibration:
     """Fitted on `rows` validation posts."""
 
-    kind: str
-    rows: int
-    residuals: tuple[float, ...] = ()  # of values: rising, in units of the spread
-    usual_spread: float = 1.0  # the median predicted one; 1 where none is predicted
-    slope: float = 0.0  # by how much of 1 the spread grows with each unit of the value, where none is predicted
-    centre: float = 0.0  # the value at which it is 1
-    temperature: float = 1.0  # of classes
+    kind: Literal["value", "classes"]
+    rows: FromOne
+    # Of values: rising, in units of the spread.
+    residuals: Annotated[Rising, Field(max_length=MOST_RESIDUALS)] = ()
+    usual_spread: Positive = 1.0  # the median predicted one; 1 where none is predicted
+    slope: Number = 0.0  # by how much of 1 the spread grows with each unit of the value, where none is predicted
+    centre: Number = 0.0  # the value at which it is 1
+    temperature: Annotated[float, Field(ge=TEMPERATURES[0] / 2, le=TEMPERATURES[1] * 2)] = 1.0  # of classes
 
     def spread(self, predictions: Predictions) -> np.ndarray:
         """(n,) what residuals are divided by: the predicted standard deviation, or a straight line of the value."""
@@ -101,21 +104,9 @@ class Calibration:
             levels = self.level((true - predictions.value) / self.spread(predictions))
         return np.asarray(ndtri(np.clip(levels, 0.5 / self.rows, 1 - 0.5 / self.rows)))
 
-    def to_json(self) -> dict[str, Any]:
-        numbers = [float(f"{residual:.6g}") for residual in self.residuals]
-        return {
-            "kind": self.kind,
-            "rows": self.rows,
-            "residuals": numbers,
-            "usual_spread": self.usual_spread,
-            "slope": self.slope,
-            "centre": self.centre,
-            "temperature": self.temperature,
-        }
-
-    @classmethod
-    def from_json(cls, saved: Mapping[str, Any]) -> Calibration:
-        return cls(**{**saved, "residuals": tuple(saved["residuals"])})
+    def rounded(self) -> Calibration:
+        """Return it as it is stored: residuals with six digits."""
+        return replace(self, residuals=tuple(float(f"{residual:.6g}") for residual in self.residuals))
 
 
 def fit_calibration(predictions: Predictions, true: np.ndarray) -> Calibration:

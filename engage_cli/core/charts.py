@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 
 WIDTH, HEIGHT, AXIS = 320, 96, 18  # pixels; AXIS is the strip of labels below
 ZERO_WIDTH = 26  # the bar of zeros, which a log axis has no place for
-_PREFIXES = ((9, "B"), (6, "M"), (3, "k"))
+_UNITS = ((0, "", 3), (3, "k", 2), (6, "M", 2), (9, "B", 2), (12, "T", 2))  # power of ten, sign, significant digits
 
 
 def histogram_chart(
@@ -87,10 +87,21 @@ def _number(value: float, log10: bool) -> str:
 
 
 def short_number(value: float) -> str:
-    """1234567 as 1.2M: three characters or so, as on an axis."""
-    for power, suffix in _PREFIXES:
-        if abs(value) >= 10**power:
-            return (
-                f"{value / 10**power:.2g}{suffix}" if abs(value) < 10 ** (power + 2) else f"{value / 10**power:.0f}{suffix}"
-            )
-    return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
+    """1234567 as 1.2M: three digits or so, as on an axis; never in powers of ten.
+
+    A larger value never reads as a smaller one: what rounds to a thousand of a unit is one of the next.
+    """
+    if not math.isfinite(value):
+        return str(value)
+    for power, sign, digits in _UNITS:
+        text = _rounded(abs(value) / 10**power, digits)
+        if float(text) < 1000 or sign == _UNITS[-1][1]:
+            return f"{'-' if value < 0 and float(text) else ''}{text}{sign}"
+    raise AssertionError("the last unit takes every number")
+
+
+def _rounded(size: float, digits: int) -> str:
+    """Round to significant digits, but never away from the decimal point's left."""
+    places = min(9, max(0, digits - 1 - math.floor(math.log10(size)))) if size else 0
+    text = f"{size:.{places}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

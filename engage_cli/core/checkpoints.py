@@ -12,16 +12,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import xxhash
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from engage_cli.core.atomic import replacing, write_text
+from engage_cli.core.array_files import save_tensors
+from engage_cli.core.atomic import write_text
 from engage_cli.core.averaging import RunningAverage
 from engage_cli.core.errors import EngageError
+from engage_cli.core.own_folders import remove_plain
+from engage_cli.core.records import parse
+from engage_cli.core.run_progress import Progress
+from engage_cli.core.run_records import AGAIN
 from engage_cli.core.tuning import load_trained, trained_state
 
 MODEL_FILE, HISTORY_FILE, RESUME_FILE = "model.safetensors", "history.jsonl", "resume.safetensors"
+CONTENT = "content"  # the key of the metadata under which the hash of all else stands
+ANEW = "remove the run's folder, and train it again"
+FROM_START = "remove it, and the same command starts anew"
 
 
 class Checkpoints:
@@ -39,14 +48,7 @@ class Checkpoints:
         path = self.folder / MODEL_FILE
         if not path.is_file():
             return {}
-        try:
-            with safe_open(path, framework="pt") as file:
-                return dict(json.loads((file.metadata() or {})["about"]))
-        except (SafetensorError, KeyError, ValueError, TypeError) as error:
-            raise EngageError(f"{path} is damaged ({error}); remove the run's folder, and train it again") from None
-
-    def load_best(self, model: nn.Module) -> None:
-        load_trained(model, self._load(MODEL_FILE))
+        return dict(json.loads(_read(path, again=ANEW)[1]["about"]))
 
     def save_candidate(self, epoch: int, state: Mapping[str, Tensor]) -> None:
         """Keep an epoch's weights for the average of the best."""
@@ -56,14 +58,14 @@ class Checkpoints:
         return (self.folder / _candidate(epoch)).is_file()
 
     def load_candidate(self, epoch: int) -> dict[str, Tensor]:
-        return self._load(_candidate(epoch))
+        return _read(self.folder / _candidate(epoch), again=ANEW)[0]
 
     def keep_candidates(self, epochs: Sequence[int]) -> None:
         """Remove the weights of all other epochs."""
         kept = {_candidate(epoch) for epoch in epochs}
         for path in self.folder.glob("candidate-*.safetensors") if self.writes else ():
             if path.name not in kept:
-                path.unlink(missing_ok=True)
+                remove_plain(path)
 
     def save_history(self, history: Sequence[Mapping[str, Any]]) -> None:
         if self.writes:
@@ -98,27 +100,27 @@ class Checkpoints:
         optimizer: torch.optim.Optimizer,
         scaler: torch.amp.GradScaler,
         average: RunningAverage | None,
-    ) -> dict[str, Any] | None:
+    ) -> Progress | None:
         """Restore what `save` wrote and return the progress; None where there is nothing to go on from."""
         path = self.folder / RESUME_FILE
         if not path.is_file():
             return None
+        tensors, metadata = _read(path, again=FROM_START)
         try:
-            return self._resume(path, model, optimizer, scaler, average)
-        except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, EngageError) as error:
-            raise EngageError(f"{path} is damaged ({error}); remove it, and the same command starts anew") from None
+            self._resume(tensors, metadata, model, optimizer, scaler, average)
+            return parse(json.loads(metadata["progress"]), Progress, where=f"{path}: progress", again=FROM_START)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise EngageError(f"{path} does not fit this training ({error}); {FROM_START}") from None
 
     def _resume(
         self,
-        path: Path,
+        tensors: Mapping[str, Tensor],
+        metadata: Mapping[str, str],
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
         scaler: torch.amp.GradScaler,
         average: RunningAverage | None,
-    ) -> dict[str, Any]:
-        tensors = load_file(path)
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
+    ) -> None:
         load_trained(model, _under("model.", tensors))
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _under("optimizer.", tensors).items():
@@ -130,33 +132,64 @@ class Checkpoints:
             for name, kept in average.average.items():
                 kept.copy_(tensors[f"average.{name}"])
             average.num_steps = int(metadata["averaged"])
-        return dict(json.loads(metadata["progress"]))
 
     def forget(self) -> None:
         """Remove what only an unfinished run needs."""
         self.keep_candidates(())
         if self.writes:
-            (self.folder / RESUME_FILE).unlink(missing_ok=True)
+            remove_plain(self.folder / RESUME_FILE)
 
     def _save(self, name: str, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-        if not self.writes:
-            return
-        path = self.folder / name
-        on_cpu = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-        try:
-            with replacing(path) as beside:
-                save_file(on_cpu, beside, metadata)
-        except SafetensorError as error:  # it wraps what the system said, as that the disk is full
-            raise EngageError(f"{path} cannot be written: {error}") from None
+        if self.writes:
+            content = _content_hash({key: tensor.detach().cpu() for key, tensor in tensors.items()}, metadata or {})
+            save_tensors(self.folder / name, tensors, {**(metadata or {}), CONTENT: content})
 
-    def _load(self, name: str) -> dict[str, Tensor]:
-        path = self.folder / name
-        try:
-            return load_file(path)
-        except (SafetensorError, FileNotFoundError) as error:
-            raise EngageError(
-                f"{path} is missing or damaged ({error}); remove the run's folder, and train it again"
-            ) from None
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Load the weights that `save_best` wrote; raise EngageError where they do not fit, or are no numbers."""
+    tensors, _ = _read(path, again=AGAIN)
+    try:
+        load_trained(model, tensors)
+    except EngageError as error:
+        raise EngageError(f"{path}: {error}") from None
+
+
+def must_fit(path: Path, model: nn.Module) -> None:
+    """Raise EngageError where a file lacks a parameter of `model`, or has one of another shape; no weight is read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise EngageError(f"{path} is damaged ({error}); {AGAIN}") from None
+    for name, parameter in model.named_parameters():
+        if shapes.get(name) != tuple(parameter.shape):
+            raise EngageError(f"{path}: the weights '{name}' do not fit the model that run.json tells of; {AGAIN}")
+
+
+def _read(path: Path, *, again: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors and the metadata of a file that `_save` wrote, whole and finite."""
+    try:
+        tensors = load_file(path)
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise EngageError(f"{path} is missing or damaged ({error}); {again}") from None
+    if metadata.pop(CONTENT, None) != _content_hash(tensors, metadata):
+        raise EngageError(f"{path} was changed or damaged: its content does not match its hash; {again}")
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise EngageError(f"{path}: {name}: a weight is not finite; {again}")
+    return tensors, metadata
+
+
+def _content_hash(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """Return 32 hex digits of the XXH3 hash of names, types, shapes and numbers, and of the metadata."""
+    digest = xxhash.xxh3_128(json.dumps(dict(metadata), sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _candidate(epoch: int) -> str:

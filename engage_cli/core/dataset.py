@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from engage_cli.core.atomic import file_fingerprint, fingerprint, read_json, replacing, write_json
+from engage_cli.core.atomic import replacing
+from engage_cli.core.dataset_meta import MARKER, POSTS_FILE, DatasetMeta, read_meta, write_meta
 from engage_cli.core.errors import EngageError
+from engage_cli.core.own_folders import own_data
+from engage_cli.core.posts_table import read_posts
+from engage_cli.core.records import hash_files
 from engage_cli.core.targets import TARGETS, Target
 
-POSTS_FILE, PROBLEMS_FILE, REPORT_FILE, MARKER = "posts.parquet", "problems.csv", "quality.html", "dataset.json"
+PROBLEMS_FILE, REPORT_FILE = "problems.csv", "quality.html"
 IMAGES_FILE = "images.parquet"  # what was found out about each image, so that no file is opened twice
 COVERS = "covers"  # images that were unpacked
 FEATURES = "features"
@@ -26,42 +29,32 @@ class Dataset:
     """A prepared data folder."""
 
     folder: Path
-    meta: dict[str, Any]
+    meta: DatasetMeta
 
     @cached_property
     def posts(self) -> pd.DataFrame:
-        return pd.read_parquet(self.folder / POSTS_FILE)
+        """The table of posts, verified; raise EngageError where it is not the one that dataset.json tells of."""
+        return read_posts(self.folder, self.meta)
 
     def images_of(self, source: str) -> Path | None:
         """Return the folder that the images of a source's posts are relative to; None where it was left out."""
-        path = self.meta["sources"][source]["images"]
+        path = self.meta.sources[source].images
         return Path(path) if path else None
 
     @property
     def source_names(self) -> dict[str, str]:
         """Our column -> what a source calls it."""
-        return {ours: theirs for source in self.meta["sources"].values() for ours, theirs in source["columns"].items()}
+        return {ours: theirs for source in self.meta.sources.values() for ours, theirs in source.columns.items()}
 
     @property
     def fingerprint(self) -> str:
         """Equal for equal posts, split and targets, wherever the folder lies."""
-        return str(self.meta["fingerprint"])
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """What a run keeps of the data it was trained on: which it was, and how its table is read."""
-        kept = self.meta["rows"]["kept"]
-        return {
-            "fingerprint": self.fingerprint,
-            "split": self.meta["split"]["method"],
-            "table": self.meta.get("table", {}),
-            "texts": [column for column, missing in self.meta["missing"].items() if missing < kept],
-        }
+        return self.meta.fingerprint
 
     @property
     def marks(self) -> tuple[str, ...]:
         """What makes figures on this data incomparable with honest ones; every run and result carries it."""
-        return tuple(self.meta["marks"])
+        return self.meta.marks
 
     @property
     def features_dir(self) -> Path:
@@ -70,10 +63,10 @@ class Dataset:
     def target(self, name: str) -> Target:
         """Return the fitted target; raise EngageError with the reason where these posts cannot give it."""
         TARGETS.check(name)
-        if name not in self.meta["targets"]:
-            reason = self.meta["targets_unavailable"].get(name, "it was prepared by another version of engage")
-            raise EngageError(f"{self.folder} has no target '{name}': {reason}; it has: {', '.join(self.meta['targets'])}")
-        return Target.from_json(self.meta["targets"][name])
+        if name not in self.meta.targets:
+            reason = self.meta.targets_unavailable.get(name, "it was prepared by another version of engage")
+            raise EngageError(f"{self.folder} has no target '{name}': {reason}; it has: {', '.join(self.meta.targets)}")
+        return self.meta.targets[name]
 
     def rows(self, part: str, target: Target) -> np.ndarray:
         """Return the row numbers of a part that have the target's score; raise EngageError where there are none."""
@@ -86,24 +79,21 @@ class Dataset:
 
 def load_dataset(folder: Path) -> Dataset:
     """Open a finished data folder."""
-    if not (folder / MARKER).is_file():
+    if not (folder / MARKER).exists():
         state = "is not finished" if folder.is_dir() else "does not exist"
         raise EngageError(f"the data folder {folder} {state}; make it with `engage prepare`, or name one with --data")
-    dataset = Dataset(folder, read_json(folder / MARKER))
-    if "sources" not in dataset.meta:
-        raise EngageError(f"{folder} was prepared by an older engage; make it again with `engage prepare --overwrite`")
-    return dataset
+    return Dataset(folder, read_meta(folder))
 
 
-def save_posts(folder: Path, posts: pd.DataFrame) -> None:
-    """Write the posts. The marker of an older dataset goes first."""
-    (folder / MARKER).unlink(missing_ok=True)
+def save_posts(folder: Path, posts: pd.DataFrame) -> dict[str, str]:
+    """Write the posts; return the hashes that the marker is to hold. The marker of an older dataset goes first."""
+    own_data(folder).remove_file(folder / MARKER)
     with replacing(folder / POSTS_FILE) as beside:
         posts.to_parquet(beside, index=False, compression="zstd")
+    return hash_files(folder, [POSTS_FILE])
 
 
-def finish_dataset(folder: Path, meta: dict[str, Any]) -> Dataset:
+def finish_dataset(folder: Path, meta: DatasetMeta) -> Dataset:
     """Write the marker, last."""
-    content = {"posts": file_fingerprint(folder / POSTS_FILE), "targets": meta["targets"]}
-    write_json(folder / MARKER, {**meta, "fingerprint": fingerprint(content)})
+    write_meta(folder, meta)
     return load_dataset(folder)

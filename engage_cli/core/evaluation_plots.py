@@ -7,8 +7,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from engage_cli.core.atomic import replacing
+from engage_cli.core.atomic import replacing, sweep_dead
 from engage_cli.core.class_plots import make_confusion_figure, make_reliability_figure
+from engage_cli.core.own_folders import fits, own_run, plain_files
 from engage_cli.core.plot_style import DARK, LIGHT, Palette, png_of
 from engage_cli.core.scores import Score
 from engage_cli.core.slice_plots import drawn_slices, make_slices_figure
@@ -49,11 +50,13 @@ def figures_of(score: Score) -> dict[str, Make]:
 def write_plots(folder: Path, score: Score) -> list[Path]:
     """Write folder/plots/evaluation-NAME.png, each whole or not at all; what an earlier evaluation drew besides goes."""
     drawn = draw_evaluation(score, dark=False)
-    paths = [folder / "plots" / f"{PREFIX}{name}.png" for name in drawn]
+    sweep_dead(folder / "plots", *(f"{PREFIX}{name}.png" for name in WORDS))
+    own = own_run(folder)
+    paths = [own.place("plots", f"{PREFIX}{name}.png") for name in drawn]
     for path, data in zip(paths, drawn.values(), strict=True):
         with replacing(path) as beside:
             beside.write_bytes(data)
-    for old in (folder / "plots").glob(f"{PREFIX}*.png"):
-        if old not in paths:
-            old.unlink(missing_ok=True)
+    for old in plain_files(folder / "plots"):
+        if old not in paths and fits(old.name, f"{PREFIX}*.png"):
+            own.remove_file(old)
     return paths

@@ -8,32 +8,44 @@ encoded once and a post that changes costs one vector. A block is a view: which 
 
 from __future__ import annotations
 
-import csv
+import dataclasses
 import hashlib
-import io
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
-from engage_cli.core.atomic import file_fingerprint, fingerprint, replacing, write_json, write_text
+from engage_cli.core.array_files import save_arrays
+from engage_cli.core.atomic import fingerprint, sweep, write_text
+from engage_cli.core.csv_cells import csv_of_rows
 from engage_cli.core.encoders import CHECKPOINTS
 from engage_cli.core.encoders.encode import DTYPES, Encoder
 from engage_cli.core.errors import EngageError
+from engage_cli.core.feature_manifest import (
+    AGAIN,
+    KEY_BYTES,
+    MANIFEST,
+    OWN_HASH,
+    EncoderMeta,
+    Manifest,
+    hash_of_tensors,
+    read_manifest,
+    shard_numbers,
+    shard_path,
+    write_manifest,
+)
+from engage_cli.core.own_folders import own_data
 from engage_cli.core.pipeline import Encoded
 from engage_cli.core.posts import side_of, texts_of
+from engage_cli.core.shard_reading import Layout, damaged_shards, hash_of_new_shard, read_keys, read_verified
 
-KEY_BYTES = 16
 PLACEHOLDER_KEY = hashlib.blake2b(b"the neutral placeholder", digest_size=KEY_BYTES).hexdigest()
-SHARD = re.compile(r"^shard-(\d{5,})\.safetensors$")
 
 
 class Block(NamedTuple):
@@ -62,23 +74,52 @@ def text_key(text: str) -> str:
 
 
 class FeatureStore:
-    """The vectors of one encoder. Opening reads only the keys; vectors are read when gathered."""
+    """The vectors of one encoder. Opening reads nothing; the keys are read when one is asked for, vectors when gathered."""
 
     def __init__(self, features_dir: Path, encoder: Encoder) -> None:
         name = encoder.checkpoint.name if encoder.checkpoint.name in CHECKPOINTS[encoder.side] else "local"
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
         self.folder = features_dir / f"{slug}-{encoder.side}-{fingerprint(encoder.record)}"
+        self._own = own_data(features_dir.parent)
         self.encoder = encoder
-        self._where: dict[str, tuple[int, int]] = {}
-        names = self.folder.iterdir() if self.folder.is_dir() else ()
-        self.numbers = sorted(int(found[1]) for path in names if (found := SHARD.match(path.name)))
-        for number in self.numbers:
-            for row, key in enumerate(self._read_keys(number)):
-                self._where[bytes(key).hex()] = (number, row)
+        self.numbers = shard_numbers(self.folder)
+        self._layout = Layout(dtype=DTYPES[encoder.dtype], num_tokens=encoder.tokens)
 
     @property
     def manifest(self) -> Path:
-        return self.folder / "manifest.json"
+        return self.folder / MANIFEST
+
+    @cached_property
+    def _keys(self) -> dict[int, bytes]:
+        """The keys of each shard, as they stand there."""
+        return {number: read_keys(shard_path(self.folder, number)) for number in self.numbers}
+
+    @cached_property
+    def _where(self) -> dict[str, tuple[int, int]]:
+        """Key -> its shard and row."""
+        return {
+            keys[row * KEY_BYTES : (row + 1) * KEY_BYTES].hex(): (number, row)
+            for number, keys in self._keys.items()
+            for row in range(len(keys) // KEY_BYTES)
+        }
+
+    @cached_property
+    def _told(self) -> Manifest | None:
+        """What the manifest tells; None where the store is not finished. Raises where it tells of another store."""
+        if not self.manifest.exists():
+            return None
+        told = read_manifest(self.folder)
+        if name := self.unlike(told):
+            raise EngageError(f"{self.manifest}: encoder.{name} is not that of this store; {AGAIN}")
+        names = {shard_path(self.folder, number).name for number in self.numbers}
+        if unlike := sorted(names ^ set(told.shards)):
+            what = "is not named by the manifest" if unlike[0] in names else "is missing"
+            raise EngageError(f"the shard {self.folder / unlike[0]} {what}; {AGAIN}")
+        if told.vectors != len(self):
+            raise EngageError(
+                f"{self.manifest}: it tells of {told.vectors:,} vectors, and there are {len(self):,}; {AGAIN}"
+            )
+        return told
 
     def __contains__(self, key: str) -> bool:
         return key in self._where
@@ -95,22 +136,34 @@ class FeatureStore:
         taken = set(self.numbers)
         return (number for number in count() if number not in taken)
 
-    def begin(self, *, writing: bool) -> dict[str, Any]:
-        """Take away what killed writers left and, before writing, the marker of completeness; return what it held."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._sweep()
-        before = self._read_manifest()
-        if before:  # a shard that was deleted may come back with other rows
-            there = {self._shard(number).name for number in self.numbers}
-            before["shards"] = {name: value for name, value in before["shards"].items() if name in there}
-        if writing:
-            self.manifest.unlink(missing_ok=True)
-        return before
+    def mend(self, say: Callable[[str], None], advance: Callable[[int], object]) -> Manifest | None:
+        """Take away what is damaged, to be embedded again; return what the manifest tells of the rest."""
+        manifest = readable_manifest(self.folder)
+        if manifest is not None and self.unlike(manifest):
+            manifest = None
+        damaged = dict(damaged_shards(self.folder, manifest, self._layout, advance))
+        if self.manifest.exists() and (manifest is None or damaged or manifest.vectors != len(self)):
+            _take_away(self.manifest)  # it is written anew
+        for path, problem in damaged.items():
+            say(f"{problem.partition(';')[0]}: its contents are embedded again")
+            _take_away(path)
+        if manifest is None:
+            return None
+        gone = {path.name for path in damaged}
+        rest = {name: value for name, value in manifest.shards.items() if name not in gone}
+        return dataclasses.replace(manifest, shards=rest)
 
-    def _sweep(self) -> None:
-        """Take away half-written files: ours, and those that safetensors writes beside the path it is given."""
-        for left in (*self.folder.glob(".*.tmp"), *self.folder.glob(".tmp*")):
-            left.unlink(missing_ok=True)
+    def unlike(self, manifest: Manifest) -> str:
+        """Return the first field by which a manifest is that of another store, or ""."""
+        record = self.encoder.record
+        return next((name for name, value in record.items() if getattr(manifest.encoder, name) != value), "")
+
+    def begin(self, *, writing: bool) -> None:
+        """Take away what killed writers left and, before writing, the marker of completeness."""
+        self._own.place(self.folder.relative_to(self._own.root)).mkdir(parents=True, exist_ok=True)
+        sweep(self.folder)
+        if writing:
+            self._own.remove_file(self.manifest)
 
     def write(self, number: int, keys: Sequence[str], encoded: Encoded) -> None:
         """Write a shard; several processes may write different ones at once."""
@@ -123,12 +176,8 @@ class FeatureStore:
         }
         if encoded.tokens is not None and encoded.token_mask is not None:
             tensors |= {"tokens": encoded.tokens, "token_mask": encoded.token_mask.astype(np.uint8)}
-        path = self._shard(number)
-        try:
-            with replacing(path) as beside:
-                save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, beside)
-        except SafetensorError as error:  # it wraps what the system said, as that the disk is full
-            raise EngageError(f"{path} cannot be written: {error}") from None
+        tensors[OWN_HASH] = hash_of_tensors(tensors)
+        save_arrays(shard_path(self.folder, number), tensors)
 
     def finish(
         self,
@@ -136,50 +185,73 @@ class FeatureStore:
         *,
         blocks: Sequence[str],
         data: str,
-        before: Mapping[str, Any],
+        before: Manifest | None,
     ) -> None:
-        """Write problems.csv (id, image, problem), then the manifest; `before` is what `begin` returned."""
+        """Write problems.csv (id, image, problem), then the manifest; `before` is what `mend` returned."""
         if problems:
-            text = io.StringIO()
-            csv.writer(text).writerows([("id", "image", "problem"), *problems])
-            write_text(self.folder / "problems.csv", text.getvalue())
+            write_text(self.folder / "problems.csv", csv_of_rows(("id", "image", "problem"), problems))
         else:
-            (self.folder / "problems.csv").unlink(missing_ok=True)
-        self._sweep()  # a worker that was killed on the way had no time to
-        shards = [self._shard(number) for number in self.numbers]
-        hashes = before.get("shards", {})
-        content = {
-            "encoder": {"name": self.encoder.checkpoint.name, **self.encoder.record},
-            "blocks": sorted({*blocks, *before.get("blocks", ())}),
-            "data": data,
-            "vectors": len(self),
-            "shards": {path.name: hashes.get(path.name) or file_fingerprint(path) for path in shards},
-        }
-        if self._read_manifest() != content:
-            write_json(self.manifest, content)
+            self._own.remove_file(self.folder / "problems.csv")
+        sweep(self.folder)  # a worker that was killed on the way had no time to
+        known: Mapping[str, str] = before.shards if before else {}
+        paths = [shard_path(self.folder, number) for number in self.numbers]
+        content = Manifest(
+            encoder=EncoderMeta(name=self.encoder.checkpoint.name, **self.encoder.record),
+            blocks=tuple(sorted({*blocks, *(before.blocks if before else ())})),
+            data=data,
+            vectors=len(self),
+            shards={path.name: hash_of_new_shard(path, known.get(path.name), self._layout) for path in paths},
+        )
+        if readable_manifest(self.folder) != content:
+            write_manifest(self.folder, content)
 
     def gather(self, keys: Sequence[str]) -> Block:
-        """Return the vectors of keys as a block; raise EngageError where one is missing."""
-        pooled = self.column("pooled", keys)
-        has = self.column("decoded", keys).astype(bool) & np.array([key != PLACEHOLDER_KEY for key in keys], dtype=bool)
+        """Return the vectors of keys as a block; raise EngageError where one is missing, or a shard damaged."""
+        names = ("pooled", "decoded", *(("tokens", "token_mask") if self.encoder.tokens else ()))
+        found = dict(zip(names, self.columns(names, keys), strict=True))
+        has = found["decoded"].astype(bool) & np.array([key != PLACEHOLDER_KEY for key in keys], dtype=bool)
         if not self.encoder.tokens:
-            return Block(pooled[:, None, :], has[:, None], pooled)
-        mask = self.column("token_mask", keys).astype(bool) & has[:, None]
-        return Block(self.column("tokens", keys), mask, pooled)
+            return Block(found["pooled"][:, None, :], has[:, None], found["pooled"])
+        return Block(found["tokens"], found["token_mask"].astype(bool) & has[:, None], found["pooled"])
 
     def column(self, name: str, keys: Sequence[str]) -> np.ndarray:
         """Return one tensor's rows of keys, zeros for the key "" of an empty text."""
+        return self.columns((name,), keys)[0]
+
+    def columns(self, names: Sequence[str], keys: Sequence[str]) -> list[np.ndarray]:
+        """Return several tensors' rows of keys: every shard is read once, and verified when this process first reads it."""
         if missing := self.missing(keys):
             raise EngageError(f"{self.folder} lacks {len(missing):,} vectors; run `engage embed` again")
         places = np.array([self._where.get(key, (-1, -1)) for key in keys], dtype=np.int64).reshape(-1, 2)
-        found: np.ndarray | None = None
-        for number in np.unique(places[:, 0][places[:, 0] >= 0]):
-            rows = np.flatnonzero(places[:, 0] == number)
-            stored = self._read(int(number), name)
-            if found is None:
-                found = np.zeros((len(keys), *stored.shape[1:]), stored.dtype)
-            found[rows] = stored[places[rows, 1]]
-        return found if found is not None else self._nothing(name, len(keys))
+        order = np.argsort(places[:, 0], kind="stable")
+        numbers, starts = np.unique(places[order, 0], return_index=True)
+        found: dict[str, np.ndarray] = {}
+        for number, rows in zip(numbers.tolist(), np.split(order, starts[1:]), strict=True):
+            if number < 0:
+                continue
+            for name, stored in self._read(number, names).items():
+                if name not in found:
+                    found[name] = np.zeros((len(keys), *stored.shape[1:]), stored.dtype)
+                if found[name].shape[1:] != stored.shape[1:]:
+                    path = shard_path(self.folder, number)
+                    raise EngageError(f"the shard {path} holds {name} of another size than the other shards; {AGAIN}")
+                found[name][rows] = stored[places[rows, 1]]
+        return [found[name] if name in found else self._nothing(name, len(keys)) for name in names]
+
+    def _read(self, number: int, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Read tensors of a verified shard."""
+        path = shard_path(self.folder, number)
+        expected = self._told.shards.get(path.name) if self._told else None
+        tensors = read_verified(path, expected, is_finished=self._told is not None, layout=self._layout)
+        if tensors is None:  # verified before: the file is mapped, so that of other tensors no page is touched
+            try:
+                with safe_open(path, framework="np") as file:
+                    return {name: file.get_tensor(name) for name in names}
+            except (SafetensorError, OSError) as error:
+                raise EngageError(f"the shard {path} is damaged ({error}); {AGAIN}") from None
+        if tensors["keys"].tobytes() != self._keys[number]:
+            raise EngageError(f"the shard {path} changed while it was read; try again")
+        return {name: tensors[name] for name in names}
 
     def _nothing(self, name: str, num: int) -> np.ndarray:
         """Rows of posts whose texts are all empty."""
@@ -187,45 +259,19 @@ class FeatureStore:
         shapes = {"pooled": (tower.pooled_dim,), "tokens": (num_tokens, tower.dim), "token_mask": (num_tokens,)}
         return np.zeros((num, *shapes.get(name, ())), dtype if name in ("pooled", "tokens") else np.int32)
 
-    def _read_manifest(self) -> dict[str, Any]:
-        """Return the manifest; nothing where it is absent or damaged, for it will be written anew."""
-        try:
-            content = json.loads(self.manifest.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        fits = (
-            isinstance(content, dict)
-            and isinstance(content.get("shards"), dict)
-            and isinstance(content.get("blocks"), list)
-        )
-        return content if fits else {}
 
-    def _shard(self, number: int) -> Path:
-        return self.folder / f"shard-{number:05d}.safetensors"
+def _take_away(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        raise EngageError(f"{path} is a folder, where a file of the store belongs; move it elsewhere")
+    path.unlink(missing_ok=True)
 
-    def _read_keys(self, number: int) -> np.ndarray:
-        """Read (n, 16) keys, and see that every other tensor has a row for each."""
-        with self._open(number) as file:
-            keys = file.get_tensor("keys")
-            names = list(file.keys())
-            rows = {name: file.get_slice(name).get_shape()[0] for name in names}
-            if keys.shape != (len(keys), KEY_BYTES) or keys.dtype != np.uint8 or set(rows.values()) != {len(keys)}:
-                raise SafetensorError("its tensors do not fit each other")
-            return keys
 
-    def _read(self, number: int, name: str) -> np.ndarray:
-        """Read one tensor; the file is mapped, so that of the others no page is touched."""
-        with self._open(number) as file:
-            return file.get_tensor(name)
-
-    @contextmanager
-    def _open(self, number: int) -> Iterator[Any]:
-        path = self._shard(number)
-        try:
-            with safe_open(path, framework="np") as file:
-                yield file
-        except (SafetensorError, OSError) as error:
-            raise EngageError(f"the shard {path} is damaged ({error}); delete it, then run `engage embed` again") from None
+def readable_manifest(folder: Path) -> Manifest | None:
+    """Return the manifest; None where it is absent, damaged or of another version, for it will be written anew."""
+    try:
+        return read_manifest(folder)
+    except EngageError:
+        return None
 
 
 class StoredBlocks:

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from engage_cli.core.atomic import read_json, write_json
 from engage_cli.core.calibration import Calibration
 from engage_cli.core.errors import EngageError
 from engage_cli.core.joint import Correlation
-from engage_cli.core.neighbours import Neighbours, load_neighbours
+from engage_cli.core.neighbours import VECTORS_FILE, Neighbours, load_neighbours
 from engage_cli.core.predictions import Predictions
+from engage_cli.core.records import record
+from engage_cli.core.run_records import AGAIN, read_run_record, write_run_record
+from engage_cli.core.runs import Run
 from engage_cli.core.targets import Target
 
-CALIBRATION_FILE = "calibration.json"
+CALIBRATION_FILE, CALIBRATION_KIND = "calibration.json", "run calibration"
 INTERVALS = {"80": 0.8, "95": 0.95}
 
 
@@ -93,6 +95,8 @@ class Doubt:
                 far_in=far_in,
             )
         counts = target.counts(predictions.value)
+        if counts is not None and not np.isfinite(counts).all():
+            raise EngageError(f"the run says counts that are not finite; {AGAIN}")
         return Forecast(
             value=predictions.value,
             count=None if counts is None else np.maximum(0.0, counts),
@@ -137,34 +141,33 @@ class Doubt:
         return np.where(far, np.minimum(low, least), low), np.where(far, np.maximum(high, most), high)
 
 
+@record
+class SavedDoubt:
+    """calibration.json."""
+
+    calibration: Calibration
+    correlation: Correlation
+    has_neighbours: bool
+
+
 def save_doubt(folder: Path, calibration: Calibration, correlation: Correlation, *, has_neighbours: bool) -> None:
-    write_json(
-        folder / CALIBRATION_FILE,
-        {
-            "calibration": calibration.to_json(),
-            "correlation": correlation.to_json(),
-            "has_neighbours": has_neighbours,
-        },
+    saved = SavedDoubt(calibration=calibration.rounded(), correlation=correlation, has_neighbours=has_neighbours)
+    write_run_record(folder / CALIBRATION_FILE, saved, CALIBRATION_KIND)
+
+
+def load_doubt(run: Run) -> Doubt:
+    """Read what a run knows of its errors; raise EngageError where that is damaged."""
+    path = run.open(CALIBRATION_FILE)
+    saved = read_run_record(path, SavedDoubt, CALIBRATION_KIND)
+    calibration = saved.calibration
+    if calibration.kind != run.kind or (calibration.kind == "value") != bool(calibration.residuals):
+        raise EngageError(f"{path}: calibration: it is not that of a run of {run.kind}; {AGAIN}")
+    return Doubt(
+        target=run.target,
+        calibration=calibration,
+        correlation=saved.correlation,
+        neighbours=load_neighbours(run.open(VECTORS_FILE)) if saved.has_neighbours else None,
     )
-
-
-def load_doubt(folder: Path, target: Target) -> Doubt:
-    """Read what a run knows of its errors; raise EngageError where that is damaged or was never written."""
-    path = folder / CALIBRATION_FILE
-    if not path.is_file():
-        raise EngageError(f"{folder} was trained by an older engage: it does not know how sure it is; train it again")
-    try:
-        saved = read_json(path)
-        calibration = Calibration.from_json(saved["calibration"])
-        assert calibration.kind == "classes" or len(calibration.residuals)
-        return Doubt(
-            target=target,
-            calibration=calibration,
-            correlation=Correlation.from_json(saved["correlation"]),
-            neighbours=load_neighbours(folder) if saved["has_neighbours"] else None,
-        )
-    except (ValueError, LookupError, TypeError, AssertionError):
-        raise EngageError(f"{path} is damaged; train again") from None
 
 
 def _any_of(masks: dict[str, np.ndarray], num: int) -> np.ndarray:

@@ -7,34 +7,43 @@ user and applied to other posts by the same few lines.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import Annotated, Final, Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import AfterValidator, Field
 
 from engage_cli.core.errors import EngageError
-from engage_cli.core.posts import COUNTERS, SCORE
+from engage_cli.core.posts import COUNTERS, KNOWN_AFTER, SCORE
+from engage_cli.core.ranges import Number
+from engage_cli.core.records import record
 
 ENGAGEMENT_WEIGHTS = {"likes": 1.0, "comments": 2.0, "shares": 3.0, "favorites": 3.0}  # study, section 4.1
 POPULARITY_COUNTERS = ("likes", "shares", "comments", "favorites")  # study, equation 1
-AUTHOR_MEDIAN = "author_median_views"
+AUTHOR_MEDIAN: Final = "author_median_views"
 RATE_FLOOR_QUANTILE = 0.01
 EQUAL_DECIMALS = 12  # sums of normalised counters that are equal by the formula differ beyond these
 
 
-@dataclass(frozen=True, kw_only=True)
+def _counter(name: str) -> str:
+    if name not in KNOWN_AFTER:
+        raise ValueError(f"'{name[:40]}' is no counter; there are: {', '.join(KNOWN_AFTER)}")
+    return name
+
+
+@record
 class Formula:
     """score = transform(max(sum of weight x column + offset [/ max(views, 1)], floor)) [- minus].
 
     A post that lacks a needed column has no score.
     """
 
-    weights: dict[str, float]
-    offset: float = 0.0
+    weights: Annotated[dict[Annotated[str, AfterValidator(_counter)], Number], Field(min_length=1)]
+    offset: Number = 0.0
     per_view: bool = False
-    transform: str = "identity"  # or log1p, log
-    floor: float | None = None
-    minus: str | None = None
+    transform: Literal["identity", "log1p", "log"] = "identity"
+    floor: Number | None = None
+    minus: Literal["author_median_views"] | None = None  # AUTHOR_MEDIAN
     is_normalised: bool = False  # weights and offset come from (x - min) / (max - min), and are shown so
 
     @property

@@ -8,17 +8,20 @@ kept and solved exactly; of more, so many are landmarks to which all others are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import AfterValidator
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from engage_cli.core.kernels import CPU, Products, first_lengths, kernel, present_terms
+from engage_cli.core.kernels import CPU, LENGTHS, TERMS, Products, first_lengths, kernel, present_terms
 from engage_cli.core.post_views import Takes, Views
+from engage_cli.core.ranges import NotNegative, Number, Positive
+from engage_cli.core.records import parse, record
 
 MOST_EXACT = 6_000
 MOST_LEARNED_FROM = 1_500  # posts that are learned from at once; of more, samples take turns
@@ -147,6 +150,33 @@ def _samples(num: int, seed: int) -> Iterator[np.ndarray]:
             yield order[start : start + size]
 
 
+def _term(name: str) -> str:
+    if name not in TERMS:
+        raise ValueError(f"unknown term '{name[:40]}'")
+    return name
+
+
+def _length(name: str) -> str:
+    if name.partition(" ")[0] not in LENGTHS:
+        raise ValueError(f"unknown length '{name[:40]}'")
+    return name
+
+
+@record
+class ProcessState:
+    """A process but for its arrays: what was learned of its kernel, and of the scale of what it predicts."""
+
+    weights: dict[Annotated[str, AfterValidator(_term)], NotNegative]
+    lengths: dict[Annotated[str, AfterValidator(_length)], Positive]
+    noise: NotNegative
+    mean: Number
+    std: Positive
+
+    @classmethod
+    def parse(cls, saved: Any, *, where: str) -> ProcessState:
+        return parse(saved, cls, where=where, again="train again")
+
+
 @dataclass(frozen=True, kw_only=True)
 class GaussianProcess:
     """Fitted: a post's prediction is mean + std x (its likeness to the landmarks) @ coefficients."""
@@ -161,13 +191,16 @@ class GaussianProcess:
         """(n,) float64."""
         return predict_sum([(1.0, self)], views, device)
 
-    def state(self) -> dict[str, Any]:
-        return {**vars(self.likeness), "mean": self.mean, "std": self.std}
+    def state(self) -> ProcessState:
+        return ProcessState(**asdict(self.likeness), mean=self.mean, std=self.std)
 
     @classmethod
-    def restore(cls, state: Mapping[str, Any], landmarks: Views, coefficients: np.ndarray) -> GaussianProcess:
-        likeness = Likeness(weights=state["weights"], lengths=state["lengths"], noise=state["noise"])
-        return cls(likeness=likeness, landmarks=landmarks, coefficients=coefficients, mean=state["mean"], std=state["std"])
+    def restore(cls, state: ProcessState, landmarks: Views, coefficients: np.ndarray) -> GaussianProcess:
+        """Raise ValueError where a length is missing that the landmarks' terms need."""
+        likeness = Likeness(weights=state.weights, lengths=state.lengths, noise=state.noise)
+        if missing := set(first_lengths(state.weights, landmarks)) - set(state.lengths):
+            raise ValueError(f"there is no length of '{min(missing)}'")
+        return cls(likeness=likeness, landmarks=landmarks, coefficients=coefficients, mean=state.mean, std=state.std)
 
 
 def predict_sum(processes: Sequence[tuple[float, GaussianProcess]], views: Takes, device: torch.device = CPU) -> np.ndarray:

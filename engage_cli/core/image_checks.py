@@ -5,12 +5,11 @@ Light to import, for every worker process imports it.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from engage_cli.core.images import ImageError, decode_grey, read_bytes, read_size, resolve_inside
+from engage_cli.core.images import ImageError, decode_grey, digest_of, read_bytes, read_size, resolve_inside
 from engage_cli.core.perceptual import DECODED_SIDE, perceptual_hash
 
 # How far an image is opened. A level finds all that the levels before it find.
@@ -48,7 +47,7 @@ def check_image(root: Path, name: str, level: str) -> Checked:
             perceptual = perceptual_hash(decode_grey(data, DECODED_SIDE if level == "reduced" else None))
     except ImageError as problem:
         return Checked("", b"", str(problem))
-    return Checked(hashlib.blake2b(data, digest_size=16).hexdigest(), perceptual, "")
+    return Checked(digest_of(data), perceptual, "")
 
 
 def check_images(root: Path, names: Sequence[str], level: str) -> list[tuple[Stamp, Checked]]:

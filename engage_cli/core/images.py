@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import re
@@ -12,9 +13,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from engage_cli.core.plain_files import NoPlainFileError, read_plain
+
 MAX_PIXELS = 64_000_000
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+MOST_BYTES = 64 << 20  # a file larger than this is no cover
 PLACEHOLDER_GREY = (128, 128, 128)
 ORIENTATION = 0x0112  # EXIF
 
@@ -46,6 +50,8 @@ def resolve_inside(folder: Path, relative: str) -> Path:
         found = Path(path).resolve()
     except (OSError, RuntimeError):
         raise ImageError("a link that leads nowhere") from None
+    except ValueError:  # in the folder's own name
+        raise ImageError("path with a NUL byte") from None
     if not found.is_relative_to(root):
         raise ImageError("path leaves the image folder")
     return found
@@ -76,9 +82,11 @@ def find_by_stem(folder: Path) -> dict[str, str]:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return the file's bytes; raise ImageError where there is none or it is empty."""
+    """Return the file's bytes; raise ImageError where there is none, or it is empty, no plain file or far too large."""
     try:
-        data = path.read_bytes()
+        data = read_plain(path, MOST_BYTES)
+    except NoPlainFileError as reason:
+        raise ImageError(str(reason)) from None
     except FileNotFoundError:
         raise ImageError("no such file") from None
     except ValueError:
@@ -88,6 +96,22 @@ def read_bytes(path: Path) -> bytes:
     if not data:
         raise ImageError("empty file")
     return data
+
+
+def read_same(root: Path | None, name: str, digest: str) -> bytes | None:
+    """Return the image that was checked; None where it is gone, lies outside `root`, or is another one by its hash."""
+    if root is None or not digest:
+        return None
+    try:
+        data = read_bytes(resolve_inside(root, name))
+    except ImageError:
+        return None
+    return data if digest_of(data) == digest else None
+
+
+def digest_of(data: bytes) -> str:
+    """Return what `image_hash` holds: 32 hex digits of the BLAKE2b hash of an image's bytes."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def read_size(data: bytes) -> tuple[int, int]:

@@ -8,14 +8,16 @@ nugget, as in kriging; Cressie 1993), and with it errors are drawn together (a G
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from engage_cli.core.calibration import TINY, Calibration, tempered
 from engage_cli.core.predictions import Predictions
+from engage_cli.core.ranges import Positive
+from engage_cli.core.records import record
 
 NUM_DRAWS = 20_000
 NUM_PAIR_DRAWS = 1_024
@@ -28,13 +30,16 @@ HIGHEST = 0.95
 STANDARD_ERRORS = 1.64  # by which the estimate is lowered: noise must not make posts look more alike than they are
 
 
-@dataclass(frozen=True, kw_only=True)
+Coefficient = Annotated[float, Field(ge=0, le=HIGHEST)]
+
+
+@record
 class Correlation:
     """Of the errors of two posts: `nearby` where they stand in one place, falling by e with each `reach` of distance."""
 
-    nearby: float = 0.0
-    reach: float = 1.0
-    same_author: float = 0.0  # of two posts of one author, wherever they stand
+    nearby: Coefficient = 0.0
+    reach: Positive = 1.0
+    same_author: Coefficient = 0.0  # of two posts of one author, wherever they stand
 
     def of_variants(self, points: np.ndarray | None, num: int) -> np.ndarray:
         """(n, n) of variants of one post at points (n, A), or at unknown ones: what is not shared by place is by author."""
@@ -46,13 +51,6 @@ class Correlation:
     def at_distance(self, away: np.ndarray) -> np.ndarray:
         """Of posts of different authors."""
         return np.asarray(self.nearby * np.exp(-away / self.reach))
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, saved: Mapping[str, Any]) -> Correlation:
-        return cls(**{name: float(value) for name, value in saved.items()})
 
 
 def fit_correlation(

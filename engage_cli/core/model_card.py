@@ -11,6 +11,7 @@ import jinja2
 
 from engage_cli.core.comparison import Comparison
 from engage_cli.core.config import CLASS_NAMES, LEAKY, CatBoostConfig, TrainConfig
+from engage_cli.core.dataset_meta import DatasetMeta
 from engage_cli.core.metric_words import say_verdict, words_of, write_figure
 from engage_cli.core.recipes import RECIPES, WHAT
 from engage_cli.core.run_names import last_name
@@ -31,11 +32,12 @@ def render_card(
     split: str,
     marks: Sequence[str],
     leaky: bool,
-    data: Mapping[str, Any],
+    data: DatasetMeta | None,
 ) -> str:
     """Return the card of one run, from its run.json (`meta`), its target, its score and dataset.json (`data`).
 
-    What `meta` or `data` lack is left out. Folders of this machine are called by their last name alone.
+    What `meta` lacks is left out, and all of the data without `data`. Folders of this machine are called by
+    their last name alone.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("engage_cli"),
@@ -64,7 +66,7 @@ def render_card(
         verdicts=[_say(one, score) for one in own],
         split=split,
         data=data,
-        sources=[(last_name(name), source.get("format", "")) for name, source in data.get("sources", {}).items()],
+        sources=[(last_name(name), source.format) for name, source in data.sources.items()] if data else [],
         encoders=meta.get("encoders") or {},
         recipe_words=WHAT.get(meta.get("recipe", ""), ""),
         settings=list_differences(meta),

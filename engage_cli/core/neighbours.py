@@ -14,12 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
+from engage_cli.core.array_files import save_arrays
+from engage_cli.core.arrays import Spec, load_arrays
 from engage_cli.core.atomic import replacing
 from engage_cli.core.errors import EngageError
 from engage_cli.core.posts import BLOCKS
+from engage_cli.core.run_records import AGAIN
 
 VECTORS_FILE, NAMES_FILE = "neighbours.safetensors", "neighbours.parquet"
 NAMES = ("id", "image", "title")
@@ -82,6 +83,7 @@ class Neighbours:
 
         An empty text is not far from anything: that it is missing is plain to see.
         """
+        self._must_fit(vectors)
         level = round((1 - (1 - FAR) / len(self.spaces)) * (len(LEVELS) - 1))
         return {
             name: (space.distance(vectors[name]) > max(space.usual[level], BLUR)) & vectors[name].any(axis=1)
@@ -90,19 +92,26 @@ class Neighbours:
 
     def place(self, vectors: Vectors) -> np.ndarray:
         """(m, V) float32: the blocks beside each other, each of length 1."""
+        self._must_fit(vectors)
         return np.concatenate([unit(vectors[name]) for name in self.spaces], axis=1)
+
+    def _must_fit(self, vectors: Vectors) -> None:
+        for name, space in self.spaces.items():
+            if name not in vectors or vectors[name].shape[1] != space.points.shape[1]:
+                raise EngageError(
+                    f"{VECTORS_FILE} of this run is of other vectors of '{name}' than its model reads; {AGAIN}"
+                )
 
     def save(self, folder: Path, posts: pd.DataFrame) -> None:
         """Write both files; `posts` are the training posts that are kept."""
         with replacing(folder / NAMES_FILE) as beside:
             posts[[name for name in NAMES if name in posts]].to_parquet(beside, index=False, compression="zstd")
-        tensors = {
-            f"{block}/{name}": np.ascontiguousarray(array)  # safetensors writes what lies by columns as if it lay by rows
+        arrays = {
+            f"{block}/{name}": array
             for block, space in self.spaces.items()
             for name, array in (("points", space.points), ("usual", space.usual))
         }
-        with replacing(folder / VECTORS_FILE) as beside:
-            save_file({**tensors, "scores": self.scores}, beside)
+        save_arrays(folder / VECTORS_FILE, {**arrays, "scores": self.scores})
 
 
 def choose_posts(num: int, width: int, *, seed: int = 0) -> np.ndarray:
@@ -130,24 +139,32 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return np.asarray(values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12))
 
 
-def load_neighbours(folder: Path) -> Neighbours:
-    """Return what a run that reads vectors keeps; raise EngageError where that is damaged or gone."""
-    path = folder / VECTORS_FILE
+def load_neighbours(path: Path) -> Neighbours:
+    """Read what a run that reads vectors keeps; raise EngageError where that is damaged or gone."""
+    specs = {"scores": Spec(dtype="float32", shape=("n",))}
+    for block in BLOCKS:
+        specs[f"{block}/points"] = Spec(dtype="float16", shape=("n", block), low=-1.01, high=1.01, is_optional=True)
+        specs[f"{block}/usual"] = Spec(dtype="float32", shape=(len(LEVELS),), low=0, is_rising=True, is_optional=True)
+    arrays = load_arrays(path, specs, again=AGAIN)
+    found = [block for block in BLOCKS if f"{block}/points" in arrays]
+    if not found or not len(arrays["scores"]) or len(arrays) != 1 + 2 * len(found):
+        raise EngageError(f"{path}: it lacks the points of posts, or what is usual among them; {AGAIN}")
     try:
-        tensors = load_file(path)
-        blocks = [block for block in BLOCKS if f"{block}/points" in tensors]
-        spaces = {block: Space(points=tensors[f"{block}/points"], usual=tensors[f"{block}/usual"]) for block in blocks}
-        return Neighbours(spaces=spaces, scores=tensors["scores"])
-    except (OSError, SafetensorError, LookupError) as error:
-        raise EngageError(f"{path} is damaged ({error}); train again") from None
+        spaces = {block: Space(points=arrays[f"{block}/points"], usual=arrays[f"{block}/usual"]) for block in found}
+    except KeyError as missing:
+        raise EngageError(f"{path}: the array {missing} is missing; {AGAIN}") from None
+    return Neighbours(spaces=spaces, scores=arrays["scores"])
 
 
-def load_names(folder: Path) -> pd.DataFrame:
-    """Return id, image and title of the training posts that are kept, in their order."""
+def load_names(path: Path, num: int) -> pd.DataFrame:
+    """Return id, image and title of the `num` training posts that are kept, in their order."""
     try:
-        return pd.read_parquet(folder / NAMES_FILE)
+        found = pd.read_parquet(path)
     except (OSError, ValueError) as error:
-        raise EngageError(f"{folder / NAMES_FILE} is damaged ({error}); train again") from None
+        raise EngageError(f"{path} is damaged ({error}); {AGAIN}") from None
+    if set(found) != set(NAMES) or len(found) != num:
+        raise EngageError(f"{path}: it does not hold ids, images and titles of the {num:,} posts that are kept; {AGAIN}")
+    return found
 
 
 def _nearest(known: _Known, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

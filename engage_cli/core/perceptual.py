@@ -44,9 +44,9 @@ def near_pairs(hashes: Sequence[bytes]) -> np.ndarray:
     Where at most 4 of the lowest 64 bits differ, one of 5 bands of them is equal (pigeonhole): only pairs that share a
     band are compared whole.
     """
-    words = np.frombuffer(b"".join(hashes), np.uint64).reshape(len(hashes), -1)
-    if len(words) < 2:
+    if len(hashes) < 2:  # as where every cover is plain, and has no hash
         return np.empty((0, 2), np.int64)
+    words = np.frombuffer(b"".join(hashes), np.uint64).reshape(len(hashes), -1)
     bits = np.unpackbits(words[:, :1].copy().view(np.uint8), axis=1)
     found = [np.empty((0, 2), np.int64)]
     for band in np.array_split(np.arange(bits.shape[1]), MOST_LOW_BITS + 1):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor
 
 from engage_cli.core.clock import Clock
 from engage_cli.core.encoders.vision import VisionTower
-from engage_cli.core.errors import EngageError
 from engage_cli.core.picture_reading import MOST_PROCESSES, Read, ReadImage, open_images, reading_processes
+from engage_cli.core.worker_processes import in_a_sentence
 
 IMAGES_PER_READ = 16
 FEWEST_CORES, FEWEST_IMAGES = 4, 4_096  # from so many on processes are worth their start
@@ -42,7 +42,7 @@ class PictureBatches:
         """Have a batch read; what is wrong with its images stands in `found`, from `first` on, when the batch is there."""
         cuts = [reads[start : start + IMAGES_PER_READ] for start in range(0, len(reads), IMAGES_PER_READ)]
         if self._hand_over is not None:
-            with _in_a_sentence():
+            with in_a_sentence("images were decoded"):
                 handed = [self._hand_over(some) for some in cuts]
             return self._joiner.submit(self._join, lambda: [self._of_process(one.result()) for one in handed], found, first)
         if len(cuts) == 1:
@@ -66,7 +66,7 @@ class PictureBatches:
         return {"pixel_values": torch.from_numpy(read.pixels)}, read.problems
 
     def _join(self, get: Callable[[], list[Part]], found: list[str], first: int) -> dict[str, Tensor]:
-        with _in_a_sentence():
+        with in_a_sentence("images were decoded"):
             parts = get()
         for _, problems in parts:
             found[first : first + len(problems)] = problems
@@ -74,13 +74,3 @@ class PictureBatches:
         one, _ = parts[0]
         whole = one if len(parts) == 1 else {name: torch.cat([part[name] for part, _ in parts]) for name in one}
         return {name: tensor.pin_memory() for name, tensor in whole.items()} if self.pins else whole
-
-
-@contextmanager
-def _in_a_sentence() -> Iterator[None]:
-    """A process that takes too much memory is killed; all that was handed over then fails, and whatever comes after it."""
-    try:
-        yield
-    except (MemoryError, BrokenExecutor) as error:
-        what = "memory ran out" if isinstance(error, MemoryError) else "a process died, most likely for want of memory,"
-        raise EngageError(f"{what} while images were decoded; close other programs, or mend the largest images") from None

@@ -8,15 +8,11 @@ processor's towers ask for less; a GPU asks for more. Nothing here imports torch
 from __future__ import annotations
 
 import hashlib
-import os
-import signal
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -25,12 +21,9 @@ from engage_cli.core.clock import Clock
 from engage_cli.core.errors import EngageError
 from engage_cli.core.images import ImageError, decode, placeholder, read_bytes, resolve_inside
 from engage_cli.core.shrinking import Recipe, shrink_all
+from engage_cli.core.worker_processes import worker_processes
 
 MOST_PROCESSES = 8  # fifteen are no faster: handing pixels over takes one core
-SECONDS_BETWEEN_LOOKS = 0.5
-SECONDS_IDLE = 60
-# Of a process that only reads pictures.
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 ReadImage = Callable[[], "bytes | None"]
 
@@ -93,24 +86,5 @@ def read_pixels(reads: Sequence[ReadImage], recipe: Recipe) -> Read:
 @contextmanager
 def reading_processes(num: int) -> Iterator[Callable[[Sequence[ReadImage], Recipe], Future[Read]]]:
     """Start processes, and end them with the block; what is yielded hands them some images of a recipe."""
-    from joblib.externals.loky import ProcessPoolExecutor
-
-    processes: Any = ProcessPoolExecutor(
-        num, timeout=SECONDS_IDLE, initializer=_live_with_parent, initargs=(os.getpid(),), env=ENVIRONMENT
-    )
-    try:
+    with worker_processes(num) as processes:
         yield lambda reads, recipe: processes.submit(read_pixels, reads, recipe)
-    finally:
-        processes.shutdown(wait=True, kill_workers=True)
-
-
-def _live_with_parent(parent: int) -> None:
-    """End when the parent ends, in whatever way; leave Ctrl-C to it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

@@ -9,11 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from engage_cli.core.arrays import Spec, sparse_rows, sparse_specs
+from engage_cli.core.errors import EngageError
 from engage_cli.core.features import BlockSource
 from engage_cli.core.handmade import TITLE_FEATURES, measure_texts
 from engage_cli.core.leakage import known_before
 from engage_cli.core.posts import texts_of
-from engage_cli.core.table_parts.tfidf import PLAIN, STYLE, TfIdf
+from engage_cli.core.table_parts.tfidf import PLAIN, STYLE, TfIdf, term_specs
 
 MOST_TERMS = 200_000
 MOST_COUNTED = 50_000  # posts whose terms are counted; of more, a sample, for what counting takes grows with them
@@ -21,6 +23,9 @@ AT_ONCE = 8_192  # posts whose vectors are in memory at once, while their scale 
 BLOCKS = ("image", "text")
 TERM_KINDS = (*PLAIN, *STYLE)  # of title, tags and description; of the title alone
 HISTORY = ("author_posts", "author_median_views")
+NUM_STATISTICS = len(TITLE_FEATURES) + len(HISTORY)
+LONGEST = 1.01  # of a number in a row of length 1, rounded
+MOST_DAYS = 4e6  # of a date, before and after 1970: more than Python's own have
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +107,11 @@ class ViewMaker:
         posts = known_before(posts)
         texts, titles = texts_of(posts, "text"), texts_of(posts, "title")
         vectors = self.vectors(posts, source)
+        for name, block in vectors.items():
+            if block.shape[1] != self.scales[name].shape[1]:
+                raise EngageError(
+                    f"the run's process was fitted on other vectors of '{name}' than it is given; train again"
+                )
         placed = {
             name: _unit(
                 (block - self.scales[name][0]) / self.scales[name][1] * np.asarray(block.any(axis=1))[:, None],
@@ -136,11 +146,33 @@ class ViewMaker:
         return {**self.tfidf.arrays(), **self.style.arrays(), **scales, **widths, "scale": self.scale}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take arrays of `maker_specs`; raise ValueError where they do not fit together."""
         self.tfidf.restore(arrays)
-        self.style.restore(arrays)  # a run of an older engage has none of it
+        self.style.restore(arrays)
         self.scales = {name: arrays[f"scale_{name}"] for name in BLOCKS}
         self.widths = {name: tuple(map(int, arrays[f"widths_{name}"])) for name in BLOCKS}
         self.scale = arrays["scale"]
+        for name in BLOCKS:
+            if sum(self.widths[name]) != self.scales[name].shape[1]:
+                raise ValueError(f"the parts of '{name}' are not as wide as its vectors")
+        if not all((scale[1] > 0).all() for scale in (*self.scales.values(), self.scale)):
+            raise ValueError("a deviation is not above 0")
+
+    @property
+    def num_terms(self) -> dict[str, int]:
+        """Of each kind."""
+        return {kind: len((self.tfidf if kind in PLAIN else self.style).terms.get(kind, ())) for kind in TERM_KINDS}
+
+
+def maker_specs() -> dict[str, Spec]:
+    """Return what `ViewMaker.arrays` gives."""
+    specs = {"scale": Spec(dtype="float32", shape=(2, NUM_STATISTICS))}
+    for kind in TERM_KINDS:
+        specs |= term_specs(kind)
+    for name in BLOCKS:
+        specs[f"scale_{name}"] = Spec(dtype="float32", shape=(2, f"numbers of {name}"))
+        specs[f"widths_{name}"] = Spec(dtype="int64", shape=(f"parts of {name}",), low=1)
+    return specs
 
 
 def _statistics(posts: pd.DataFrame) -> np.ndarray:
@@ -216,17 +248,39 @@ def views_to_arrays(views: Views) -> dict[str, np.ndarray]:
     return found
 
 
-def views_from_arrays(arrays: Mapping[str, np.ndarray]) -> Views:
-    from scipy import sparse
+def view_specs() -> dict[str, Spec]:
+    """Return what `views_to_arrays` gives of n posts."""
+    specs = {
+        "day": Spec(dtype="float64", shape=("n",), low=-MOST_DAYS, high=MOST_DAYS, has_gaps=True),
+        "weekday": Spec(dtype="float64", shape=("n",), low=0, high=6, has_gaps=True),
+        "statistics": Spec(dtype="float32", shape=("n", NUM_STATISTICS)),
+        "author": Spec(dtype="uint8", shape=("letters of authors",)),
+    }
+    for kind in TERM_KINDS:
+        specs |= {**sparse_specs(kind), f"{kind}_shape": Spec(dtype="int64", shape=(2,), low=0)}
+    for name in BLOCKS:
+        specs[name] = Spec(dtype="float16", shape=("n", f"numbers of {name}"), low=-LONGEST, high=LONGEST)
+        specs[f"widths_{name}"] = Spec(dtype="int64", shape=(f"parts of {name}",), low=1)
+    return specs
 
-    def matrix(name: str) -> Any:
-        if name in STYLE and f"{name}_shape" not in arrays:  # stored by an older engage, whose kernels do not ask for it
-            return sparse.csr_matrix((len(arrays["day"]), 0), dtype=np.float32)
-        parts = tuple(arrays[f"{name}_{part}"] for part in ("data", "indices", "indptr"))
-        return sparse.csr_matrix(parts, shape=tuple(arrays[f"{name}_shape"]))
 
+def views_from_arrays(
+    arrays: Mapping[str, np.ndarray], *, num_terms: Mapping[str, int], widths: Mapping[str, tuple[int, ...]]
+) -> Views:
+    """Take arrays of `view_specs`, whose maker has so many terms of each kind, and blocks with parts of these widths.
+
+    Raises ValueError where they do not fit together.
+    """
+    num = len(arrays["day"])
+    matrices = {}
+    for kind in TERM_KINDS:
+        if arrays[f"{kind}_shape"].tolist() != [num, num_terms[kind]]:
+            raise ValueError(f"{kind}: its rows or columns are not as many as there are posts or terms")
+        matrices[kind] = sparse_rows(arrays, kind, num=num, width=num_terms[kind])
+    authors = np.array(bytes(arrays["author"]).decode().split("\0"), object)
+    found = {name: tuple(map(int, arrays[f"widths_{name}"])) for name in BLOCKS}
+    if len(authors) != num or found != widths:
+        raise ValueError("authors, or the parts of vectors, are not as many as they have to be")
     plain: Sequence[str] = ("text", "image", "day", "weekday", "statistics")
     values = {name: arrays[name].astype(np.float32) if name in BLOCKS else arrays[name] for name in plain}
-    authors = np.array(bytes(arrays["author"]).decode().split("\0"), object)
-    widths = {name: tuple(map(int, arrays[f"widths_{name}"])) for name in BLOCKS}
-    return Views(**{kind: matrix(kind) for kind in TERM_KINDS}, author=authors, widths=widths, **values)
+    return Views(**matrices, author=authors, widths=found, **values)

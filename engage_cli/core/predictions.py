@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from engage_cli.core.config import QUANTILE_LEVELS
+from engage_cli.core.errors import EngageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,13 @@ class Predictions:
         parts = {name: part[rows] for name, part in vars(self).items() if isinstance(part, np.ndarray)}
         vectors = None if self.vectors is None else {name: block[rows] for name, block in self.vectors.items()}
         return Predictions(**parts, vectors=vectors)
+
+    def checked(self, folder: Path) -> Predictions:
+        """Return them; raise EngageError where the model of a run's folder says numbers that are none."""
+        parts = (self.value, self.quantiles, self.probabilities)
+        if not all(part is None or np.isfinite(part).all() for part in parts):
+            raise EngageError(f"the model in {folder} says numbers that are not finite; train again")
+        return self
 
     def __len__(self) -> int:
         return len(self.main)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Protocol
 
+from engage_cli.core.printable import one_line
 from engage_cli.core.training_view import Course, LineView, RichView, SilentView, TrainingView
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -64,7 +65,7 @@ class _Lines:
         now = time.monotonic()
         if now - self.last >= SECONDS_BETWEEN_LINES:
             self.last = now
-            print(self.line(note), file=sys.stderr, flush=True)
+            print(one_line(self.line(note)), file=sys.stderr, flush=True)
 
     def line(self, note: str = "") -> str:
         rate = self.done / max(time.monotonic() - self.start, 1e-9)
@@ -86,7 +87,7 @@ class LineReporter:
         lines = _Lines(title, total)
         yield lines
         if lines.done:
-            print(lines.line(), file=sys.stderr, flush=True)
+            print(one_line(lines.line()), file=sys.stderr, flush=True)
 
     @contextlib.contextmanager
     def training(
@@ -99,7 +100,7 @@ class LineReporter:
             view.close()
 
     def say(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+        print(one_line(line), file=sys.stderr, flush=True)
 
 
 class RichReporter:
@@ -114,15 +115,17 @@ class RichReporter:
     def stage(self, title: str, total: int) -> Iterator[Stage]:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, TextColumn("{task.fields[note]}"), console=self.console) as progress:
-            task = progress.add_task(title, total=total, note="")
+        # Titles and notes name files and columns: nothing in them is markup.
+        words, notes = (TextColumn(form, markup=False) for form in ("{task.description}", "{task.fields[note]}"))
+        columns = (words, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), notes)
+        with Progress(*columns, console=self.console) as progress:
+            task = progress.add_task(one_line(title), total=total, note="")
 
             class Bar:
                 def advance(self, num: int = 1, note: str = "") -> None:
                     progress.update(task, advance=num)
                     if note:
-                        progress.update(task, note=note)
+                        progress.update(task, note=one_line(note))
 
             yield Bar()
 
@@ -141,7 +144,7 @@ class RichReporter:
                 view.close()
 
     def say(self, line: str) -> None:
-        self.console.print(line, markup=False, highlight=False)
+        self.console.print(one_line(line), markup=False, highlight=False)
 
 
 def _course(kind: str, epochs: int, steps: int, done_epochs: int, done_steps: int) -> Course:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import jinja2
 import pandas as pd
 
 from engage_cli.core.charts import histogram_chart, short_number
 from engage_cli.core.config import CLASS_NAMES, PARTS
+from engage_cli.core.dataset_meta import DatasetMeta
 from engage_cli.core.images import ImageError, decode
 from engage_cli.core.quality import Quality
 from engage_cli.core.targets import Target
@@ -21,7 +21,7 @@ ReadImage = Callable[[int], bytes | None]  # row of the table -> its image's fil
 
 
 def render_quality(
-    quality: Quality, meta: Mapping[str, Any], targets: Mapping[str, Target], posts: pd.DataFrame, read_image: ReadImage
+    quality: Quality, meta: DatasetMeta, targets: Mapping[str, Target], posts: pd.DataFrame, read_image: ReadImage
 ) -> str:
     """Return the page. Nothing in it comes from outside the file, and every text of a post is escaped."""
     environment = jinja2.Environment(

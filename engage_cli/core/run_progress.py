@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from engage_cli.core.ranges import Count
+
 ABOUT_BEST = ("best", "best_epoch", "scores", "averaged", "collapse")
 
 
@@ -13,15 +15,15 @@ ABOUT_BEST = ("best", "best_epoch", "scores", "averaged", "collapse")
 class Progress:
     """Saved with each checkpoint."""
 
-    epoch: int = 0  # epochs finished
-    batch: int = 0  # micro-batches finished in the next one
-    step: int = 0
+    epoch: Count = 0  # epochs finished
+    batch: Count = 0  # micro-batches finished in the next one
+    step: Count = 0
     loss_sum: float = 0.0  # over this epoch's posts so far, of all ranks
     best: float | None = None
-    best_epoch: int = 0
+    best_epoch: Count = 0
     scores: dict[str, float] = field(default_factory=dict)  # of the kept weights, on validation posts
     collapse: str | None = None  # what is wrong with their predictions as a whole
-    averaged: list[int] = field(default_factory=list)  # the epochs whose mean the kept weights are
+    averaged: list[Count] = field(default_factory=list)  # the epochs whose mean the kept weights are
     seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
 

@@ -1,183 +1,144 @@
-"""Run folders: run.json written first, metrics.json last; only a folder that has both is a finished run."""
+"""Run folders: run.json begins one, metrics.json is written last; only a folder that has both is a finished run.
+
+metrics.json, the marker, holds the hash of every file that answers depend on, of members their markers. Each file is
+verified when it is opened.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import datetime
-import itertools
-import platform
-import shutil
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from filelock import FileLock, Timeout
-
-from engage_cli import __version__
-from engage_cli.core.atomic import read_json, write_json
 from engage_cli.core.errors import EngageError
+from engage_cli.core.posts import side_of
+from engage_cli.core.records import check_file, hash_files
+from engage_cli.core.run_records import (
+    AGAIN,
+    RunMeta,
+    RunMetrics,
+    TestFigures,
+    read_run_record,
+)
 from engage_cli.core.targets import Target
 
-FIRST, TARGET_FILE, MARKER = "run.json", "target.json", "metrics.json"
-PACKAGES = ("torch", "transformers", "catboost", "scikit-learn", "numpy", "pandas", "pillow")
+FIRST, TARGET_FILE, MARKER, TEST_FILE = "run.json", "target.json", "metrics.json", "test.json"
+MEMBERS = "members"  # of an ensemble: the folder of their run folders
+META_KIND, TARGET_KIND, METRICS_KIND, TEST_KIND = "run", "run target", "run metrics", "run test"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run."""
+    """A finished run; one that is trained and not finished has no metrics yet, and its files are not verified."""
 
     folder: Path
-    meta: dict[str, Any]
+    meta: RunMeta
     target: Target
-    metrics: dict[str, Any]
+    metrics: RunMetrics | None = None
 
     @property
     def kind(self) -> str:
-        return str(self.meta["kind"])
+        return self.meta.kind
 
     @property
     def marks(self) -> tuple[str, ...]:
         """What makes its figures incomparable with honest ones."""
-        return tuple(self.meta.get("marks", ()))
+        return self.meta.marks
 
     @property
     def leaky(self) -> bool:
-        return bool(self.meta["leaky"])
+        return self.meta.leaky
+
+    @property
+    def done(self) -> RunMetrics:
+        """The metrics of a finished run."""
+        assert self.metrics is not None, f"{self.folder} is not finished"
+        return self.metrics
+
+    def open(self, name: str) -> Path:
+        """Return the path of a file that answers depend on; raise EngageError where it is not the one that was written."""
+        path = self.folder / name
+        if self.metrics is not None:
+            return check_file(path, self.metrics.files.get(name), again=AGAIN)
+        if not path.is_file() or path.is_symlink():
+            raise EngageError(f"{path} is missing; {AGAIN}")
+        return path
+
+    @cached_property
+    def members(self) -> list[Run]:
+        """The runs that an ensemble weighs; a run of its own is its only member."""
+        return [self._member(name) for name in self.meta.members] if self.meta.is_ensemble else [self]
+
+    def _member(self, name: str) -> Run:
+        place = self.folder / MEMBERS / name
+        if place.is_symlink() or place.parent.is_symlink():
+            raise EngageError(f"{place} is a link, and no member of this run; {AGAIN}")
+        if self.metrics is not None:
+            check_file(place / MARKER, self.metrics.files.get(f"{MEMBERS}/{name}/{MARKER}"), again=AGAIN)
+        found = load_run(place)
+        if found.meta.is_ensemble:
+            raise EngageError(f"{place / FIRST}: model: an ensemble is no member of another; {AGAIN}")
+        if (found.kind, found.target) != (self.kind, self.target):
+            raise EngageError(f"{place} predicts something else than {self.folder}, whose member it is; {AGAIN}")
+        return found
 
 
 def load_run(folder: Path) -> Run:
     """Open a finished run; raise EngageError for anything else."""
-    if not (folder / FIRST).is_file():
+    if not os.path.lexists(folder / FIRST):
         raise EngageError(f"{folder} is no run folder: it has no {FIRST}")
-    meta = _read(folder / FIRST)
-    if "command" not in meta:
-        raise EngageError(f"{folder / FIRST} is damaged; train again")
-    if not (folder / MARKER).is_file():
-        raise EngageError(
-            f"the run {folder} did not finish; give its `engage {meta['command']}` command again, and it goes on"
-        )
-    try:
-        target = Target.from_json(_read(folder / TARGET_FILE))
-    except (LookupError, TypeError, AttributeError):
-        raise EngageError(f"{folder / TARGET_FILE} is damaged; train again") from None
-    return Run(folder, meta, target, _read(folder / MARKER))
+    if not os.path.lexists(folder / MARKER):
+        command = read_run_record(folder / FIRST, RunMeta, META_KIND).command
+        raise EngageError(f"the run {folder} did not finish; give its `engage {command}` command again, and it goes on")
+    metrics = read_run_record(folder / MARKER, RunMetrics, METRICS_KIND)
+    for name in (FIRST, TARGET_FILE):
+        check_file(folder / name, metrics.files.get(name), again=AGAIN)
+    meta = read_run_record(folder / FIRST, RunMeta, META_KIND)
+    if meta.is_ensemble != bool(meta.members):
+        raise EngageError(f"{folder / FIRST}: members: a run of model '{meta.model}' has {len(meta.members)}; {AGAIN}")
+    sides = {side_of(block) for block in (*meta.blocks, *meta.dims)}
+    if not sides <= set(meta.encoders) or any(side != encoder.side for side, encoder in meta.encoders.items()):
+        raise EngageError(f"{folder / FIRST}: encoders: they are not those of its blocks; {AGAIN}")
+    return Run(folder, meta, read_run_record(folder / TARGET_FILE, Target, TARGET_KIND), metrics)
 
 
-def _read(path: Path) -> dict[str, Any]:
+@contextlib.contextmanager
+def blaming(path: Path, field: str) -> Iterator[None]:
+    """Say that a field of a file is the cause of what goes wrong while something is made from it."""
     try:
-        return read_json(path)
-    except (OSError, ValueError, AssertionError, RecursionError):
-        raise EngageError(f"{path} is damaged or gone; train again") from None
+        yield
+    except (EngageError, ValueError, LookupError, ArithmeticError, AssertionError, RuntimeError) as error:
+        raise EngageError(f"{path}: {field}: {str(error).rstrip('.')[:300] or type(error).__name__}; {AGAIN}") from None
+
+
+def verify_run(folder: Path) -> Run:
+    """Verify all files of a finished run, its members' too; raise EngageError that names the first that is damaged."""
+    run = load_run(folder)
+    for one in dict.fromkeys([folder, *(member.folder for member in run.members)]):
+        found = run if one == folder else load_run(one)
+        for name in found.done.files:
+            found.open(name)
+        read_test(found)
+    return run
+
+
+def read_test(run: Run) -> TestFigures | None:
+    """Return the figures that `engage evaluate` left in a run's folder; None where there are none of this very run."""
+    path = run.folder / TEST_FILE
+    if not os.path.lexists(path):
+        return None
+    found = read_run_record(path, TestFigures, TEST_KIND)
+    return found if found.of == hash_files(run.folder, [MARKER])[MARKER] else None
 
 
 def newest_run(runs_dir: Path) -> Run:
     """Return the run under `runs_dir` that finished last."""
-    markers = sorted(runs_dir.glob(f"*/{MARKER}"), key=lambda path: path.stat().st_mtime_ns)
+    markers = sorted(runs_dir.glob(f"*/{MARKER}"), key=lambda path: path.lstat().st_mtime_ns)
     if not markers:
         unfinished = len(list(runs_dir.glob(f"*/{FIRST}")))
         there = f"{unfinished} unfinished" if unfinished else "none"
-        raise EngageError(f"no finished run under {runs_dir} ({there}); train one, as with `engage train-regressor`")
+        raise EngageError(f"no finished run under {runs_dir} ({there}); `engage train` makes one")
     return load_run(markers[-1].parent)
-
-
-@contextlib.contextmanager
-def open_run(
-    folder: Path | None, runs_dir: Path, *, command: str, meta: Mapping[str, Any], target: Target
-) -> Iterator[tuple[Path, bool]]:
-    """Yield (run folder, whether it goes on an unfinished one), held by a lock until the block ends.
-
-    Equal settings on equal data go on in the unfinished run that has them; a named folder is taken as it is named.
-    """
-    same = {"command": command, **meta}
-    if folder is None:
-        for first in sorted(runs_dir.glob(f"*/{FIRST}"), reverse=True):
-            if not (first.parent / MARKER).exists() and _is_same(read_json(first), same):
-                with _lock(first.parent) as free:
-                    if free:
-                        yield first.parent, True
-                        return
-    with contextlib.ExitStack() as stack:
-        if folder is None:  # of several that start in one second each takes a name of its own
-            names = _new_names(runs_dir, f"{command.split('-')[-1]}-{target.name}")
-            folder = next(name for name in names if stack.enter_context(_lock(name)))
-        elif not stack.enter_context(_lock(folder)):
-            raise EngageError(f"another process is training in {folder}; name another with --run")
-        goes_on = False
-        if folder.exists() and any(folder.iterdir()):
-            if not (folder / FIRST).is_file():
-                raise EngageError(f"{folder} holds other files; name a new folder with --run")
-            if (folder / MARKER).exists():
-                raise EngageError(f"{folder} is a finished run; name a new folder with --run")
-            goes_on = _is_same(read_json(folder / FIRST), same)
-            if not goes_on:
-                raise EngageError(
-                    f"{folder} is an unfinished run with other settings or data; remove it, or name a new folder with --run"
-                )
-        if not goes_on:
-            write_json(folder / FIRST, {"engage": __version__, **same, "started": _now(), "versions": versions()})
-            write_json(folder / TARGET_FILE, target.to_json())
-        try:
-            yield folder, goes_on
-        except EngageError:
-            if not goes_on and {entry.name for entry in folder.iterdir()} == {FIRST, TARGET_FILE}:
-                shutil.rmtree(folder)  # it was refused before anything was done
-            raise
-
-
-def finish_run(folder: Path, metrics: Mapping[str, Any]) -> Run:
-    """Write the marker, last."""
-    write_json(folder / MARKER, {**metrics, "finished": _now()})
-    return load_run(folder)
-
-
-def clear_stage(folder: Path) -> None:
-    """Empty an unfinished run of all but its first two files: its command starts anew."""
-    for entry in folder.iterdir():
-        if entry.name in (FIRST, TARGET_FILE):
-            continue
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
-
-
-def versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
-
-
-def _is_same(first: Mapping[str, Any], same: Mapping[str, Any]) -> bool:
-    return first.get("engage") == __version__ and all(first.get(key) == value for key, value in same.items())
-
-
-@contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[bool]:
-    """Hold the run's lock; the system frees it when a process dies, however it dies."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.parent / f".{folder.name}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
-
-
-def _new_names(runs_dir: Path, stem: str) -> Iterator[Path]:
-    stamp = datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
-    for number in itertools.count(1):
-        folder = runs_dir / (f"{stem}-{stamp}" if number == 1 else f"{stem}-{stamp}-{number}")
-        if not folder.exists():
-            yield folder
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")

@@ -11,6 +11,10 @@ import numpy as np
 from engage_cli.core.comparison import Comparison
 
 Metrics = dict[str, dict[str, float]]  # name -> value, low, high
+# Of values on the test split; null where too few validation posts support such an interval, and of a baseline.
+TEST = "test"
+OF_INTERVALS = ("coverage_80", "width_80", "coverage_95", "width_95")
+UNKNOWN = {"value": None, "low": None, "high": None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,15 +51,16 @@ class Score:
     def rows(self) -> int:
         return len(self.true)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, *, split: str = TEST) -> dict[str, Any]:
+        measured = OF_INTERVALS if self.kind == "value" and split == TEST else ()
         return {
             "run": self.name,
             "kind": self.kind,
             "target": self.target,
             "rows": self.rows,
             "leaky": self.leaky,
-            "metrics": self.metrics,
-            **({"slices": [one.to_json() for one in self.slices]} if self.slices else {}),
+            "metrics": {**dict.fromkeys(measured, UNKNOWN), **self.metrics},
+            "slices": [one.to_json() for one in self.slices],
         }
 
 
@@ -73,9 +78,9 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         return {
             "split": self.split,
-            "runs": [score.to_json() for score in self.runs],
-            "baselines": [score.to_json() for score in self.baselines],
+            "runs": [score.to_json(split=self.split) for score in self.runs],
+            "baselines": [score.to_json(split=self.split) for score in self.baselines],
             "comparisons": [comparison.to_json() for comparison in self.comparisons],
             "marks": list(self.marks),
-            **({"note": self.note} if self.note else {}),
+            "note": self.note or None,
         }

@@ -5,22 +5,54 @@ features.json: the parts with what they fitted, the columns in their order. feat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+from pydantic import AfterValidator, Field
 
-from engage_cli.core.atomic import read_json, replacing, write_json
+from engage_cli.core.arrays import Spec, load_arrays
+from engage_cli.core.atomic import replacing
 from engage_cli.core.errors import EngageError
 from engage_cli.core.folds import Folds
 from engage_cli.core.given import Given
-from engage_cli.core.table_parts import LEAKY_PARTS, PARTS, PartOptions, TablePart
+from engage_cli.core.ranges import UniqueNames
+from engage_cli.core.records import check_file, file_hash, parse, record
+from engage_cli.core.run_records import AGAIN, Hash, read_run_record, write_run_record
+from engage_cli.core.runs import blaming
+from engage_cli.core.table_parts import LEAKY_PARTS, PARTS, ColumnKind, PartOptions, TablePart
 from engage_cli.core.table_parts.columns import CATEGORY, NUMBER
 
-CONTRACT_FILE, ARRAYS_FILE = "features.json", "features.npz"
+CONTRACT_FILE, ARRAYS_FILE, CONTRACT_KIND = "features.json", "features.npz", "run features"
+
+
+@record
+class SavedPart:
+    group: str
+    columns: dict[str, str]  # column -> what it is
+    fitted: dict[str, Any]  # of the part's own record
+
+
+def _part(name: str) -> str:
+    if name not in PARTS:
+        raise ValueError(f"unknown group of features '{name[:40]}'; there are: {', '.join(PARTS)}")
+    return name
+
+
+@record
+class Contract:
+    """features.json, and the hash of the arrays that belong to it."""
+
+    marks: tuple[str, ...]
+    leaky: bool
+    further_columns: dict[str, ColumnKind]
+    options: PartOptions
+    categorical: UniqueNames
+    parts: Annotated[dict[Annotated[str, AfterValidator(_part)], SavedPart], Field(min_length=1)]
+    arrays: Hash
 
 
 class FeatureTable:
@@ -46,7 +78,7 @@ class FeatureTable:
         return {column: self.parts[part].group for part, columns in self.columns.items() for column in columns}
 
     @property
-    def further_columns(self) -> dict[str, str]:
+    def further_columns(self) -> dict[str, ColumnKind]:
         """Columns of the posts, beside cover and texts, that it reads: each a number or a category."""
         read = [name for part in self.parts.values() for name in part.reads_columns]
         return {**dict.fromkeys(read, NUMBER), **self.options.columns}
@@ -88,33 +120,34 @@ class FeatureTable:
     def transform(self, given: Given) -> pd.DataFrame:
         """Return the same columns, in the same order, for any posts."""
         table = _join([part.transform(given) for part in self.parts.values()])
-        assert list(table.columns) == self.names, f"the table differs from {CONTRACT_FILE}"
+        categorical = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
+        if list(table.columns) != self.names or categorical != self.categorical:
+            raise EngageError(f"{CONTRACT_FILE} of this run: parts: they have other columns than it tells of; {AGAIN}")
         return table
 
-    def save(self, folder: Path, **more: Any) -> None:
-        """Write the contract; `more` goes into it as it is."""
+    def save(self, folder: Path, *, marks: Sequence[str] = ()) -> None:
+        """Write the contract, and the arrays before it."""
         states = {name: part.state() for name, part in self.parts.items()}
         arrays = {f"{name}.{key}": array for name, (_, some) in states.items() for key, array in some.items()}
         with replacing(folder / ARRAYS_FILE) as beside, beside.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
-        write_json(
-            folder / CONTRACT_FILE,
-            {
-                **more,
-                "leaky": self.is_leaky,
-                "further_columns": self.further_columns,
-                "options": {**vars(self.options), "columns": dict(self.options.columns)},
-                "categorical": self.categorical,
-                "parts": {
-                    name: {
-                        "group": part.group,
-                        "columns": {column: part.meaning(column) for column in self.columns[name]},
-                        "fitted": states[name][0],
-                    }
-                    for name, part in self.parts.items()
-                },
+        contract = Contract(
+            marks=tuple(marks),
+            leaky=self.is_leaky,
+            further_columns=self.further_columns,
+            options=self.options,
+            categorical=tuple(self.categorical),
+            parts={
+                name: SavedPart(
+                    group=part.group,
+                    columns={column: part.meaning(column) for column in self.columns[name]},
+                    fitted=vars(states[name][0]),
+                )
+                for name, part in self.parts.items()
             },
+            arrays=file_hash(folder / ARRAYS_FILE),
         )
+        write_run_record(folder / CONTRACT_FILE, contract, CONTRACT_KIND)
 
 
 def _join(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -126,26 +159,38 @@ def _join(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return table
 
 
-def load_table(folder: Path) -> FeatureTable:
-    """Read a contract; raise EngageError where its files are damaged."""
-    try:
-        return _load_table(folder)
-    except (OSError, ValueError, LookupError, TypeError, AssertionError, EOFError, BadZipFile):
-        raise EngageError(f"{folder}: {CONTRACT_FILE} or {ARRAYS_FILE} is damaged; train again") from None
-
-
-def _load_table(folder: Path) -> FeatureTable:
-    contract = read_json(folder / CONTRACT_FILE)
-    table = FeatureTable(list(contract["parts"]), PartOptions(**contract["options"]))
-    with np.load(folder / ARRAYS_FILE, allow_pickle=False) as stored:
-        for name, part in table.parts.items():
-            own = {key.removeprefix(f"{name}."): stored[key] for key in stored.files if key.startswith(f"{name}.")}
-            part.restore(contract["parts"][name]["fitted"], own)
-    table.columns = {name: list(contract["parts"][name]["columns"]) for name in table.parts}
-    table.categorical = list(contract["categorical"])
+def load_table(open_file: Callable[[str], Path]) -> FeatureTable:
+    """Read a contract; `open_file` gives the path of a file of its run. Raise EngageError where its files are damaged."""
+    path = open_file(CONTRACT_FILE)
+    contract = read_run_record(path, Contract, CONTRACT_KIND)
+    table = FeatureTable(list(contract.parts), contract.options)
+    states: dict[str, Any] = {
+        name: parse(contract.parts[name].fitted, part.fitted, where=f"{path}: parts.{name}.fitted", again=AGAIN)
+        for name, part in table.parts.items()
+    }
+    specs = {f"{name}.{key}": spec for name, part in table.parts.items() for key, spec in _own_specs(name, part)}
+    arrays_path = check_file(open_file(ARRAYS_FILE), contract.arrays, again=AGAIN)
+    arrays = load_arrays(arrays_path, specs, again=AGAIN)
+    for name, part in table.parts.items():
+        own = {key.removeprefix(f"{name}."): arrays[key] for key in arrays if key.startswith(f"{name}.")}
+        with blaming(arrays_path, name):
+            part.restore(states[name], own)
+    table.columns = {name: list(contract.parts[name].columns) for name in table.parts}
+    table.categorical = list(contract.categorical)
+    if contract.further_columns != table.further_columns or not set(table.categorical) <= set(table.names):
+        raise EngageError(f"{path}: further_columns or categorical: they are not those of its parts; {AGAIN}")
+    if len(set(table.names)) < len(table.names):
+        raise EngageError(f"{path}: parts: a column stands twice; {AGAIN}")
     return table
 
 
-def kinds_of(posts: pd.DataFrame, columns: Sequence[str]) -> dict[str, str]:
+def _own_specs(name: str, part: TablePart) -> Iterator[tuple[str, Spec]]:
+    """The sizes of one part's arrays say nothing of another's."""
+    for key, spec in part.specs().items():
+        sides = tuple(f"{name} {side}" if isinstance(side, str) else side for side in spec.shape)
+        yield key, dataclasses.replace(spec, shape=sides)
+
+
+def kinds_of(posts: pd.DataFrame, columns: Sequence[str]) -> dict[str, ColumnKind]:
     """Return each column with what it holds: numbers or categories."""
     return {name: NUMBER if pd.api.types.is_numeric_dtype(posts[name]) else CATEGORY for name in columns}

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+from pydantic import AfterValidator, Field
 
 from engage_cli.core.config import CLASS_NAMES
 from engage_cli.core.errors import EngageError
 from engage_cli.core.formulas import ENGAGEMENT_WEIGHTS, POPULARITY_COUNTERS, FitFormula, Formula
 from engage_cli.core.posts import COUNTERS
+from engage_cli.core.ranges import FourRising, FromOne, Number, Positive, Rising, Share
+from engage_cli.core.records import parse, record
 from engage_cli.core.registry import Registry
 
 TARGETS = Registry(
@@ -39,18 +42,25 @@ CLASS_QUANTILES = (0.2, 0.4, 0.6, 0.8)
 NUM_QUANTILES = 1001
 
 
-@dataclass(frozen=True, kw_only=True)
+def _shares(values: tuple[float, ...]) -> tuple[float, ...]:
+    if abs(sum(values) - 1) > 1e-6:
+        raise ValueError("its shares do not add up to 1")
+    return values
+
+
+@record
 class Target:
     """A fitted target. Everything in it was computed on `num_rows` rows of the part `fit_on`."""
 
     name: str
     formula: Formula
-    cuts: tuple[float, ...]  # the highest score of each class but the last
-    class_shares: tuple[float, ...]
-    mean: float
-    std: float
-    quantiles: tuple[float, ...]  # of the scores, at 0, 0.001, ..., 1
-    num_rows: int
+    cuts: FourRising  # the highest score of each class but the last
+    class_shares: Annotated[tuple[Share, ...], Field(min_length=5, max_length=5), AfterValidator(_shares)]
+    mean: Number
+    std: Positive
+    # Of the scores, at 0, 0.001, ..., 1.
+    quantiles: Annotated[Rising, Field(min_length=NUM_QUANTILES, max_length=NUM_QUANTILES)]
+    num_rows: FromOne
     fit_on: str
     warnings: tuple[str, ...] = ()
 
@@ -81,10 +91,11 @@ class Target:
         return {**asdict(self), "formula_text": str(self.formula)}
 
     @classmethod
-    def from_json(cls, saved: Mapping[str, Any]) -> Target:
-        fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in saved.items()}
-        fields.pop("formula_text")
-        return cls(**{**fields, "formula": Formula(**saved["formula"])})
+    def from_json(
+        cls, saved: Mapping[str, Any], *, where: str = "a target", again: str = "prepare the data again"
+    ) -> Target:
+        """Read what `to_json` gave; raise EngageError that names the field that is wrong."""
+        return parse({key: value for key, value in saved.items() if key != "formula_text"}, cls, where=where, again=again)
 
 
 def fit_target(name: str, posts: pd.DataFrame, *, fit_on: str) -> Target:

@@ -73,7 +73,7 @@ class _Loop:
         self.learning = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
         self.average = RunningAverage(self.model, config.ema) if config.ema else None
-        self.state = Progress(**(checkpoints.resume(self.model, self.optimizer, self.scaler, self.average) or {}))
+        self.state = checkpoints.resume(self.model, self.optimizer, self.scaler, self.average) or Progress()
         self._reconcile()
         self.parallel = DistributedDataParallel(self.model) if get_world_size() > 1 else None
         self.steps_per_epoch = math.ceil(len(self.sizes) / config.accumulate)

@@ -1,7 +1,7 @@
 /** What the model is, and how far it can be trusted. */
 
 import { find, make } from "/dom.js";
-import { figure, grouped, plural } from "/words.js";
+import { asSentence, figure, grouped, plural } from "/words.js";
 
 let marks = []; // what makes the run's figures incomparable with honest ones; where it is leaky, that first
 
@@ -14,11 +14,15 @@ export function showRun(run) {
   const figures = run.test ?? run.validation;
   const card = find("run");
   card.replaceChildren(
-    make("div", {}, heading, make("p", {}, ...purpose(run)), ...warnings(run)),
+    make("div", {}, heading, make("p", {}, ...purpose(run)), ...showMarks(run), ...cautions(run.warnings)),
     make("div", {}, make("p", { class: "soft small" }, ...provenance(run)), make("dl", {}, ...figures.metrics.map(metric))),
   );
   card.ariaBusy = "false";
 }
+
+/** What must be known beside every answer: that there were too few posts, or that nothing shows it to be better than a guess. */
+export const cautions = (warnings) =>
+  warnings.length ? [make("ul", { class: "cautions" }, ...warnings.map((one) => make("li", {}, asSentence(one))))] : [];
 
 function purpose({ target, kind, trained, model_in_words: model }) {
   const what = kind === "classes" ? [" in five levels, from very low to very high"] : [];
@@ -35,7 +39,7 @@ function purpose({ target, kind, trained, model_in_words: model }) {
   ];
 }
 
-function warnings(run) {
+function showMarks(run) {
   marks = run.marks;
   return marks.length ? [make("ul", { class: "marks" }, ...marks.map((mark) => make("li", {}, mark)))] : [];
 }
@@ -52,8 +56,9 @@ function provenance({ test, validation }) {
   ];
 }
 
-function metric({ title, meaning, value, low, high }) {
-  const interval = low === undefined ? null : make("small", {}, ` ${figure(low, 2)} to ${figure(high, 2)}`);
+function metric({ title, meaning, value, low = null, high = null }) {
+  const bounds = low !== null && high !== null ? make("small", {}, ` ${figure(low, 2)} to ${figure(high, 2)}`) : null;
+  const found = value === null ? make("span", { class: "soft" }, "too few posts to tell") : make("b", {}, figure(value, 2));
   const said = make("dd", { class: "meaning" }, meaning);
-  return make("div", {}, make("dt", {}, title), make("dd", {}, make("b", {}, figure(value, 2)), interval), said);
+  return make("div", {}, make("dt", {}, title), make("dd", {}, found, bounds), said);
 }

@@ -28,11 +28,11 @@ export function setUpDetail() {
 
 export async function openDetail(answer, question, variant) {
   const file = question.files[imageOf(question, variant.post)];
-  const asked = { files: [file], titles: variant.title ? [variant.title] : [], fields: question.fields };
+  const asked = { files: file ? [file] : [], titles: variant.title ? [variant.title] : [], fields: question.fields };
   asking = new AbortController();
   const { signal } = asking;
   const say = (...said) => find("detail-status").replaceChildren(...said);
-  find("detail-variant").textContent = variant.title ? `“${variant.title}”` : variant.image;
+  find("detail-variant").textContent = variant.title ? `“${variant.title}”` : (variant.image ?? "");
   find("detail-body").replaceChildren();
   find("detail-problem").textContent = "";
   say(
@@ -43,7 +43,7 @@ export async function openDetail(answer, question, variant) {
   try {
     const found = await ask("/api/explain", asked, { signal, say });
     if (signal.aborted) return;
-    url = URL.createObjectURL(file);
+    url = file ? URL.createObjectURL(file) : null;
     find("detail-body").replaceChildren(...reasons(answer, found.posts[0]));
     say(`This is ${found.posts[0].explanation.note}: what goes together with ${answer.target}, not what makes it.`);
   } catch (problem) {
@@ -62,7 +62,7 @@ function reasons(answer, post) {
     ? `In percent of the predicted ${answer.target}`
     : `In ${why.unit === "percentile" ? "places of 100" : why.unit}`;
   const left = [
-    cover(post, why, told),
+    url ? cover(post, why, told) : null,
     part("What each part does", `${unit}, against a post without it.`, partsList(why, asCounts, told)),
   ];
   const right = [

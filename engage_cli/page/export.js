@@ -1,7 +1,18 @@
 /** The ranking as a table for spreadsheets, and as a picture. */
 
 import { imageOf } from "/results.js";
-import { amount, betterThan, countOf, isTied, percent, rankingOf, rounded, verdictOf } from "/words.js";
+import {
+  amount,
+  asSentence,
+  betterThan,
+  countOf,
+  isTied,
+  percent,
+  rangeOf,
+  rankingOf,
+  rounded,
+  verdictOf,
+} from "/words.js";
 
 /** A cell that a spreadsheet would take for a formula gets an apostrophe, which makes it text. */
 const RISKY = /^\s*[=+\-@＝＋－＠]|^[\t\r]/;
@@ -15,7 +26,7 @@ export function toCsv(answer) {
 
 function cellsOf(answer, variant) {
   const post = answer.posts[variant.post];
-  const [low, high] = post.interval_80 ?? [null, null];
+  const [low, high] = rangeOf(post) ?? [null, null];
   const plain = (value) => (value !== null && post.count !== null ? countOf(value) : value);
   return {
     rank: variant.rank,
@@ -30,6 +41,7 @@ function cellsOf(answer, variant) {
     ...post.probabilities,
     unlike_training_posts: post.unlike_training_posts.join(" "),
     marks: [...(post.leaky ? ["LEAKY"] : []), ...post.marks].join("; "),
+    warnings: answer.warnings.map(asSentence).join(" "),
   };
 }
 
@@ -41,20 +53,24 @@ function cell(value) {
 }
 
 const MOST_DRAWN = 24;
-const SHEET = { width: 1000, margin: 32, head: 104, row: 112, foot: 52, scale: 2 };
-const INK = { paper: "#ffffff", text: "#1c2330", soft: "#5d6778", line: "#dde2ea", accent: "#0b62a8", mark: "#a3122a" };
+const SHEET = { width: 1000, margin: 32, head: 104, line: 20, row: 112, foot: 52, scale: 2 };
+const INK = { paper: "#ffffff", text: "#1c2330", soft: "#5d6778", line: "#dde2ea", accent: "#0b62a8", mark: "#a3122a", warn: "#8a4b00" };
 const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
+const WARNING = { size: 14, weight: 600 };
 
 export async function toPng(answer, question) {
   const ranking = rankingOf(answer).slice(0, MOST_DRAWN);
   const pictures = await Promise.all(question.files.map(small));
-  const { width, head, row, foot, scale } = SHEET;
-  const canvas = new OffscreenCanvas(width * scale, (head + row * ranking.length + foot) * scale);
+  const { width, margin, line, row, foot, scale } = SHEET;
+  const canvas = new OffscreenCanvas(width * scale, 1);
   const pen = canvas.getContext("2d");
+  const warnings = answer.warnings.flatMap((one) => wrap(pen, asSentence(one), WARNING, width - 2 * margin));
+  const head = SHEET.head + line * warnings.length;
+  canvas.height = (head + row * ranking.length + foot) * scale;
   pen.scale(scale, scale);
   pen.fillStyle = INK.paper;
   pen.fillRect(0, 0, width, canvas.height);
-  drawHead(pen, answer);
+  drawHead(pen, answer, warnings);
   for (const [nth, variant] of ranking.entries()) {
     drawRow(pen, head + nth * row, { answer, variant, nth, picture: pictures[imageOf(question, variant.post)] });
   }
@@ -82,18 +98,32 @@ function shorten(pen, text, width) {
   return `${letters.slice(0, fits).join("")}…`;
 }
 
-function drawHead(pen, answer) {
-  const { width, margin } = SHEET;
+/** Break a sentence into lines that fit. */
+function wrap(pen, text, { size, weight }, width) {
+  pen.font = `${weight} ${size}px ${FONT}`;
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const longer = lines.at(-1) ? `${lines.at(-1)} ${word}` : word;
+    if (pen.measureText(longer).width <= width) lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  return lines;
+}
+
+function drawHead(pen, answer, warnings) {
+  const { width, margin, line } = SHEET;
   const [word, sentence] = verdictOf(answer);
   const leaky = answer.posts[0].leaky ? "LEAKY: " : "";
   write(pen, `${leaky}${word}`, margin, 48, { size: 26, weight: 700, colour: leaky ? INK.mark : INK.text });
   write(pen, sentence, margin, 78, { size: 16, colour: INK.soft, width: width - 2 * margin });
+  for (const [nth, one] of warnings.entries()) write(pen, one, margin, 102 + nth * line, { ...WARNING, colour: INK.warn });
 }
 
 function drawRow(pen, top, { answer, variant, nth, picture }) {
   const { width, margin, row } = SHEET;
   const post = answer.posts[variant.post];
-  const [text, right, wide] = [margin + 200, width - margin, width - 2 * margin - 400];
+  const text = margin + (picture === undefined ? 48 : 200); // no cover was asked about; null is one that cannot be shown
+  const [right, wide] = [width - margin, width - margin - 200 - text];
   const far = post.unlike_training_posts.length ? "; a guess, as it is unlike them" : "";
   pen.fillStyle = INK.line;
   pen.fillRect(margin, top, width - 2 * margin, 1);
@@ -104,7 +134,7 @@ function drawRow(pen, top, { answer, variant, nth, picture }) {
     align: "center",
   });
   drawPicture(pen, picture, margin + 32, top + 13, 152, 86);
-  write(pen, post.title || post.image, text, top + 36, { size: 18, weight: 600, width: wide });
+  write(pen, post.title || post.image || "No title", text, top + 36, { size: 18, weight: 600, width: wide });
   write(pen, said(answer, post), text, top + 62, { width: wide });
   write(pen, `${betterThan(post)}${far}`, text, top + 86, { size: 14, colour: INK.soft, width: wide });
   if (variant.p_best === null) return;
@@ -117,9 +147,9 @@ function drawRow(pen, top, { answer, variant, nth, picture }) {
 function said({ target }, post) {
   if (post.value === null) return `${post.class} ${target}, most probably`;
   const asCounts = post.count !== null;
-  const [low, high] = post.interval_80.map((end) => amount(end, asCounts));
+  const range = rangeOf(post)?.map((end) => amount(end, asCounts));
   const expected = asCounts ? `about ${rounded(post.count)}` : amount(post.value, false);
-  return `${expected} ${target}; 80 of 100 such posts: ${low} to ${high}`;
+  return `${expected} ${target}; ${range ? `80 of 100 such posts: ${range.join(" to ")}` : "no range can be given"}`;
 }
 
 /** Fill the box with the picture's middle. */

@@ -7,10 +7,10 @@ const MIB = 2 ** 20;
 
 /** Set up the form; `changed` is called after every change, `complain` with a sentence where something is not taken. */
 export function makeForm({ limits, reads }, { changed, complain }) {
-  const covers = makeCovers(limits, { changed, complain });
+  const covers = makeCovers(limits, { reads, changed, complain });
   const titles = makeTitles(limits, { changed, complain });
   for (const name of ["tags", "description"]) find(name).maxLength = longest(limits);
-  find("blind").hidden = reads.image;
+  document.body.classList.toggle("words-only", !reads.image);
   find("date").hidden = !reads.date;
   find("columns").append(...reads.columns.map((column) => makeColumn(column, limits)));
   find("form").addEventListener("input", changed);
@@ -21,17 +21,21 @@ export function makeForm({ limits, reads }, { changed, complain }) {
   };
 }
 
+/** Every cover with every title; of a model that reads words only, every title. */
+export const countVariants = ({ files, titles }) => Math.max(1, files.length) * Math.max(1, titles.length);
+
 /** Say what hinders a question, or nothing. */
-export function hindrance({ files, titles }, limits) {
-  const variants = files.length * Math.max(1, titles.length);
-  if (!files.length) return "Add a cover to begin.";
+export function hindrance({ files, titles }, { limits, reads }) {
+  const variants = countVariants({ files, titles });
+  if (reads.image && !files.length) return "Add a cover to begin.";
+  if (!reads.image && !titles.length) return "Type a title to begin.";
   if (variants <= limits.variants) return "";
   return `${plural(variants, "variant")} are too many: at most ${limits.variants} are compared at once.`;
 }
 
 const longest = (limits) => Math.floor(limits.text_bytes / 4); // a letter takes four bytes at most
 
-function makeCovers(limits, { changed, complain }) {
+function makeCovers(limits, { reads, changed, complain }) {
   const covers = []; // { file, url, item }
   const [list, input] = [find("covers"), find("files")];
 
@@ -52,6 +56,7 @@ function makeCovers(limits, { changed, complain }) {
   }
 
   function refuse(file) {
+    if (!reads.image) return "This model reads words only: it takes no covers.";
     const total = covers.reduce((sum, cover) => sum + cover.file.size, file.size);
     if (covers.length === limits.images) return `At most ${plural(limits.images, "cover")} can be compared at once.`;
     if (file.type && !file.type.startsWith("image/")) return `${file.name} is no picture; give a JPEG, PNG, WebP or GIF.`;

@@ -5,7 +5,7 @@ import { showRun } from "/banner.js";
 import { openDetail, setUpDetail } from "/detail.js";
 import { download, find } from "/dom.js";
 import { toCsv, toPng } from "/export.js";
-import { hindrance, makeForm } from "/form.js";
+import { countVariants, hindrance, makeForm } from "/form.js";
 import { showResults } from "/results.js";
 import { plural } from "/words.js";
 
@@ -24,17 +24,18 @@ async function start() {
   }
   showRun(run);
   const form = makeForm(run, { changed, complain });
-  const compare = () => compareNow(form.question(), run.limits);
+  const compare = () => compareNow(form.question(), run);
 
   function changed() {
     changes++;
     const question = form.question();
     const { files, titles } = question;
-    const problem = hindrance(question, run.limits);
-    const pairs = titles.length
-      ? `${plural(files.length, "cover")} × ${plural(titles.length, "title")}`
-      : plural(files.length, "cover");
-    find("variants").textContent = problem || `${pairs}: ${plural(files.length * Math.max(1, titles.length), "variant")}`;
+    const problem = hindrance(question, run);
+    const parts = [
+      ...(files.length ? [plural(files.length, "cover")] : []),
+      ...(titles.length ? [plural(titles.length, "title")] : []),
+    ];
+    find("variants").textContent = problem || `${parts.join(" × ")}: ${plural(countVariants(question), "variant")}`;
     find("compare").disabled = Boolean(problem);
     find("stale").hidden = !shown;
   }
@@ -55,12 +56,12 @@ async function start() {
 }
 
 /** Ask about all variants; an older question that is still being answered is dropped. */
-async function compareNow(question, limits) {
-  const problem = hindrance(question, limits);
+async function compareNow(question, run) {
+  const problem = hindrance(question, run);
   if (problem) return complain(problem);
   asking?.abort();
   const mine = (asking = new AbortController());
-  const variants = question.files.length * Math.max(1, question.titles.length);
+  const variants = countVariants(question);
   const asOf = changes;
   complain("");
   setBusy(`Asking the model about ${plural(variants, "variant")}…`);

@@ -1,6 +1,6 @@
 /** The ranking: a card for every variant, all on one axis. */
 
-import { leakyBadge, marksOfRun } from "/banner.js";
+import { cautions, leakyBadge, marksOfRun } from "/banner.js";
 import { find, make, place } from "/dom.js";
 import {
   amount,
@@ -10,6 +10,7 @@ import {
   isTied,
   nameOf,
   percent,
+  rangeOf,
   rankingOf,
   rounded,
   shortAmount,
@@ -18,6 +19,7 @@ import {
 
 const MOST_TICKS = 6;
 const STEPS = [1, 2, 5];
+const NO_RANGE = "No range: the model was checked on too few posts to give one.";
 
 let urls = []; // of the pictures that are shown: the form's may be removed meanwhile
 
@@ -44,35 +46,36 @@ function showVerdict(answer) {
   const [word, sentence] = verdictOf(answer);
   const marks = marksOfRun().map((mark) => make("p", { class: "mark" }, mark));
   const box = find("verdict");
-  box.className = `verdict card ${answer.too_close_to_call ? "close" : "clear"}`;
+  box.className = `verdict card ${answer.too_close_to_call || answer.warnings.length ? "close" : "clear"}`;
   box.replaceChildren(
     make("p", {}, make("b", {}, word), leakyBadge(first), " ", make("span", { dir: "auto" }, sentence)),
     ...marks,
+    ...cautions(answer.warnings),
   );
 }
 
-function legendOf({ kind, ranking }) {
-  const range = kind === "value" ? "The bar holds 80 of 100 such posts; its mark is what the model expects. " : "";
+function legendOf({ kind, ranking, posts }) {
+  const bar = posts.some(rangeOf)
+    ? "The bar holds 80 of 100 such posts; its mark is what the model expects. "
+    : "The mark is what the model expects. ";
+  const range = kind === "value" ? bar : "";
   const close = ranking ? "Too close to call: the first beats that variant in less than two of three draws. " : "";
   return `${range}${close}All of it is the model's view, not a cause.`;
 }
 
 function makeCard({ answer, question, variant, nth, axis, explain }) {
   const post = answer.posts[variant.post];
-  const number = imageOf(question, variant.post);
+  const url = urls[imageOf(question, variant.post)];
   const tied = isTied(answer, nth);
   const onclick = () => explain(variant);
   const name = nameOf(answer, variant) || `variant ${variant.rank}`;
   const title = make("h3", { dir: "auto" }, post.title || make("span", { class: "soft" }, "No title"));
   return make(
     "li",
-    { class: `card variant${nth === 0 ? " first" : ""}`, "data-post": variant.post },
-    make(
-      "div",
-      { class: "cover" },
-      make("img", { src: urls[number], alt: post.image, loading: "lazy" }),
-      rankOf(variant, answer),
-    ),
+    { class: `card variant${nth === 0 ? " first" : ""}${url ? "" : " bare"}`, "data-post": variant.post },
+    url
+      ? make("div", { class: "cover" }, make("img", { src: url, alt: post.image, loading: "lazy" }), rankOf(variant, answer))
+      : make("div", {}, rankOf(variant, answer)),
     make(
       "div",
       { class: "said" },
@@ -128,18 +131,15 @@ function warning(post) {
 
 function interval(answer, post, axis) {
   const asCounts = post.count !== null;
-  const [low, high] = post.interval_80;
+  const range = rangeOf(post);
   const track = make("div", { class: "track", ariaHidden: "true" });
   track.append(...axis.ticks.map(({ at }) => place(make("i", { class: "line" }), at)));
-  track.append(place(make("i", { class: "range" }), axis.at(low), axis.at(high) - axis.at(low)));
+  if (range) track.append(place(make("i", { class: "range" }), axis.at(range[0]), axis.at(range[1]) - axis.at(range[0])));
   track.append(place(make("i", { class: "point" }), axis.at(post.value)));
-  const ends = `${amount(low, asCounts)} to ${amount(high, asCounts)}`;
-  return make(
-    "div",
-    { class: "interval" },
-    track,
-    make("p", { class: "small" }, make("span", { class: "soft" }, "80 of 100 such posts: "), ends),
-  );
+  const said = range
+    ? [make("span", { class: "soft" }, "80 of 100 such posts: "), range.map((end) => amount(end, asCounts)).join(" to ")]
+    : [make("span", { class: "soft" }, NO_RANGE)];
+  return make("div", { class: "interval" }, track, make("p", { class: "small" }, ...said));
 }
 
 function probabilities(post) {
@@ -158,7 +158,7 @@ function probabilities(post) {
 /** One axis for all cards, in the target's unit: where a value lies on it, and ticks that read as amounts. */
 function makeAxis({ posts }) {
   const asCounts = posts[0].count !== null;
-  const ends = posts.flatMap((post) => [...post.interval_80, post.value]);
+  const ends = posts.flatMap((post) => [...(rangeOf(post) ?? []), post.value]);
   const [lowest, highest] = [Math.min(...ends), Math.max(...ends)];
   const margin = 0.04 * (highest - lowest || 1);
   const [low, high] = [asCounts ? Math.max(0, lowest - margin) : lowest - margin, highest + margin];

@@ -37,7 +37,7 @@ export const betterThan = (post) => `better than ${post.percentile.toFixed(0)} o
 export function guess(post) {
   const parts = post.unlike_training_posts.map((part) => FAR[part] ?? part);
   if (!parts.length) return null;
-  const [are, ranges] = [parts.length === 1 ? "is" : "are", post.interval_80 ? ", so its range is wider" : ""];
+  const [are, ranges] = [parts.length === 1 ? "is" : "are", rangeOf(post) ? ", so its range is wider" : ""];
   return `A guess: its ${parts.join(" and its ")} ${are} unlike all that the model learned from${ranges}.`;
 }
 
@@ -46,10 +46,13 @@ export const isTied = (answer, place) => place > 0 && answer.beats?.[0][place] <
 
 export const rankingOf = (answer) => answer.ranking ?? [{ rank: 1, post: 0, ...answer.posts[0], p_best: null }];
 
+/** The ends between which 80 of 100 such posts lie; null where the run cannot tell. */
+export const rangeOf = (post) => post.interval_80 ?? null;
+
 /** Name a variant by what it has and others have not. */
 export function nameOf(answer, { image, title }) {
   const differ = (key) => new Set(answer.posts.map((post) => post[key])).size > 1;
-  if (!differ("title")) return image;
+  if (!differ("title")) return image ?? "";
   return differ("image") ? `${image} with “${title}”` : `“${title}”`;
 }
 

@@ -18,7 +18,7 @@ class OpenRun:
     def __init__(self, run: Run, *, num_towers: int | None = 1) -> None:
         """`num_towers`: 1 for the soonest answer to one post, None for the most posts a second."""
         self.run = run
-        self.doubt = load_doubt(run.folder, run.target)
+        self.doubt = load_doubt(run)
         self.sources = LiveSources(run, num_towers=num_towers)
         self.predictor = load_predictor(run)
 

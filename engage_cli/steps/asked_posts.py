@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,12 +11,20 @@ import pandas as pd
 from engage_cli.core.cells import clean_text
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.history import add_time
+from engage_cli.core.neighbours import Neighbours
 from engage_cli.core.number_cells import parse_scores
 from engage_cli.core.posts import OWN
 from engage_cli.core.predictors import extra_columns, members_of
 from engage_cli.core.progress import Reporter
 from engage_cli.core.runs import Run
 from engage_cli.core.table_parts.columns import NUMBER, Time
+from engage_cli.steps.publication_date import parse_publication_date
+from engage_cli.steps.sources import sees_pictures
+
+IMAGE = "image"  # the block of the cover
+OPTION = re.compile(r"--(posted-at|with|title|tags|description)\b(?!-)")  # which are fields of a line, too
+
+LONGEST_TEXT = 65_536  # characters of one text: no post has more, and every explanation reads it dozens of times
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +37,7 @@ class Reads:
 
 
 def reads_of(run: Run) -> Reads:
-    has_date = any(member.meta.get("reads_date") for member in members_of(run))
+    has_date = any(member.meta.reads_date for member in members_of(run))
     return Reads(run=str(run.folder), columns=extra_columns(run), date=has_date)
 
 
@@ -44,6 +53,9 @@ def make_posts(
 ) -> pd.DataFrame:
     """Return a row for each (image, title). What the run was trained on and is not given is said."""
     texts = [tags, description, *(title for _, title in pairs)]
+    for name, text in (*zip(("--tags", "--description", *["--title"] * len(pairs)), texts, strict=True), *columns.items()):
+        if len(text) > LONGEST_TEXT:
+            raise WrongCallError(f"{name} has {len(text):,} characters; at most {LONGEST_TEXT:,} are read")
     tags, description, *titles = clean_text(pd.Series([as_unicode(text) for text in texts], dtype=str)).tolist()
     posts = pd.DataFrame(
         {
@@ -57,7 +69,8 @@ def make_posts(
     if posts.duplicated(["image", "title"]).any():
         raise WrongCallError("an image or a title is given twice (but for spaces); give each once")
     if posted_at:
-        posts = add_time(posts.assign(posted_at=_parse_moment(posted_at)), has_hours=":" in posted_at)
+        date = parse_publication_date(as_unicode(posted_at))
+        posts = add_time(posts.assign(posted_at=date.moment), has_hours=date.has_time)
     posts = _add_columns(posts, reads, columns, reporter)
     if "posted_at" not in posts and reads.date:
         reporter.say("without a date: give --posted-at, the run was trained on it")
@@ -66,16 +79,28 @@ def make_posts(
     return posts
 
 
+def has_seen_covers(run: Run, known: Neighbours | None) -> bool:
+    """Whether any of the posts that the run learned from had a cover that it looked at.
+
+    A run that reads covers, of posts that had none, met the same stand-in in the place of each. `known` are the training
+    posts that it keeps.
+    """
+    if not any(sees_pictures(member) for member in members_of(run)):
+        return False
+    if known is None or IMAGE not in known.spaces:
+        return True  # it measures covers and embeds none, or keeps no posts to tell by
+    points = known.spaces[IMAGE].points
+    return bool((points != points[:1]).any())
+
+
+def in_fields(sentence: str) -> str:
+    """Name the fields of a line in a sentence that was written for the command line: posted_at for --posted-at."""
+    return OPTION.sub(lambda found: found.group(1).replace("-", "_"), sentence)
+
+
 def as_unicode(text: str) -> str:
     """What the shell handed over in another encoding than UTF-8 comes as lone surrogates."""
     return text.encode("utf-8", "replace").decode()
-
-
-def _parse_moment(text: str) -> pd.Timestamp:
-    moment = pd.to_datetime(text, errors="coerce", utc=True)
-    if pd.isna(moment):
-        raise WrongCallError(f"--posted-at '{text}' is no date; write it as 2026-11-24 or 2026-11-24T18:30")
-    return moment
 
 
 def _add_columns(posts: pd.DataFrame, reads: Reads, values: Mapping[str, str], reporter: Reporter) -> pd.DataFrame:

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from engage_cli.core.errors import EngageError
 from engage_cli.core.importers import Import
 from engage_cli.core.importers.table import read_unpublished
 from engage_cli.core.posts import KNOWN_AFTER, OWN, TEXT_COLUMNS
 from engage_cli.core.predictors import extra_columns
 from engage_cli.core.runs import Run
-from engage_cli.core.table_format import ColumnFormat, from_json
+from engage_cli.core.table_format import CATEGORY, NUMBER, ColumnFormat
 
 
 def formats_of(run: Run) -> dict[str, ColumnFormat]:
-    """Return what the columns of the run's own table were; raise EngageError where the run's record of it is damaged."""
-    try:
-        known = from_json(run.meta["data"].get("table", {}))
-        for name, kind in extra_columns(run).items():
-            if name.startswith(OWN) and (name not in known or known[name].kind != kind):
-                known[name] = ColumnFormat(name=name.removeprefix(OWN), kind=kind)
-    except (TypeError, ValueError, AttributeError, LookupError):
-        raise EngageError(f"{run.folder}: what is kept of its table is damaged; train again") from None
+    """Return what the columns of the run's own table were."""
+    known = dict(run.meta.data.table)
+    for name, kind in extra_columns(run).items():
+        if name.startswith(OWN) and (name not in known or known[name].kind != kind):
+            known[name] = ColumnFormat(name=name.removeprefix(OWN), kind=NUMBER if kind == NUMBER else CATEGORY)
     return known
 
 
@@ -45,7 +41,7 @@ def read_asked(path: Path, *, images_dir: Path | None, mapping: Mapping[str, str
 
 def unseen_texts(posts: pd.DataFrame, found: Mapping[str, str], run: Run) -> list[str]:
     """Return a note of each text that these posts have and no training post had."""
-    seen: Sequence[str] | None = run.meta["data"].get("texts")
+    seen = run.meta.data.texts
     if seen is None:  # of a run before this was kept
         return []
     there = [column for column in TEXT_COLUMNS if column in posts and (posts[column] != "").any()]

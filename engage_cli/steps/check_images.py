@@ -5,23 +5,34 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
-from joblib import Parallel, delayed
 
 from engage_cli.core.archives import UNREADABLE_ARCHIVES, is_archive, unpack
-from engage_cli.core.atomic import replacing
 from engage_cli.core.dataset import COVERS, IMAGES_FILE
 from engage_cli.core.errors import EngageError
 from engage_cli.core.image_checks import LEVELS, Checked, Stamp, check_images, stamp_of
+from engage_cli.core.own_folders import own_data
 from engage_cli.core.progress import Reporter
+from engage_cli.core.sealed_table import Check, read_sealed, write_sealed
+from engage_cli.core.worker_processes import map_on_all_cores
 
 BATCH = 128
 FEW = 1000  # below this many images, starting processes takes longer than the work
 SECONDS_BETWEEN_SAVES = 20.0
-COLUMNS = ("root", "name", "size", "mtime_ns", "level", "digest", "perceptual", "problem")
+KIND = "engage checked images 1"
+CHECKS: dict[str, Check] = {
+    "root": lambda column: column.map(lambda value: isinstance(value, str)),
+    "name": lambda column: column.map(lambda value: isinstance(value, str)),
+    "size": lambda column: column >= -1,
+    "mtime_ns": lambda column: column.map(lambda value: isinstance(value, int)),
+    "level": lambda column: column.isin(LEVELS),
+    "digest": lambda column: column.str.fullmatch(r"([0-9a-f]{32})?", na=False),
+    "perceptual": lambda column: column.map(lambda value: isinstance(value, bytes) and len(value) in (0, 32)),
+    "problem": lambda column: column.map(lambda value: isinstance(value, str)),
+}
 Key = tuple[str, str]  # root, name
 
 
@@ -31,8 +42,8 @@ class CheckedImages:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._known: dict[Key, tuple[Stamp, str, Checked]] = {}
-        table = _read(path)
-        if tuple(table.columns) == COLUMNS:
+        table = read_sealed(path, kind=KIND, columns=CHECKS)
+        if table is not None:
             for root, name, size, mtime, level, *checked in table.itertuples(index=False, name=None):
                 self._known[root, name] = (Stamp(size, mtime), level, Checked(*checked))
 
@@ -48,8 +59,7 @@ class CheckedImages:
 
     def save(self) -> None:
         rows = [(*key, *stamp, level, *checked) for key, (stamp, level, checked) in self._known.items()]
-        with replacing(self._path) as beside:
-            pd.DataFrame(rows, columns=list(COLUMNS)).to_parquet(beside, index=False, compression="zstd")
+        write_sealed(self._path, pd.DataFrame(rows, columns=list(CHECKS)), kind=KIND)
 
 
 def check_all(
@@ -90,26 +100,14 @@ def place_images(
         )
     if not is_archive(images):
         raise EngageError(f"{images} is neither a folder of images nor an archive (.tar, .tar.gz, .zip)")
-    place = folder / COVERS / source
+    place = own_data(folder).place(COVERS, source)
     wanted = {name for name in names if name}
     with reporter.stage(f"unpacking {images.name}", len(wanted)) as stage:
         refused = unpack(images, wanted, place, stage.advance)
     return place, refused
 
 
-def _read(path: Path) -> pd.DataFrame:
-    """Return what earlier calls left; nothing where that is damaged, for it can be found out again."""
-    try:
-        return pd.read_parquet(path) if path.is_file() else pd.DataFrame()
-    except (pa.ArrowException, OSError, ValueError):
-        return pd.DataFrame()
-
-
 def _run(root: Path, batches: Sequence[list[str]], level: str) -> Iterator[list[tuple[Stamp, Checked]]]:
     if sum(map(len, batches)) <= FEW or (os.cpu_count() or 1) == 1:
         return (check_images(root, batch, level) for batch in batches)
-    parallel = Parallel(n_jobs=-1, return_as="generator")
-    results: Iterator[list[tuple[Stamp, Checked]]] = parallel(
-        delayed(check_images)(root, batch, level) for batch in batches
-    )
-    return results
+    return map_on_all_cores(partial(check_images, root, level=level), batches, what="images were checked")

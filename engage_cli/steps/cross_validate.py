@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from engage_cli.core.atomic import replacing
+from engage_cli.core.atomic import remove_tree, replacing
 from engage_cli.core.boosting import boost, predict_table
 from engage_cli.core.config import CLASS_NAMES, QUANTILE_LEVELS, CatBoostConfig
 from engage_cli.core.errors import EngageError
@@ -21,6 +19,7 @@ from engage_cli.core.folds import count_groups, make_folds
 from engage_cli.core.metrics import compute_metrics
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.progress import Reporter
+from engage_cli.core.run_records import FoldFigure, Folds
 from engage_cli.core.targets import Target, fit_target, require_variety
 from engage_cli.steps.catboost_inputs import Inputs
 
@@ -84,7 +83,7 @@ def _note(target: Target, has_authors: bool, by_author: bool, without: Sequence[
 
 def cross_validate(
     config: CatBoostConfig, plan: Plan, inputs: Inputs, folder: Path, work: Path, reporter: Reporter
-) -> dict[str, Any]:
+) -> Folds:
     """Train on all folds but one in turn; write out_of_fold.parquet; return the metrics, their means and deviations.
 
     A fold that is done stands in `work`, so that a killed run does not do it again.
@@ -104,20 +103,20 @@ def cross_validate(
     with replacing(folder / OUT_OF_FOLD) as beside:
         table.to_parquet(beside, index=False, compression="zstd")
     scores = [compute_metrics(config.kind, *_read(config.kind, one)) for one in tables]
-    return {
-        "number": config.folds,
-        "note": plan.note,
-        "rows": len(table),
-        "trees": [int(one["trees"].iloc[0]) for one in tables],
-        "metrics": {
-            name: {
-                "mean": float(np.mean([score[name] for score in scores])),
-                "std": float(np.std([score[name] for score in scores], ddof=1)),
-                "folds": [score[name] for score in scores],
-            }
+    return Folds(
+        number=config.folds,
+        note=plan.note,
+        rows=len(table),
+        trees=tuple(int(one["trees"].iloc[0]) for one in tables),
+        metrics={
+            name: FoldFigure(
+                mean=float(np.mean([score[name] for score in scores])),
+                std=float(np.std([score[name] for score in scores], ddof=1)),
+                folds=tuple(score[name] for score in scores),
+            )
             for name in scores[0]
         },
-    }
+    )
 
 
 def _run_fold(
@@ -141,7 +140,7 @@ def _run_fold(
     seeded = dataclasses.replace(config, seed=config.seed + number)
     with reporter.stage(name, config.iterations) as stage:
         model = boost(seeded, rows, stop_rows, table.categorical, work=fold_work, stage=stage)
-    shutil.rmtree(fold_work, ignore_errors=True)
+    remove_tree(fold_work)
     columns = _columns(predict_table(model, out_rows.table, config.kind))
     return pd.DataFrame(
         {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ import pandas as pd
 from engage_cli.core.cells import clean_text
 from engage_cli.core.config import PARTS, PrepareConfig
 from engage_cli.core.dataset import REPORT_FILE
+from engage_cli.core.dataset_meta import PartCounts, SplitMeta
 from engage_cli.core.duplicates import find_groups
 from engage_cli.core.errors import EngageError
 from engage_cli.core.importers.reading import read_frame
@@ -23,7 +23,7 @@ MOST_UNDATED = 0.1  # of the posts, for the split by time to be the default
 MANY_DUPLICATES = 0.05  # of the posts in one group
 
 
-def divide(draft: Draft, config: PrepareConfig, fractions: Sequence[float]) -> dict[str, Any]:
+def divide(draft: Draft, config: PrepareConfig, fractions: Sequence[float]) -> SplitMeta:
     """Add the columns group and split; return what is to be said about them."""
     posts = draft.posts
     groups = find_groups(posts, draft.perceptual)
@@ -53,16 +53,16 @@ def divide(draft: Draft, config: PrepareConfig, fractions: Sequence[float]) -> d
         parts = posts.groupby(groups)["split"].nunique()
         text += f"; {int((parts > 1).sum()):,} groups stand in several parts"
         draft.marks.append("near-duplicates were not kept in one part (--no-dedupe): test figures are optimistic")
-    return {
-        "method": method,
-        "dedupe": config.dedupe,
-        "text": _describe_split(method, config),
-        "rows": {part: int((posts["split"] == part).sum()) for part in PARTS},
-        "unused": int((posts["split"] == UNUSED).sum()),
-        "groups_of_duplicates": num_groups,
-        "rows_in_groups": num_rows,
-        "duplicates_text": text,
-    }
+    return SplitMeta(
+        method=method,
+        dedupe=config.dedupe,
+        text=_describe_split(method, config),
+        rows=PartCounts(**{part: int((posts["split"] == part).sum()) for part in PARTS}),
+        unused=int((posts["split"] == UNUSED).sum()),
+        groups_of_duplicates=num_groups,
+        rows_in_groups=num_rows,
+        duplicates_text=text,
+    )
 
 
 def _describe_split(method: str, config: PrepareConfig) -> str:

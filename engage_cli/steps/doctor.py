@@ -15,7 +15,7 @@ from typing import Any
 from engage_cli import __version__
 from engage_cli.core.atomic import file_fingerprint
 from engage_cli.core.encoders import CHECKPOINTS, packaged
-from engage_cli.core.encoders.checkpoints import WEIGHTS
+from engage_cli.core.encoders.checkpoint_files import WEIGHT_FILES
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.steps.folders import DataState, RunsState, examine_data, examine_runs
 from engage_cli.steps.machine import (
@@ -85,7 +85,7 @@ def examine(
         disks=tuple(_examine_disks(data)),
         hub=ask_hub(hub_timeout),
         encoders=(*(_examine_packaged(name) for name in packaged.PACKAGED), *_examine_hub_cache()),
-        data=examine_data(data),
+        data=examine_data(data, reporter),
         runs=examine_runs(runs_dir),
         probe=measure(device, probe_seconds),
     )
@@ -112,10 +112,11 @@ def _examine_packaged(name: str) -> EncoderState:
     try:
         if is_rebuilt and cache is not None:
             built = cache / "encoders" / f"{name}-{wheel.hash[:8]}"
-            if (built / "complete.json").is_file():
-                if all((built / file).is_file() for file in ("config.json", "model.safetensors")):
+            if (built / packaged.COMPLETE).is_file():
+                damage = packaged.damage_of_rebuilt(built, wheel, file_fingerprint)
+                if not damage:
                     return _packaged(name, "ready", f"rebuilt from {wheel.requirement}")
-                return _packaged(name, "damaged", f"{_shown(built)} lacks files; delete it, and the next use rebuilds it")
+                return _packaged(name, "damaged", damage.replace(str(built), _shown(built)))
         spec = find_spec(wheel.package)
         path = Path(spec.origin).parent / wheel.file if spec and spec.origin else None
         lacks = f"pip install {wheel.needs}" if is_rebuilt and find_spec(wheel.needs) is None else ""
@@ -142,7 +143,7 @@ def _examine_hub_cache() -> Iterator[EncoderState]:
     for name, hub_id in named.items():
         folder = cache / f"models--{hub_id.replace('/', '--')}" if cache is not None else None
         configs = folder.glob("snapshots/*/config.json") if folder is not None else ()
-        is_there = any(any(config.parent.glob(pattern)) for config in configs for pattern in WEIGHTS)
+        is_there = any(any(config.parent.glob(pattern)) for config in configs for pattern in WEIGHT_FILES)
         yield EncoderState(name=name, source=hub_id, state="cached" if is_there else "not cached")
 
 

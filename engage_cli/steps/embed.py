@@ -14,11 +14,13 @@ from filelock import FileLock, Timeout
 
 from engage_cli.core.clock import Clock
 from engage_cli.core.config import ENGINES, EmbedConfig, EncoderConfig, setting_of_side
-from engage_cli.core.dataset import Dataset
+from engage_cli.core.dataset import FEATURES, Dataset
 from engage_cli.core.distributed import get_rank, get_world_size, together, wait_for_all
 from engage_cli.core.encoders.encode import Encoder
 from engage_cli.core.errors import EngageError, WrongCallError
+from engage_cli.core.feature_manifest import Manifest
 from engage_cli.core.features import PLACEHOLDER_KEY, FeatureStore, StoredBlocks, content_keys
+from engage_cli.core.own_folders import own_data
 from engage_cli.core.posts import BLOCKS, side_of
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.steps.embed_shards import Contents, Shard, plan, write_shards
@@ -116,14 +118,17 @@ def _fill(
 ) -> StoreSummary:
     contents, is_first = Contents(dataset, blocks), get_rank() == 0
     started = time.perf_counter()
+    before: Manifest | None = None
     with ExitStack() as stack:
         if is_first:
             _lock(dataset, store, stack)
+            before = _mend(store, reporter)
         wait_for_all()
         # What another process wrote until now is seen only after the lock is ours.
         store = FeatureStore(dataset.features_dir, store.encoder)
         shards = plan(store, contents.keys)
-        before = store.begin(writing=bool(shards)) if is_first else {}
+        if is_first:
+            store.begin(writing=bool(shards))
         wait_for_all()  # until here nobody writes: every rank has made the same plan
         mine = shards[get_rank() :: get_world_size()]
         clock = Clock()
@@ -137,6 +142,7 @@ def _fill(
                 _check_images(dataset, problems)
             store.finish(problems, blocks=blocks, data=dataset.fingerprint, before=before)
     wanted = [key for key in dict.fromkeys(contents.keys) if key]
+    num_cut, num_unknown = store.columns(("num_cut", "num_unknown"), wanted)
     return StoreSummary(
         side=store.encoder.side,
         encoder=store.encoder.checkpoint.name,
@@ -146,8 +152,8 @@ def _fill(
         dim=int(store.column("pooled", wanted[:1]).shape[-1]),
         vectors=len(store),
         added=sum(len(shard.keys) for shard in shards),
-        cut_texts=int((store.column("num_cut", wanted) > 0).sum()),
-        unknown_texts=int((store.column("num_unknown", wanted) > 0).sum()),
+        cut_texts=int((num_cut > 0).sum()),
+        unknown_texts=int((num_unknown > 0).sum()),
         image_problems=len(problems),
         seconds=round(time.perf_counter() - started, 2),
         stages={stage: round(seconds, 2) for stage, seconds in clock.seconds.items()},
@@ -155,11 +161,20 @@ def _fill(
 
 
 def _lock(dataset: Dataset, store: FeatureStore, stack: ExitStack) -> None:
-    dataset.features_dir.mkdir(parents=True, exist_ok=True)
+    path = own_data(dataset.folder).place(FEATURES, f".{store.folder.name}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        stack.enter_context(FileLock(dataset.features_dir / f".{store.folder.name}.lock", timeout=0))
+        stack.enter_context(FileLock(path, timeout=0))
     except Timeout:
         raise EngageError(f"another process is writing {store.folder}; wait for it to end") from None
+
+
+def _mend(store: FeatureStore, reporter: Reporter) -> Manifest | None:
+    """Take away the shards that are damaged or of no manifest; return what the manifest tells of the rest."""
+    if not (store.numbers or store.manifest.exists()):
+        return None
+    with reporter.stage("verifying stored vectors", len(store.numbers)) as stage:
+        return store.mend(reporter.say, stage.advance)
 
 
 def _write(

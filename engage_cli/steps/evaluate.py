@@ -14,8 +14,9 @@ from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.forecast import load_doubt
 from engage_cli.core.metrics import PRIMARY, bootstrap_metrics, true_of
+from engage_cli.core.model_table import CONTENTS
 from engage_cli.core.neighbours import unit
-from engage_cli.core.predictors import TUNED, load_predictor, members_of
+from engage_cli.core.predictors import load_predictor, members_of
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import FIRST, MARKER, Run, load_run, newest_run
 from engage_cli.core.scores import Evaluation, Metrics, Score, Slice
@@ -77,7 +78,7 @@ def open_runs(folders: Sequence[Path], dataset: Dataset, runs_dir: Path) -> list
     """Open the runs, the newest one where none is named; raise EngageError for one that was trained on other data."""
     runs = [load_run(folder) for folder in folders] or [newest_run(runs_dir)]
     for run in runs:
-        if run.meta["data"]["fingerprint"] != dataset.fingerprint:
+        if run.meta.data.fingerprint != dataset.fingerprint:
             raise EngageError(
                 f"{run.folder} was trained on other data than {dataset.folder} holds, so its test rows may have been "
                 "trained on; name its data folder with --data"
@@ -104,7 +105,7 @@ def finished_among(paths: Sequence[Path], reporter: Reporter) -> list[Path]:
 
 def _score_run(run: Run, dataset: Dataset, split: str, by: Sequence[str], num_resamples: int, reporter: Reporter) -> Score:
     places = dataset.rows(split, run.target)
-    posts, doubt = dataset.posts.iloc[places], load_doubt(run.folder, run.target)
+    posts, doubt = dataset.posts.iloc[places], load_doubt(run)
     predictions = load_predictor(run).predict(posts, source_of(run, dataset, reporter))
     said = doubt.forecast(predictions)
     is_test = split == "test"  # how sure a run may be was learned from validation posts: there it would be right by design
@@ -189,7 +190,7 @@ def _vectors(
     runs: Sequence[Run], dataset: Dataset, rows: dict[str, np.ndarray], reporter: Reporter
 ) -> dict[str, np.ndarray]:
     """Return the stored embeddings of each part that the first run which reads any has; none where none does."""
-    for member in (member for run in runs for member in members_of(run) if member.meta["model"] != TUNED):
+    for member in (member for run in runs for member in members_of(run) if member.meta.reads != CONTENTS):
         predictor, source = load_predictor(member), source_of(member, dataset, reporter)
         found = {part: predictor.vectors(dataset.posts.iloc[places], source) for part, places in rows.items()}
         usable = {

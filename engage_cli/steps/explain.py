@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from engage_cli.core.atomic import replacing
-from engage_cli.core.neighbours import load_names
+from engage_cli.core.model_table import TABLE
+from engage_cli.core.neighbours import NAMES_FILE, load_names
 from engage_cli.core.occlusion import GRID, WINDOW, cell_shares, covered, draw_overlay
 from engage_cli.core.posts import TEXT_COLUMNS
-from engage_cli.core.predictors import CATBOOST
 from engage_cli.core.predictors.catboost import CatBoostPredictor, Reasons
 from engage_cli.core.progress import Reporter
 from engage_cli.core.words import Word, without, words_of
@@ -168,7 +168,7 @@ def _neighbours(asked: OpenRun, post: pd.DataFrame, image: bytes | None) -> tupl
     if known is None or vectors is None:
         return ()
     places, distances = (found[0] for found in known.nearest(vectors))
-    target, posts = asked.run.target, load_names(asked.run.folder).iloc[places]
+    target, posts = asked.run.target, load_names(asked.run.open(NAMES_FILE), len(known.scores)).iloc[places]
     earned = known.scores[places].astype(np.float64)
     counts = target.counts(earned)
     return tuple(
@@ -186,7 +186,7 @@ def _neighbours(asked: OpenRun, post: pd.DataFrame, image: bytes | None) -> tupl
 
 
 def _reasons(asked: OpenRun, post: pd.DataFrame, image: bytes | None) -> Reasons | None:
-    if asked.run.meta["model"] != CATBOOST:
+    if asked.run.meta.reads != TABLE:
         return None
     predictor, source = asked.predictor, asked.sources.of([image])
     assert isinstance(predictor, CatBoostPredictor)

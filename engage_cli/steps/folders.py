@@ -1,18 +1,22 @@
-"""What lies in a data folder and in a folder of runs, whatever state they are in."""
+"""What lies in a data folder and in a folder of runs, whatever state they are in: every file there is verified."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from engage_cli.core.config import DATA_MARK, PARTS
+from engage_cli.core.config import DATA_MARK
+from engage_cli.core.errors import EngageError
+from engage_cli.core.progress import Reporter, SilentReporter
 
 # These stand a second time, for their modules need packages that may be broken; a test holds them equal.
 POSTS_FILE, DATA_MARKER, FEATURES, STORE_MARKER = "posts.parquet", "dataset.json", "features", "manifest.json"
-RUN_FIRST, RUN_TARGET, RUN_MARKER = "run.json", "target.json", "metrics.json"
+RUN_FIRST, RUN_MARKER = "run.json", "metrics.json"
 
 T = TypeVar("T")
 
@@ -65,20 +69,22 @@ class RunsState:
     found: tuple[RunState, ...] = ()
 
 
-def examine_data(folder: Path) -> DataState:
+def examine_data(folder: Path, reporter: Reporter | None = None) -> DataState:
     """Return what a data folder holds, its feature stores also where its posts are damaged."""
     state = DataState(folder=str(folder), state="none")
     try:
         if not folder.is_dir():
             return dataclasses.replace(state, note="not a folder" if folder.exists() else "no such folder")
         features = folder / FEATURES
-        stores = tuple(_examine_store(store) for store in _folders(features)) if features.is_dir() else ()
-        state = dataclasses.replace(state, stores=stores)
-        if not (folder / DATA_MARKER).is_file():
+        stores = _folders(features) if features.is_dir() else []
+        found = tuple(_examine_store(store, reporter or SilentReporter()) for store in stores)
+        state = dataclasses.replace(state, stores=found)
+        if not (folder / DATA_MARKER).exists():
             if (folder / DATA_MARK).exists():
                 return dataclasses.replace(state, state="not finished", note="give its `engage prepare` command again")
             return dataclasses.replace(state, note=f"it has no {DATA_MARKER}: `engage prepare` makes it")
-        return _examine_posts(folder, state)
+        with _damages():
+            return _examine_posts(folder, state)
     except OSError as error:
         return dataclasses.replace(state, state="unreadable", note=error.strerror or type(error).__name__)
     except DamageError as damage:
@@ -86,41 +92,57 @@ def examine_data(folder: Path) -> DataState:
 
 
 def _examine_posts(folder: Path, state: DataState) -> DataState:
-    """Return the state with the posts' facts; raise DamageError where marker and table do not tell the same."""
-    marker = folder / DATA_MARKER
-    meta = _read(marker)
-    if "sources" not in meta:
-        raise DamageError(f"{DATA_MARKER} is an older engage's; make it again with `engage prepare --overwrite`")
-    posts = _dig(marker, meta, "rows", "kept", kind=int)
-    split = _dig(marker, meta, "split", "method", kind=str)
-    rows = {part: _dig(marker, meta, "split", "rows", part, kind=int) for part in PARTS}
+    """Return the state with the posts' facts, after everything that answers depend on was verified."""
+    from engage_cli.core.dataset import load_dataset
+
+    dataset = load_dataset(folder)
+    meta, posts = dataset.meta, dataset.posts
+    return dataclasses.replace(
+        state, state="finished", posts=len(posts), split=meta.split.method, rows=dict(meta.split.rows.items())
+    )
+
+
+def _examine_store(folder: Path, reporter: Reporter) -> StoreState:
+    state, marker = StoreState(folder=folder.name, state="finished"), folder / STORE_MARKER
     try:
-        from pyarrow.parquet import read_metadata
-
-        found = read_metadata(folder / POSTS_FILE).num_rows
-    except ImportError:
-        found = posts  # cannot be counted here
-    except FileNotFoundError:
-        raise DamageError(f"{POSTS_FILE} is missing") from None
-    except (OSError, ValueError):  # ArrowInvalid is a ValueError
-        raise DamageError(f"{POSTS_FILE} is no readable Parquet file") from None
-    if found != posts:
-        raise DamageError(f"{POSTS_FILE} holds {found:,} posts, but {DATA_MARKER} says {posts:,}")
-    return dataclasses.replace(state, state="finished", posts=posts, split=split, rows=rows)
-
-
-def _examine_store(folder: Path) -> StoreState:
-    state, manifest = StoreState(folder=folder.name, state="finished"), folder / STORE_MARKER
-    try:
-        if not manifest.is_file():
-            return dataclasses.replace(state, state="not finished", note="`engage embed` goes on")
-        content = _read(manifest)
-        encoder = _dig(manifest, content, "encoder", "name", kind=str)
-        return dataclasses.replace(state, encoder=encoder, vectors=_dig(manifest, content, "vectors", kind=int))
+        with _damages():
+            if not marker.exists():
+                return dataclasses.replace(state, state="not finished", note="`engage embed` goes on")
+            return _examine_shards(folder, state, reporter)
     except OSError as error:
         return dataclasses.replace(state, state="damaged", note=f"unreadable: {error.strerror}")
     except DamageError as damage:
         return dataclasses.replace(state, state="damaged", note=str(damage))
+
+
+def _examine_shards(folder: Path, state: StoreState, reporter: Reporter) -> StoreState:
+    """Return the state of a finished store, every shard of which was verified."""
+    from engage_cli.core.feature_manifest import AGAIN, KEY_BYTES, read_manifest
+    from engage_cli.core.shard_reading import damaged_shards, layout_of, read_keys
+
+    manifest = read_manifest(folder)
+    with reporter.stage(f"verifying {folder.name}", len(manifest.shards)) as stage:
+        damaged = [problem for _, problem in damaged_shards(folder, manifest, layout_of(manifest), stage.advance)]
+    if damaged:
+        more = f" (and {len(damaged) - 1:,} more)" if len(damaged) > 1 else ""
+        return dataclasses.replace(state, state="damaged", note=f"{damaged[0]}{more}")
+    vectors = sum(len(read_keys(folder / name)) for name in manifest.shards) // KEY_BYTES
+    if vectors != manifest.vectors:
+        raise DamageError(
+            f"{folder / STORE_MARKER} tells of {manifest.vectors:,} vectors, and there are {vectors:,}; {AGAIN}"
+        )
+    return dataclasses.replace(state, encoder=manifest.encoder.name, vectors=vectors)
+
+
+@contextmanager
+def _damages() -> Iterator[None]:
+    """Turn the sentence of an error into a finding; a package that cannot be imported is one too."""
+    try:
+        yield
+    except EngageError as error:
+        raise DamageError(str(error)) from None
+    except ImportError as error:
+        raise DamageError(f"it cannot be verified here: {str(error).splitlines()[0]}") from None
 
 
 def examine_runs(folder: Path) -> RunsState:
@@ -147,15 +169,26 @@ def _examine_run(folder: Path) -> RunState | None:
             return None
         command = _dig(first, _read(first), "command", kind=str)
         state = dataclasses.replace(state, command=command)
-        _read(folder / RUN_TARGET)
         if not is_finished:
             return dataclasses.replace(state, state="not finished", note=f"`engage {command}` goes on")
-        _read(marker)
+        _verify(folder)
     except OSError as error:
         return dataclasses.replace(state, state="damaged", note=f"unreadable: {error.strerror}")
     except DamageError as damage:
         return dataclasses.replace(state, state="damaged", note=str(damage))
     return state
+
+
+def _verify(folder: Path) -> None:
+    """Raise DamageError where a file of a finished run, or of its members, is not the one that was written."""
+    try:
+        from engage_cli.core.runs import verify_run
+    except ImportError:  # a package is broken, which doctor tells elsewhere
+        return
+    try:
+        verify_run(folder)
+    except EngageError as error:
+        raise DamageError(str(error).removeprefix(f"{folder}/")) from None
 
 
 def _folders(folder: Path) -> list[Path]:

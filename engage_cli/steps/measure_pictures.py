@@ -9,16 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-from joblib import Parallel, delayed
 
-from engage_cli.core.atomic import replacing
-from engage_cli.core.dataset import Dataset
+from engage_cli.core.atomic import sweep_dead
+from engage_cli.core.dataset import FEATURES, Dataset
 from engage_cli.core.errors import EngageError
 from engage_cli.core.handmade import IMAGE_FEATURES, IMAGE_VERSION, measure_files
+from engage_cli.core.own_folders import own_data
 from engage_cli.core.progress import Reporter
+from engage_cli.core.sealed_table import Check, read_sealed, write_sealed
+from engage_cli.core.worker_processes import map_on_all_cores
 
 FILE = "image_statistics.parquet"
+KIND = f"engage image statistics {IMAGE_VERSION}"
 BATCH = 64
 FEW = 300  # below this many covers, starting processes takes longer than the work
 SECONDS_BETWEEN_SAVES = 20.0
@@ -39,6 +41,7 @@ class PictureStatistics:
         todo = [file for file in self._files(posts) if file[2] not in self._known]
         if not todo:
             return
+        sweep_dead(self._path.parent, FILE)
         batches = [todo[start : start + BATCH] for start in range(0, len(todo), BATCH)]
         last_save = time.monotonic()
         with reporter.stage("measuring covers", len(todo)) as stage:
@@ -73,29 +76,30 @@ class PictureStatistics:
         ]
 
     def _save(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        own_data(self.dataset.folder).place(FEATURES, FILE)
         table = pd.DataFrame(np.stack(list(self._known.values())), columns=list(IMAGE_FEATURES))
         table.insert(0, HASH, list(self._known))
-        table["version"] = IMAGE_VERSION
-        with replacing(self._path) as beside:
-            table.to_parquet(beside, index=False, compression="zstd")
+        write_sealed(self._path, table, kind=KIND)
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     """Return what earlier calls measured; nothing where that is damaged or of another version: it is measured again."""
-    try:
-        table = pd.read_parquet(path) if path.is_file() else pd.DataFrame()
-        if list(table.columns) != [HASH, *IMAGE_FEATURES, "version"] or (table["version"] != IMAGE_VERSION).any():
-            return {}
-        return dict(zip(table[HASH], table[list(IMAGE_FEATURES)].to_numpy(np.float32), strict=True))
-    except (pa.ArrowException, OSError, ValueError):
+    columns: dict[str, Check] = {HASH: _are_hashes, **dict.fromkeys(IMAGE_FEATURES, _are_measures)}
+    table = read_sealed(path, kind=KIND, columns=columns)
+    if table is None:
         return {}
+    return dict(zip(table[HASH], table[list(IMAGE_FEATURES)].to_numpy(np.float32), strict=True))
+
+
+def _are_hashes(column: pd.Series) -> pd.Series:
+    return column.str.fullmatch(r"[0-9a-f]{32}", na=False)
+
+
+def _are_measures(column: pd.Series) -> np.ndarray:
+    return ~np.isinf(column.to_numpy(np.float32)) if column.dtype == np.float32 else np.zeros(1, bool)
 
 
 def _run(batches: Sequence[list[Named]]) -> Iterator[list[np.ndarray | None]]:
     if sum(map(len, batches)) <= FEW or (os.cpu_count() or 1) == 1:
         return map(measure_files, batches)
-    results: Iterator[list[np.ndarray | None]] = Parallel(n_jobs=-1, return_as="generator")(
-        delayed(measure_files)(batch) for batch in batches
-    )
-    return results
+    return map_on_all_cores(measure_files, batches, what="covers were measured")

@@ -12,19 +12,21 @@ import pandas as pd
 
 from engage_cli.core.config import CLASS_NAMES, MOST_VARIANTS
 from engage_cli.core.errors import EngageError, WrongCallError
-from engage_cli.core.forecast import Forecast
-from engage_cli.core.images import ImageError, decode, read_bytes
+from engage_cli.core.forecast import INTERVALS, Forecast
+from engage_cli.core.images import MOST_BYTES, ImageError, decode, read_bytes
 from engage_cli.core.joint import chances_of_best, chances_to_beat, draw_together
+from engage_cli.core.own_folders import refuse_link
 from engage_cli.core.predictions import Predictions
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import Run, load_run, newest_run
 from engage_cli.steps.ask import OpenRun
-from engage_cli.steps.asked_posts import make_posts, reads_of
+from engage_cli.steps.asked_posts import has_seen_covers, make_posts, reads_of
 from engage_cli.steps.explain import Explanation, explain_post
 
 MOST_COMPARED = 8  # variants whose pairs are told
 SURE_ENOUGH = 2 / 3  # that the first beats the second: below it the two are too close to call
 STDIN = "-"  # in the place of an image
+NO_IMAGE = ""  # of titles alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,42 +60,51 @@ class Answer:
     explanation: Explanation | None = None  # of one post, where that was asked for
 
     def to_json(self) -> dict[str, Any]:
-        posts = [self.post_json(row) for row in range(len(self.titles))]
-        if self.explanation is not None:
-            posts[0]["explanation"] = self.explanation.to_json()
-        found: dict[str, Any] = {
+        """Every key is there in every answer: what there is not is null."""
+        ranking = self.ranking
+        return {
             "run": str(self.run.folder),
             "target": self.run.target.name,
             "unit": str(self.run.target.formula),
             "kind": self.run.kind,
-            "posts": posts,
+            "posts": [self.post_json(row) for row in range(len(self.titles))],
+            "ranking": None if ranking is None else self._ranking_json(ranking),
+            "beats": None if ranking is None else ranking.beats.tolist(),
+            "too_close_to_call": None if ranking is None else ranking.is_close,
+            "verdict": None if ranking is None else ranking.verdict,
         }
-        if self.ranking is not None:
-            found["ranking"] = [
-                {"rank": rank, "post": place, "image": self.images[place], "title": self.titles[place], "p_best": chance}
-                for rank, (place, chance) in enumerate(zip(self.ranking.order, self.ranking.best, strict=True), start=1)
-            ]
-            found["beats"] = self.ranking.beats.tolist()
-            found["too_close_to_call"] = self.ranking.is_close
-            found["verdict"] = self.ranking.verdict
-        return found
+
+    def _ranking_json(self, ranking: Ranking) -> list[dict[str, Any]]:
+        places = zip(ranking.order, ranking.best, strict=True)
+        return [
+            {"rank": rank, "post": n, "image": self.images[n] or None, "title": self.titles[n], "p_best": chance}
+            for rank, (n, chance) in enumerate(places, start=1)
+        ]
 
     def post_json(self, row: int) -> dict[str, Any]:
         said = self.forecast
         return {
-            "image": self.images[row],
+            "image": self.images[row] or None,
             "title": self.titles[row],
             "value": None if said.value is None else float(said.value[row]),
             "count": None if said.count is None else float(said.count[row]),
             "percentile": float(said.percentile[row]),
-            **{f"interval_{name}": [float(low[row]), float(high[row])] for name, (low, high) in said.intervals.items()},
+            **{f"interval_{name}": self._interval_json(name, row) for name in INTERVALS},
             "class": CLASS_NAMES[int(said.classes[row])],
             "probabilities": {name: float(p) for name, p in zip(CLASS_NAMES, said.probabilities[row], strict=True)},
             "neighbour_distance": None if said.distance is None else float(said.distance[row]),
             "unlike_training_posts": [block for block, far in said.far_in.items() if far[row]],
             "leaky": self.run.leaky,
             "marks": list(self.run.marks),
+            "explanation": None if self.explanation is None else self.explanation.to_json(),
         }
+
+    def _interval_json(self, name: str, row: int) -> list[float] | None:
+        """None of a run of classes, and where too few validation posts support it."""
+        if name not in self.forecast.intervals:
+            return None
+        low, high = self.forecast.intervals[name]
+        return [float(low[row]), float(high[row])]
 
 
 def predict(
@@ -113,12 +124,12 @@ def predict(
 ) -> Answer:
     """Predict every image with every title, from what is known before publication.
 
-    `posted_at` is when it will be published, in UTC unless it says otherwise; `columns` are further columns that the run
-    was given. The image "-" is in `stdin`. `overlay` is where the picture of `explain` is written.
+    Without an image the titles alone are predicted, by a run that has seen no covers. `posted_at` is when it will be
+    published, in UTC unless it says otherwise; `columns` are further columns that the run was given. The image "-" is in
+    `stdin`. `overlay` is where the picture of `explain` is written.
     """
     reporter = reporter or SilentReporter()
-    titles = list(titles) or [""]
-    pairs = [(str(image), title) for image in images for title in titles]
+    pairs = pairs_of(list(map(str, images)), titles)
     _check(pairs, explain=explain, overlay=overlay)
     files = {str(image): read_image(image, stdin) for image in images}
     opened = load_run(run) if run is not None else newest_run(runs_dir)
@@ -134,8 +145,10 @@ def predict(
         reporter=reporter,
     )
     asked = OpenRun(opened)
+    if not images:
+        check_titles_alone(asked)
     asked.load(reporter)
-    contents = [files[image] for image in posts["image"]]
+    contents = [files.get(image) for image in posts["image"]]
     explanation = None
     if explain:
         explanation = explain_post(asked, posts, contents[0], overlay=overlay, reporter=reporter)
@@ -187,14 +200,31 @@ def _check(pairs: Sequence[tuple[str, str]], *, explain: bool, overlay: Path | N
         raise WrongCallError("--overlay is the picture of --explain; give both")
     if overlay is not None and (overlay.suffix.lower() != ".png" or overlay.is_dir()):
         raise WrongCallError(f"--overlay {overlay}: name the .png that is to be written")
+    if overlay is not None:
+        refuse_link(overlay)
     if overlay is not None and overlay.is_file() and any(Path(i).is_file() and overlay.samefile(i) for i, _ in pairs):
         raise WrongCallError(f"--overlay {overlay} is the image itself, which would be gone; name another file")
+
+
+def pairs_of(images: Sequence[str], titles: Sequence[str]) -> list[tuple[str, str]]:
+    """Return every image with every title, images first; the titles alone, with "" for an image, where none is given."""
+    names = list(images) or ([NO_IMAGE] if any(titles) else [])
+    return [(name, title) for name in names for title in list(titles) or [""]]
+
+
+def check_titles_alone(asked: OpenRun) -> None:
+    """Raise WrongCallError where the run expects a cover: without one it would predict a post that lacks something."""
+    if has_seen_covers(asked.run, asked.doubt.neighbours):
+        raise WrongCallError(
+            f"name an image: {asked.run.folder} was trained on posts with covers; titles alone are compared by a run that "
+            "was trained without, as after `engage prepare --no-images`"
+        )
 
 
 def check_variants(pairs: Sequence[tuple[str, str]]) -> None:
     """Raise WrongCallError for none, for too many, or for equal ones."""
     if not pairs:
-        raise WrongCallError("no image is named")
+        raise WrongCallError("no image and no title is given")
     if len(pairs) > MOST_VARIANTS:
         raise WrongCallError(f"{len(pairs):,} variants: at most {MOST_VARIANTS} are ranked; give --table for many posts")
     if len(set(pairs)) < len(pairs):
@@ -208,6 +238,8 @@ def read_image(image: Path, stdin: bytes | None = None) -> bytes:
         data = stdin if is_stdin else read_bytes(image)
         if not data:
             raise ImageError("empty")
+        if len(data) > MOST_BYTES:
+            raise ImageError(f"larger than {MOST_BYTES >> 20} MiB")
         decode(data)
     except ImageError as problem:
         raise EngageError(

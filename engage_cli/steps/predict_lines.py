@@ -5,20 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import load_run, newest_run
 from engage_cli.steps.ask import OpenRun
-from engage_cli.steps.asked_posts import Reads, make_posts, reads_of
-from engage_cli.steps.predict import answer_of, check_variants, read_image
+from engage_cli.steps.asked_posts import Reads, in_fields, make_posts, reads_of
+from engage_cli.steps.predict import answer_of, check_titles_alone, check_variants, pairs_of, read_image
 
+MOST_LINE_BYTES = 4 << 20
+MOST_LEVELS = 20  # of lists and objects in each other
 FIELDS = ("id", "image", "images", "title", "titles", "tags", "description", "posted_at", "with")
 
 
 def answer_lines(
-    lines: Iterable[str], *, run: Path | None = None, runs_dir: Path = Path("runs"), reporter: Reporter | None = None
+    lines: Iterable[str | bytes],
+    *,
+    run: Path | None = None,
+    runs_dir: Path = Path("runs"),
+    reporter: Reporter | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield what `predict --json` says of each line's post, or {"error": sentence}; `id` comes back as it was given."""
     reporter = reporter or SilentReporter()
@@ -37,27 +43,49 @@ def answer_lines(
             echo = {"id": request["id"]} if "id" in request else {}
             yield {**echo, **_answer(asked, reads, request)}
         except EngageError as error:
-            yield {**echo, "error": str(error)}
+            yield {**echo, "error": in_fields(str(error))}
         finally:
             asked.sources.forget()
 
 
-def _parse(line: str) -> dict[str, Any]:
+def read_lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines; of one that is too long only its beginning, and one sign more than is taken."""
+    while line := stream.readline(MOST_LINE_BYTES + 1):
+        rest = line
+        while len(rest) > MOST_LINE_BYTES and not rest.endswith(b"\n"):
+            rest = stream.readline(MOST_LINE_BYTES + 1)
+        yield line
+
+
+def _parse(line: str | bytes) -> dict[str, Any]:
+    if len(line) > MOST_LINE_BYTES:
+        raise WrongCallError(f"the line is longer than {MOST_LINE_BYTES >> 20} MiB")
     try:
-        request = json.loads(line)
+        request = json.loads(line if isinstance(line, str) else line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise WrongCallError(f"the line is not UTF-8 (its byte {error.start + 1:,})") from None
     except (ValueError, RecursionError):
         raise WrongCallError("the line is no JSON") from None
     if not isinstance(request, dict):
         raise WrongCallError("the line is no JSON object")
     if unknown := [name for name in request if name not in FIELDS]:
         raise WrongCallError(f"unknown field '{unknown[0]}'; there are: {', '.join(FIELDS)}")
+    if _is_deeper(request, MOST_LEVELS):
+        raise WrongCallError("the line is nested too deep")
     return request
 
 
+def _is_deeper(value: Any, levels: int) -> bool:
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return bool(items) and (levels == 0 or any(_is_deeper(item, levels - 1) for item in items))
+
+
 def _answer(asked: OpenRun, reads: Reads, request: dict[str, Any]) -> dict[str, Any]:
-    images, titles = _texts(request, "image", "images"), _texts(request, "title", "titles") or [""]
-    pairs = [(image, title) for image in images for title in titles]
+    images = _texts(request, "image", "images")
+    pairs = pairs_of(images, _texts(request, "title", "titles"))
     check_variants(pairs)
+    if not images:
+        check_titles_alone(asked)
     files = {image: read_image(Path(image)) for image in images}
     columns = request.get("with", {})
     if not isinstance(columns, dict):
@@ -71,7 +99,7 @@ def _answer(asked: OpenRun, reads: Reads, request: dict[str, Any]) -> dict[str, 
         columns={str(name): str(value) for name, value in columns.items()},
         reporter=SilentReporter(),
     )
-    return answer_of(asked, posts, [files[image] for image in posts["image"]]).to_json()
+    return answer_of(asked, posts, [files.get(image) for image in posts["image"]]).to_json()
 
 
 def _text(request: dict[str, Any], name: str) -> str:

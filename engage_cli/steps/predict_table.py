@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,26 +13,53 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from engage_cli.core.atomic import file_fingerprint, fingerprint, read_json, replacing, write_json, write_text
+from engage_cli.core.atomic import (
+    file_fingerprint,
+    fingerprint,
+    half_written_of,
+    read_json,
+    remove_tree,
+    replacing,
+    sweep_dead,
+    write_json,
+    write_text,
+)
 from engage_cli.core.config import CLASS_NAMES
+from engage_cli.core.csv_cells import csv_of_rows
 from engage_cli.core.errors import EngageError, WrongCallError
-from engage_cli.core.forecast import Forecast
+from engage_cli.core.forecast import INTERVALS, Forecast
 from engage_cli.core.history import add_time
 from engage_cli.core.image_checks import stamp_of
 from engage_cli.core.images import ImageError, read_bytes, resolve_inside
+from engage_cli.core.own_folders import OwnFolder, is_plain_file, refuse_link
 from engage_cli.core.posts import KNOWN_AFTER, OWN
 from engage_cli.core.predictors import extra_columns, members_of
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import MARKER, Run, load_run, newest_run
+from engage_cli.core.targets import Target
 from engage_cli.steps.ask import OpenRun
 from engage_cli.steps.asked_tables import read_asked, unseen_texts
+from engage_cli.steps.prediction_files import check_rows, check_suffix, write_predictions
 from engage_cli.steps.sources import sees_pictures
 
-SUFFIXES = (".csv", ".parquet")
 PART_ROWS = 512
 READERS = 4
 PLAN_FILE = "plan.json"
 PROBLEM_COLUMNS = ("row", "id", "problem")
+
+
+def _share_of(name: str) -> str:
+    return f"p_{name.lower().replace(' ', '_')}"
+
+
+# What a person looks for comes first. Every table has every column, whatever the run.
+COLUMNS = (
+    *("id", "title", "count"),
+    *(f"count_{name}_{end}" for name in INTERVALS for end in ("low", "high")),
+    *("is_guess", "value", "percentile"),
+    *(f"interval_{name}_{end}" for name in INTERVALS for end in ("low", "high")),
+    *("class", *map(_share_of, CLASS_NAMES), "neighbour_distance", "problem"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +96,7 @@ def predict_table(
     for mark in opened.marks:
         reporter.say(mark)
     posts, problems = _read(table, images_dir, mapping or {}, opened, reporter)
+    check_rows(out, len(posts))
     with _lock(out):
         return _predict_posts(posts, problems, table, out, images_dir, mapping or {}, opened, reporter)
 
@@ -86,11 +111,11 @@ def _predict_posts(
     opened: Run,
     reporter: Reporter,
 ) -> TableSummary:
-    parts = out.with_name(f".{out.name}.parts")
+    parts = _parts_of(out)
     went_on = _make_room(parts, table, posts["image"], images_dir, mapping, opened)
     starts = range(0, len(posts), PART_ROWS)
     paths = [parts / f"part-{number:05d}.parquet" for number in range(len(starts))]
-    done = [went_on and path.is_file() for path in paths]
+    done = [went_on and is_plain_file(path) for path in paths]
     num_done = sum(min(PART_ROWS, len(posts) - start) for start, is_done in zip(starts, done, strict=True) if is_done)
     if num_done:
         reporter.say(f"going on: {num_done:,} of {len(posts):,} rows are predicted already")
@@ -106,12 +131,12 @@ def _predict_posts(
             stage.advance(len(some))
     whole = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
     problems += [(row, id, problem) for row, id, problem in _of_images(whole)]
-    far = int(whole.pop("is_far").sum())
+    far = int(whole["is_guess"].sum())
     if opened.leaky:
         whole["leaky"] = True
-    _write(out, whole)
+    write_predictions(out, whole)
     problems_file = _write_problems(out, problems)
-    shutil.rmtree(parts)
+    OwnFolder(parts, (PLAN_FILE,)).remove_folder(parts)
     return TableSummary(
         run=str(opened.folder),
         out=str(out),
@@ -127,9 +152,10 @@ def _predict_posts(
 
 def _check_places(table: Path, out: Path) -> None:
     """Raise WrongCallError where what is written would be no table, or would take the place of something else."""
-    if out.suffix.lower() not in SUFFIXES or out.is_dir():
-        raise WrongCallError(f"--out {out}: name the {' or the '.join(SUFFIXES)} that is to be written")
+    check_suffix(out)
     problems = _problems_of(out)
+    for path in (out, problems, _parts_of(out), _lock_of(out)):
+        refuse_link(path)
     if any(path.exists() and table.exists() and path.samefile(table) for path in (out, problems)):
         raise WrongCallError(f"--out {out} would take the place of the table itself; name another file")
     if problems.exists() and not _is_ours(problems):
@@ -138,6 +164,14 @@ def _check_places(table: Path, out: Path) -> None:
 
 def _problems_of(out: Path) -> Path:
     return out.with_name(f"{out.name}.problems.csv")
+
+
+def _parts_of(out: Path) -> Path:
+    return out.with_name(f".{out.name}.parts")
+
+
+def _lock_of(out: Path) -> Path:
+    return out.with_name(f".{out.name}.lock")
 
 
 def _is_ours(path: Path) -> bool:
@@ -149,13 +183,14 @@ def _is_ours(path: Path) -> bool:
 def _lock(out: Path) -> Iterator[None]:
     """Hold the output's lock; the system frees it when a process dies, however it dies."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    path = out.with_name(f".{out.name}.lock")
+    path = _lock_of(out)
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         raise EngageError(f"another process is writing {out}; wait for it, or name another --out") from None
     try:
+        sweep_dead(out.parent, out.name, _problems_of(out).name)
         yield
     finally:
         path.unlink(missing_ok=True)  # while it is held: after, it may be another call's
@@ -194,14 +229,20 @@ def _make_room(
         "run": file_fingerprint(run.folder / MARKER),
         "images": fingerprint([stamp_of(images_dir, name) for name in names] if images_dir is not None else []),
         "rows": PART_ROWS,
+        "columns": list(COLUMNS),
     }
-    if (parts / PLAN_FILE).is_file():
+    if is_plain_file(parts / PLAN_FILE):
         try:
             if read_json(parts / PLAN_FILE) == plan:
                 return True
         except (ValueError, AssertionError):
             pass  # half a plan: its parts are made anew
-    shutil.rmtree(parts, ignore_errors=True)
+    others = [entry.name for entry in parts.iterdir() if half_written_of(entry.name) is None] if parts.is_dir() else []
+    if others and not is_plain_file(parts / PLAN_FILE):
+        raise EngageError(
+            f"{parts}, where parts of the answer are kept, holds other files ({others[0]}); name another --out"
+        )
+    remove_tree(parts)
     write_json(parts / PLAN_FILE, plan)
     return False
 
@@ -214,7 +255,7 @@ def _predict(asked: OpenRun, posts: pd.DataFrame, images_dir: Path | None) -> pd
     broken = asked.sources.problems_of(images)
     asked.sources.forget()
     problems = [first or second for (_, first), second in zip(read, broken, strict=True)]
-    return _rows_of(posts["id"], said, problems)
+    return _rows_of(posts, said, problems, asked.run.target)
 
 
 def _read_image(images_dir: Path | None, name: str) -> tuple[bytes | None, str]:
@@ -226,31 +267,34 @@ def _read_image(images_dir: Path | None, name: str) -> tuple[bytes | None, str]:
         return None, str(problem)
 
 
-def _rows_of(ids: pd.Series, said: Forecast, problems: Sequence[str]) -> pd.DataFrame:
-    columns: dict[str, Any] = {"id": ids.to_numpy(), "percentile": said.percentile}
-    if said.value is not None:
-        columns = {"id": columns["id"], "value": said.value, "percentile": said.percentile}
-    for name, (low, high) in said.intervals.items():
-        columns |= {f"interval_{name}_low": low, f"interval_{name}_high": high}
-    columns["class"] = np.asarray(CLASS_NAMES, object)[said.classes]
+def _rows_of(posts: pd.DataFrame, said: Forecast, problems: Sequence[str], target: Target) -> pd.DataFrame:
+    """Return one row of COLUMNS a post; what a run does not say is missing, and its column is there."""
+    nothing = np.full(len(posts), np.nan)
+    columns: dict[str, Any] = {
+        "id": posts["id"].to_numpy(),
+        "title": posts["title"].to_numpy() if "title" in posts else "",
+        "count": nothing if said.count is None else said.count,
+        # Unknown of a run that reads no vectors.
+        "is_guess": pd.array([None] * len(posts) if said.distance is None else said.is_far, dtype="boolean"),
+        "value": nothing if said.value is None else said.value,
+        "percentile": said.percentile,
+        "class": np.asarray(CLASS_NAMES, object)[said.classes],
+        "neighbour_distance": nothing if said.distance is None else said.distance,
+        "problem": list(problems),
+    }
+    for name in INTERVALS:
+        for end, bound in zip(("low", "high"), said.intervals.get(name, (nothing, nothing)), strict=True):
+            counts = target.counts(bound)
+            columns[f"interval_{name}_{end}"] = bound
+            columns[f"count_{name}_{end}"] = nothing if counts is None else np.maximum(0.0, counts)
     for number, name in enumerate(CLASS_NAMES):
-        columns[f"p_{name.lower().replace(' ', '_')}"] = said.probabilities[:, number]
-    if said.distance is not None:
-        columns["neighbour_distance"] = said.distance
-    return pd.DataFrame({**columns, "problem": list(problems), "is_far": said.is_far})
+        columns[_share_of(name)] = said.probabilities[:, number]
+    return pd.DataFrame(columns)[list(COLUMNS)]
 
 
 def _of_images(rows: pd.DataFrame) -> list[tuple[int, str, str]]:
     numbers = np.flatnonzero((rows["problem"] != "").to_numpy())
     return [(int(row) + 1, str(rows["id"].iloc[row]), f"image: {rows['problem'].iloc[row]}") for row in numbers]
-
-
-def _write(out: Path, rows: pd.DataFrame) -> None:
-    with replacing(out) as beside:
-        if out.suffix.lower() == ".csv":
-            rows.to_csv(beside, index=False, float_format="%.6g", lineterminator="\n")
-        else:
-            rows.to_parquet(beside, index=False)
 
 
 def _write_problems(out: Path, problems: Sequence[tuple[int, str, str]]) -> str | None:
@@ -259,7 +303,5 @@ def _write_problems(out: Path, problems: Sequence[tuple[int, str, str]]) -> str 
     if not problems:
         path.unlink(missing_ok=True)  # of an earlier call: _check_places saw to that
         return None
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([PROBLEM_COLUMNS, *sorted(problems)])
-    write_text(path, text.getvalue())
+    write_text(path, csv_of_rows(PROBLEM_COLUMNS, sorted(problems)))
     return str(path)

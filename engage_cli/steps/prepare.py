@@ -3,38 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import dataclasses
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
 from engage_cli import __version__
-from engage_cli.core import table_format
-from engage_cli.core.atomic import write_json, write_text
+from engage_cli.core.atomic import half_written_of, sweep, write_json, write_text
 from engage_cli.core.config import DATA_MARK, PrepareConfig
+from engage_cli.core.csv_cells import csv_of_rows
 from engage_cli.core.dataset import (
-    IMAGES_FILE,
     LOCK,
-    MARKER,
-    POSTS_FILE,
     PROBLEMS_FILE,
     REPORT_FILE,
     Dataset,
     finish_dataset,
     save_posts,
 )
+from engage_cli.core.dataset_meta import MARKER, DatasetMeta, RowCounts, SourceMeta, fingerprint_of
 from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.history import add_history
-from engage_cli.core.images import ImageError, read_bytes, resolve_inside
+from engage_cli.core.images import read_same
 from engage_cli.core.importers import PROBLEM_COLUMNS
 from engage_cli.core.importers.typed import NO_ID
+from engage_cli.core.own_folders import own_data, refuse_link
 from engage_cli.core.plausibility import empty_parts, implausible_counters, mostly_unusable_covers
 from engage_cli.core.posts import KNOWN_AFTER, TEXT_COLUMNS, is_known_before, table_columns
 from engage_cli.core.progress import Reporter, SilentReporter
@@ -116,25 +111,27 @@ def prepare(
             *empty_parts(draft.posts, targets),
         ]
         posts = draft.posts[table_columns(draft.posts.columns)]
-        meta: dict[str, Any] = {
-            "engage": __version__,
-            "source": imported.name,
-            "sources": _describe_sources(imported, draft),
-            "table": table_format.to_json(imported.table),
-            "columns": {column: "before" if is_known_before(column) else "after" for column in posts.columns},
-            "config": dataclasses.asdict(config),
-            "rows": {"read": draft.num_read, "kept": len(posts), "left_out": draft.left_out},
-            "missing": {column: int((posts[column] == "").sum()) for column in TEXT_COLUMNS},
-            "image_problems": count_problems(posts),
-            "split": split,
-            "targets": {name: target.to_json() for name, target in targets.items()},
-            "targets_unavailable": unavailable,
-            "correlations_with_views": quality.correlations,
-            "probes": [dataclasses.asdict(one) for one in quality.probes],
-            "warnings": draft.warnings,
-            "marks": draft.marks,
-        }
-        save_posts(folder, posts)
+        files = save_posts(folder, posts)
+        meta = DatasetMeta(
+            engage=__version__,
+            source=imported.name,
+            sources=_describe_sources(imported, draft),
+            table=imported.table,
+            columns={column: "before" if is_known_before(column) else "after" for column in posts.columns},
+            config=config,
+            rows=RowCounts(read=draft.num_read, kept=len(posts), left_out=draft.left_out),
+            missing={column: int((posts[column] == "").sum()) for column in TEXT_COLUMNS},
+            image_problems=count_problems(posts),
+            split=split,
+            targets=targets,
+            targets_unavailable=unavailable,
+            correlations_with_views=quality.correlations,
+            probes=quality.probes,
+            warnings=tuple(draft.warnings),
+            marks=tuple(draft.marks),
+            files=files,
+            fingerprint=fingerprint_of(files, targets),
+        )
         _write_problems(folder, draft)
         page = render_quality(quality, meta, targets, posts, lambda row: _read_image(posts, draft.images, row))
         write_text(folder / REPORT_FILE, page)
@@ -160,22 +157,23 @@ def _check_folder(folder: Path, sources: Sequence[Source], *, overwrite: bool) -
     if (folder / MARKER).exists() and not overwrite:
         raise EngageError(f"{folder} is a finished data folder; give --overwrite to replace it, or another --data")
     if folder.exists() and not (folder / DATA_MARK).exists():
-        others = sorted(entry.name for entry in folder.iterdir() if entry.name != LOCK)
+        others = sorted(
+            entry.name for entry in folder.iterdir() if entry.name != LOCK and half_written_of(entry.name) != DATA_MARK
+        )
         if others:
             raise EngageError(f"{folder} holds other files ({others[0]}); name an empty or new folder with --data")
 
 
 def _claim(folder: Path) -> None:
     """Say that the folder is ours, before anything else is written; remove half-written files of a killed call."""
-    write_json(folder / DATA_MARK, {"engage": __version__})
-    for name in (POSTS_FILE, PROBLEMS_FILE, REPORT_FILE, MARKER, IMAGES_FILE):
-        for stray in folder.glob(f".{name}.*.tmp"):
-            stray.unlink()
+    write_json(own_data(folder).place(DATA_MARK), {"engage": __version__})
+    sweep(folder)
 
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
+    refuse_link(folder / LOCK)
     try:
         with FileLock(folder / LOCK, timeout=0):
             yield
@@ -240,36 +238,30 @@ def _leaks(quality: Quality) -> list[str]:
     ]
 
 
-def _describe_sources(imported: ImportedPosts, draft: Draft) -> dict[str, Any]:
+def _describe_sources(imported: ImportedPosts, draft: Draft) -> dict[str, SourceMeta]:
     return {
-        source: {
-            "format": imported.formats[source],
-            "images": str(root.resolve()) if (root := draft.images.get(source)) is not None else None,
-            "columns": imported.found[source],
-            "not_used": list(imported.unused[source]),
-        }
+        source: SourceMeta(
+            format=imported.formats[source],
+            images=str(root.resolve()) if (root := draft.images.get(source)) is not None else None,
+            columns=dict(imported.found[source]),
+            not_used=tuple(imported.unused[source]),
+        )
         for source in imported.images
     }
 
 
 def _write_problems(folder: Path, draft: Draft) -> None:
     """Write problems.csv: what was wrong with which row. No file where nothing was."""
-    (folder / PROBLEMS_FILE).unlink(missing_ok=True)
+    own_data(folder).remove_file(folder / PROBLEMS_FILE)
     problems = pd.concat(draft.problems)[list(PROBLEM_COLUMNS)]
     if len(problems):
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([PROBLEM_COLUMNS, *problems.itertuples(index=False, name=None)])
-        write_text(folder / PROBLEMS_FILE, text.getvalue())
+        write_text(folder / PROBLEMS_FILE, csv_of_rows(PROBLEM_COLUMNS, problems.itertuples(index=False, name=None)))
 
 
 def _read_image(posts: pd.DataFrame, images: Mapping[str, Path | None], row: int) -> bytes | None:
-    root = images[posts["source"].iloc[row]]
-    if root is None or posts["image_problem"].iloc[row]:
-        return None
-    try:
-        return read_bytes(resolve_inside(root, posts["image"].iloc[row]))
-    except ImageError:
-        return None  # gone since it was checked: the report shows the post without it
+    """Return a post's cover; None where it is gone or changed since it was checked: the report shows the post without."""
+    post = posts.iloc[row]
+    return read_same(images[post["source"]], str(post["image"]), str(post["image_hash"]))
 
 
 def _join(counts: Mapping[str, int]) -> str:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from engage_cli.core.atomic import file_fingerprint, write_json, write_text
+from engage_cli.core.atomic import sweep_dead, write_text
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.evaluation_plots import write_plots
 from engage_cli.core.evaluation_report import render_report
-from engage_cli.core.images import ImageError, read_bytes, resolve_inside
+from engage_cli.core.images import read_same
 from engage_cli.core.model_card import render_card
+from engage_cli.core.own_folders import refuse_link
 from engage_cli.core.progress import Reporter
-from engage_cli.core.runs import MARKER, load_run
-from engage_cli.core.scores import Evaluation
+from engage_cli.core.records import file_hash
+from engage_cli.core.run_records import SliceFigures, TestFigures, write_run_record
+from engage_cli.core.runs import MARKER, TEST_FILE, TEST_KIND, Run, load_run
+from engage_cli.core.scores import Evaluation, Score
 
-CARD_FILE, REPORT_FILE, TEST_FILE = "README.md", "report.html", "test.json"
+CARD_FILE, REPORT_FILE = "README.md", "report.html"
 
 
 def place_report(report: Path | None, folders: Sequence[Path], *, split: str, runs_dir: Path) -> Path:
@@ -24,6 +28,7 @@ def place_report(report: Path | None, folders: Sequence[Path], *, split: str, ru
     if report is not None:
         if report.is_dir() or report.suffix.lower() not in (".html", ".htm"):
             raise WrongCallError(f"--report {report}: name the .html that is to be written")
+        refuse_link(report)
         return report
     name = REPORT_FILE if split == "test" else f"report-{split}.html"
     if len(folders) == 1:
@@ -36,6 +41,9 @@ def write_report(evaluation: Evaluation, *, dataset: Dataset, report: Path, repo
     """Write the page and, of the test split, each run's plots and card; return the files that people read."""
     runs = [load_run(Path(score.name)) for score in evaluation.runs]
     written = [report]
+    sweep_dead(report.parent, report.name)
+    for run in runs:
+        sweep_dead(run.folder, CARD_FILE, TEST_FILE)
     with reporter.stage("writing the report", 1 + len(runs)) as stage:
         images = _Images(dataset)
         targets = {run.target.name: run.target for run in runs}
@@ -47,7 +55,7 @@ def write_report(evaluation: Evaluation, *, dataset: Dataset, report: Path, repo
                 same = [one for one in evaluation.baselines if (one.target, one.kind) == (score.target, score.kind)]
                 names = [one.name for one in same]
                 card = render_card(
-                    run.meta,
+                    {name: value for name, value in dataclasses.asdict(run.meta).items() if value not in ({}, [], (), "")},
                     run.target,
                     score,
                     same,
@@ -58,10 +66,23 @@ def write_report(evaluation: Evaluation, *, dataset: Dataset, report: Path, repo
                     data=dataset.meta,
                 )
                 write_text(run.folder / CARD_FILE, card)
-                write_json(run.folder / TEST_FILE, {"of": file_fingerprint(run.folder / MARKER), **score.to_json()})
+                write_run_record(run.folder / TEST_FILE, _figures_of(run, score), TEST_KIND)
                 written.append(run.folder / CARD_FILE)
             stage.advance()
     return written
+
+
+def _figures_of(run: Run, score: Score) -> TestFigures:
+    return TestFigures(
+        of=file_hash(run.folder / MARKER),
+        run=score.name,
+        kind=run.meta.kind,
+        target=score.target,
+        rows=score.rows,
+        leaky=score.leaky,
+        metrics=score.metrics,
+        slices=tuple(SliceFigures(**one.to_json()) for one in score.slices),
+    )
 
 
 class _Images:
@@ -72,10 +93,6 @@ class _Images:
         self.roots = {source: dataset.images_of(source) for source in self.posts["source"].unique()}
 
     def read(self, row: int) -> bytes | None:
-        root = self.roots[self.posts["source"].iloc[row]]
-        if root is None or self.posts["image_problem"].iloc[row]:
-            return None
-        try:
-            return read_bytes(resolve_inside(root, self.posts["image"].iloc[row]))
-        except ImageError:  # gone since it was checked: the page shows the post without it
-            return None
+        """Return a post's cover; None where it is not what `prepare` saw: the page shows the post without it."""
+        post = self.posts.iloc[row]
+        return read_same(self.roots[post["source"]], str(post["image"]), str(post["image_hash"]))

@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from engage_cli.core.atomic import replacing, write_json
+from annotated_types import Ge, Le
+
+from engage_cli.core.atomic import half_written_of, replacing, sweep
 from engage_cli.core.drawing import draw_cover
 from engage_cli.core.errors import EngageError
+from engage_cli.core.own_folders import OwnFolder
 from engage_cli.core.planting import draw_planted_cover, make_planted_posts
 from engage_cli.core.progress import Reporter, SilentReporter
+from engage_cli.core.ranges import Count
+from engage_cli.core.records import read_record, record, write_record
 from engage_cli.core.synthetic import SyntheticPosts, make_posts
 
 MARKER = ".engage-sample.json"  # written first: what lies beside it is ours
 TABLE = Path("pixelrec_iteminfo") / "sample_item_info.csv"
 COVERS = "cover"
+KIND, VERSION = "engage sample", 1
+MOST_ROWS = 10_000_000
 PLANTED = "planted.csv"  # id, word, row, column: core.planting's truth
+
+
+@record
+class SampleSettings:
+    """What the marker holds: all that decides which files are written."""
+
+    rows: Annotated[int, Ge(1), Le(MOST_ROWS)]
+    seed: Count
+    images: bool
+    planted: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +66,9 @@ def write_sample(
 ) -> SampleSummary:
     """Write covers, then the table: a killed call goes on where it was when it is given again."""
     reporter = reporter or SilentReporter()
-    settings = {"rows": rows, "seed": seed, "images": with_images}
-    if planted:  # an ordinary sample's marker stays what it was before there were others
-        settings["planted"] = True
+    settings = SampleSettings(rows=rows, seed=seed, images=with_images, planted=planted)
     _make_room(folder, settings, overwrite=overwrite)
-    write_json(folder / MARKER, settings)
+    write_record(folder / MARKER, settings, kind=KIND, version=VERSION)
     posts = make_planted_posts(rows, seed) if planted else make_posts(rows, seed)
     if with_images:
         _write_covers(folder / COVERS, posts, seed, reporter)
@@ -79,47 +93,50 @@ def write_sample(
     )
 
 
-def _make_room(folder: Path, settings: dict[str, int], *, overwrite: bool) -> None:
+def _make_room(folder: Path, settings: SampleSettings, *, overwrite: bool) -> None:
     """Leave alone what this call goes on with, remove an older sample, and refuse everything else."""
     if folder.exists() and not folder.is_dir():
         raise EngageError(f"{folder} is a file; name an empty or new folder")
-    if not folder.exists() or not any(folder.iterdir()):
+    if not folder.exists():
+        return
+    if all(half_written_of(entry.name) == MARKER for entry in folder.iterdir()):
+        sweep(folder)  # a call that was killed in its very first file, if any
         return
     before = _read_marker(folder)
     if not overwrite and (folder / TABLE).exists():
         raise EngageError(f"{folder} is a finished sample; give --overwrite to replace it, or name another folder")
     if not overwrite and before != settings:
         raise EngageError(f"{folder} is an unfinished sample with other settings; give --overwrite to replace it")
-    for pattern in (f"{COVERS}/.i*.jpg.*.tmp", f".{PLANTED}.*.tmp", f"{TABLE.parent}/.{TABLE.name}.*.tmp"):
-        for stray in folder.glob(pattern):
-            stray.unlink()  # half a file from a call that was killed
+    for place in (folder, folder / COVERS, folder / TABLE.parent):
+        sweep(place)
+    own = OwnFolder(folder, (MARKER,))
+    own.place(COVERS)
+    own.place(TABLE.parent)
+    for place in (folder, folder / COVERS, folder / TABLE.parent):
+        sweep(place)
     if overwrite:
-        _remove(folder, before)
+        _remove(own, before)
 
 
-def _read_marker(folder: Path) -> dict[str, Any]:
+def _read_marker(folder: Path) -> SampleSettings:
     if not (folder / MARKER).is_file():
         raise EngageError(f"{folder} holds files that are no sample of ours; name an empty or new folder")
-    try:
-        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-    except ValueError:
-        marker = None
-    if not isinstance(marker, dict) or not isinstance(marker.get("rows"), int):
-        raise EngageError(f"{folder / MARKER} is damaged, so what is ours there is unknown; name an empty or new folder")
-    return marker
+    again = "what is ours there is unknown; name an empty or new folder"
+    return read_record(folder / MARKER, SampleSettings, kind=KIND, version=VERSION, again=again)
 
 
-def _remove(folder: Path, settings: dict[str, Any]) -> None:
+def _remove(own: OwnFolder, settings: SampleSettings) -> None:
     """Remove the files that a call with these settings writes, and no other; the marker stays until the new one."""
-    (folder / TABLE).unlink(missing_ok=True)
-    if settings.get("planted"):
-        (folder / PLANTED).unlink(missing_ok=True)
-    if not (folder / COVERS).is_dir():
+    own.remove_file(own.root / TABLE)
+    if settings.planted:
+        own.remove_file(own.root / PLANTED)
+    covers = own.place(COVERS)
+    if not covers.is_dir():
         return
-    for number in range(settings["rows"]):
-        (folder / COVERS / f"i{number}.jpg").unlink(missing_ok=True)
-    if not any((folder / COVERS).iterdir()):
-        (folder / COVERS).rmdir()
+    for number in range(settings.rows):
+        own.remove_file(covers / f"i{number}.jpg")
+    if not any(covers.iterdir()):
+        covers.rmdir()
 
 
 def _write_covers(folder: Path, posts: SyntheticPosts, seed: int, reporter: Reporter) -> None:

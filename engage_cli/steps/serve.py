@@ -65,9 +65,8 @@ async def _serve(
     reporter: Reporter,
     ready: Callable[[str], None],
 ) -> None:
-    import uvicorn
-
     from engage_cli.steps.serving.api import make_app
+    from engage_cli.steps.serving.connections import BACKLOG, make_server
     from engage_cli.steps.serving.process import ModelProcess
 
     model = ModelProcess(run.folder, limits, reporter.say)
@@ -77,21 +76,11 @@ async def _serve(
     logging.getLogger("python_multipart").setLevel(
         logging.ERROR
     )  # it would tell of every crooked header; the client is told
-    config = uvicorn.Config(
-        make_app(model, limits, host=host, token=token),
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        lifespan="on",
-        ws="none",
-        timeout_graceful_shutdown=round(limits.seconds + limits.body_seconds),
-    )
-    server = uvicorn.Server(config)
+    server = make_server(make_app(model, limits, host=host, token=token), limits)
     # uvicorn hands a signal on to whoever had it before, once all is answered: here that is nobody.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
-    listener.listen()  # who connects from now on is served in a moment, not refused
+    listener.listen(BACKLOG)  # who connects from now on is served in a moment, not refused
     ready(_address(listener, host, token))
     await server.serve(sockets=[listener])
 

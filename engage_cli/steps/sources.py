@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 from engage_cli.core.atomic import fingerprint
-from engage_cli.core.config import OWN, EncoderConfig
+from engage_cli.core.config import EncoderConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.encoders.encode import Encoder
 from engage_cli.core.errors import EngageError
 from engage_cli.core.images import ImageError, decode
 from engage_cli.core.live_blocks import LiveBlocks, LiveVectors
+from engage_cli.core.model_table import CONTENTS, TABLE
 from engage_cli.core.posts import side_of
-from engage_cli.core.predictors import CATBOOST, STACK, TUNED, Source, members_of
+from engage_cli.core.predictors import Source, members_of
 from engage_cli.core.progress import Reporter
-from engage_cli.core.runs import Run
+from engage_cli.core.runs import FIRST, Run, blaming
 from engage_cli.steps.embed import make_encoder, stored_blocks
 from engage_cli.steps.post_contents import DatasetContents, GivenContents
 from engage_cli.steps.table_source import LiveTable, PictureMemo, StoredTable
@@ -23,32 +25,36 @@ from engage_cli.steps.table_source import LiveTable, PictureMemo, StoredTable
 
 def encoder_config(run: Run) -> EncoderConfig:
     """Return the encoders that a run was trained on."""
-    encoders = run.meta["encoders"]
+    encoders = run.meta.encoders
     if not encoders:  # it reads no embedding
         return EncoderConfig()
-    names = {side: encoders[side]["name"] for side in encoders}
-    pool = ",".join(f"{side}={encoders[side]['pooling']}" for side in encoders)
     any_side = next(iter(encoders.values()))
-    same = {key: any_side[key] for key in ("precision", "tokens", "dtype")}
-    framing = encoders.get("vision", any_side).get("framing", OWN)  # of a run before there was a choice
-    return EncoderConfig(**names, pool=pool, framing=framing, **same)
+    return EncoderConfig(
+        vision=encoders["vision"].name if "vision" in encoders else EncoderConfig.vision,
+        text=encoders["text"].name if "text" in encoders else EncoderConfig.text,
+        pool=",".join(f"{side}={encoder.pooling}" for side, encoder in encoders.items()),
+        framing=encoders.get("vision", any_side).framing,
+        precision=any_side.precision,
+        tokens=any_side.tokens,
+        dtype=any_side.dtype,
+    )
 
 
 def blocks_of(run: Run) -> list[str]:
     """Return the blocks whose vectors, or contents, the run reads."""
-    return list(run.meta["dims"] if "dims" in run.meta else run.meta["blocks"])
+    return list(run.meta.dims or run.meta.blocks)
 
 
 def source_of(run: Run, dataset: Dataset, reporter: Reporter) -> Source:
     """Return what gives a run what it reads of a data folder's posts; what the stores lack is embedded first."""
-    if run.meta["model"] == STACK:
+    if run.meta.is_ensemble:
         return [source_of(member, dataset, reporter) for member in members_of(run)]
     config, blocks = encoder_config(run), blocks_of(run)
     _encoders_of(run, {})  # before anything is embedded with others
-    if run.meta["model"] == TUNED:
+    if run.meta.reads == CONTENTS:
         return DatasetContents(dataset)
-    if run.meta["model"] == CATBOOST:
-        return StoredTable(dataset, config, blocks, reads_pictures=run.meta["reads_pictures"], reporter=reporter)
+    if run.meta.reads == TABLE:
+        return StoredTable(dataset, config, blocks, reads_pictures=run.meta.reads_pictures, reporter=reporter)
     return stored_blocks(dataset, config, blocks, reporter)
 
 
@@ -71,7 +77,7 @@ class LiveSources:
     def of(self, images: Sequence[bytes | None]) -> Source:
         """Return the source of posts whose covers these are."""
         found = [self._source(member, vectors, images) for member, vectors in self._members]
-        return found if self.run.meta["model"] == STACK else found[0]
+        return found if self.run.meta.is_ensemble else found[0]
 
     def problems_of(self, images: Sequence[bytes | None]) -> list[str]:
         """Return why each image that the run looks at gives no picture; "" where it gives one, or there is none.
@@ -91,24 +97,24 @@ class LiveSources:
         self._pictures.forget()
 
     def _vectors_of(self, member: Run) -> LiveVectors:
-        found = _encoders_of(member, self._encoders if member.meta["model"] != TUNED else {})
+        found = _encoders_of(member, self._encoders if member.meta.reads != CONTENTS else {})
         key = fingerprint([one.record for one in found.values()])
         return self._vectors.setdefault(key, LiveVectors(found, num_towers=self.num_towers))
 
     def _source(self, member: Run, vectors: LiveVectors, images: Sequence[bytes | None]) -> Any:
-        if member.meta["model"] == TUNED:
+        if member.meta.reads == CONTENTS:
             return GivenContents(images)
         blocks = LiveBlocks(vectors, images)
-        return LiveTable(blocks, images, self._pictures) if member.meta["model"] == CATBOOST else blocks
+        return LiveTable(blocks, images, self._pictures) if member.meta.reads == TABLE else blocks
 
 
 def sees_pictures(run: Run) -> bool:
     """Say whether anything of a cover reaches the run."""
-    return bool(run.meta.get("reads_pictures")) or any(side_of(block) == "vision" for block in blocks_of(run))
+    return run.meta.reads_pictures or any(side_of(block) == "vision" for block in blocks_of(run))
 
 
 def _embeds_pictures(run: Run) -> bool:
-    return run.meta["model"] != TUNED and any(side_of(block) == "vision" for block in blocks_of(run))
+    return run.meta.reads != CONTENTS and any(side_of(block) == "vision" for block in blocks_of(run))
 
 
 def problem_of(image: bytes) -> str:
@@ -124,17 +130,19 @@ def _encoders_of(run: Run, known: dict[str, Encoder]) -> dict[str, Encoder]:
     """Return a run's encoders by side, those that are known already where they are the same."""
     config, found = encoder_config(run), {}
     for side in dict.fromkeys(side_of(block) for block in blocks_of(run)):
-        encoder = make_encoder(side, config, is_proven=True)
+        with blaming(run.folder / FIRST, "encoders"):
+            encoder = make_encoder(side, config, is_proven=True)
         must_be_same_encoder(run, side, encoder.record)
         found[side] = known.setdefault(fingerprint(encoder.record), encoder)
     return found
 
 
 def must_be_same_encoder(run: Run, side: str, record: dict[str, Any]) -> None:
-    saved = {key: value for key, value in run.meta["encoders"][side].items() if key != "name"}
+    known = run.meta.encoders[side]
+    saved = {key: value for key, value in dataclasses.asdict(known).items() if key != "name"}
     if saved != record:
         changed = ", ".join(key for key in record if saved.get(key) != record[key])
         raise EngageError(
-            f"the encoder '{run.meta['encoders'][side]['name']}' on this machine is not the one that {run.folder} was "
+            f"the encoder '{known.name}' on this machine is not the one that {run.folder} was "
             f"trained on (differs in: {changed}); train again, or bring back that checkpoint"
         )

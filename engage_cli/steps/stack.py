@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from engage_cli.core.atomic import file_fingerprint, write_json
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.metrics import compute_metrics, true_of
-from engage_cli.core.predictors import MEMBERS, STACK, load_predictor, members_of
-from engage_cli.core.predictors.stack import WEIGHTS_FILE, Weights
+from engage_cli.core.model_table import STACK
+from engage_cli.core.own_folders import own_run
+from engage_cli.core.predictors import load_predictor, members_of
+from engage_cli.core.predictors.stack import Weights, save_weights
 from engage_cli.core.progress import Reporter, SilentReporter
-from engage_cli.core.runs import MARKER, Run, clear_stage, finish_run, open_run
+from engage_cli.core.records import file_hash
+from engage_cli.core.run_folders import clear_stage, copy_run, find_finished, finish_run, open_run
+from engage_cli.core.run_records import RunMeta, RunMetrics
+from engage_cli.core.runs import MARKER, MEMBERS, Run
 from engage_cli.core.stacking import fit_weights, held_out_predictions
 from engage_cli.core.targets import Target
 from engage_cli.steps.calibrate import calibrate
@@ -25,16 +27,6 @@ from engage_cli.steps.evaluate import open_runs
 from engage_cli.steps.sources import source_of
 
 COMMAND = "evaluate --stack"
-NOT_COPIED = (
-    "plots",
-    "README.md",
-    "report*.html",
-    "test.json",
-    "importance.csv",
-    "history.jsonl",
-    "out_of_fold.parquet",
-    ".*",
-)
 NOTE_OF_EQUALS = (
     "the mean of models that chose their epochs on these rows: optimistic; `engage evaluate` reads the test split"
 )
@@ -54,28 +46,30 @@ def stack(
     members = _open_members(folders, dataset, runs_dir)
     first = members[0]
     names = [f"{number}-{member.folder.name}" for number, member in enumerate(members, start=1)]
-    meta: dict[str, Any] = {
-        "model": STACK,
-        "kind": first.kind,
-        MEMBERS: names,
-        "of": {name: file_fingerprint(member.folder / MARKER) for name, member in zip(names, members, strict=True)},
-        "data": first.meta["data"],
-        "encoders": {},
-        "blocks": [],
-        "leaky": any(member.leaky for member in members),
-        "marks": list(dict.fromkeys(mark for member in members for mark in member.marks)),
-    }
-    with open_run(run, runs_dir, command=COMMAND, meta=meta, target=first.target) as (folder, goes_on):
+    meta = RunMeta(
+        command=COMMAND,
+        model=STACK,
+        kind=first.meta.kind,
+        members=tuple(names),
+        of={name: file_hash(member.folder / MARKER) for name, member in zip(names, members, strict=True)},
+        data=first.meta.data,
+        leaky=any(member.leaky for member in members),
+        marks=tuple(dict.fromkeys(mark for member in members for mark in member.marks)),
+    )
+    if (done := find_finished(run, runs_dir, meta=meta)) is not None:
+        reporter.say(f"{done.folder} is this ensemble already")  # the report may not have been written
+        return done
+    with open_run(run, runs_dir, meta=meta, target=first.target, say=reporter.say) as (folder, goes_on):
         if not goes_on:
             clear_stage(folder)
         for name, member in zip(names, members, strict=True):
-            _copy(member.folder, folder / MEMBERS / name)
+            copy_run(member, own_run(folder).place(MEMBERS, name))
         return weigh(folder, meta, first.target, dataset, reporter)
 
 
 def weigh(
     folder: Path,
-    meta: dict[str, Any],
+    meta: RunMeta,
     target: Target,
     dataset: Dataset,
     reporter: Reporter,
@@ -87,7 +81,7 @@ def weigh(
 
     `started` is time.monotonic() of its training; `is_equal`: predictions are averaged, and no weight is fitted.
     """
-    ensemble = Run(folder, meta, target, {})
+    ensemble = Run(folder, meta, target)
     members = members_of(ensemble)
     posts = dataset.posts.iloc[dataset.rows("validation", target)]
     scores = target.score(posts)
@@ -104,23 +98,22 @@ def weigh(
         is_later = are_later(posts, dataset.posts.iloc[dataset.rows("train", target)])
         weights = fit_weights(predictions, true, is_later=is_later)
         held_out = held_out_predictions(predictions, true, is_later=is_later)
-    saved = dict(zip(meta[MEMBERS], weights.members, strict=True))
-    write_json(folder / WEIGHTS_FILE, {"weights": saved, "offset": weights.offset, "scale": weights.scale})
+    saved = dict(zip(meta.members, weights.members, strict=True))
+    save_weights(folder, meta.members, weights)
     calibrate(ensemble, dataset, source_of(ensemble, dataset, reporter), reporter, held_out=None if is_equal else held_out)
-    metrics = {
-        "split": "validation",
-        "note": NOTE_OF_EQUALS if is_equal else NOTE,
-        "rows": {"validation": len(true)},
-        "metrics": compute_metrics(ensemble.kind, true, held_out.main),
-        "weights": saved,
-        "offset": weights.offset,
-        "members": {
+    metrics = RunMetrics(
+        note=NOTE_OF_EQUALS if is_equal else NOTE,
+        rows={"validation": len(true)},
+        metrics=compute_metrics(ensemble.kind, true, held_out.main),
+        weights=saved,
+        offset=weights.offset,
+        members={
             name: compute_metrics(ensemble.kind, true, one.main) for name, one in zip(saved, predictions, strict=True)
         },
-        "leaky": meta["leaky"],
-        "marks": meta["marks"],
-        **({"seconds": round(time.monotonic() - started, 1)} if started is not None else {}),
-    }
+        leaky=meta.leaky,
+        marks=meta.marks,
+        seconds=round(time.monotonic() - started, 1) if started is not None else None,
+    )
     return finish_run(folder, metrics)
 
 
@@ -139,7 +132,7 @@ def _open_members(folders: Sequence[Path], dataset: Dataset, runs_dir: Path) -> 
     members = open_runs(folders, dataset, runs_dir)
     first = members[0]
     for member in members:
-        if member.meta["model"] == STACK:
+        if member.meta.is_ensemble:
             raise WrongCallError(f"--stack: {member.folder} is an ensemble itself; name its members")
         if (member.kind, member.target) != (first.kind, first.target):
             raise WrongCallError(
@@ -147,13 +140,3 @@ def _open_members(folders: Sequence[Path], dataset: Dataset, runs_dir: Path) -> 
                 f"{member.target.name} as {member.kind}; only runs of one target and kind can be weighed together"
             )
     return members
-
-
-def _copy(source: Path, place: Path) -> None:
-    """Copy what a member needs to predict; its marker comes with the rename."""
-    if place.is_dir():
-        return
-    beside = place.with_name(f".{place.name}.tmp")
-    shutil.rmtree(beside, ignore_errors=True)
-    shutil.copytree(source, beside, ignore=shutil.ignore_patterns(*NOT_COPIED))
-    beside.rename(place)

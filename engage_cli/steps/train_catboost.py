@@ -3,39 +3,44 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
-import shutil
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from engage_cli.core.atomic import replacing, write_text
+from engage_cli.core.atomic import remove_tree, write_text
 from engage_cli.core.attribution import UNIT_OF_CLASSES, Attribution, attribute
-from engage_cli.core.boosting import OF_VALUES, Rows, boost, load_model, loss_of, predict_table
+from engage_cli.core.boosting import OF_VALUES, Rows, boost, load_model, loss_of, predict_table, save_model
 from engage_cli.core.config import LEAKY, CatBoostConfig, EncoderConfig
+from engage_cli.core.csv_cells import csv_of_table
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.feature_choice import parse_features, parse_pca
 from engage_cli.core.importance_plots import draw_importance
 from engage_cli.core.metrics import compute_metrics
-from engage_cli.core.predictors import CATBOOST
+from engage_cli.core.model_table import CATBOOST
+from engage_cli.core.own_folders import own_run
 from engage_cli.core.predictors.catboost import MODEL_FILE
 from engage_cli.core.progress import Reporter, SilentReporter
-from engage_cli.core.runs import Run, clear_stage, finish_run, open_run
+from engage_cli.core.records import file_hash
+from engage_cli.core.run_folders import clear_stage, finish_run, open_run
+from engage_cli.core.run_records import RunMeta, RunMetrics
+from engage_cli.core.runs import Run
 from engage_cli.core.tabular import FeatureTable
 from engage_cli.core.targets import Target, require_variety
 from engage_cli.steps.calibrate import calibrate
 from engage_cli.steps.catboost_inputs import Inputs, make_inputs
 from engage_cli.steps.cross_validate import cross_validate, plan_folds
+from engage_cli.steps.run_inputs import data_of, encoders_of, kind_of
 from engage_cli.steps.sources import source_of
 from engage_cli.steps.train_neural import TrainSummary
 
+COMMAND = "train-catboost"
 KINDS = ("classes", "value")
+MODEL_NOTE = "model.hash"  # in the folder of work: of the model that stands in the run's folder
 WORK = "work"  # snapshots of what is being trained; gone from a finished run
 MOST_EXPLAINED = 1000  # posts whose predictions are attributed
 NOTE = "stopped early on these rows: optimistic; `engage evaluate` reads the test split"
@@ -67,45 +72,44 @@ def train_catboost(
     require_variety(inputs.truth(train, target, config.kind), config.kind, target.name)
     plan = plan_folds(config, inputs, target)
     meta = _meta(config, dataset, inputs, marks)
-    with open_run(run, runs_dir, command="train-catboost", meta=meta, target=target) as (folder, goes_on):
+    with open_run(run, runs_dir, meta=meta, target=target, say=reporter.say) as (folder, goes_on):
         if not goes_on:
             clear_stage(folder)
         reporter.say(f"{'going on with' if goes_on else 'training'} {folder}")
-        started, work = time.monotonic(), folder / WORK
+        started, work = time.monotonic(), own_run(folder).place(WORK)
         table = inputs.new_table()
         with reporter.stage("features", len(table.parts)) as stage:
             fitted = inputs.fit_rows(table, train, target, config.kind, lambda part: stage.advance(note=part))
         stopping = inputs.rows(table, validation, target, config.kind)
-        table.save(folder, marks=list(marks))
+        table.save(folder, marks=marks)
         model = _train(config, table, fitted, stopping, folder, work, reporter, leaky=choice.is_leaky)
         folds = cross_validate(config, plan, inputs, folder, work, reporter) if plan else None
         why = _explain(config, table, model, stopping, target, reporter)
         _write_why(folder, why, table, target, LEAKY if choice.is_leaky else "")
         predicted = predict_table(model, stopping.table, config.kind)
         ran = len((folder / HISTORY_FILE).read_text().splitlines())
-        shutil.rmtree(work, ignore_errors=True)
-        trained = Run(folder, meta, target, {})
+        remove_tree(work)
+        trained = Run(folder, meta, target)
         calibrate(trained, dataset, source_of(trained, dataset, reporter), reporter)
         finished = finish_run(
             folder,
-            {
-                "split": "validation",
-                "note": NOTE,
-                "best_iteration": int(model.tree_count_),
-                "rows": {part: len(places) for part, places in inputs.parts.items()},
-                "metrics": compute_metrics(config.kind, stopping.truth, predicted.main),
-                "folds": folds,
-                "features": len(table.names),
-                "why": {
+            RunMetrics(
+                note=NOTE,
+                best_iteration=int(model.tree_count_),
+                rows={part: len(places) for part, places in inputs.parts.items()},
+                metrics=compute_metrics(config.kind, stopping.truth, predicted.main),
+                folds=folds,
+                features=len(table.names),
+                why={
                     "loss": why.loss,
                     "unit": why.unit,
                     "rows": why.rows,
                     "groups": [dataclasses.asdict(share) for share in why.groups],
                 },
-                "seconds": round(time.monotonic() - started, 1),
-                "leaky": choice.is_leaky,
-                "marks": list(marks),
-            },
+                seconds=round(time.monotonic() - started, 1),
+                leaky=choice.is_leaky,
+                marks=marks,
+            ),
         )
     warnings = list(marks)
     if ran == config.iterations and model.tree_count_ > NEARLY * ran:
@@ -127,21 +131,20 @@ def _check(config: CatBoostConfig) -> None:
         raise WrongCallError("--folds 1: cross-validation needs two or more; 0 does none")
 
 
-def _meta(config: CatBoostConfig, dataset: Dataset, inputs: Inputs, marks: Sequence[str]) -> dict[str, Any]:
+def _meta(config: CatBoostConfig, dataset: Dataset, inputs: Inputs, marks: tuple[str, ...]) -> RunMeta:
     table = inputs.new_table()
-    return {
-        "model": CATBOOST,
-        "kind": config.kind,
-        "config": dataclasses.asdict(config),
-        "data": dataset.record,
-        "encoders": {
-            side: {"name": encoder.checkpoint.name, **encoder.record} for side, encoder in inputs.encoders.items()
-        },
-        "blocks": table.blocks,
-        "reads_pictures": table.reads_pictures,
-        "leaky": inputs.choice.is_leaky,
-        "marks": list(marks),
-    }
+    return RunMeta(
+        command=COMMAND,
+        model=CATBOOST,
+        kind=kind_of(config.kind),
+        config=dataclasses.asdict(config),
+        data=data_of(dataset),
+        encoders=encoders_of(inputs.encoders),
+        blocks=tuple(table.blocks),
+        reads_pictures=table.reads_pictures,
+        leaky=inputs.choice.is_leaky,
+        marks=marks,
+    )
 
 
 def _train(
@@ -156,16 +159,18 @@ def _train(
     leaky: bool,
 ) -> Any:
     """Return the model: the one that stands in the folder, of a run that was killed later, or a new one."""
-    if (done := load_model(folder / MODEL_FILE)) is not None:
+    note = work / MODEL_NOTE
+    is_whole = note.is_file() and (folder / MODEL_FILE).is_file() and note.read_text() == file_hash(folder / MODEL_FILE)
+    if is_whole and (done := load_model(folder / MODEL_FILE)) is not None:
         return done
     with reporter.stage(f"boosting on {len(table.names):,} features", config.iterations) as stage:
         model = boost(config, fitted, stopping, table.categorical, work=work / "main", stage=stage)
     if leaky:
         model.get_metadata()["leaky"] = LEAKY
     write_text(folder / HISTORY_FILE, _history(model.get_evals_result(), leaky=leaky))
-    with replacing(folder / MODEL_FILE) as beside:
-        model.save_model(str(beside), format="cbm")
-    shutil.rmtree(work / "main", ignore_errors=True)
+    save_model(model, folder / MODEL_FILE)
+    write_text(note, file_hash(folder / MODEL_FILE))
+    remove_tree(work / "main")
     return model
 
 
@@ -195,9 +200,7 @@ def _write_why(folder: Path, why: Attribution, table: FeatureTable, target: Targ
     rows.insert(2, "meaning", [meanings[name] for name in rows["name"]])
     if mark:
         rows["leaky"] = True
-    text = io.StringIO()
-    rows.rename(columns={"name": "feature"}).to_csv(text, index=False)
-    write_text(folder / IMPORTANCE_FILE, text.getvalue())
+    write_text(folder / IMPORTANCE_FILE, csv_of_table(rows.rename(columns={"name": "feature"})))
     draw_importance(folder, why.for_people(table.labels()), title=f"{folder.name}: {target.name}", mark=mark)
 
 

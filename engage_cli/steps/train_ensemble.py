@@ -14,9 +14,12 @@ from engage_cli.core.dataset import Dataset
 from engage_cli.core.distributed import get_world_size
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.metrics import true_of
+from engage_cli.core.model_table import STACK
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.recipes import resolve
+from engage_cli.core.run_records import RunMeta
 from engage_cli.core.targets import require_variety
+from engage_cli.steps.run_inputs import data_of, kind_of
 from engage_cli.steps.train_catboost import KINDS, train_catboost
 from engage_cli.steps.train_members import Train, train_members
 from engage_cli.steps.train_neural import TrainSummary, train_neural
@@ -44,11 +47,19 @@ def train_ensemble(
     target = dataset.target(config.target)
     scores = target.score(dataset.posts.iloc[dataset.rows("train", target)])
     require_variety(true_of(config.kind, scores, target.classes(scores)), config.kind, target.name)
-    meta = {"kind": config.kind, "config": dataclasses.asdict(config), "asked": dataclasses.asdict(encoders)}
+    meta = RunMeta(
+        command=COMMAND,
+        model=STACK,
+        kind=kind_of(config.kind),
+        config=dataclasses.asdict(config),
+        asked=dataclasses.asdict(encoders),
+        data=data_of(dataset),
+        members=tuple(names),
+        marks=tuple(dataset.marks),
+    )
     return train_members(
         {n: partial(TRAINERS[n], config, dataset=dataset, encoders=encoders, reporter=reporter) for n in names},
         meta,
-        command=COMMAND,
         target=target,
         dataset=dataset,
         run=run,
@@ -81,7 +92,7 @@ def _catboost(config: EnsembleConfig, **how: Any) -> TrainSummary:
 def _neural(config: EnsembleConfig, **how: Any) -> TrainSummary:
     resolved = resolve(config.kind, "stored", _shared(config), has_gpu=torch.cuda.is_available())
     command = "train-regressor" if config.kind == "value" else "train-classifier"
-    return train_neural(resolved, kind=config.kind, command=command, **how)
+    return train_neural(resolved, kind=kind_of(config.kind), command=command, **how)
 
 
 TRAINERS: dict[str, Train] = {"gp": _process, "catboost": _catboost, "neural": _neural}

@@ -25,10 +25,12 @@ from engage_cli.core.metrics import true_of
 from engage_cli.core.objectives import Objective
 from engage_cli.core.posts import side_of
 from engage_cli.core.progress import Reporter
+from engage_cli.core.run_records import EncoderRecord
 from engage_cli.core.targets import Target, require_variety
 from engage_cli.core.tuning import make_towers, parse_tune
 from engage_cli.steps.embed import make_encoder, stored_blocks
 from engage_cli.steps.post_contents import DatasetContents
+from engage_cli.steps.run_inputs import encoders_of
 
 PARTS = ("train", "validation")
 FEW_POSTS = 10
@@ -42,7 +44,7 @@ class Inputs:
     validation: Batches
     true: np.ndarray  # of the validation posts: scores or classes
     dims: dict[str, int]  # width of each block's tokens
-    encoders: dict[str, Any]  # records, by side
+    encoders: dict[str, EncoderRecord]
     towers: dict[str, nn.Module]  # none where features are stored
     rows: dict[str, int]
 
@@ -103,7 +105,7 @@ def make_inputs(
         validation=made.batches["validation"],
         true=true["validation"],
         dims=made.dims,
-        encoders={side: {"name": one.checkpoint.name, **one.record} for side, one in made.encoders.items()},
+        encoders=encoders_of(made.encoders),
         towers=made.towers,
         rows={name: len(numbers) for name, numbers in rows.items()},
     )

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
+from engage_cli.core.atomic import remove_tree
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.errors import EngageError
-from engage_cli.core.predictors import MEMBERS, STACK
+from engage_cli.core.own_folders import own_run
 from engage_cli.core.progress import Reporter
-from engage_cli.core.runs import MARKER, clear_stage, load_run, open_run
+from engage_cli.core.run_folders import clear_stage, open_run
+from engage_cli.core.run_records import RunMeta
+from engage_cli.core.runs import MARKER, MEMBERS, load_run
 from engage_cli.core.targets import Target
 from engage_cli.steps.stack import weigh
 from engage_cli.steps.train_neural import TrainSummary
@@ -22,9 +23,8 @@ Train = Callable[..., TrainSummary]
 
 def train_members(
     members: Mapping[str, Train],
-    meta: Mapping[str, Any],
+    meta: RunMeta,
     *,
-    command: str,
     target: Target,
     dataset: Dataset,
     run: Path | None,
@@ -32,21 +32,11 @@ def train_members(
     reporter: Reporter,
     is_equal: bool = False,
 ) -> TrainSummary:
-    """Each member is called with run=, its folder; `meta` is what run.json says besides.
+    """Each member is called with run=, its folder; `meta` names them.
 
     `is_equal`: all members count alike, and no weight is fitted.
     """
-    meta = {
-        "model": STACK,
-        **meta,
-        MEMBERS: list(members),
-        "data": dataset.record,
-        "encoders": {},
-        "blocks": [],
-        "leaky": False,
-        "marks": list(dataset.marks),
-    }
-    with open_run(run, runs_dir, command=command, meta=meta, target=target) as (folder, goes_on):
+    with open_run(run, runs_dir, meta=meta, target=target, say=reporter.say) as (folder, goes_on):
         if not goes_on:
             clear_stage(folder)
         then = "their mean" if is_equal else "their weights"
@@ -54,7 +44,7 @@ def train_members(
         started = time.monotonic()
         warnings = list(dataset.marks)
         for number, (name, train) in enumerate(members.items(), start=1):
-            place = folder / MEMBERS / name
+            place = own_run(folder).place(MEMBERS, name)
             if (place / MARKER).is_file():
                 load_run(place)
                 continue
@@ -63,7 +53,7 @@ def train_members(
                 summary = train(run=place)
             except EngageError:
                 if not any(entry.is_dir() for entry in place.parent.glob("*")):  # a member was locked, and none begun
-                    shutil.rmtree(place.parent, ignore_errors=True)  # open_run clears the rest
+                    remove_tree(place.parent)  # open_run clears the rest
                 raise
             warnings += [f"{name}: {warning}" for warning in summary.warnings if warning not in dataset.marks]
         finished = weigh(folder, meta, target, dataset, reporter, started=started, is_equal=is_equal)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -20,19 +19,22 @@ from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.fusion import FUSIONS
 from engage_cli.core.history_log import HistoryLog, require_tensorboard
 from engage_cli.core.model import EngagementModel, num_parameters, seed_everything
+from engage_cli.core.model_table import NEURAL, TUNED
 from engage_cli.core.objectives import OBJECTIVES, Objective
 from engage_cli.core.posts import parse_blocks
-from engage_cli.core.predictors import NEURAL, TUNED
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.recipes import WHAT, Resolved
+from engage_cli.core.run_folders import Say, clear_stage, finish_run, open_run
 from engage_cli.core.run_progress import Progress
-from engage_cli.core.runs import Run, clear_stage, finish_run, load_run, open_run
+from engage_cli.core.run_records import Kind, RunMeta, RunMetrics
+from engage_cli.core.runs import Run, load_run
 from engage_cli.core.schedule import SCHEDULES
 from engage_cli.core.targets import Target
 from engage_cli.core.task import Task
 from engage_cli.core.training import fit
 from engage_cli.core.tuning import parse_tune
 from engage_cli.steps.calibrate import calibrate
+from engage_cli.steps.run_inputs import data_of
 from engage_cli.steps.sources import source_of
 from engage_cli.steps.train_inputs import Inputs, make_inputs
 
@@ -53,7 +55,7 @@ class TrainSummary:
 def train_neural(
     resolved: Resolved,
     *,
-    kind: str,
+    kind: Kind,
     command: str,
     dataset: Dataset,
     encoders: EncoderConfig,
@@ -78,7 +80,7 @@ def train_neural(
 
 def _train(
     resolved: Resolved,
-    kind: str,
+    kind: Kind,
     command: str,
     dataset: Dataset,
     encoders: EncoderConfig,
@@ -109,8 +111,8 @@ def _train(
     model = EngagementModel(
         inputs.dims, config, out_dim=objective.out_dim, towers=inputs.towers, num_tokens=encoders.tokens
     ).to(device)
-    meta = _meta(resolved, kind, dataset, inputs)
-    with _open_together(run, runs_dir, command, meta, target) as (folder, goes_on):
+    meta = _meta(resolved, kind, command, dataset, inputs)
+    with _open_together(run, runs_dir, meta, target, reporter.say) as (folder, goes_on):
         checkpoints = Checkpoints(folder, writes=is_first)
         if not goes_on and is_first:
             clear_stage(folder)
@@ -128,11 +130,11 @@ def _train(
             reporter=reporter,
             log=HistoryLog(folder, kind, tensorboard=config.tensorboard, writes=is_first),
         )
-        trained = Run(folder, meta, target, {})
+        trained = Run(folder, meta, target)
         source = source_of(trained, dataset, reporter)  # on every rank: they look at the stores together
         if is_first:
             calibrate(trained, dataset, source, reporter)
-            finish_run(folder, _metrics(progress, inputs, model, learning, device))
+            finish_run(folder, _metrics(progress, inputs, dataset.marks, model, learning, device))
         checkpoints.forget()
         wait_for_all()
     collapse = progress.collapse
@@ -141,47 +143,44 @@ def _train(
     )
 
 
-def _meta(resolved: Resolved, kind: str, dataset: Dataset, inputs: Inputs) -> dict[str, Any]:
-    return {
-        "model": TUNED if inputs.towers else NEURAL,
-        "kind": kind,
-        "recipe": resolved.recipe,
-        "given": resolved.given,
-        "config": dataclasses.asdict(resolved.config),
-        "ranks": get_world_size(),
-        "data": dataset.record,
-        "encoders": inputs.encoders,
-        "dims": inputs.dims,
-        "leaky": False,
-        "marks": list(dataset.marks),
-    }
+def _meta(resolved: Resolved, kind: Kind, command: str, dataset: Dataset, inputs: Inputs) -> RunMeta:
+    return RunMeta(
+        command=command,
+        model=TUNED if inputs.towers else NEURAL,
+        kind=kind,
+        recipe=resolved.recipe,
+        given=resolved.given,
+        config=dataclasses.asdict(resolved.config),
+        ranks=get_world_size(),
+        data=data_of(dataset),
+        encoders=inputs.encoders,
+        dims=inputs.dims,
+        marks=tuple(dataset.marks),
+    )
 
 
 def _metrics(
-    progress: Progress, inputs: Inputs, model: EngagementModel, learning: int, device: torch.device
-) -> dict[str, Any]:
-    metrics: dict[str, Any] = {
-        "split": "validation",
-        "note": NOTE,
-        "best_epoch": progress.best_epoch,
-        "averaged_epochs": progress.averaged,
-        "epochs": progress.epoch,
-        "rows": inputs.rows,
-        "metrics": progress.scores,
-        "collapse": progress.collapse,
-        "parameters": num_parameters(model),
-        "trained_parameters": learning,
-        "seconds": round(progress.seconds, 1),
-        "leaky": False,
-    }
-    if device.type == "cuda":
-        metrics["peak_gpu_memory"] = torch.cuda.max_memory_allocated(device)
-    return metrics
+    progress: Progress, inputs: Inputs, marks: Sequence[str], model: EngagementModel, learning: int, device: torch.device
+) -> RunMetrics:
+    return RunMetrics(
+        note=NOTE,
+        best_epoch=progress.best_epoch,
+        averaged_epochs=tuple(progress.averaged),
+        epochs=progress.epoch,
+        rows=inputs.rows,
+        metrics=progress.scores,
+        collapse=progress.collapse,
+        parameters=num_parameters(model),
+        trained_parameters=learning,
+        seconds=round(progress.seconds, 1),
+        marks=tuple(marks),
+        peak_gpu_memory=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+    )
 
 
 @contextmanager
 def _open_together(
-    run: Path | None, runs_dir: Path, command: str, meta: dict[str, Any], target: Target
+    run: Path | None, runs_dir: Path, meta: RunMeta, target: Target, say: Say
 ) -> Iterator[tuple[Path, bool]]:
     """Open the run on the first rank, which holds its lock, and tell the others where it is."""
     if get_rank() > 0:
@@ -192,7 +191,7 @@ def _open_together(
         return
     with ExitStack() as stack:
         try:
-            opened = open_run(run, runs_dir, command=command, meta=meta, target=target)
+            opened = open_run(run, runs_dir, meta=meta, target=target, say=say)
             path, went_on = stack.enter_context(opened)
         except EngageError as error:
             share_text(f"{REFUSED}|{error}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,24 +12,36 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
-from engage_cli.core.atomic import replacing
+from engage_cli.core.atomic import remove_tree, replacing
 from engage_cli.core.config import EncoderConfig, ProcessConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.devices import find_device
-from engage_cli.core.errors import WrongCallError
+from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.features import StoredBlocks
-from engage_cli.core.gaussian_process import MOST_EXACT, NUM_STEPS, GaussianProcess, fit_process, landmarks_of, predict_sum
+from engage_cli.core.gaussian_process import (
+    MOST_EXACT,
+    NUM_STEPS,
+    GaussianProcess,
+    ProcessState,
+    fit_process,
+    landmarks_of,
+    predict_sum,
+)
 from engage_cli.core.metrics import compute_metrics, r2, true_of
+from engage_cli.core.model_table import PROCESS
 from engage_cli.core.post_views import BLOCKS, Takes, ViewMaker
 from engage_cli.core.posts import side_of
-from engage_cli.core.predictors import PROCESS, load_predictor
-from engage_cli.core.predictors.process import Cuts, has_process, save_processes
+from engage_cli.core.predictors import load_predictor
+from engage_cli.core.predictors.process import Cuts, has_process, left_out_r2_of, save_processes
 from engage_cli.core.progress import Reporter, SilentReporter, Stage
-from engage_cli.core.runs import Run, clear_stage, finish_run, open_run
+from engage_cli.core.run_folders import clear_stage, finish_run, open_run
+from engage_cli.core.run_records import RunMeta, RunMetrics
+from engage_cli.core.runs import Run
 from engage_cli.core.score_parts import ScorePart, parts_of
 from engage_cli.core.targets import Target, require_variety
 from engage_cli.steps.calibrate import calibrate
 from engage_cli.steps.embed import stored_blocks
+from engage_cli.steps.run_inputs import data_of, encoders_of, kind_of
 from engage_cli.steps.sources import source_of
 from engage_cli.steps.train_catboost import KINDS
 from engage_cli.steps.train_neural import TrainSummary
@@ -61,44 +72,40 @@ def train_process(
     checks = dataset.posts.iloc[dataset.rows("validation", target)]
     scores = target.score(posts)
     require_variety(true_of(config.kind, scores, target.classes(scores)), config.kind, target.name)
-    meta = {
-        "model": PROCESS,
-        "kind": config.kind,
-        "config": dataclasses.asdict(config),
-        "data": dataset.record,
-        "encoders": {
-            side: {"name": store.encoder.checkpoint.name, **store.encoder.record} for side, store in source.stores.items()
-        },
-        "blocks": list(BLOCKS),
-        "reads_date": bool("posted_at" in posts and posts["posted_at"].notna().any()),
-        "leaky": False,
-        "marks": list(dataset.marks),
-    }
-    with open_run(run, runs_dir, command=COMMAND, meta=meta, target=target) as (folder, goes_on):
+    meta = RunMeta(
+        command=COMMAND,
+        model=PROCESS,
+        kind=kind_of(config.kind),
+        config=dataclasses.asdict(config),
+        data=data_of(dataset),
+        encoders=encoders_of({side: store.encoder for side, store in source.stores.items()}),
+        blocks=BLOCKS,
+        reads_date=bool("posted_at" in posts and posts["posted_at"].notna().any()),
+        marks=tuple(dataset.marks),
+    )
+    with open_run(run, runs_dir, meta=meta, target=target, say=reporter.say) as (folder, goes_on):
         if not goes_on:
             clear_stage(folder)
         reporter.say(f"{'going on with' if goes_on else 'training'} {folder}")
-        started, left_out = time.monotonic(), None
+        started = time.monotonic()
         if not has_process(folder):
-            left_out = _fit(config, folder, posts, scores, target, source, reporter)
-        shutil.rmtree(folder / WORK, ignore_errors=True)
-        trained = Run(folder, meta, target, {})
+            _fit(config, folder, posts, scores, target, source, reporter)
+        remove_tree(folder / WORK)
+        trained = Run(folder, meta, target)
         calibrate(trained, dataset, source_of(trained, dataset, reporter), reporter)
         wanted = target.score(checks)
         predicted = load_predictor(trained).predict(checks, source).main
         truth = true_of(config.kind, wanted, target.classes(wanted))
         finished = finish_run(
             folder,
-            {
-                "split": "validation",
-                "note": NOTE,
-                "rows": {"train": len(posts), "validation": len(checks)},
-                "metrics": compute_metrics(config.kind, truth, predicted),
-                "left_out_r2": left_out,
-                "seconds": round(time.monotonic() - started, 1),
-                "leaky": False,
-                "marks": list(dataset.marks),
-            },
+            RunMetrics(
+                note=NOTE,
+                rows={"train": len(posts), "validation": len(checks)},
+                metrics=compute_metrics(config.kind, truth, predicted),
+                left_out_r2=left_out_r2_of(folder),
+                seconds=round(time.monotonic() - started, 1),
+                marks=tuple(dataset.marks),
+            ),
         )
     return TrainSummary(run=finished, went_on=goes_on, warnings=tuple(dataset.marks))
 
@@ -111,8 +118,8 @@ def _fit(
     target: Target,
     source: StoredBlocks,
     reporter: Reporter,
-) -> float | None:
-    """Fit and write the process; return R² of training posts that were each left out, where that is known."""
+) -> None:
+    """Fit and write the process, with R² of training posts that were each left out, where that is known."""
     if config.kind == "value":
         wanted, parts = scores, parts_of(target, posts)
     else:
@@ -138,8 +145,7 @@ def _fit(
             left_out if is_known else predict_sum([(share, process) for _, share, process in fitted], views, find_device())
         )
         cuts = Cuts(edges=_edges(target), deviation=float((wanted - said).std()) or 1.0)
-    save_processes(folder, maker, fitted, cuts)
-    return r2(wanted, left_out) if is_known else None
+    save_processes(folder, maker, fitted, cuts, left_out_r2=r2(wanted, left_out) if is_known else None)
 
 
 def _fit_once(
@@ -148,13 +154,19 @@ def _fit_once(
     """Fit, or take what a training that was killed later had fitted; a damaged file costs its process alone."""
     try:
         with np.load(place) as stored:
-            landmarks, state = landmarks_of(views, seed=seed), json.loads(str(stored["state"]))
+            landmarks = landmarks_of(views, seed=seed)
+            state = ProcessState.parse(json.loads(str(stored["state"])), where=str(place))
             return GaussianProcess.restore(state, landmarks, stored["coefficients"]), stored["left_out"]
-    except (OSError, ValueError, LookupError, EOFError, BadZipFile):
+    except (OSError, ValueError, LookupError, EOFError, BadZipFile, EngageError):
         pass  # absent or damaged: fitted below
     process, left_out = fit_process(views, truth, seed=seed, advance=advance, device=find_device())
     with replacing(place) as beside, beside.open("wb") as file:
-        np.savez(file, state=json.dumps(process.state()), coefficients=process.coefficients, left_out=left_out)
+        np.savez(
+            file,
+            state=json.dumps(dataclasses.asdict(process.state())),
+            coefficients=process.coefficients,
+            left_out=left_out,
+        )
     return process, left_out
 
 

@@ -10,8 +10,11 @@ from engage_cli.core.config import EncoderConfig
 from engage_cli.core.dataset import Dataset
 from engage_cli.core.distributed import get_world_size
 from engage_cli.core.errors import WrongCallError
+from engage_cli.core.model_table import STACK
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.recipes import Resolved
+from engage_cli.core.run_records import Kind, RunMeta
+from engage_cli.steps.run_inputs import data_of
 from engage_cli.steps.train_members import train_members
 from engage_cli.steps.train_neural import TrainSummary, check_training, train_neural
 
@@ -19,7 +22,7 @@ from engage_cli.steps.train_neural import TrainSummary, check_training, train_ne
 def train_seeds(
     resolved: Resolved,
     *,
-    kind: str,
+    kind: Kind,
     command: str,
     dataset: Dataset,
     encoders: EncoderConfig,
@@ -43,17 +46,21 @@ def train_seeds(
         f"seed-{seed}": Resolved(resolved.recipe, given, dataclasses.replace(config, seed=seed, seeds=1))
         for seed in range(config.seed, config.seed + config.seeds)
     }
-    meta = {
-        "kind": kind,
-        "recipe": resolved.recipe,
-        "given": resolved.given,
-        "config": dataclasses.asdict(config),
-        "asked": dataclasses.asdict(encoders),
-    }
+    meta = RunMeta(
+        command=command,
+        model=STACK,
+        kind=kind,
+        recipe=resolved.recipe,
+        given=resolved.given,
+        config=dataclasses.asdict(config),
+        asked=dataclasses.asdict(encoders),
+        data=data_of(dataset),
+        members=tuple(alone),
+        marks=tuple(dataset.marks),
+    )
     return train_members(
         {name: partial(train, one) for name, one in alone.items()},
         meta,
-        command=command,
         target=dataset.target(config.target),
         dataset=dataset,
         run=run,

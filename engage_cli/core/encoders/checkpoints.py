@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import json
 import os
 import re
 from dataclasses import dataclass
@@ -12,6 +12,16 @@ from typing import Any
 
 from engage_cli.core.atomic import fingerprint
 from engage_cli.core.encoders import CHECKPOINTS
+from engage_cli.core.encoders.checkpoint_files import (
+    CONFIG,
+    PICKLES,
+    SETTINGS,
+    WEIGHT_FILES,
+    has_only_pickles,
+    is_whole,
+    loaded_files,
+)
+from engage_cli.core.encoders.foreign_settings import read_settings
 from engage_cli.core.encoders.known_files import remembered_fingerprint
 from engage_cli.core.encoders.packaged import MEMORY, PACKAGED, cache_dir, packaged_folder
 from engage_cli.core.encoders.sentence_layers import transformer_folder
@@ -19,8 +29,6 @@ from engage_cli.core.errors import EngageError, WrongCallError
 
 HUB_ID = re.compile(r"^[\w][\w.-]*(/[\w][\w.-]*)?$")
 HUB_TIMEOUT_S = 10
-WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
-SETTINGS = ("*.json", "*.txt", "*.model", "1_Pooling/config.json")  # of model, preprocessing, tokenizer and pooling
 WITHOUT_HUB = f"use a packaged encoder ({', '.join(PACKAGED)}) or name a local folder that holds the checkpoint"
 
 
@@ -30,18 +38,11 @@ class Checkpoint:
 
     name: str  # as the user gave it
     folder: Path
-    revision: str  # the hub's commit, or the hash of the folder's settings and weights
+    revision: str  # hash of all files that loading it reads
 
     @property
     def config(self) -> dict[str, Any]:
-        path = self.folder / "config.json"
-        try:
-            config = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise EngageError(f"{path} cannot be read: {error}") from None
-        if not isinstance(config, dict):
-            raise EngageError(f"{path} holds no settings of a checkpoint")
-        return config
+        return read_settings(self.folder / CONFIG)
 
 
 @functools.cache
@@ -54,8 +55,8 @@ def find_checkpoint(side: str, name: str) -> Checkpoint:
     if name in PACKAGED and name in table:
         return _local(name, packaged_folder(name))
     if name not in table and Path(name).is_dir():
-        if not (Path(name) / "config.json").is_file():
-            raise EngageError(f"the folder {name} holds no transformers checkpoint: it has no config.json")
+        if not (Path(name) / CONFIG).is_file():
+            raise EngageError(f"the folder {name} holds no transformers checkpoint: it has no {CONFIG}")
         return _local(str(Path(name).resolve()), transformer_folder(Path(name)))
     hub_id = table.get(name, name)
     looks_like_path = name.startswith((".", "/", "~")) or name.count("/") > 1
@@ -68,24 +69,13 @@ def find_checkpoint(side: str, name: str) -> Checkpoint:
 
 
 def _local(name: str, folder: Path) -> Checkpoint:
-    if not any(any(folder.glob(pattern)) for pattern in WEIGHTS):
-        raise EngageError(f"the folder {folder} holds a config.json but no weights (*.safetensors)")
-    files = sorted({path for pattern in (*SETTINGS, *WEIGHTS) for path in folder.glob(pattern)})
     revision = fingerprint(
-        {str(path.relative_to(folder)): remembered_fingerprint(path, cache_dir() / MEMORY) for path in files}
+        {
+            path.relative_to(folder).as_posix(): remembered_fingerprint(path, cache_dir() / MEMORY)
+            for path in loaded_files(folder)
+        }
     )
     return Checkpoint(name=name, folder=folder.resolve(), revision=revision)
-
-
-def _is_whole(folder: Path) -> bool:
-    """Whether a download that may have been killed brought settings, all weights, and a processor or a tokenizer."""
-    if not (folder / "config.json").is_file() or not any(any(folder.glob(pattern)) for pattern in WEIGHTS):
-        return False
-    for index in folder.glob("*.index.json"):
-        names = set(json.loads(index.read_text(encoding="utf-8")).get("weight_map", {}).values())
-        if not all((folder / name).is_file() for name in names):
-            return False
-    return any(any(folder.glob(pattern)) for pattern in ("preprocessor_config.json", "tokenizer*", "vocab*", "*.model"))
 
 
 def _from_hub(name: str, hub_id: str) -> Checkpoint:
@@ -97,23 +87,35 @@ def _from_hub(name: str, hub_id: str) -> Checkpoint:
         RepositoryNotFoundError,
     )
 
-    try:
-        folder = Path(snapshot_download(hub_id, local_files_only=True))
-        if _is_whole(folder):
-            return Checkpoint(name=name, folder=folder, revision=folder.name)
-    except LocalEntryNotFoundError:
-        pass  # not in the cache: fetched below
+    cached: Path | None = None
+    with contextlib.suppress(LocalEntryNotFoundError):  # fetched below
+        cached = Path(snapshot_download(hub_id, local_files_only=True))
+    if cached is not None and is_whole(cached):
+        return _local(name, cached)
     try:
         if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
             raise OfflineModeIsEnabled("HF_HUB_OFFLINE is set")
         info = HfApi().model_info(hub_id, timeout=HUB_TIMEOUT_S)
         names = [sibling.rfilename for sibling in info.siblings or []]
-        weights = WEIGHTS[:1] if any(file.endswith(".safetensors") for file in names) else WEIGHTS[1:]
-        folder = Path(snapshot_download(hub_id, revision=info.sha, allow_patterns=[*SETTINGS, *weights]))
+        is_safe = any(file.endswith(".safetensors") for file in names)
+        if not is_safe and any(Path(file).match(kind) for file in names for kind in PICKLES):
+            raise EngageError(_only_pickles(hub_id))
+        folder = Path(snapshot_download(hub_id, revision=info.sha, allow_patterns=[*SETTINGS, *WEIGHT_FILES]))
+    except EngageError:
+        raise
     except (GatedRepoError, RepositoryNotFoundError):
         raise EngageError(f"the hub has no public model '{hub_id}'; check the name, or {WITHOUT_HUB}") from None
     except Exception as error:  # each version of the hub's client has its own family of network errors
+        if cached is not None and has_only_pickles(cached):
+            raise EngageError(_only_pickles(hub_id)) from None
         raise EngageError(
             f"'{hub_id}' is not on this machine and the hub cannot be reached ({type(error).__name__}); {WITHOUT_HUB}"
         ) from None
-    return Checkpoint(name=name, folder=folder, revision=folder.name)
+    return _local(name, folder)
+
+
+def _only_pickles(hub_id: str) -> str:
+    return (
+        f"the hub has the weights of '{hub_id}' only as pickles, which could run code when opened; take a revision "
+        "with model.safetensors, or convert it (https://huggingface.co/spaces/safetensors/convert) and name the folder"
+    )

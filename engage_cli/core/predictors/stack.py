@@ -9,20 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
-from engage_cli.core.atomic import read_json
 from engage_cli.core.errors import EngageError
 from engage_cli.core.predictions import Predictions
-from engage_cli.core.predictors import MEMBERS, load_predictor, members_of
-from engage_cli.core.runs import Run
+from engage_cli.core.predictors import load_predictor, members_of
+from engage_cli.core.ranges import Number
+from engage_cli.core.records import record
+from engage_cli.core.run_records import AGAIN, FolderName, read_run_record, write_run_record
+from engage_cli.core.runs import FIRST, Run
 
-WEIGHTS_FILE = "stack.json"
-PROBIT = "probit"
-LINEAR = "linear"  # classes of an ensemble that was stored before there was another scale
+WEIGHTS_FILE, WEIGHTS_KIND = "stack.json", "run weights"
+MOST_WEIGHT = 1000.0  # far beyond what validation posts ever give
 NEARLY_ZERO = 1e-4  # a cumulative probability is held this far from 0 and 1
 
 
@@ -32,15 +35,11 @@ class Weights:
 
     members: tuple[float, ...]  # >= 0
     offset: float = 0.0  # of values
-    scale: str = PROBIT  # of classes
 
     def combine(self, predictions: Sequence[Predictions]) -> Predictions:
         if predictions[0].value is not None:
             values = np.stack([one.main for one in predictions], axis=1)
             return Predictions(value=self.offset + values @ np.asarray(self.members))
-        if self.scale == LINEAR:
-            shares = np.stack([one.main for one in predictions], axis=2)
-            return Predictions(probabilities=shares @ np.asarray(self.members))
         return Predictions(probabilities=join_scores(normal_scores(predictions), np.asarray(self.members)))
 
 
@@ -59,21 +58,34 @@ def join_scores(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.diff(np.asarray(ndtr(scores @ weights)), axis=1, prepend=0.0, append=1.0)
 
 
+@record
+class SavedWeights:
+    """stack.json: what each member counts, by its name, and what is added to values."""
+
+    weights: dict[FolderName, Annotated[float, Field(ge=0, le=MOST_WEIGHT)]]
+    offset: Number
+
+
+def save_weights(folder: Path, members: Sequence[str], weights: Weights) -> None:
+    saved = SavedWeights(weights=dict(zip(members, weights.members, strict=True)), offset=weights.offset)
+    write_run_record(folder / WEIGHTS_FILE, saved, WEIGHTS_KIND)
+
+
 class StackPredictor:
     def __init__(self, run: Run) -> None:
-        try:
-            saved = read_json(run.folder / WEIGHTS_FILE)
-            members = tuple(float(saved["weights"][name]) for name in run.meta[MEMBERS])
-            scale = saved.get("scale", LINEAR)
-            assert scale in (PROBIT, LINEAR)
-            self.weights = Weights(members=members, offset=float(saved["offset"]), scale=scale)
-        except (OSError, ValueError, LookupError, TypeError, AssertionError):
-            raise EngageError(f"{run.folder / WEIGHTS_FILE} is damaged or gone; stack the runs again") from None
+        self.folder = run.folder
+        path = run.open(WEIGHTS_FILE)
+        saved = read_run_record(path, SavedWeights, WEIGHTS_KIND)
+        if set(saved.weights) != set(run.meta.members):
+            raise EngageError(f"{path}: weights: they are not those of the members in {FIRST}; {AGAIN}")
+        self.weights = Weights(members=tuple(saved.weights[name] for name in run.meta.members), offset=saved.offset)
         self.members = [load_predictor(member) for member in members_of(run)]
 
     def predict(self, posts: pd.DataFrame, source: Sequence[Any]) -> Predictions:
         found = [member.predict(posts, one) for member, one in zip(self.members, source, strict=True)]
-        return replace(self.weights.combine(found), vectors=_first_of_each([one.vectors for one in found]))
+        return replace(
+            self.weights.combine(found).checked(self.folder), vectors=_first_of_each([one.vectors for one in found])
+        )
 
     def vectors(self, posts: pd.DataFrame, source: Sequence[Any]) -> dict[str, np.ndarray] | None:
         return _first_of_each([member.vectors(posts, one) for member, one in zip(self.members, source, strict=True)])

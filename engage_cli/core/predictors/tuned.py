@@ -11,45 +11,53 @@ import torch
 from torch import Tensor, nn
 
 from engage_cli.core.batches import Cut
-from engage_cli.core.checkpoints import Checkpoints
-from engage_cli.core.config import OWN, TrainConfig
+from engage_cli.core.checkpoints import MODEL_FILE, load_weights, must_fit
 from engage_cli.core.devices import find_device
 from engage_cli.core.encoders.encode import Encoder
+from engage_cli.core.errors import EngageError
 from engage_cli.core.leakage import known_before
 from engage_cli.core.live_batches import ContentSource, LiveBatches
 from engage_cli.core.model import BlockInput, EngagementModel
-from engage_cli.core.objectives import OBJECTIVES, Objective
+from engage_cli.core.posts import side_of
 from engage_cli.core.predictions import Predictions
-from engage_cli.core.runs import Run
+from engage_cli.core.predictors.neural import plan_model, read_config
+from engage_cli.core.run_records import AGAIN
+from engage_cli.core.runs import FIRST, Run, blaming
 from engage_cli.core.tuning import make_towers, parse_tune
 from engage_cli.core.validation import outputs_of
 
 
 class TunedPredictor:
     def __init__(self, run: Run) -> None:
-        config = TrainConfig(**run.meta["config"])
-        self.dims: dict[str, int] = run.meta["dims"]
+        config, self.objective = read_config(run)
+        self.folder, self.dims = run.folder, run.meta.dims
         self.batch_size = config.batch_size
-        self.objective: Objective = OBJECTIVES[run.kind].load(config.objective)(run.target, config)
         self.device = find_device()
-        encoders = {
-            side: Encoder(
-                side,
-                record["name"],
-                precision="fp32",
-                pool=record["pooling"],
-                tokens=record["tokens"],
-                dtype="fp32",
-                framing=record.get("framing", OWN),
-            )
-            for side, record in run.meta["encoders"].items()
-        }
-        towers = make_towers(encoders, parse_tune(config.tune))
+        weights = run.open(MODEL_FILE)
+        must_fit(weights, plan_model(run, config, self.objective))
+        with blaming(run.folder / FIRST, "encoders"):
+            encoders = {
+                side: Encoder(
+                    side,
+                    saved.name,
+                    precision="fp32",
+                    pool=saved.pooling,
+                    tokens=saved.tokens,
+                    dtype="fp32",
+                    framing=saved.framing,
+                )
+                for side, saved in run.meta.encoders.items()
+            }
+            towers = make_towers(encoders, parse_tune(config.tune))
         num_tokens = next(iter(encoders.values())).tokens
         self.model = EngagementModel(
             self.dims, config, out_dim=self.objective.out_dim, towers=towers, num_tokens=num_tokens
         )
-        Checkpoints(run.folder).load_best(self.model)
+        for name, width in self.dims.items():
+            tower = encoders[side_of(name)].tower
+            if width != (tower.dim if self.model.reads_tokens else tower.pooled_dim):
+                raise EngageError(f"{run.folder / FIRST}: dims: its encoder gives other vectors of '{name}'; {AGAIN}")
+        load_weights(self.model, weights)
         self.model.to(self.device)
 
     def predict(self, posts: pd.DataFrame, source: ContentSource) -> Predictions:
@@ -65,7 +73,7 @@ class TunedPredictor:
         both = outputs_of(_WithVectors(self.model), batches, num_outputs + sum(self.dims.values()), self.device, alone=True)
         outputs, vectors = both[:, :num_outputs], both[:, num_outputs:].numpy().copy()
         parts = dict(zip(self.dims, np.split(vectors, np.cumsum(list(self.dims.values()))[:-1], axis=1), strict=True))
-        return replace(self.objective.decode(outputs), vectors=parts)
+        return replace(self.objective.decode(outputs), vectors=parts).checked(self.folder)
 
     def vectors(self, posts: pd.DataFrame, source: ContentSource) -> dict[str, np.ndarray] | None:
         return self.predict(posts, source).vectors

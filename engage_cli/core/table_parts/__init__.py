@@ -6,15 +6,18 @@ A part is one class and one line in PARTS; a set of parts that can be asked for 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import field
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 
+from engage_cli.core.arrays import Spec
 from engage_cli.core.config import STUDY
 from engage_cli.core.folds import Folds
 from engage_cli.core.given import Given
+from engage_cli.core.ranges import Count, FromOne
+from engage_cli.core.records import record
 from engage_cli.core.registry import Registry
 
 _HERE = "engage_cli.core.table_parts"
@@ -64,16 +67,26 @@ SETS = {
 LEAKY_PARTS = ("counters",)
 
 
-@dataclass(frozen=True, kw_only=True)
+ColumnKind = Literal["number", "category"]
+
+
+@record
 class PartOptions:
-    pca: int | None = None  # components that embeddings are reduced to
-    columns: Mapping[str, str] = field(default_factory=dict)  # the user's own, each a number or a category
-    shared_width: int = 0  # of the space that image and text share, so that a cosine means something; 0 where they do not
-    seed: int = 0
+    pca: FromOne | None = None  # components that embeddings are reduced to
+    columns: dict[str, ColumnKind] = field(default_factory=dict)  # the user's own
+    shared_width: Count = 0  # of the space that image and text share, so that a cosine means something; 0 where they do not
+    seed: Count = 0
+
+
+@record
+class NothingFitted:
+    """What a part that fits nothing keeps beside its arrays."""
 
 
 class TablePart:
-    """Columns of one group. This one fits nothing: parts that do override `fit`, `state` and `restore`."""
+    """Columns of one group. This one fits nothing: parts that do override `fit`, `fitted`, `state`, `specs`, `restore`."""
+
+    fitted: ClassVar[type] = NothingFitted  # the record of what it keeps beside its arrays
 
     group: str  # what the group is called where importance is shown
     blocks: tuple[str, ...] = ()  # whose vectors it reads
@@ -95,11 +108,16 @@ class TablePart:
         """Return the same columns for any posts."""
         raise NotImplementedError
 
-    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Return all that `restore` needs: what JSON can hold, and arrays."""
-        return {}, {}
+    def state(self) -> tuple[Any, dict[str, np.ndarray]]:
+        """Return all that `restore` needs: a record of the class `fitted`, and arrays."""
+        return NothingFitted(), {}
 
-    def restore(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    def specs(self) -> dict[str, Spec]:
+        """Return what its arrays are."""
+        return {}
+
+    def restore(self, state: Any, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take what `state` gave, arrays that are as `specs` says; raise ValueError where they do not fit together."""
         return
 
     def label(self, column: str) -> str | None:

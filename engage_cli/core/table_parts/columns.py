@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -12,9 +12,12 @@ from engage_cli.core.folds import Folds
 from engage_cli.core.given import Given
 from engage_cli.core.handmade import MISSING
 from engage_cli.core.posts import ALL_COUNTERS, OWN
+from engage_cli.core.ranges import UniqueNames
+from engage_cli.core.records import record
 from engage_cli.core.table_parts import PartOptions, TablePart, make_table, no_columns
 
-NUMBER, CATEGORY = "number", "category"
+NUMBER: Final = "number"
+CATEGORY: Final = "category"
 MEANINGS = {
     "hour": "Hour of publication, UTC [0 to 23]",
     "weekday": "Day of publication, UTC [Monday 0 to Sunday 6]",
@@ -23,9 +26,15 @@ MEANINGS = {
 }
 
 
+@record
+class Present:
+    present: UniqueNames
+
+
 class _Numbers(TablePart):
     """Those of `names` that any training post has."""
 
+    fitted = Present
     names: tuple[str, ...]
 
     def __init__(self, options: PartOptions) -> None:
@@ -45,11 +54,13 @@ class _Numbers(TablePart):
             return no_columns(given)
         return make_table(np.stack([given.number(name) for name in self.present], axis=1), self.present, given)
 
-    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        return {"present": self.present}, {}
+    def state(self) -> tuple[Present, dict[str, np.ndarray]]:
+        return Present(present=tuple(self.present)), {}
 
-    def restore(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-        self.present = list(state["present"])
+    def restore(self, state: Present, arrays: Mapping[str, np.ndarray]) -> None:
+        if unknown := set(state.present) - set(self.names):
+            raise ValueError(f"'{min(unknown)[:40]}' is none of its columns")
+        self.present = list(state.present)
 
     def meaning(self, column: str) -> str:
         return MEANINGS[column]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from engage_cli.core.arrays import Spec
+from engage_cli.core.errors import EngageError
 from engage_cli.core.folds import Folds
 from engage_cli.core.given import Given
-from engage_cli.core.table_parts import PartOptions, TablePart, make_table, no_columns
+from engage_cli.core.table_parts import NothingFitted, PartOptions, TablePart, make_table, no_columns
 
 
 class ImageEmbedding(TablePart):
@@ -34,19 +35,30 @@ class ImageEmbedding(TablePart):
     def transform(self, given: Given) -> pd.DataFrame:
         (block,) = self.blocks
         vectors = given.vectors(block)
+        if self.mean is not None:
+            must_be_as_wide(vectors, self.mean, block)
         if self.mean is not None and self.components is not None:
             vectors = (vectors - self.mean) @ self.components.T
         names = [f"{block}_{number}" for number in range(vectors.shape[1])]
         columns = np.column_stack([vectors, given.has(block).astype(np.float32)])
         return make_table(columns, [*names, f"has_{block}"], given)
 
-    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    def state(self) -> tuple[NothingFitted, dict[str, np.ndarray]]:
         if self.mean is None or self.components is None:
-            return {}, {}
-        return {}, {"mean": self.mean, "components": self.components}
+            return NothingFitted(), {}
+        return NothingFitted(), {"mean": self.mean, "components": self.components}
 
-    def restore(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    def specs(self) -> dict[str, Spec]:
+        is_whole = self.options.pca is None
+        return {
+            "mean": Spec(dtype="float32", shape=("numbers",), is_optional=is_whole),
+            "components": Spec(dtype="float32", shape=("components", "numbers"), is_optional=is_whole),
+        }
+
+    def restore(self, state: NothingFitted, arrays: Mapping[str, np.ndarray]) -> None:
         self.mean, self.components = arrays.get("mean"), arrays.get("components")
+        if (self.mean is None) != (self.components is None):
+            raise ValueError("mean and components come together")
 
     def label(self, column: str) -> str | None:
         return column if column.startswith("has_") else None
@@ -80,6 +92,12 @@ class ImageTextMatch(TablePart):
 
     def meaning(self, column: str) -> str:
         return "How well the text describes the cover: cosine of their embeddings [-1 to 1]"
+
+
+def must_be_as_wide(vectors: np.ndarray, fitted: np.ndarray, block: str) -> None:
+    """Raise EngageError where vectors (n, D) are not those that (D,) numbers were fitted on."""
+    if vectors.shape[1] != len(fitted):
+        raise EngageError(f"the run's features were fitted on other vectors of '{block}' than they are given; train again")
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -12,22 +12,34 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from engage_cli.core.arrays import Spec
 from engage_cli.core.folds import Folds
 from engage_cli.core.given import Given
 from engage_cli.core.metrics import r2
 from engage_cli.core.posts import texts_of
+from engage_cli.core.ranges import NotNegative, Number
+from engage_cli.core.records import record
 from engage_cli.core.table_parts import PartOptions, TablePart, make_table
+from engage_cli.core.table_parts.embeddings import must_be_as_wide
 from engage_cli.core.table_parts.tfidf import TfIdf
 
 DENSE_ALPHAS = (100.0, 300.0, 1000.0, 3000.0, 10_000.0)  # of standardised columns
 SPARSE_ALPHAS = (0.3, 1.0, 3.0, 10.0)
 MOST_TERMS = 200_000
+SMALLEST_SCALE = 1e-6
 UNIT = "the target's unit, or classes 0 to 4"
+
+
+@record
+class ScoreFitted:
+    intercept: Number
+    alpha: NotNegative
 
 
 class Score(TablePart):
     """One column: ridge on the rows of `_rows`."""
 
+    fitted = ScoreFitted
     alphas: tuple[float, ...] = DENSE_ALPHAS
 
     def __init__(self, options: PartOptions) -> None:
@@ -58,11 +70,14 @@ class Score(TablePart):
         scores = self._rows(given) @ self.coefficients + self.intercept
         return make_table(np.asarray(scores).reshape(-1, 1), [self._name], given)
 
-    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        return {"intercept": self.intercept, "alpha": self.alpha}, {"coefficients": self.coefficients}
+    def state(self) -> tuple[ScoreFitted, dict[str, np.ndarray]]:
+        return ScoreFitted(intercept=self.intercept, alpha=self.alpha), {"coefficients": self.coefficients}
 
-    def restore(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-        self.intercept, self.alpha = float(state["intercept"]), float(state["alpha"])
+    def specs(self) -> dict[str, Spec]:
+        return {"coefficients": Spec(dtype="float32", shape=("coefficients",))}
+
+    def restore(self, state: ScoreFitted, arrays: Mapping[str, np.ndarray]) -> None:
+        self.intercept, self.alpha = state.intercept, state.alpha
         self.coefficients = arrays["coefficients"]
 
     def _fit_rows(self, given: Given) -> Any:
@@ -98,19 +113,30 @@ class ImageScore(Score):
 
     def _fit_rows(self, given: Given) -> np.ndarray:
         vectors = given.vectors(self.blocks[0])
-        self.mean, self.scale = vectors.mean(axis=0), np.maximum(vectors.std(axis=0), 1e-6)
+        self.mean, self.scale = vectors.mean(axis=0), np.maximum(vectors.std(axis=0), SMALLEST_SCALE)
         return self._rows(given)
 
     def _rows(self, given: Given) -> np.ndarray:
-        return (given.vectors(self.blocks[0]) - self.mean) / self.scale
+        vectors = given.vectors(self.blocks[0])
+        must_be_as_wide(vectors, self.mean, self.blocks[0])
+        return (vectors - self.mean) / self.scale
 
-    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    def state(self) -> tuple[ScoreFitted, dict[str, np.ndarray]]:
         state, arrays = super().state()
         return state, {**arrays, "mean": self.mean, "scale": self.scale}
 
-    def restore(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    def specs(self) -> dict[str, Spec]:
+        return {
+            **super().specs(),
+            "mean": Spec(dtype="float32", shape=("numbers",)),
+            "scale": Spec(dtype="float32", shape=("numbers",), low=SMALLEST_SCALE / 2),
+        }
+
+    def restore(self, state: ScoreFitted, arrays: Mapping[str, np.ndarray]) -> None:
         super().restore(state, arrays)
         self.mean, self.scale = arrays["mean"], arrays["scale"]
+        if len(self.coefficients) not in (0, len(self.mean)):
+            raise ValueError("its coefficients are not as many as the numbers of a vector")
 
     @property
     def _name(self) -> str:
@@ -142,13 +168,18 @@ class WordsScore(Score):
     def _rows(self, given: Given) -> Any:
         return self.tfidf.transform(texts_of(given.posts, "text"))
 
-    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    def state(self) -> tuple[ScoreFitted, dict[str, np.ndarray]]:
         state, arrays = super().state()
         return state, {**arrays, **self.tfidf.arrays()}
 
-    def restore(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    def specs(self) -> dict[str, Spec]:
+        return {**super().specs(), **self.tfidf.specs()}
+
+    def restore(self, state: ScoreFitted, arrays: Mapping[str, np.ndarray]) -> None:
         super().restore(state, arrays)
         self.tfidf.restore(arrays)
+        if len(self.coefficients) not in (0, self.tfidf.num_terms):
+            raise ValueError("its coefficients are not as many as its terms")
 
     @property
     def _name(self) -> str:

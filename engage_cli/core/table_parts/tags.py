@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,8 @@ import pandas as pd
 from engage_cli.core.folds import Folds
 from engage_cli.core.given import Given
 from engage_cli.core.handmade import MISSING
+from engage_cli.core.ranges import UniqueNames
+from engage_cli.core.records import record
 from engage_cli.core.table_parts import PartOptions, TablePart, make_table, no_columns
 
 MOST_TAGS = 200
@@ -22,7 +24,20 @@ SIGNS, SPACES = r"[|,;#\n，、；＃]", r"[\s|,;#，、；＃]"
 HARDLY_ANY, FEW_ALIKE = 0.02, 0.5
 
 
+# What divides tags, by the name under which it is stored: no pattern is read from a file.
+BETWEEN: dict[Literal["signs", "spaces"], str] = {"signs": SIGNS, "spaces": SPACES}
+_NAMES = {pattern: name for name, pattern in BETWEEN.items()}
+
+
+@record
+class TagsFitted:
+    between: Literal["signs", "spaces"]
+    frequent: UniqueNames = ()
+    is_used: bool = False
+
+
 class _TagReader(TablePart):
+    fitted = TagsFitted
     group = "tags and category"
 
     def __init__(self, options: PartOptions) -> None:
@@ -43,11 +58,11 @@ class _TagReader(TablePart):
             for text in given.text("tags")
         ]
 
-    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        return {"between": self.between}, {}
+    def state(self) -> tuple[TagsFitted, dict[str, np.ndarray]]:
+        return TagsFitted(between=_NAMES[self.between]), {}
 
-    def restore(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-        self.between = state["between"]
+    def restore(self, state: TagsFitted, arrays: Mapping[str, np.ndarray]) -> None:
+        self.between = BETWEEN[state.between]
 
 
 class Tags(_TagReader):
@@ -78,12 +93,13 @@ class Tags(_TagReader):
             columns[row, [place[tag] + 1 for tag in some if tag in place]] = 1
         return make_table(columns, ["tag_count", *(f"tag: {tag}" for tag in self.frequent)], given)
 
-    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        return {"between": self.between, "frequent": self.frequent, "is_used": self.is_used}, {}
+    def state(self) -> tuple[TagsFitted, dict[str, np.ndarray]]:
+        frequent = tuple(self.frequent)
+        return TagsFitted(between=_NAMES[self.between], frequent=frequent, is_used=self.is_used), {}
 
-    def restore(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    def restore(self, state: TagsFitted, arrays: Mapping[str, np.ndarray]) -> None:
         super().restore(state, arrays)
-        self.frequent, self.is_used = list(state["frequent"]), bool(state["is_used"])
+        self.frequent, self.is_used = list(state.frequent), state.is_used
 
     def meaning(self, column: str) -> str:
         if column == "tag_count":

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from engage_cli.core.arrays import Spec
+
 PLAIN, STYLE = ("words", "pieces"), ("letters", "opening", "ending", "pattern")
 _AS_WRITTEN: dict[str, Any] = {"analyzer": "char", "ngram_range": (2, 5), "lowercase": False}
 # Kinds of terms. Pieces carry languages that put no spaces between words; the last four tell how a title is written, which
@@ -69,6 +71,10 @@ class TfIdf:
     def num_terms(self) -> int:
         return sum(map(len, self.terms.values()))
 
+    def specs(self) -> dict[str, Spec]:
+        """Return what `arrays` gives."""
+        return {name: spec for kind in self.kinds for name, spec in term_specs(kind).items()}
+
     def arrays(self) -> dict[str, np.ndarray]:
         found = {}
         for kind, vectorizer in self._fitted.items():
@@ -77,15 +83,28 @@ class TfIdf:
         return found
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take arrays of `term_specs`; raise ValueError or LookupError where they do not fit together."""
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         for kind in self.kinds:
-            if f"{kind}_idf" not in arrays:
+            if f"{kind}_idf" not in arrays and f"{kind}_terms" not in arrays:
                 continue
             self.terms[kind] = bytes(arrays[f"{kind}_terms"]).decode().split(BETWEEN)
+            if len(set(self.terms[kind])) != len(arrays[f"{kind}_idf"]) or len(self.terms[kind]) != len(
+                arrays[f"{kind}_idf"]
+            ):
+                raise ValueError(f"{kind}: its terms are not as many as their weights, or one stands twice")
             vectorizer = TfidfVectorizer(**KINDS[kind], sublinear_tf=True, dtype=np.float32, vocabulary=self.terms[kind])
             vectorizer.idf_ = arrays[f"{kind}_idf"]
             self._fitted[kind] = vectorizer
+
+
+def term_specs(kind: str) -> dict[str, Spec]:
+    """Return what `TfIdf.arrays` gives of a kind, where a term of it was found."""
+    return {
+        f"{kind}_idf": Spec(dtype="float32", shape=(f"terms of {kind}",), low=0, is_optional=True),
+        f"{kind}_terms": Spec(dtype="uint8", shape=(f"letters of {kind}",), is_optional=True),
+    }
 
 
 def pattern_of(text: str) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from engage_cli.core.arrays import Spec
 from engage_cli.core.folds import Folds
 from engage_cli.core.given import Given
-from engage_cli.core.table_parts import PartOptions, TablePart, make_table, no_columns
+from engage_cli.core.table_parts import NothingFitted, PartOptions, TablePart, make_table, no_columns
 from engage_cli.core.table_parts.tfidf import TfIdf
 
 MOST_TERMS = 30_000
@@ -51,13 +52,19 @@ class TitleTopics(TablePart):
         names = [f"{self.column}_topic_{number}" for number in range(len(self.components))]
         return make_table(rows @ self.components.T, names, given)
 
-    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        return {}, {"components": self.components, **self.tfidf.arrays()} if self.components.size else {}
+    def state(self) -> tuple[NothingFitted, dict[str, np.ndarray]]:
+        has_topics = bool(self.components.size)
+        return NothingFitted(), {"components": self.components, **self.tfidf.arrays()} if has_topics else {}
 
-    def restore(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    def specs(self) -> dict[str, Spec]:
+        return {"components": Spec(dtype="float32", shape=("topics", "terms"), is_optional=True), **self.tfidf.specs()}
+
+    def restore(self, state: NothingFitted, arrays: Mapping[str, np.ndarray]) -> None:
+        self.tfidf.restore(arrays)
         if "components" in arrays:
             self.components = arrays["components"]
-            self.tfidf.restore(arrays)
+        if self.components.shape[1] != self.tfidf.num_terms:
+            raise ValueError("its topics are not as wide as its terms are many")
 
     def label(self, column: str) -> str | None:
         return f"{column}: {self._words_of(column)}"

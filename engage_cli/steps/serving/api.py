@@ -26,6 +26,7 @@ from engage_cli.steps.serving.uploads import CLIENT_GONE, RefusedError, read_job
 
 TOO_SLOW = 408
 DROP_SECONDS = 3.0
+CROWDED = "too many questions at once; ask again"
 PAGE = {  # path -> file of engage_cli/page, media type
     "/": ("index.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
@@ -61,19 +62,24 @@ def make_app(model: ModelProcess, limits: Limits, *, host: str, token: str) -> A
     async def ask(request: Request, *, explain: bool) -> Response:
         if not model.is_ready:
             return await _turn_away(request, 503, "the model is being loaded; ask again", model.retry_after, limits)
-        with admission.place() as place:
-            if place is None:
-                return await _turn_away(request, 429, "too many questions at once; ask again", model.retry_after, limits)
+        if admission.is_full:
+            return await _turn_away(request, 429, CROWDED, model.retry_after, limits)
+        with admission.body() as body:
             try:
-                job = await read_job(request, limits, place.take, explain=explain)
-                status, body = await _while_there(request, model.ask(job))
+                job = await read_job(request, limits, body, explain=explain, needs_image=model.reads_image)
+                with admission.place() as has_place:  # only now: a half-sent question is nobody's hindrance
+                    if not has_place:
+                        return _error(429, CROWDED, model.retry_after)
+                    status, answer = await _while_there(request, model.ask(job))
             except RefusedError as refused:
+                if body.gave_way:  # what is still to come of it comes too slowly
+                    return _error(refused.status, str(refused), model.retry_after)
                 return await _turn_away(request, refused.status, str(refused), model.retry_after, limits)
             except ModelGoneError:
                 return _error(503, "the model process ended, and is started again; ask again", model.retry_after)
             except ModelTimeoutError:
                 return _error(504, f"no answer within {limits.seconds:g} s; ask for fewer variants")
-            return Response(body, status, media_type="application/json")
+            return Response(answer, status, media_type="application/json")
 
     for path, (name, media_type) in PAGE.items():
         content = files("engage_cli").joinpath("page", name).read_bytes()
@@ -138,5 +144,7 @@ async def _drop_body(request: Request, most: int) -> None:
 
 
 def _error(status: int, sentence: str, retry_after: int = 1) -> JSONResponse:
-    headers = {"Retry-After": str(retry_after)} if status in (429, 503) else None
+    headers = {"Retry-After": str(retry_after)} if status in (429, 503) else {}
+    if status == TOO_SLOW:
+        headers["Connection"] = "close"  # what is still to come of the body is not waited for
     return JSONResponse({"error": sentence}, status, headers=headers)

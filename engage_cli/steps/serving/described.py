@@ -8,6 +8,7 @@ from typing import Any
 
 from engage_cli.steps.serving.limits import Limits
 
+WANTED = "wanted, except where /api/run says that the run reads no image: there titles alone are variants"
 OPENAPI = "/api/openapi.json"
 ABOUT = """What `engage predict --json` prints, from a run that stays loaded. Every error is `{"error": "a sentence"}`."""
 ERRORS = {
@@ -47,14 +48,20 @@ def describe_ask(limits: Limits, *, explain: bool) -> dict[str, Any]:
     text = {"type": "string", "maxLength": limits.text_bytes // 4}
     file = {"type": "string", "contentMediaType": "application/octet-stream", "description": "JPEG, PNG, WebP or GIF"}
     fields: dict[str, Any] = {
-        "images": {"type": "array", "minItems": 1, "maxItems": 1 if explain else limits.images, "items": file},
+        "images": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 1 if explain else limits.images,
+            "items": file,
+            "description": WANTED,
+        },
         "titles": {"type": "array", "maxItems": 1 if explain else limits.titles, "items": text},
         "tags": text,
         "description": text,
         "posted_at": {**text, "description": "when it will be published, as 2026-11-24T18:30 (UTC)"},
         "with": {**text, "description": "a JSON object: values of further columns that the run was trained on"},
     }
-    form = {"type": "object", "required": ["images"], "additionalProperties": False, "properties": fields}
+    form = {"type": "object", "additionalProperties": False, "properties": fields}
     return {
         "requestBody": {
             "required": True,

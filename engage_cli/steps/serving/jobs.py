@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+NO_IMAGE = ""  # the name of an image that is not there
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Every image with every title is a variant, images first."""
+    """Every image with every title is a variant, images first; without an image every title is one."""
 
     names: tuple[str, ...]  # of the images, as the client calls them: words in an answer, never a path
     images: tuple[bytes, ...]
@@ -48,4 +50,9 @@ class Job:
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        return [(name, title) for name in self.names for title in self.titles]
+        return [(name, title) for name in self.names or (NO_IMAGE,) for title in self.titles]
+
+    @property
+    def covers(self) -> tuple[bytes | None, ...]:
+        """One for each name of `pairs`."""
+        return self.images or (None,)

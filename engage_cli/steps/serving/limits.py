@@ -22,9 +22,12 @@ class Limits:
     text_bytes: int = 64 * 1024  # of a title, of the tags, of the description
     fields: int = 80  # further form fields
     request_bytes: int = 64 * MIB
-    waiting: int = 64  # requests that are being read, wait, or are answered
-    waiting_bytes: int = 256 * MIB  # of all their bodies
+    connections: int = 512
+    waiting: int = 64  # whole questions that wait or are answered
+    waiting_bytes: int = 256 * MIB  # of all bodies, whole or not
     batch_images: int = 64  # that the model is asked about at once
     batch_pixels: int = 240_000_000  # the same; a processor decodes 16 to 100 million a second
-    body_seconds: float = 30.0  # to send a request
+    client_seconds: float = 10.0  # to send a header, and to send or read on wherever the server waits for that
+    body_seconds: float = 30.0  # to send the body of a request
+    body_rate: int = 16 * 1024  # bytes a second: a body that is slower uses up its client_seconds
     seconds: float = 60.0  # from its last byte to the answer

@@ -73,6 +73,10 @@ class ModelProcess:
         self._is_closing = False
 
     @property
+    def reads_image(self) -> bool:
+        return bool(self.about["reads"]["image"])
+
+    @property
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 

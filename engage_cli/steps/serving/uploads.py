@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
@@ -13,6 +13,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from engage_cli.core.images import ImageError, read_size
+from engage_cli.steps.serving.admission import Body, NoRoomError, TooSlowError
 from engage_cli.steps.serving.jobs import Job
 from engage_cli.steps.serving.limits import MIB, Limits
 
@@ -53,48 +54,53 @@ class _Parser(MultiPartParser):
         super().on_part_data(data, start, end)
 
 
-async def read_job(request: Request, limits: Limits, take: Callable[[int], bool], *, explain: bool) -> Job:
-    """Read a request's form; raise RefusedError for what is none, or too much.
+async def read_job(request: Request, limits: Limits, body: Body, *, explain: bool, needs_image: bool = True) -> Job:
+    """Read a request's form; raise RefusedError for what is none, too much, or too slow.
 
-    `take` is told of bytes before they are kept, and says whether there is room for them.
+    `body` is told of bytes before they are kept. A run that reads no cover needs no image: a title is a variant too.
     """
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind.decode("latin-1").strip().lower() != FORM:
         raise RefusedError(415, f"send {FORM}, with the fields {IMAGES} and {TITLES}")
     if options.get(b"charset", b"utf-8").lower() not in (b"utf-8", b"utf8"):
         raise RefusedError(415, "send texts in UTF-8, and no other charset")
-    parser = _Parser(request, _bounded(request, limits, take), limits)
+    parser = _Parser(request, _bounded(request, limits, body), limits)
     try:
-        form = await asyncio.wait_for(parser.parse(), limits.body_seconds)
-    except asyncio.TimeoutError:
+        with body.arriving():
+            form = await parser.parse()
+    except TooSlowError:
+        seconds = f"{limits.body_seconds:g} s"
         raise RefusedError(
-            408, f"the request took longer than {limits.body_seconds:g} s to arrive; send it again"
+            408, f"the request came too slowly, or took longer than {seconds} to arrive; send it again"
         ) from None
+    except NoRoomError:
+        raise RefusedError(429, "the server has no room for more images right now; ask again") from None
     except (MultiPartException, FormParserError, KeyError, ValueError) as problem:
         if str(problem).startswith(("Too many", "Part exceeded")):
             raise RefusedError(413, f"more than this server takes: {_of(limits)}") from None
         raise RefusedError(400, f"the body is no {FORM}, or is cut off") from None
     try:
-        return await _make_job(form.multi_items(), limits, explain=explain)
+        return await _make_job(form.multi_items(), limits, explain=explain, needs_image=needs_image)
     finally:
         await form.close()
 
 
-async def _bounded(request: Request, limits: Limits, take: Callable[[int], bool]) -> AsyncGenerator[bytes, None]:
+async def _bounded(request: Request, limits: Limits, body: Body) -> AsyncGenerator[bytes, None]:
     total = 0
     try:
         async for chunk in request.stream():
             total += len(chunk)
             if total > limits.request_bytes:
                 raise RefusedError(413, f"more than {limits.request_bytes // MIB} MiB; send fewer or smaller images")
-            if not take(len(chunk)):
-                raise RefusedError(429, "the server has no room for more images right now; ask again")
+            body.take(len(chunk))
             yield chunk
     except ClientDisconnect:
         raise RefusedError(400, CLIENT_GONE) from None
 
 
-async def _make_job(items: Sequence[tuple[str, UploadFile | str]], limits: Limits, *, explain: bool) -> Job:
+async def _make_job(
+    items: Sequence[tuple[str, UploadFile | str]], limits: Limits, *, explain: bool, needs_image: bool
+) -> Job:
     names: list[str] = []
     images: list[bytes] = []
     titles: list[str] = []
@@ -117,11 +123,14 @@ async def _make_job(items: Sequence[tuple[str, UploadFile | str]], limits: Limit
         else:
             known = ", ".join((IMAGES, TITLES, *TEXTS, COLUMNS))
             raise RefusedError(422, f"unknown field '{_short(field)}'; there are: {known}")
-    if not images:
+    if needs_image and not images:
         raise RefusedError(422, f"no image: send one or more as {IMAGES}")
-    if len(titles) > limits.titles or len(images) * max(1, len(titles)) > limits.variants:
+    if not images and not titles:
+        raise RefusedError(422, f"nothing to predict: send one or more {TITLES}, or {IMAGES}")
+    variants = max(1, len(images)) * max(1, len(titles))
+    if len(titles) > limits.titles or variants > limits.variants:
         raise RefusedError(413, f"more than this server takes: {_of(limits)}")
-    if explain and (len(images), len(titles)) not in ((1, 0), (1, 1)):
+    if explain and variants > 1:
         raise RefusedError(422, "the reason is told of one variant: send one image and one title")
     # In a thread: the header of one image may be megabytes long.
     pixels = await asyncio.to_thread(_count_pixels, names, images, limits)

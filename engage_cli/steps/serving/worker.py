@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import pandas as pd
 
 from engage_cli.core.errors import EngageError
+from engage_cli.core.evidence import warnings_of
 from engage_cli.core.progress import SilentReporter
 from engage_cli.core.runs import load_run
 from engage_cli.core.strict_json import strict
@@ -102,7 +103,7 @@ def _posts_of(reads: Reads, job: Job) -> pd.DataFrame:
 
 def _answer_together(asked: OpenRun, jobs: dict[int, tuple[Job, pd.DataFrame]]) -> dict[int, tuple[int, dict[str, Any]]]:
     posts = pd.concat([table for _, table in jobs.values()], ignore_index=True)
-    images = [image for job, _ in jobs.values() for image in job.images for _ in job.titles]
+    images = [cover for job, _ in jobs.values() for cover in job.covers for _ in job.titles]
     predictions = asked.predict(posts, images)
     forecast = asked.doubt.forecast(predictions)
     replies: dict[int, tuple[int, dict[str, Any]]] = {}
@@ -116,12 +117,12 @@ def _answer_together(asked: OpenRun, jobs: dict[int, tuple[Job, pd.DataFrame]]) 
                 said = answer_of(
                     asked,
                     table,
-                    job.images,
-                    explanation=explain_post(asked, table, job.images[0], overlay=None, reporter=SilentReporter()),
+                    job.covers,
+                    explanation=explain_post(asked, table, job.covers[0], overlay=None, reporter=SilentReporter()),
                 )
             else:
                 said = answer_from(asked, table, predictions.take(rows), forecast.take(rows))
-            replies[number] = OK, said.to_json()
+            replies[number] = OK, {**said.to_json(), "warnings": warnings_of(asked.run)}
         except EngageError as error:
             replies[number] = _refuse(error)
     return replies
