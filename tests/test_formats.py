@@ -286,12 +286,7 @@ def test_the_first_of_several_images_and_names_without_suffix(tmp_path: Path) ->
 
 def test_the_docs_name_every_format() -> None:
     text = (Path(__file__).parent.parent / "docs" / "formats.md").read_text(encoding="utf-8").lower()
-    named = {
-        "table": "delimited text",
-        "pixelrec": "pixelrec",
-        "kaggle-trending": "kaggle",
-        "meta-business": "meta business",
-    }
+    named = {"table": "delimited text", "kaggle-trending": "kaggle", "youtube-api": "youtube data api"}
     for name in (*IMPORTERS, *EXPORTS):
         assert named.get(name, name.replace("-", " ")) in text or name in text, name
     assert sum(line.startswith("| ") and "---" not in line for line in text.splitlines()) >= 20

@@ -16,6 +16,7 @@ from engage_cli.core.atomic import read_json, replacing, write_json
 from engage_cli.core.dataset import COVERS
 from engage_cli.core.images import find_by_stem
 from engage_cli.core.importers import Packed
+from engage_cli.core.own_folders import own_data
 from engage_cli.core.progress import Reporter
 from engage_cli.steps.fetch_images import fetch_images
 
@@ -38,7 +39,7 @@ def place_packed(
     packed: Packed, posts: pd.DataFrame, source: str, folder: Path, reporter: Reporter, *, allow_private: bool = False
 ) -> Placed:
     """Write the pictures of these posts into the data folder."""
-    place = folder / COVERS / source
+    place = own_data(folder).place(COVERS, source)
     if packed.table is not None:
         rows = posts["source_row"].to_numpy()
         return Placed(place, _write_pictures(packed.table, packed.column, rows, place, reporter), {}, [])

@@ -17,7 +17,7 @@ from engage_cli.core.cells import sound_text
 from engage_cli.core.errors import EngageError
 from engage_cli.core.importers.delimited import read_delimited
 from engage_cli.core.importers.encodings import to_utf8
-from engage_cli.core.importers.flatten import flatten
+from engage_cli.core.importers.flatten import flatten, records_of
 from engage_cli.core.importers.opening import read_bytes, suffix_of
 from engage_cli.core.plain_files import NoPlainFileError, most_table_bytes, open_plain
 
@@ -138,40 +138,6 @@ def _read_json(path: Path, encoding: str, notes: list[str]) -> list[dict[str, An
     if found is None:
         raise EngageError(f"{path}: a list of JSON objects is expected, or an object that holds one such list")
     return found
-
-
-def records_of(content: Any) -> list[dict[str, Any]] | None:
-    """Return the objects of a JSON document that are its rows; None where it is no table.
-
-    pandas' own forms are known: records, columns ({"id": {"0": ...}}), split ({"columns": [...], "data": [...]}).
-    """
-    if isinstance(content, list):
-        pages = [records_of(page) for page in content] if content and all(_is_page(one) for one in content) else []
-        if pages and all(page is not None for page in pages):
-            return [row for page in pages for row in page or []]
-        return content if content and all(isinstance(row, dict) for row in content) else None
-    if not isinstance(content, dict):
-        return None
-    if isinstance(content.get("columns"), list) and isinstance(content.get("data"), list):
-        return [dict(zip(content["columns"], row, strict=False)) for row in content["data"] if isinstance(row, list)]
-    lists = [value for value in content.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
-    if len(lists) == 1:
-        return records_of(lists[0])
-    if isinstance(content.get("data"), dict):  # an answer around an answer, as Reddit's
-        return records_of(content["data"])
-    columns = list(content.values())
-    if len(columns) > 1 and all(isinstance(column, dict) and list(column) == list(columns[0]) for column in columns):
-        keys = list(columns[0])
-        if keys == [str(number) for number in range(len(keys))]:  # pandas: a column is {"0": ..., "1": ...}
-            return [{name: column[key] for name, column in content.items()} for key in keys]
-    return [content] if content and not lists else None
-
-
-def _is_page(content: Any) -> bool:
-    """Say whether an object is a page of an API's answers: a list of items, and what the API says of it."""
-    return isinstance(content, dict) and any(
-        name in content and isinstance(content[name], list) for name in ("items", "data")
-    ) and "id" not in content  # fmt: skip
 
 
 def _read_excel(path: Path) -> Raw:
