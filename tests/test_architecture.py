@@ -24,6 +24,7 @@ from engage_cli.core import (
     table_parts,
     targets,
 )
+from engage_cli.core.importers import exports
 from engage_cli.core.registry import Registry
 
 ROOT = Path(__file__).parent.parent / "engage_cli"
@@ -36,8 +37,9 @@ HEAVY = {
 # Inside core a module imports only what stands before it.
 CORE_ORDER = (
     "errors", "strict_json", "registry", "config", "recipes", "atomic", "array_files", "records",
-    "posts", "cells", "leakage", "images", "perceptual",
-    "image_checks", "occlusion", "words", "archives", "importers", "formulas", "targets", "score_parts", "duplicates",
+    "posts", "counter_names", "cells", "number_words", "number_cells", "months", "date_cells", "tag_cells", "table_format",
+    "leakage", "images", "perceptual", "image_checks", "occlusion", "words", "archives", "importers", "formulas", "targets",
+    "plausibility", "score_parts", "duplicates",
     "splits", "slices", "history", "dataset", "quality", "charts", "report", "metrics", "comparison", "scores",
     "distributed", "devices", "clock", "shrinking", "worker_processes", "picture_reading", "encoders", "picture_batches",
     "pipeline", "features", "handmade", "given", "folds", "table_parts",
@@ -51,6 +53,7 @@ CORE_ORDER = (
 )  # fmt: skip
 TABLES = [
     importers.IMPORTERS,
+    exports.EXPORTS,
     targets.TARGETS,
     splits.SPLITS,
     slices.SLICES,

@@ -25,7 +25,6 @@ BROKEN = [
         'p4,5,"open,2021-01-01\np5,6,"t",2021-01-01\n',
         "row 5: the cell of 'title' runs into the next rows, as 'open,2021-01-01",
     ),
-    ("no id", ",5,t,2021-01-01\n", "posts.csv, row 5: the id (column 'id') is empty"),
     (
         "id of another post",
         "p3,999,t,2021-01-01\n",
@@ -221,6 +220,12 @@ def test_files_that_cannot_be_used_are_one_sentence(name: str, tmp_path: Path) -
     assert sentence in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "data" / "dataset.json").exists()
+
+
+def test_a_row_without_id_is_left_out_and_named(tmp_path: Path) -> None:
+    found = prepare(good_table(tmp_path, 5, ",5,t,2021-01-01\n"))
+    assert found["rows"] == {"read": NUM, "kept": NUM - 1, "left_out": {"no id": 1}}
+    assert "posts.csv,5,,left out: no id" in (tmp_path / "data" / "problems.csv").read_text()
 
 
 def test_equal_counters_and_identical_rows_are_said(tmp_path: Path) -> None:

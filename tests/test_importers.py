@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engage_cli.core.cells import clean_text, parse_counters, parse_dates
+from engage_cli.core.cells import clean_text
+from engage_cli.core.date_cells import parse_dates
 from engage_cli.core.errors import EngageError, WrongCallError
 from engage_cli.core.importers.microlens import read_microlens
 from engage_cli.core.importers.pixelrec import read_pixelrec
 from engage_cli.core.importers.smpd import read_smpd
 from engage_cli.core.importers.table import read_table
+from engage_cli.core.number_cells import parse_counters
 from engage_cli.core.posts import texts_of
 from engage_cli.core.progress import SilentReporter
 from engage_cli.steps.import_posts import Source, import_posts, recognise
@@ -241,7 +243,7 @@ def test_an_unknown_folder_names_what_was_looked_for_and_found(tmp_path: Path) -
         recognise(tmp_path)
     for words in ("*item_info*.csv", "*_likes_and_views.txt", "train_label.txt", "found notes.txt", "--table FILE"):
         assert words in str(caught.value)
-    with pytest.raises(EngageError, match=r"notes.txt is no table \(.csv, .tsv, .jsonl, .parquet\)"):
+    with pytest.raises(EngageError, match=r"notes.txt is no table \(.csv, .tsv, .jsonl, .*.parquet"):
         recognise(tmp_path / "notes.txt")
 
 
@@ -265,7 +267,8 @@ def test_a_union_of_sources(tmp_path: Path) -> None:
 
 def test_counters() -> None:
     cells = ["12", "799668.0", "1,234", "1.2K", "3M", "3.5", "n/a", "", "-5", "many", "inf", "0,5", "1,2345"]
-    values, unusable = parse_counters(pd.Series(cells))
+    numbers = parse_counters(pd.Series(cells))
+    values, unusable = numbers.values, numbers.unusable
     assert values[:6].tolist() == [12.0, 799668.0, 1234.0, 1200.0, 3e6, 3.5]
     assert np.isnan(values[6:]).all()
     assert unusable.tolist() == [False] * 8 + [True] * 5
@@ -280,7 +283,7 @@ def test_counters() -> None:
         (["25/09/2021", "05/09/2021 10:00"], ["2021-09-25", "2021-09-05"], "day, month, year"),
         (["05.09.2021", "25.09.2021"], ["2021-09-05", "2021-09-25"], "day, month, year"),
         (["09/25/2021", "09/05/2021"], ["2021-09-25", "2021-09-05"], "read as month, day, year"),
-        (["09/05/2021", ""], ["2021-09-05", None], "can be read in two ways"),
+        (["09/05/2021", "09/25/2021", ""], ["2021-09-05", "2021-09-25", None], "read as month, day, year"),
         (["25/09/21", "05/09/21", "06.09.21 10:00"], ["2021-09-25", "2021-09-05", "2021-09-06"], "day, month, year"),
         (["2021-09-05", "n/a", "soon"], ["2021-09-05", None, None], ""),
         (["2030-01-01", "2021-09-05"], [None, "2021-09-05"], ""),

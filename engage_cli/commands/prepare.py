@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ import typer
 
 from engage_cli.commands.options import DEFAULT_DATA, DataOpt, JsonOpt, parse_pairs
 from engage_cli.commands.output import print_json
-from engage_cli.commands.prepare_output import show_prepared
+from engage_cli.commands.prepare_output import show_prepared, show_understood, tell_understood
 from engage_cli.core.config import PrepareConfig
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.importers import IMPORTERS
@@ -56,7 +57,10 @@ def prepare(
     table: Annotated[
         Folders,
         typer.Option(
-            "--table", readable=False, help="Any .csv, .tsv, .jsonl or .parquet of posts.", rich_help_panel=_SOURCE
+            "--table",
+            readable=False,
+            help="Any .csv, .tsv, .json, .jsonl, .xlsx or .parquet of posts, .gz and .zst too.",
+            rich_help_panel=_SOURCE,
         ),
     ] = None,
     images_dir: Annotated[
@@ -78,7 +82,7 @@ def prepare(
         str,
         typer.Option(
             "--keep",
-            help="Further columns of a table, known before publication (followers,age), for train-catboost --features.",
+            help="Further columns of a table, known before publication (followers,kind:category), for --features.",
             rich_help_panel=_SOURCE,
         ),
     ] = "",
@@ -102,6 +106,24 @@ def prepare(
     split_from: Annotated[
         str, typer.Option("--split-from", help=help_of(PrepareConfig, "split_from"), rich_help_panel=_SPLIT)
     ] = PrepareConfig.split_from,
+    duplicates: Annotated[
+        str, typer.Option("--duplicates", help=help_of(PrepareConfig, "duplicates"), rich_help_panel=_SOURCE)
+    ] = PrepareConfig.duplicates,
+    fetch_images: Annotated[
+        bool, typer.Option("--fetch-images", help=help_of(PrepareConfig, "fetch_images"), rich_help_panel=_SOURCE)
+    ] = PrepareConfig.fetch_images,
+    private_addresses: Annotated[
+        bool, typer.Option("--private-addresses", help=help_of(PrepareConfig, "private_addresses"), rich_help_panel=_SOURCE)
+    ] = PrepareConfig.private_addresses,
+    date_order: Annotated[
+        str, typer.Option("--date-order", help=help_of(PrepareConfig, "date_order"), rich_help_panel=_SOURCE)
+    ] = PrepareConfig.date_order,
+    decimal: Annotated[
+        str, typer.Option("--decimal", help=help_of(PrepareConfig, "decimal"), rich_help_panel=_SOURCE)
+    ] = PrepareConfig.decimal,
+    encoding: Annotated[
+        str, typer.Option("--encoding", help=help_of(PrepareConfig, "encoding"), rich_help_panel=_SOURCE)
+    ] = PrepareConfig.encoding,
     dedupe: Annotated[
         bool, typer.Option("--dedupe/--no-dedupe", help=help_of(PrepareConfig, "dedupe"), rich_help_panel=_SPLIT)
     ] = PrepareConfig.dedupe,
@@ -118,6 +140,12 @@ def prepare(
         bool,
         typer.Option("--overwrite", help="Replace a finished data folder: what prepare wrote there, and no other file."),
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Show what is understood of the sources, and write nothing.", rich_help_panel=_SOURCE
+        ),
+    ] = False,
     json: JsonOpt = False,
 ) -> None:
     """Read posts, check them, split them, and fit the targets on the training rows.
@@ -130,29 +158,49 @@ def prepare(
     from engage_cli.core.progress import make_reporter
     from engage_cli.steps.import_posts import Source
     from engage_cli.steps.prepare import prepare as run_step
+    from engage_cli.steps.understand import understand
 
     if format != "auto":
         IMPORTERS.check(format)
     named = {"pixelrec": pixelrec_dir, "microlens": microlens_dir, "smpd": smpd_dir, "table": table}
     all_sources = [Source(path=path, format=format) for path in sources or []]
     all_sources += [Source(path=path, format=name) for name, paths in named.items() for path in paths or []]
+    config = PrepareConfig(
+        split=split,
+        fractions=fractions,
+        seed=seed,
+        split_from=split_from,
+        dedupe=dedupe,
+        verify_images=verify_images,
+        fit_target_on=fit_target_on,
+        duplicates=duplicates,
+        fetch_images=fetch_images,
+        private_addresses=private_addresses,
+        date_order=date_order.upper(),
+        decimal=decimal,
+        encoding=encoding,
+    )
+    placed = _give_images(all_sources, images_dir or [])
+    pairs = parse_pairs(filter(None, mapping.split(",")), "--map views=view_count,likes=likeCount")
+    kept = [name.strip() for name in keep.split(",") if name.strip()]
+    reporter = make_reporter()
+    if dry_run:
+        understood = understand(config, sources=placed, mapping=pairs, keep=kept, reporter=reporter)
+        if json:
+            print_json({"sources": [one.to_json() for one in understood]})
+        else:
+            show_understood(understood)
+        return
     prepared = run_step(
-        PrepareConfig(
-            split=split,
-            fractions=fractions,
-            seed=seed,
-            split_from=split_from,
-            dedupe=dedupe,
-            verify_images=verify_images,
-            fit_target_on=fit_target_on,
-        ),
+        config,
         folder=data,
-        sources=_give_images(all_sources, images_dir or []),
-        mapping=parse_pairs(filter(None, mapping.split(",")), "--map views=view_count,likes=likeCount"),
-        keep=[name.strip() for name in keep.split(",") if name.strip()],
+        sources=placed,
+        mapping=pairs,
+        keep=kept,
         with_images=images,
         overwrite=overwrite,
-        reporter=make_reporter(),
+        show=(lambda found: tell_understood(found, reporter.say)) if sys.stderr.isatty() else None,
+        reporter=reporter,
     )
     if json:
         print_json({"data": str(data), **to_json(prepared.dataset.meta)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from engage_cli.core.dataset_meta import DatasetMeta, SplitMeta
     from engage_cli.core.quality import Histogram, Quality
     from engage_cli.steps.prepare import Prepared
+    from engage_cli.steps.understand import Understood
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 NUM_EXAMPLES = 5
@@ -35,6 +36,10 @@ def show_prepared(prepared: Prepared, data: Path) -> None:
         print_line(f"{name} ({source.format}): {columns}")
         if source.not_used:
             print_line(f"  not used: {', '.join(source.not_used)}")
+    for one in prepared.understood:
+        print_line(f"\nExamples of {one.source}")
+        for line in _fields(one):
+            print_line(line)
     print_line("")
     rows = meta.rows
     posts = [("read", f"{rows.read:,}")]
@@ -67,6 +72,34 @@ def show_prepared(prepared: Prepared, data: Path) -> None:
     problems = " and what was wrong with which row in problems.csv" if (data / "problems.csv").exists() else ""
     print_line(f"\nMore in {data / 'quality.html'}{problems}")
     print_line(next_step("embed", data=data))
+
+
+def show_understood(understood: Sequence[Understood]) -> None:
+    """Print what was understood of each source: fields, examples, unused columns, and how to change it."""
+    for one in understood:
+        tell_understood([one], print_line)
+        for note in one.notes:
+            print_line(f"  note: {note}")
+    print_line("Nothing was written. Next: the same command without --dry-run")
+
+
+def tell_understood(understood: Sequence[Understood], say: Callable[[str], None]) -> None:
+    """Say what was understood, a line a field, while nothing is written yet."""
+    for one in understood:
+        say(f"{one.source} ({one.format}): {one.posts:,} rows")
+        for line in _fields(one):
+            say(line)
+        for unused in one.unused:
+            say(f"  not used: {unused.column}: {'; '.join(unused.examples) or 'empty'}")
+        if one.map_hint:
+            say(f"  to change it: {one.map_hint}")
+
+
+def _fields(one: Understood) -> list[str]:
+    return [
+        f"  {field.name if field.name == field.column else f'{field.name} ← {field.column}'}: {field.shown or 'empty'}"
+        for field in one.fields
+    ]
 
 
 def _show_split(split: SplitMeta, quality: Quality) -> None:

@@ -16,6 +16,7 @@ from engage_cli.core.posts import is_known_before
 from engage_cli.core.ranges import Count
 from engage_cli.core.record_fields import Counts, Fingerprint, Hash, one_of
 from engage_cli.core.records import read_record, record, write_record
+from engage_cli.core.table_format import ColumnFormat
 from engage_cli.core.target_names import TARGETS
 from engage_cli.core.targets import Target
 
@@ -82,6 +83,7 @@ class DatasetMeta:
     engage: str
     source: str
     sources: Annotated[dict[str, SourceMeta], MinLen(1)]
+    table: dict[str, ColumnFormat]  # our column -> what it is and how the first source that has it writes it
     columns: dict[str, Annotated[str, one_of("before", "after")]]  # of posts.parquet, in its order: when each is known
     config: PrepareConfig
     rows: RowCounts

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from engage_cli.core.config import STUDY
+from engage_cli.core.counter_names import is_counter_name
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.leakage import is_known_after
-from engage_cli.core.posts import OWN, is_counter_name
+from engage_cli.core.posts import OWN
 from engage_cli.core.table_parts import LEAKY_PARTS, PARTS, SETS
 from engage_cli.core.table_parts.columns import Author, Time
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import warnings
 from functools import lru_cache
 from pathlib import Path
@@ -15,12 +16,15 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from engage_cli.core.plain_files import NoPlainFileError, read_plain
 
 MAX_PIXELS = 64_000_000
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 MOST_BYTES = 64 << 20  # a file larger than this is no cover
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 PLACEHOLDER_GREY = (128, 128, 128)
 ORIENTATION = 0x0112  # EXIF
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif", ".tif", ".tiff")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif", ".tif", ".tiff", ".heic", ".heif")
+# Names of yt-dlp: "title [id].webp".
+_BRACKETED = re.compile(r".*\[([^\[\]]+)\]$", re.DOTALL)
 
 
 class ImageError(Exception):
@@ -60,13 +64,21 @@ def _real(folder: str) -> str:
 
 
 def find_by_stem(folder: Path) -> dict[str, str]:
-    """Return the images of a folder by their names without suffix; of several with one stem the first by name."""
+    """Return the images of a folder by their names without suffix; of several with one stem the first by name.
+
+    A file without suffix may be an image. One called "title [id].jpg" is found by its id too.
+    """
     found: dict[str, str] = {}
-    for name in sorted(entry.name for entry in folder.iterdir()):
-        path = Path(name)
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            found.setdefault(path.stem, name)
-    return found
+    bracketed: dict[str, str] = {}
+    for name in sorted(os.listdir(folder)):
+        stem, suffix = os.path.splitext(name)
+        if suffix.lower() in IMAGE_SUFFIXES:
+            found.setdefault(stem, name)
+            if stem.endswith("]") and (inside := _BRACKETED.match(stem)):
+                bracketed.setdefault(inside[1], name)
+        elif not suffix and not name.startswith("."):
+            found.setdefault(name, name)
+    return {**bracketed, **found}
 
 
 def read_bytes(path: Path) -> bytes:
@@ -156,13 +168,18 @@ def _turn_upright(image: Image.Image) -> Image.Image:
 
 def _open(data: bytes) -> Image.Image:
     Image.init()  # AVIF is there only where Pillow was built with it
+    if _is_heic(data):
+        _add_heic()
     formats = [name for name in FORMATS if name in Image.OPEN]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             image = Image.open(io.BytesIO(data), formats=formats)
         except UnidentifiedImageError:
-            raise ImageError("not an image") from None
+            if _is_heic(data):
+                raise ImageError("damaged HEIC; convert it to JPEG") from None
+            is_avif = data[4:12] in (b"ftypavif", b"ftypavis") and "AVIF" not in formats
+            raise ImageError("AVIF, which this build of Pillow cannot read" if is_avif else "not an image") from None
         except Image.DecompressionBombError:
             raise ImageError("too many pixels") from None
         except MemoryError:  # of the machine, not of the file
@@ -172,6 +189,19 @@ def _open(data: bytes) -> Image.Image:
     if image.size[0] * image.size[1] > MAX_PIXELS:
         raise ImageError("too many pixels")
     return image
+
+
+def _is_heic(data: bytes) -> bool:
+    return data[4:8] == b"ftyp" and data[8:12] in HEIC_BRANDS and b"avif" not in data[8:32]
+
+
+@lru_cache(maxsize=1)
+def _add_heic() -> None:
+    try:
+        import pillow_heif
+    except ImportError:
+        raise ImageError("HEIC: install pillow-heif (the extra 'heic'), or convert to JPEG") from None
+    pillow_heif.register_heif_opener()
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:

@@ -13,18 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from engage_cli.core.cells import parse_counters
-from engage_cli.core.posts import (
-    KNOWN_AFTER,
-    OWN,
-    is_counter_name,
-    is_known_before,
-    plain_name,
-)
+from engage_cli.core.counter_names import is_counter_name, plain_name
+from engage_cli.core.number_cells import parse_counters
+from engage_cli.core.posts import HISTORY_COLUMNS, KNOWN_AFTER, OWN, is_known_before
 
 SUSPICIOUS_R2 = 0.5  # content explains 0.1 to 0.4 of engagement in every study that we know
 MOST_BINS, LEAST_BINS, ROWS_PER_BIN = 32, 4, 10
 PROBED_ROWS = 10_000
+# A date of publication is known before, whatever it tells: of an account that grows it tells much, and is no leak. Nor is
+# what is computed from it and from earlier posts.
+NEVER_A_LEAK = ("posted_at", *HISTORY_COLUMNS)
 
 
 def known_before(posts: pd.DataFrame) -> pd.DataFrame:
@@ -58,7 +56,12 @@ class Probe:
 
     @property
     def is_suspicious(self) -> bool:
-        return self.known_before and self.r2 >= SUSPICIOUS_R2
+        return self.known_before and self.r2 >= SUSPICIOUS_R2 and self.column not in NEVER_A_LEAK
+
+    @property
+    def tells_of_age(self) -> bool:
+        """Whether the date alone tells what a post got: the account grew, or older posts had longer to gather it."""
+        return self.column == "posted_at" and self.r2 >= SUSPICIOUS_R2
 
 
 def probe(posts: pd.DataFrame, ids: pd.Series, scores: Mapping[str, np.ndarray], columns: Sequence[str]) -> list[Probe]:
@@ -102,8 +105,8 @@ def _readings(column: pd.Series) -> list[np.ndarray]:
         return [_bins(column.to_numpy(np.float64))]
     text = column.fillna("").astype(str)
     readings = [pd.factorize(text.where(text != ""))[0].astype(np.int64), _bins(text.str.len().to_numpy(np.float64))]
-    numbers, _ = parse_counters(text.astype(object).str.extract(r"([+-]?\d[\d,]*\.?\d*\s*[kKmMbB]?(?![A-Za-z]))")[0])
-    readings.append(_bins(numbers))
+    found = text.astype(object).str.extract(r"([+-]?\d[\d,]*\.?\d*\s*(?:[kKmMbB](?![A-Za-z])|[万亿萬億])?)")[0]
+    readings.append(_bins(parse_counters(found, decimal=".").values))
     return readings
 
 

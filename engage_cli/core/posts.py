@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterable
 
 import pandas as pd
@@ -26,18 +24,6 @@ EXTRA_COUNTERS = ("coins", "barrages", "dislikes")
 ALL_COUNTERS = (*COUNTERS, *EXTRA_COUNTERS)
 SCORE = "score"  # a measure of success that the source gives ready-made, without counters
 KNOWN_AFTER = (*ALL_COUNTERS, SCORE)
-# Other names of counters, without case and punctuation: found by importers, and refused as features.
-COUNTER_ALIASES = {
-    "views": ("viewcount", "viewnumber", "viewscount", "playcount", "plays", "impressions"),
-    "likes": ("likecount", "likescount", "likenumber", "thumbupnumber", "thumbups", "hearts"),
-    "comments": ("commentcount", "commentnumber", "commentscount", "numcomments", "replies"),
-    "shares": ("sharecount", "sharenumber", "sharescount", "retweets", "reposts"),
-    "favorites": ("favoritecount", "favoritenumber", "favourites", "favorite", "bookmarks", "saves"),
-    "coins": ("coinnumber", "coincount"),
-    "barrages": ("barragenumber", "barragecount", "danmaku"),
-    "dislikes": ("dislikecount", "dislikenumber"),
-}
-
 TEXT_BLOCKS = ("title", "context", "text")
 BLOCKS = ("image", *TEXT_BLOCKS)
 
@@ -45,17 +31,6 @@ BLOCKS = ("image", *TEXT_BLOCKS)
 def is_known_before(column: str) -> bool:
     """Say whether a column of the table is known before publication. Whatever is not listed is not."""
     return column in KNOWN_BEFORE or column.startswith(OWN)
-
-
-def plain_name(name: str) -> str:
-    """Fold case, width and punctuation: " Ｖiew_Count " and "viewcount" are one name."""
-    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", name).casefold())
-
-
-def is_counter_name(name: str) -> bool:
-    """Say whether a column of this name is one that is known only after publication, under any usual spelling."""
-    plain = plain_name(name)
-    return any(plain in (plain_name(ours), *COUNTER_ALIASES.get(ours, ())) for ours in KNOWN_AFTER)
 
 
 def table_columns(columns: Iterable[str]) -> list[str]:

@@ -15,6 +15,7 @@ from engage_cli.core.model_table import AS_MEMBERS, MODELS
 from engage_cli.core.posts import BLOCKS
 from engage_cli.core.ranges import Count, FromOne, once
 from engage_cli.core.records import parse, read_record, record, write_record
+from engage_cli.core.table_format import ColumnFormat
 
 T = TypeVar("T")
 
@@ -57,6 +58,8 @@ class DataOf:
 
     fingerprint: str
     split: str
+    table: dict[str, ColumnFormat] = field(default_factory=dict)  # our column -> what it was in the table of the posts
+    texts: tuple[str, ...] | None = None  # of the posts, those that any of them has; None of a run that kept none
 
 
 @record

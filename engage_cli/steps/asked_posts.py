@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from engage_cli.core.cells import clean_text, parse_scores
+from engage_cli.core.cells import clean_text
 from engage_cli.core.errors import WrongCallError
 from engage_cli.core.history import add_time
 from engage_cli.core.neighbours import Neighbours
+from engage_cli.core.number_cells import parse_scores
 from engage_cli.core.posts import OWN
 from engage_cli.core.predictors import extra_columns, members_of
 from engage_cli.core.progress import Reporter
@@ -111,10 +112,10 @@ def _add_columns(posts: pd.DataFrame, reads: Reads, values: Mapping[str, str], r
             raise WrongCallError(f"--with {name}: {reads.run} was trained without it; it was given: {there}")
         column, kind = wanted[name]
         if kind == NUMBER:
-            number, unusable = parse_scores(pd.Series([value]))
-            if unusable[0]:
+            number = parse_scores(pd.Series([value]))
+            if number.unusable[0]:
                 raise WrongCallError(f"--with {name}={value}: '{value}' is no number")
-            posts[column] = float(number[0])
+            posts[column] = float(number.values[0])
         else:
             posts[column] = str(clean_text(pd.Series([value])).iloc[0])
     missing = [name for name, (column, _) in wanted.items() if column not in posts]

@@ -33,6 +33,13 @@ class Draft:
             self.perceptual = [found for found, keep in zip(self.perceptual, kept, strict=True) if keep]
         self.posts = self.posts[kept].reset_index(drop=True)
 
+    def note_left_out(self, rows: pd.DataFrame, reason: str) -> None:
+        """Count rows that are gone from the posts already, and name them."""
+        if len(rows):
+            self.left_out[reason] = len(rows)
+            named = rows.rename(columns={"source_row": "row"}).assign(problem=f"left out: {reason}")
+            self.problems.append(named[["source", "row", "id", "problem"]])
+
     def note_problems(self, rows: np.ndarray, problems: Sequence[str]) -> None:
         some = self.posts.loc[rows, ["source", "source_row", "id"]]
         self.problems.append(some.rename(columns={"source_row": "row"}).assign(problem=list(problems)))

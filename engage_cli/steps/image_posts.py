@@ -16,6 +16,7 @@ from engage_cli.core.progress import Reporter
 from engage_cli.steps.check_images import check_all, place_images
 from engage_cli.steps.draft import Draft
 from engage_cli.steps.import_posts import ImportedPosts
+from engage_cli.steps.packed_images import place_packed
 
 NOT_ASKED_FOR = "not asked for"
 
@@ -39,7 +40,18 @@ def check_images_of(
             )
         rows = np.flatnonzero((posts["source"] == source).to_numpy())
         paths = posts["image"].iloc[rows]
-        if is_archive(images):  # its images lie flat where they are unpacked
+        if (packed := imported.packed.get(source)) is not None:
+            placed = place_packed(
+                packed, posts.iloc[rows], source, folder, reporter, allow_private=config.private_addresses
+            )
+            posts.loc[rows, "image"] = np.array(placed.names, object)
+            draft.warnings += [f"{source}: {num:,} images not to be had: {why}" for why, num in placed.refused.items()]
+            images = placed.root
+            if any(placed.problems):
+                lost = np.zeros(len(posts), bool)
+                lost[rows] = np.array(placed.problems, object) != ""
+                draft.note_problems(lost, [f"image not fetched: {problem}" for problem in placed.problems if problem])
+        elif is_archive(images):  # its images lie flat where they are unpacked
             posts.loc[rows, "image"] = _flat_names(paths, images).to_numpy()
         root, refused = place_images(source, images, paths.tolist(), folder, reporter)
         if root != images:

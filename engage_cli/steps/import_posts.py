@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from engage_cli.core.cells import parse_scores
 from engage_cli.core.errors import EngageError, WrongCallError
-from engage_cli.core.importers import IMPORTERS, PROBLEM_COLUMNS, Import
+from engage_cli.core.importers import IMPORTERS, PROBLEM_COLUMNS, Import, Packed
 from engage_cli.core.importers.layout import Tree, listing
-from engage_cli.core.importers.reading import SUFFIXES
+from engage_cli.core.importers.options import AS_IT_SHOWS, DUPLICATES, ReadOptions
+from engage_cli.core.importers.reading import SUFFIXES, is_table
+from engage_cli.core.number_cells import parse_scores
 from engage_cli.core.posts import KNOWN_AFTER, OWN
 from engage_cli.core.progress import Reporter
+from engage_cli.core.table_format import ColumnFormat, merge
 
 AUTO = "auto"
 LARGE = 20_000_000  # bytes: reading more takes seconds, so it is said
@@ -43,6 +45,9 @@ class ImportedPosts:
     unused: dict[str, tuple[str, ...]]
     warnings: list[str]
     problems: pd.DataFrame = field(repr=False)
+    packed: dict[str, Packed]  # source -> where its images have to be written out of
+    table: dict[str, ColumnFormat]  # our column -> what it is, as the first source that has it writes it
+    raw: dict[str, pd.DataFrame] = field(repr=False)  # source -> its cells as they stand, of tables
 
     @property
     def name(self) -> str:
@@ -55,6 +60,7 @@ def import_posts(
     mapping: Mapping[str, str],
     keep: Sequence[str],
     split_column: str = "",
+    options: ReadOptions = AS_IT_SHOWS,
     reporter: Reporter,
 ) -> ImportedPosts:
     """Read every source. With several, ids become `source:id`. `split_column` is a column of the tables."""
@@ -76,7 +82,7 @@ def import_posts(
     for source, kind in zip(sources, formats, strict=True):
         if source.path.is_file() and (size := source.path.stat().st_size) > LARGE:
             reporter.say(f"reading {source.path} ({size / 1e6:,.0f} MB)")
-        imported = _read(source, kind, mapping, keep, split_column)
+        imported = _read(source, kind, mapping, keep, split_column, options)
         name, number = imported.source, 2
         while name in imports:
             name, number = f"{imported.source}-{number}", number + 1
@@ -86,7 +92,7 @@ def import_posts(
         posts = imported.posts.assign(source=name)
         prefix = f"{name}:" if len(imports) > 1 else ""
         if prefix:
-            posts["id"] = prefix + posts["id"]
+            posts["id"] = (prefix + posts["id"]).where(posts["id"] != "", "")
         frames.append(posts)
         warnings += [f"{name}: {warning}" if prefix else warning for warning in imported.warnings]
         if imported.problems is not None:
@@ -99,12 +105,15 @@ def import_posts(
         unused={name: imported.unused for name, imported in imports.items()},
         warnings=warnings,
         problems=pd.concat([pd.DataFrame(columns=PROBLEM_COLUMNS), *problems])[list(PROBLEM_COLUMNS)],
+        packed={name: imported.packed for name, imported in imports.items() if imported.packed is not None},
+        table=merge([imported.formats for imported in imports.values()]),
+        raw={name: imported.raw for name, imported in imports.items() if imported.raw is not None},
     )
 
 
 def recognise(path: Path) -> str:
     """Return the format of a folder or file; raise EngageError with what was looked for and what is there."""
-    if path.is_file() and path.suffix.lower() in SUFFIXES:
+    if is_table(path):
         return "table"
     if not path.exists():
         raise EngageError(f"no such file or folder: {path}")
@@ -128,15 +137,22 @@ def _format_of(source: Source) -> str:
     return recognise(source.path) if source.format == AUTO else IMPORTERS.check(source.format)
 
 
-def _read(source: Source, kind: str, mapping: Mapping[str, str], keep: Sequence[str], split_column: str) -> Import:
+def _read(
+    source: Source, kind: str, mapping: Mapping[str, str], keep: Sequence[str], split_column: str, options: ReadOptions
+) -> Import:
     read = IMPORTERS.load(kind)
     if kind == "table":
         imported: Import = read(
-            source.path, images_dir=source.images, mapping=mapping, keep=keep, split_column=split_column
+            source.path,
+            images_dir=source.images,
+            mapping=mapping,
+            keep=keep,
+            split_column=split_column,
+            options=options,
         )
         return imported
     imported = read(source.path)
-    return dataclasses.replace(imported, images=source.images) if source.images is not None else imported
+    return dataclasses.replace(imported, images=source.images, packed=None) if source.images is not None else imported
 
 
 def _union(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -146,8 +162,8 @@ def _union(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
         frames = [frame.assign(**{column: _as_words(frame[column]) for column in own & set(frame)}) for frame in frames]
         posts = pd.concat(frames, ignore_index=True)
         for column in own:  # numbers again, where every source has numbers
-            values, unusable = parse_scores(posts[column])
-            posts[column] = posts[column].fillna("") if unusable.any() else values
+            numbers = parse_scores(posts[column], decimal=".")
+            posts[column] = posts[column].fillna("") if numbers.unusable.any() else numbers.values
     else:
         posts = frames[0].reset_index(drop=True)
     for column in posts.columns:
@@ -162,28 +178,44 @@ def _as_words(column: pd.Series) -> pd.Series:
 
 
 def merge_repeats(posts: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the posts without rows that repeat another whole, and those rows.
-
-    Raise EngageError naming ids that stand for different posts.
-    """
+    """Return the posts without rows that repeat another whole, and those rows."""
     shared = posts["id"].duplicated(keep=False)
     if not shared.any():
         return posts, posts.iloc[:0]
     content = [column for column in posts.columns if column != "source_row"]
     again = posts.loc[shared, content].duplicated()
     repeats = again.index[again]
-    dropped, posts = posts.loc[repeats], posts.drop(index=repeats)
-    clash = posts[posts["id"].duplicated(keep=False)]
-    if len(clash):
+    return posts.drop(index=repeats).reset_index(drop=True), posts.loc[repeats]
+
+
+def choose_rows(posts: pd.DataFrame, duplicates: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return one row of each id, and the others; raise EngageError naming them where nobody said which one counts.
+
+    A post may stand in a table once for each day that it was looked at.
+    """
+    if duplicates not in DUPLICATES:
+        raise WrongCallError(f"--duplicates {duplicates}: there are: {', '.join(DUPLICATES)}")
+    shared = posts["id"].duplicated(keep=False)
+    if not shared.any():
+        return posts, posts.iloc[:0]
+    clash = posts[shared]
+    if duplicates == "error":
         rows = clash.groupby("id", sort=False)["source_row"].agg(list)
         named = "; ".join(
             f"'{str(id)[:60]}' (rows {' and '.join(map(str, numbers[:3]))})" for id, numbers in rows.head(3).items()
         )
         raise EngageError(
             f"{len(rows):,} ids stand for several different posts: {named}{'; ...' if len(rows) > 3 else ''}; "
-            "make ids unique"
+            "make ids unique, or, where the rows are one post on several days, give --duplicates last, first or max"
         )
-    return posts.reset_index(drop=True), dropped
+    if duplicates == "max":
+        counter = next((column for column in KNOWN_AFTER if column in posts and clash[column].notna().any()), None)
+        ranked = clash.sort_values(counter, kind="stable", na_position="first") if counter else clash
+        kept = ranked.drop_duplicates("id", keep="last").index
+    else:
+        kept = clash.drop_duplicates("id", keep="first" if duplicates == "first" else "last").index
+    others = clash.index.difference(kept)
+    return posts.drop(index=others).reset_index(drop=True), posts.loc[others]
 
 
 def has_no_outcome(posts: pd.DataFrame) -> pd.Series:

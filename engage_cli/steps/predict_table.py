@@ -32,7 +32,6 @@ from engage_cli.core.forecast import INTERVALS, Forecast
 from engage_cli.core.history import add_time
 from engage_cli.core.image_checks import stamp_of
 from engage_cli.core.images import ImageError, read_bytes, resolve_inside
-from engage_cli.core.importers.table import read_unpublished
 from engage_cli.core.own_folders import OwnFolder, is_plain_file, refuse_link
 from engage_cli.core.posts import KNOWN_AFTER, OWN
 from engage_cli.core.predictors import extra_columns, members_of
@@ -40,6 +39,7 @@ from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.runs import MARKER, Run, load_run, newest_run
 from engage_cli.core.targets import Target
 from engage_cli.steps.ask import OpenRun
+from engage_cli.steps.asked_tables import read_asked, unseen_texts
 from engage_cli.steps.prediction_files import check_rows, check_suffix, write_predictions
 from engage_cli.steps.sources import sees_pictures
 
@@ -204,9 +204,9 @@ def _read(
     table: Path, images_dir: Path | None, mapping: Mapping[str, str], run: Run, reporter: Reporter
 ) -> tuple[pd.DataFrame, list[tuple[int, str, str]]]:
     wanted = [name for name in extra_columns(run) if name not in KNOWN_AFTER]  # a table of posts to come has no counters
-    found = read_unpublished(table, images_dir=images_dir, mapping=mapping, reads=wanted)
+    found = read_asked(table, images_dir=images_dir, mapping=mapping, run=run)
     reporter.say("columns: " + ", ".join(f"{ours} = {theirs}" for ours, theirs in found.found.items()))
-    for note in found.warnings:
+    for note in (*found.warnings, *unseen_texts(found.posts, found.found, run)):
         reporter.say(note)
     posts = found.posts
     if "posted_at" in posts and posts["posted_at"].notna().any():

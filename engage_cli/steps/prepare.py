@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +29,9 @@ from engage_cli.core.evidence import warn_of_few
 from engage_cli.core.history import add_history
 from engage_cli.core.images import read_same
 from engage_cli.core.importers import PROBLEM_COLUMNS
+from engage_cli.core.importers.typed import NO_ID
 from engage_cli.core.own_folders import own_data, refuse_link
+from engage_cli.core.plausibility import empty_parts, implausible_counters, mostly_unusable_covers
 from engage_cli.core.posts import KNOWN_AFTER, TEXT_COLUMNS, is_known_before, table_columns
 from engage_cli.core.progress import Reporter, SilentReporter
 from engage_cli.core.quality import Quality, summarise
@@ -41,7 +43,15 @@ from engage_cli.core.targets import Target, dropped_terms, fit_target
 from engage_cli.steps.divide import divide
 from engage_cli.steps.draft import Draft
 from engage_cli.steps.image_posts import check_images_of, count_problems
-from engage_cli.steps.import_posts import ImportedPosts, Source, has_no_outcome, import_posts, merge_repeats
+from engage_cli.steps.import_posts import (
+    ImportedPosts,
+    Source,
+    choose_rows,
+    has_no_outcome,
+    import_posts,
+    merge_repeats,
+)
+from engage_cli.steps.understand import Understood, describe, options_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +60,7 @@ class Prepared:
 
     dataset: Dataset
     quality: Quality
+    understood: Sequence[Understood]
 
 
 def prepare(
@@ -61,16 +72,26 @@ def prepare(
     keep: Sequence[str] = (),
     with_images: bool = True,
     overwrite: bool = False,
+    show: Callable[[Sequence[Understood]], None] | None = None,
     reporter: Reporter | None = None,
 ) -> Prepared:
-    """Import posts and write the data folder. `keep` names columns of tables that are known before publication."""
+    """Import posts and write the data folder. `keep` names columns of tables that are known before publication.
+
+    `show` is given what was understood of the sources before anything is written.
+    """
     reporter = reporter or SilentReporter()
     fractions = parse_fractions(config.fractions)
     _check_config(config)
     _check_folder(folder, sources, overwrite=overwrite)
     split_column = config.split_from if config.split_from and not Path(config.split_from).is_file() else ""
-    imported = import_posts(sources, mapping=mapping or {}, keep=keep, split_column=split_column, reporter=reporter)
-    draft = _start(imported)
+    options = options_of(config)
+    imported = import_posts(
+        sources, mapping=mapping or {}, keep=keep, split_column=split_column, options=options, reporter=reporter
+    )
+    understood = describe(imported)
+    if show is not None:
+        show(understood)
+    draft = _start(imported, config)
     with _locked(folder):
         _check_folder(folder, sources, overwrite=overwrite)  # another call may have finished since
         _claim(folder)
@@ -86,13 +107,20 @@ def prepare(
         draft.posts = add_history(draft.posts)
         targets, unavailable = _fit_targets(draft, config, imported.name)
         quality = summarise(draft.posts, targets)
-        draft.warnings += [*warn_of_few(vars(split.rows)), *_leaks(quality)]
+        draft.warnings += [
+            *warn_of_few(vars(split.rows)),
+            *_leaks(quality),
+            *implausible_counters(draft.posts),
+            *mostly_unusable_covers(draft.posts),
+            *empty_parts(draft.posts, targets),
+        ]
         posts = draft.posts[table_columns(draft.posts.columns)]
         files = save_posts(folder, posts)
         meta = DatasetMeta(
             engage=__version__,
             source=imported.name,
             sources=_describe_sources(imported, draft),
+            table=imported.table,
             columns={column: "before" if is_known_before(column) else "after" for column in posts.columns},
             config=config,
             rows=RowCounts(read=draft.num_read, kept=len(posts), left_out=draft.left_out),
@@ -111,7 +139,7 @@ def prepare(
         _write_problems(folder, draft)
         page = render_quality(quality, meta, targets, posts, lambda row: _read_image(posts, draft.images, row))
         write_text(folder / REPORT_FILE, page)
-        return Prepared(dataset=finish_dataset(folder, meta), quality=quality)
+        return Prepared(dataset=finish_dataset(folder, meta), quality=quality, understood=understood)
 
 
 def _check_config(config: PrepareConfig) -> None:
@@ -157,18 +185,18 @@ def _locked(folder: Path) -> Iterator[None]:
         raise EngageError(f"another process is preparing {folder}; wait for it to end") from None
 
 
-def _start(imported: ImportedPosts) -> Draft:
-    posts, repeats = merge_repeats(imported.posts)
+def _start(imported: ImportedPosts, config: PrepareConfig) -> Draft:
     draft = Draft(
-        posts=posts,
+        posts=imported.posts,
         num_read=len(imported.posts),
         warnings=imported.warnings,
         problems=[imported.problems],
     )
-    if len(repeats):
-        draft.left_out["the same row again"] = len(repeats)
-        repeats = repeats.rename(columns={"source_row": "row"}).assign(problem="left out: the same row again")
-        draft.problems.append(repeats[list(PROBLEM_COLUMNS)])
+    draft.leave_out(draft.posts["id"] == "", NO_ID)
+    draft.posts, repeats = merge_repeats(draft.posts)
+    draft.note_left_out(repeats, "the same row again")
+    draft.posts, others = choose_rows(draft.posts, config.duplicates)
+    draft.note_left_out(others, f"another row of the same id (--duplicates {config.duplicates})")
     draft.leave_out(has_no_outcome(draft.posts), "every counter missing")
     if draft.posts.empty:
         raise EngageError(f"no usable post in {imported.name}: {_join(draft.left_out)}")
@@ -206,6 +234,11 @@ def _leaks(quality: Quality) -> list[str]:
         "is it really known before publication? If not, leave it out or map another column"
         for one in quality.probes
         if one.is_suspicious
+    ] + [
+        f"target {one.target}: the date alone predicts it with R² {one.r2:.2f} on held-out posts: the account grew or "
+        "shrank, or older posts had longer to gather it; a split by time shows what that leaves to predict"
+        for one in quality.probes
+        if one.tells_of_age
     ]
 
 

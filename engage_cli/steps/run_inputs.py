@@ -11,7 +11,9 @@ from engage_cli.core.run_records import DataOf, EncoderRecord, Kind
 
 
 def data_of(dataset: Dataset) -> DataOf:
-    return DataOf(fingerprint=dataset.fingerprint, split=dataset.meta.split.method)
+    meta = dataset.meta
+    texts = tuple(column for column, missing in meta.missing.items() if missing < meta.rows.kept)
+    return DataOf(fingerprint=dataset.fingerprint, split=meta.split.method, table=meta.table, texts=texts)
 
 
 def encoders_of(encoders: Mapping[str, Encoder]) -> dict[str, EncoderRecord]:

@@ -24,6 +24,7 @@ from engage_cli.core.encoders.checkpoint_files import (
 from engage_cli.core.encoders.foreign_settings import read_settings
 from engage_cli.core.encoders.known_files import remembered_fingerprint
 from engage_cli.core.encoders.packaged import MEMORY, PACKAGED, cache_dir, packaged_folder
+from engage_cli.core.encoders.sentence_layers import transformer_folder
 from engage_cli.core.errors import EngageError, WrongCallError
 
 HUB_ID = re.compile(r"^[\w][\w.-]*(/[\w][\w.-]*)?$")
@@ -56,7 +57,7 @@ def find_checkpoint(side: str, name: str) -> Checkpoint:
     if name not in table and Path(name).is_dir():
         if not (Path(name) / CONFIG).is_file():
             raise EngageError(f"the folder {name} holds no transformers checkpoint: it has no {CONFIG}")
-        return _local(str(Path(name).resolve()), Path(name))
+        return _local(str(Path(name).resolve()), transformer_folder(Path(name)))
     hub_id = table.get(name, name)
     looks_like_path = name.startswith((".", "/", "~")) or name.count("/") > 1
     is_other_side = any(name in other for key, other in CHECKPOINTS.items() if key != side)

@@ -14,6 +14,7 @@ from engage_cli.core.encoders.checkpoints import find_checkpoint
 from engage_cli.core.encoders.loading import first_line
 from engage_cli.core.encoders.pixels import PREPROCESSING
 from engage_cli.core.encoders.pooling import DEPTHS, find_pooling, region_grid
+from engage_cli.core.encoders.sentence_layers import find_layers
 from engage_cli.core.encoders.text import MAX_TOKENS, TextTower
 from engage_cli.core.encoders.vision import VisionTower
 from engage_cli.core.errors import EngageError, WrongCallError
@@ -64,8 +65,14 @@ class Encoder:
             "dtype": self.dtype,
             "normalised": False,
             "framing": self.framing,
-            "preprocessing": PREPROCESSING if self.side == "vision" else f"at most {MAX_TOKENS} tokens",
+            "preprocessing": PREPROCESSING if self.side == "vision" else self._text_preprocessing,
         }
+
+    @property
+    def _text_preprocessing(self) -> str:
+        layers = find_layers(self.checkpoint.folder)
+        limit = min(MAX_TOKENS, layers.most_tokens or MAX_TOKENS)
+        return f"at most {limit} tokens" + (f", {layers.record}" if layers.record else "")
 
     @property
     def shared_space(self) -> str | None:

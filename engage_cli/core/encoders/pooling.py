@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from engage_cli.core.config import POOLINGS
 from engage_cli.core.encoders import Tokens
 from engage_cli.core.encoders.checkpoints import Checkpoint
+from engage_cli.core.encoders.sentence_layers import find_layers
 from engage_cli.core.errors import EngageError, WrongCallError
 
 CLIP = ("clip", "clip_vision_model", "clip_text_model")
@@ -28,12 +29,13 @@ PROJECTED = "projected"
 # Behind the name of a pooling: with what is known of the tokens before the last layer. The last layers forget what their
 # training had no use for, as a picture's style and a text's manner; frozen, the layers in between tell it.
 DEPTHS = "+depths"
+# And with the dense layers that sentence-transformers puts behind it.
+DENSE = "+dense"
 NUM_DEPTHS = 3
 SENTENCE_MODES = {  # old and new names; None is a pooling that is not built here
     "cls": "cls", "cls_token": "cls", "mean": "mean", "mean_tokens": "mean", "max_tokens": None,
     "mean_sqrt_len_tokens": None, "weightedmean_tokens": None, "lasttoken": None,
 }  # fmt: skip
-SENTENCE_POOLING = "1_Pooling/config.json"  # sentence-transformers writes down how its checkpoints pool
 
 
 def find_pooling(checkpoint: Checkpoint, side: str, asked: str) -> str:
@@ -43,13 +45,15 @@ def find_pooling(checkpoint: Checkpoint, side: str, asked: str) -> str:
     family = str(checkpoint.config.get("model_type"))
     if family == "vit_mae":
         raise EngageError(f"'{checkpoint.name}' ({family}) hides patches at random: the same picture gives other vectors")
-    if asked not in (*POOLINGS, PROJECTED):
+    if asked.removesuffix(DENSE) not in (*POOLINGS, PROJECTED):
         raise WrongCallError(f"unknown --pool '{asked}'; there are: {', '.join(POOLINGS)}")
     if side == "text" and asked in ("cls", "mean"):  # whatever is noted beside the checkpoint
         return asked
     own = _own_pooling(checkpoint, side, family)
     if asked in ("checkpoint", own):
         return own
+    if asked.endswith(DENSE):
+        raise EngageError(f"the {side} encoder '{checkpoint.name}' ({family}) has no dense layers")
     if asked == PROJECTED:
         raise EngageError(f"the {side} encoder '{checkpoint.name}' ({family}) has no projection")
     has_map = side == "vision" and family in SIGLIP
@@ -65,8 +69,14 @@ def _own_pooling(checkpoint: Checkpoint, side: str, family: str) -> str:
         return PROJECTED
     if side == "vision":
         return "map" if family in SIGLIP else "cls" if family in WITH_CLASS_TOKEN else "mean"
-    path = checkpoint.folder / SENTENCE_POOLING
-    return _noted_pooling(path) if path.is_file() else "mean"
+    layers = find_layers(checkpoint.folder)
+    if layers.others:
+        raise EngageError(
+            f"'{checkpoint.name}' has a layer of the kind {layers.others[0]} in its modules.json, which engage does not "
+            "compute; give --pool mean or cls to go without"
+        )
+    pooling = _noted_pooling(layers.pooling) if layers.pooling is not None else "mean"
+    return pooling + DENSE if layers.dense else pooling
 
 
 def _noted_pooling(path: Path) -> str:

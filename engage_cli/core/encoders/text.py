@@ -16,6 +16,7 @@ from engage_cli.core.encoders.checkpoints import Checkpoint
 from engage_cli.core.encoders.loading import load_model, load_processor
 from engage_cli.core.encoders.pooling import (
     CLIP,
+    DENSE,
     DEPTHS,
     NUM_DEPTHS,
     PROJECTED,
@@ -27,6 +28,7 @@ from engage_cli.core.encoders.pooling import (
     with_depths,
     words_of,
 )
+from engage_cli.core.encoders.sentence_layers import find_layers, load_dense
 from engage_cli.core.errors import EngageError
 
 MAX_TOKENS = 256  # of the checkpoints that could read more
@@ -66,6 +68,8 @@ class TextTower(nn.Module):
         self.family = str(checkpoint.config.get("model_type"))
         pooling = find_pooling(checkpoint, "text", pool)
         self.pooling, self.reads_depths = pooling.removesuffix(DEPTHS), pooling.endswith(DEPTHS)
+        layers = find_layers(checkpoint.folder)
+        self.lower_case = layers.lower_case
         options: dict[str, Any] = {"add_pooling_layer": False} if self.family in WITHOUT_POOLER else {}
         if not torch.cuda.is_available():
             options["attn_implementation"] = EAGER
@@ -83,13 +87,18 @@ class TextTower(nn.Module):
         own = self.dim
         if self.pooling == PROJECTED:
             own = int(config.projection_dim if self.family in CLIP else config.projection_size)
+        self.dense = None
+        if self.pooling.endswith(DENSE):
+            self.pooling = self.pooling.removesuffix(DENSE)
+            self.dense, own = load_dense(layers.dense, own, dtype)
         self.widths = (own, *((self.dim,) * NUM_DEPTHS if self.reads_depths else ()))
         self.pooled_dim = sum(self.widths)
         window = getattr(config, "max_position_embeddings", None)
         window = window if isinstance(window, int) and window > 0 else MAX_TOKENS
         if self.family in ("roberta", "xlm-roberta", "camembert"):
             window -= (config.pad_token_id or 0) + 1  # their positions start behind the padding's
-        self.max_tokens = min(window, MAX_TOKENS, self.tokenizer.model_max_length or MAX_TOKENS)
+        own_limit = layers.most_tokens or MAX_TOKENS
+        self.max_tokens = min(window, MAX_TOKENS, self.tokenizer.model_max_length or MAX_TOKENS, own_limit)
 
     def tokenize(self, texts: Sequence[str]) -> Tokenized:
         """Strings to ids, as the checkpoint's tokenizer gives them with truncation."""
@@ -97,6 +106,7 @@ class TextTower(nn.Module):
             return self._tokenize(texts)
 
     def _tokenize(self, texts: Sequence[str]) -> Tokenized:
+        texts = [text.lower() for text in texts] if self.lower_case else texts
         ids = self._ids(texts)
         num_cut = np.array([max(0, len(row) - self.max_tokens) for row in ids], dtype=np.int32)
         long = np.flatnonzero(num_cut).tolist()
@@ -135,7 +145,8 @@ class TextTower(nn.Module):
 
     def pool(self, tokens: Tokens) -> Tensor:
         """(B, pooled_dim)."""
-        return with_depths(self._pool(tokens), tokens) if self.reads_depths else self._pool(tokens)
+        pooled = self._pool(tokens) if self.dense is None else self.dense(self._pool(tokens))
+        return with_depths(pooled, tokens) if self.reads_depths else pooled
 
     def _pool(self, tokens: Tokens) -> Tensor:
         if self.pooling == "mean":

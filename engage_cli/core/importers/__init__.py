@@ -11,6 +11,8 @@ from engage_cli.core.registry import Registry
 if TYPE_CHECKING:
     import pandas as pd
 
+    from engage_cli.core.table_format import ColumnFormat
+
 # Each module also has LAYOUT (what its folder looks like, in words) and recognise(folder).
 IMPORTERS = Registry(
     "format",
@@ -19,9 +21,23 @@ IMPORTERS = Registry(
         "microlens": "engage_cli.core.importers.microlens:read_microlens",
         "smpd": "engage_cli.core.importers.smpd:read_smpd",
         "table": "engage_cli.core.importers.table:read_table",
+        "yt-dlp": "engage_cli.core.importers.yt_dlp:read_yt_dlp",
+        "instaloader": "engage_cli.core.importers.instaloader:read_instaloader",
+        "gallery-dl": "engage_cli.core.importers.gallery_dl:read_gallery_dl",
+        "img2dataset": "engage_cli.core.importers.img2dataset:read_img2dataset",
     },
 )
 PROBLEM_COLUMNS = ("source", "row", "id", "problem")  # of problems.csv
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packed:
+    """Where pictures lie that have to be written out first: in several archives, or in a column of the table itself."""
+
+    archives: tuple[Path, ...] = ()  # a post's image is "STEM OF THE ARCHIVE/NAME"
+    table: Path | None = None
+    column: str = ""
+    addresses: tuple[str, ...] = ()  # of each row of the source; they are fetched where that is asked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,3 +54,6 @@ class Import:
     unused: tuple[str, ...] = ()  # the source's columns that no post has
     warnings: tuple[str, ...] = ()
     problems: pd.DataFrame | None = None  # row, id, problem: cells and lines that could not be used
+    packed: Packed | None = None  # where the images are not files yet
+    formats: dict[str, ColumnFormat] = field(default_factory=dict)  # our column -> what it is and how it is written
+    raw: pd.DataFrame | None = field(default=None, repr=False)  # the cells as they stand, to show examples of

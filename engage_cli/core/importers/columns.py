@@ -1,176 +1,150 @@
-"""From the source's columns to ours: found by name or alias, typed, and every cell that means nothing named."""
+"""From the source's columns to ours: by --map, by what a known export calls them, by name or alias, and by their cells."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from engage_cli.core.cells import clean_text, parse_counters, parse_dates, parse_scores
+from engage_cli.core.counter_names import counter_hinted, is_exposure_name, plain_name
 from engage_cli.core.errors import EngageError, WrongCallError
-from engage_cli.core.posts import (
-    ALL_COUNTERS,
-    CONTENT_COLUMNS,
-    COUNTER_ALIASES,
-    KNOWN_AFTER,
-    OWN,
-    SCORE,
-    TEXT_COLUMNS,
-    plain_name,
-)
+from engage_cli.core.importers.aliases import ADDRESSES, candidates, looks_like, sample_of
+from engage_cli.core.importers.reading import Raw
+from engage_cli.core.posts import ALL_COUNTERS, CONTENT_COLUMNS, KNOWN_AFTER, SCORE
 
 COLUMNS = (*CONTENT_COLUMNS, *KNOWN_AFTER)
-# Compared without case and punctuation: viewCount, view_count and "View count" are one.
-ALIASES = {
-    "id": ("itemid", "postid", "videoid", "mediaid", "pid", "uuid"),
-    "image": ("imagepath", "imagefile", "filename", "file", "thumbnail", "cover", "imageid"),
-    "title": ("caption", "headline", "name", "subject"),
-    "tags": ("tag", "hashtags", "keywords", "category", "categories"),
-    "description": ("desc", "body", "text", "summary"),
-    "author": ("authorid", "user", "userid", "username", "channel", "channelid", "creator"),
-    "posted_at": ("publishedat", "postedat", "createdat", "date", "timestamp", "postdate", "publishdate", "uploaddate"),
-    **COUNTER_ALIASES,
-}
-NUMERIC_SHARE = 0.95  # of a kept column's cells that are numbers, for it to be one of numbers
-MOST_UNUSABLE_DATES = 0.5
-# What becomes of cells, said of several and of one.
-MISSING, KEPT = ("count as missing", "counts as missing"), ("stay as they are", "stays as it is")
+SCORE_NAMES = ("score", "popularity", "popularityscore", "engagementscore", "label")
+
+
+@dataclass(kw_only=True)
+class Matched:
+    """Which column is which, and why another one is not."""
+
+    found: dict[str, str]  # our column -> the file's
+    mapped: frozenset[str]  # those of ours that the user named
+    notes: list[str] = field(default_factory=list)
+    addresses: str = ""  # the column of the covers' addresses
 
 
 def match_columns(
-    columns: Sequence[str], mapping: Mapping[str, str], path: Path, *, needs_counter: bool = True
-) -> dict[str, str]:
-    """Return our column -> the file's column: --map first, then equal names, then aliases."""
+    raw: Raw,
+    mapping: Mapping[str, str],
+    path: Path,
+    *,
+    known: Mapping[str, str] | None = None,
+    needs_counter: bool = True,
+) -> Matched:
+    """Match by --map, then by `known` names (our column -> the file's), then by equal names, then by aliases.
+
+    A name counts only where the cells look like what it says; an empty column never wins over a filled one.
+    """
+    columns = list(raw.frame.columns)
+    _check_mapping(mapping, columns, path)
+    matched = Matched(found=dict(mapping), mapped=frozenset(mapping))
+    for ours, theirs in (known or {}).items():
+        if ours not in matched.found and theirs in columns and theirs not in matched.found.values():
+            matched.found[ours] = theirs
+    _match_by_name(raw, matched)
+    if needs_counter and not any(column in matched.found for column in KNOWN_AFTER):
+        _match_score(raw, matched)
+    if needs_counter and not any(column in matched.found for column in KNOWN_AFTER):
+        raise EngageError(_no_counter(raw, path))
+    exposures = [column for column in columns if is_exposure_name(column) and column not in matched.found.values()]
+    if exposures and "views" not in matched.found and needs_counter:
+        matched.notes.append(
+            f"column '{exposures[0]}' is how often a post was shown, and was not read as views; "
+            f"--map views={_quoted(exposures[0])} does so"
+        )
+    matched.found = {ours: matched.found[ours] for ours in COLUMNS if ours in matched.found}
+    return matched
+
+
+def _check_mapping(mapping: Mapping[str, str], columns: list[str], path: Path) -> None:
     for ours, theirs in mapping.items():
         if ours not in COLUMNS:
             raise WrongCallError(f"--map names the unknown column '{ours}'; there are: {', '.join(COLUMNS)}")
         if theirs not in columns:
             raise WrongCallError(f"--map {ours}={theirs}: {path} has no column '{theirs}'; it has: {', '.join(columns)}")
-    found = dict(mapping)
-    taken = set(mapping.values())
-    if len(taken) < len(mapping):
+    named = [theirs for ours, theirs in mapping.items() if ours != "image"]  # a cover may be called after the id
+    if len(set(named)) < len(named):
         raise WrongCallError("--map names one column of the table twice; each can be one thing only")
-    plain = {plain_name(column): column for column in reversed(columns)}
+
+
+def _match_by_name(raw: Raw, matched: Matched) -> None:
+    columns = list(raw.frame.columns)
+    taken = {theirs for ours, theirs in matched.found.items() if (ours, theirs) != ("image", matched.found.get("id"))}
+    if "image" in matched.mapped and "id" not in matched.found:  # --map image=id leaves the ids where they are
+        taken.discard(matched.found["image"])
+    ranked = candidates(columns)
+    samples = {column: None for names in ranked.values() for column in names}
+    cells = {column: sample_of(raw.frame[column]) for column in samples}
     # Equal names of all columns before any alias: a column `text` may be nobody's description.
-    for names in ((lambda ours: (plain_name(ours),)), (lambda ours: ALIASES.get(ours, ()))):
+    for only_equal in (True, False):
         for ours in COLUMNS:
-            if ours == SCORE:
-                continue  # by --map alone: a column of that name may be anything
-            match = next((plain[name] for name in names(ours) if name in plain and plain[name] not in taken), None)
-            if ours not in found and match:
-                found[ours] = match
-                taken.add(match)
-    if needs_counter and not any(column in found for column in KNOWN_AFTER):
-        raise EngageError(
-            f"{path} has no counter (views, likes, ...) that could be found by name; it has the columns: "
-            f"{', '.join(columns)}; name one, as in --map views={columns[-1]}"
-        )
-    return {ours: found[ours] for ours in COLUMNS if ours in found}
+            if ours == SCORE or ours in matched.found:
+                continue  # a score by --map, or where there is nothing else: a column of that name may be anything
+            names = [column for column in ranked[ours] if column not in taken]
+            if only_equal:
+                names = [column for column in names if plain_name(column) == plain_name(ours)]
+            chosen = _choose(ours, names, cells, raw, matched, is_last=not only_equal)
+            if chosen:
+                matched.found[ours] = chosen
+                taken.add(chosen)
 
 
-class Typed:
-    """Posts under our names and types, with notes for the user and the problems of single cells."""
-
-    def __init__(
-        self,
-        raw: pd.DataFrame,
-        found: Mapping[str, str],
-        path: Path,
-        keep: Sequence[str] = (),
-        *,
-        now: pd.Timestamp | None = None,
-    ) -> None:
-        """`now` is the moment after which nothing can have been published; None is this moment."""
-        self._now = now if now is not None else pd.Timestamp.now(tz="UTC")
-        self.notes: list[str] = []
-        self._problems: list[pd.DataFrame] = []
-        self._path = path
-        posts: dict[str, Any] = {}
-        for ours, theirs in found.items():
-            if ours not in (*KNOWN_AFTER, "posted_at"):
-                posts[ours] = clean_text(raw[theirs])
-        self._ids = self._make_ids(posts, found, len(raw))
-        for ours, theirs in found.items():
-            if ours in ALL_COUNTERS:
-                posts[ours] = self._counters(raw[theirs], theirs)
-            elif ours == SCORE:
-                posts[ours], unusable = parse_scores(raw[theirs])
-                self._note(raw[theirs], theirs, unusable, "no number")
-            elif ours == "posted_at":
-                posts[ours] = self._dates(raw[theirs], theirs)
-        for theirs in keep:
-            posts[OWN + theirs] = self._own_column(raw[theirs], theirs)
-        self.posts = pd.DataFrame(posts, index=raw.index)
-        self.posts["id"] = self._ids
-        for column in TEXT_COLUMNS:
-            if column not in self.posts:
-                self.posts[column] = ""
-        self.posts["source_row"] = np.arange(1, len(raw) + 1)
-        outcomes = [ours for ours in KNOWN_AFTER if ours in self.posts]
-        empty = [ours for ours in outcomes if self.posts[ours].isna().all()]
-        if len(empty) < len(outcomes):
-            self.notes += [f"column '{found[ours]}' has no usable cell and counts as absent" for ours in empty]
-            self.posts = self.posts.drop(columns=empty)
-
-    @property
-    def problems(self) -> pd.DataFrame:
-        """Return row, id, problem of each cell that could not be used."""
-        empty = pd.DataFrame({"row": pd.Series(dtype=int), "id": pd.Series(dtype=str), "problem": pd.Series(dtype=str)})
-        return pd.concat([empty, *self._problems], ignore_index=True)
-
-    def _make_ids(self, posts: dict[str, Any], found: Mapping[str, str], num: int) -> pd.Series:
-        if "id" not in posts:
-            self.notes.append(
-                f"{self._path.name} has no id column; posts are called row1, row2, ..., and their order decides the split"
+def _choose(
+    ours: str, names: list[str], cells: Mapping[str, pd.Series], raw: Raw, matched: Matched, *, is_last: bool
+) -> str | None:
+    """Return the first column that is filled and looks right; one that does not only where it is alone under its name."""
+    filled = [column for column in names if len(cells[column])]
+    wrong = {column: looks_like(ours, cells[column], is_number=column in raw.numbers) for column in filled}
+    right = [column for column in filled if not wrong[column]]
+    if right:
+        if (lost := names[0]) != right[0] and (what := wrong.get(lost, "nothing")):
+            shown = f", as '{cells[lost].iloc[0][:30]}'" if len(cells[lost]) else ""
+            matched.notes.append(f"column '{lost}' holds {what}{shown}; '{right[0]}' was read as {ours} in its place")
+        return right[0]
+    if not is_last or not names:
+        return None
+    if ours == "image" or (filled and ours not in (*ALL_COUNTERS, "posted_at")):
+        if filled:
+            first = filled[0]
+            if ours == "image" and wrong[first] == ADDRESSES:
+                matched.addresses = first
+            matched.notes.append(
+                f"column '{first}' holds {wrong[first]}, as '{cells[first].iloc[0][:60]}', and was not read as {ours}"
             )
-            return pd.Series([f"row{number + 1}" for number in range(num)], dtype=str)
-        ids = posts["id"]
-        empty = np.flatnonzero((ids == "").to_numpy())
-        if empty.size:
-            raise EngageError(
-                f"{self._path}, row {empty[0] + 1}: the id (column '{found['id']}') is empty; every post needs one"
-            )
-        return ids
+        return None
+    return (filled or names)[0]  # to be refused, or counted, with its cells
 
-    def _counters(self, column: pd.Series, theirs: str) -> np.ndarray:
-        values, unusable = parse_counters(column)
-        self._note(column, theirs, unusable, "no counter")
-        self._note(column, theirs, np.isfinite(values) & (values % 1 != 0), "fractional", KEPT)
-        return values
 
-    def _dates(self, column: pd.Series, theirs: str) -> pd.Series:
-        dates = parse_dates(column, now=self._now)
-        num, filled = int(dates.unusable.sum()), int(dates.unusable.sum() + dates.future.sum() + dates.values.notna().sum())
-        if num > MOST_UNUSABLE_DATES * filled:
-            row = int(np.flatnonzero(dates.unusable)[0])
-            raise EngageError(
-                f"{self._path}, column '{theirs}', row {row + 1}: '{str(column.iloc[row])[:40]}' is no date, like "
-                f"{num:,} of {filled:,} cells; write YYYY-MM-DD or unix seconds, or leave cells empty"
-            )
-        self._note(column, theirs, dates.unusable, "no date")
-        self._note(column, theirs, dates.future, "in the future")
-        if dates.note:
-            self.notes.append(f"column '{theirs}': {dates.note}")
-        return dates.values
+def _match_score(raw: Raw, matched: Matched) -> None:
+    for column in raw.frame.columns:
+        if plain_name(column) in SCORE_NAMES and column not in matched.found.values():
+            cells = sample_of(raw.frame[column])
+            if len(cells) and pd.to_numeric(cells, errors="coerce").notna().mean() > 0.5:
+                matched.found[SCORE] = column
+                matched.notes.append(f"no counter was found, and column '{column}' was read as a ready-made score")
+                return
 
-    def _own_column(self, column: pd.Series, theirs: str) -> np.ndarray | pd.Series:
-        """A kept column is one of numbers where nearly all its cells are numbers, else one of categories."""
-        values, unusable = parse_scores(column)
-        num_numbers = int(np.isfinite(values).sum())
-        if num_numbers and num_numbers >= NUMERIC_SHARE * (num_numbers + int(unusable.sum())):
-            self._note(column, theirs, unusable, "no number")
-            return values
-        return clean_text(column)
 
-    def _note(self, column: pd.Series, theirs: str, mask: np.ndarray, what: str, then: tuple[str, str] = MISSING) -> None:
-        rows = np.flatnonzero(mask)
-        if not rows.size:
-            return
-        cells = column.iloc[rows].astype(str).str.slice(0, 60).str.replace(r"\s+", " ", regex=True)
-        first = f"first in row {rows[0] + 1}: '{cells.iloc[0][:40]}'"
-        self.notes.append(f"column '{theirs}': {rows.size:,} cells are {what} and {then[0]} ({first})")
-        problems = [f"{theirs}: '{cell}' is {what} and {then[1]}" for cell in cells]
-        self._problems.append(pd.DataFrame({"row": rows + 1, "id": self._ids.iloc[rows].to_numpy(), "problem": problems}))
+def _no_counter(raw: Raw, path: Path) -> str:
+    """Say that there is no counter, with a hint where one column looks like one by its name and its cells."""
+    columns = list(raw.frame.columns)
+    hint = "; name one, as in --map views=COLUMN"
+    for column in columns:
+        ours = counter_hinted(column)
+        if ours is None and is_exposure_name(column):
+            ours = "views"
+        cells = sample_of(raw.frame[column])
+        if ours and len(cells) and not looks_like(ours, cells, is_number=column in raw.numbers):
+            hint = f"; name one, as in --map {ours}={_quoted(column)}"
+            break
+    there = ", ".join(columns)
+    return f"{path} has no counter (views, likes, ...) that could be found by name; it has the columns: {there}{hint}"
+
+
+def _quoted(column: str) -> str:
+    return f"'{column}'" if " " in column else column

@@ -6,7 +6,6 @@ ones in silence). Around it stands what it does not see: encodings, stray carria
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import re
@@ -18,21 +17,25 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
-from engage_cli.core.cells import parse_counters
 from engage_cli.core.errors import EngageError
-from engage_cli.core.plain_files import read_table_bytes
+from engage_cli.core.importers.encodings import to_utf8
+from engage_cli.core.importers.opening import read_bytes
+from engage_cli.core.number_cells import parse_counters
 from engage_cli.core.posts import KNOWN_AFTER
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 HEAD_BYTES = 1 << 16
 BLOCK_BYTES = 1 << 26  # a row must fit into a block
 MOST_UNUSABLE = 0.5  # of the cells in the counters' places that are no counters
+# In a field in quotes, a quote behind a backslash with more behind it: nothing but an escape explains it.
+_BACKSLASHED = re.compile(rb'(?:^|[,;\t|])"[^"]*\\"[^,;\t|\n"]', re.MULTILINE)
+_ESCAPED_QUOTE = re.compile(rb'(\\+)"')
 _EXCEL_HINT = re.compile(rb"sep=([,;\t|])\n", re.IGNORECASE)
 
 
-def read_delimited(path: Path, usual: str) -> tuple[pd.DataFrame, list[str], str]:
+def read_delimited(path: Path, usual: str, encoding: str = "") -> tuple[pd.DataFrame, list[str], str]:
     """Return every cell as text, notes on what was mended, and the delimiter. `usual` is what the suffix promises."""
-    data, notes = _read_utf8(path)
+    data, notes = _read_utf8(path, encoding)
     if data.isspace():
         raise EngageError(f"{path} is empty")
     if found := _EXCEL_HINT.match(data):  # Excel's own first line, "sep=;"
@@ -91,8 +94,8 @@ def warn_of_swallowed_rows(raw: pd.DataFrame, found: Mapping[str, str], delimite
                 continue
             fields = enumerate((field for line in lines for field in line), start=place)
             numbers = [field for at, field in fields if at % len(names) in counters]
-            values, unusable = parse_counters(pd.Series(numbers, dtype=str))
-            if np.isfinite(values).any() and unusable.mean() <= MOST_UNUSABLE:
+            read = parse_counters(pd.Series(numbers, dtype=str))
+            if np.isfinite(read.values).any() and read.unusable.mean() <= MOST_UNUSABLE:
                 warnings.append(
                     f"{path.name}, row {row + 1}: the cell of '{column}' seems to hold the {len(lines) - 1} rows after it "
                     f"('{cells[row][:40]}'): is a quote there opened and not closed?"
@@ -105,16 +108,9 @@ def _has_shape(lines: list[list[str]], place: int, num: int) -> bool:
     return len(lines[0]) == num - place and len(lines[-1]) == place + 1 and all(len(line) == num for line in lines[1:-1])
 
 
-def _read_utf8(path: Path) -> tuple[bytes, list[str]]:
+def _read_utf8(path: Path, encoding: str) -> tuple[bytes, list[str]]:
     """Return the file as UTF-8 with newlines alone, and notes."""
-    data, notes = read_table_bytes(path), []
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        try:
-            data = data.decode("utf-16").encode()
-        except UnicodeError:
-            raise EngageError(f"{path}: begins like UTF-16 and is none; save it as UTF-8") from None
-        notes.append(f"{path.name} is UTF-16 and was read so")
-    data = data.removeprefix(codecs.BOM_UTF8)
+    data, notes = to_utf8(read_bytes(path), path, encoding)
     if b"\0" in data:
         notes.append(f"{path.name}: {data.count(0):,} NUL bytes were dropped")
         data = data.replace(b"\0", b"")
@@ -128,7 +124,16 @@ def _read_utf8(path: Path) -> tuple[bytes, list[str]]:
             notes.append(f"{path.name}: {num:,} carriage returns inside fields became spaces")
     if not data.endswith(b"\n"):
         data += b"\n"
+    if b'\\"' in data and _BACKSLASHED.search(data):
+        data, num = _ESCAPED_QUOTE.subn(_double, data)
+        notes.append(f"{path.name}: {num:,} quotes are written with a backslash, as Spark and Hive do, and were read so")
     return data, notes
+
+
+def _double(found: re.Match[bytes]) -> bytes:
+    """Write backslashes before a quote, and the quote, as other programs do: an odd number of them escapes the quote."""
+    num = len(found[1])
+    return b"\\" * (num // 2) + (b'""' if num % 2 else b'"')
 
 
 def _read_header(data: bytes, usual: str) -> tuple[list[str], str]:
@@ -169,7 +174,7 @@ def _parse(data: bytes, names: list[str], delimiter: str, path: Path) -> pd.Data
     try:
         return parse(threads=True).to_pandas()
     except pa.ArrowInvalid:
-        _raise_for_encoding(data, path)
+        pass
     try:  # again on one thread, where rows are numbered
         return parse(threads=False).to_pandas()
     except pa.ArrowInvalid as error:
@@ -185,18 +190,6 @@ def _parse(data: bytes, names: list[str], delimiter: str, path: Path) -> pd.Data
                 f"{path}: a row is longer than {BLOCK_BYTES >> 20} MiB; a quote there is opened and never closed"
             ) from None
         raise EngageError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
-
-
-def _raise_for_encoding(data: bytes, path: Path) -> None:
-    """Raise EngageError naming the line where the file stops being UTF-8; return where it is UTF-8."""
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise EngageError(
-            f"{path}, line {line}: not UTF-8 (byte 0x{data[error.start]:02x}; '{chr(data[error.start])}' in Latin-1); "
-            "save the file as UTF-8 and try again"
-        ) from None
 
 
 def _ends_inside_a_quote(data: bytes, last_cell: str) -> bool:

@@ -12,9 +12,9 @@ import pandas as pd
 
 from engage_cli.core.errors import EngageError
 from engage_cli.core.importers import Import
-from engage_cli.core.importers.columns import Typed
 from engage_cli.core.importers.layout import Tree
 from engage_cli.core.importers.reading import read_text
+from engage_cli.core.importers.typed import Typed
 
 TITLES = ("*_title_en.csv", "*_titles.csv", "*_title.csv")
 COUNTERS = "*_likes_and_views.txt"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from engage_cli.core.errors import EngageError
 from engage_cli.core.importers import Import
-from engage_cli.core.importers.columns import Typed
 from engage_cli.core.importers.delimited import warn_of_swallowed_rows
 from engage_cli.core.importers.layout import Tree
 from engage_cli.core.importers.reading import read_frame
+from engage_cli.core.importers.typed import Typed
 
 COLUMNS = {
     "id": "item_id",
@@ -45,7 +45,8 @@ def read_pixelrec(folder: Path) -> Import:
             "get PixelRec's item_info CSV and its covers instead"
         )
     path = tree.one(TABLE)
-    raw, notes, delimiter = read_frame(path)
+    table = read_frame(path)
+    raw, notes, delimiter = table.frame, table.notes, table.delimiter
     missing = [column for column in REQUIRED if column not in raw.columns]
     if missing:
         raise EngageError(f"{path} lacks the column '{missing[0]}'; it has: {', '.join(map(str, raw.columns))}")

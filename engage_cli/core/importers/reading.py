@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -15,62 +16,89 @@ import pyarrow.parquet as pq
 from engage_cli.core.cells import sound_text
 from engage_cli.core.errors import EngageError
 from engage_cli.core.importers.delimited import read_delimited
-from engage_cli.core.plain_files import NoPlainFileError, most_table_bytes, open_plain, read_table_bytes
+from engage_cli.core.importers.encodings import to_utf8
+from engage_cli.core.importers.flatten import flatten, records_of
+from engage_cli.core.importers.opening import read_bytes, suffix_of
+from engage_cli.core.plain_files import NoPlainFileError, most_table_bytes, open_plain
 
-SUFFIXES = {".csv": ",", ".tsv": "\t", ".jsonl": "", ".parquet": ""}
+SUFFIXES = {".csv": ",", ".tsv": "\t", ".jsonl": "", ".ndjson": "", ".json": "", ".parquet": "", ".xlsx": ""}
+DELIMITED = {suffix: usual for suffix, usual in SUFFIXES.items() if usual}
 ROWS_AT_ONCE = 4096
 MOST_EXACT = 2.0**53  # floats beyond it are not all the whole numbers
 
 
-class Raw(NamedTuple):
+@dataclass(kw_only=True)
+class Raw:
     """A table as it was read."""
 
     frame: pd.DataFrame  # every cell as text
-    notes: list[str]  # on what was mended
-    delimiter: str  # "" where the file has none
+    notes: list[str] = field(default_factory=list)  # on what was mended
+    delimiter: str = ""  # "" where the file has none
+    numbers: frozenset[str] = frozenset()  # columns whose cells are numbers in the file, so that a dot is a dot
+    pictures: tuple[str, ...] = ()  # columns of images themselves
 
 
-def read_frame(path: Path) -> Raw:
-    """Read a .csv, .tsv, .jsonl or .parquet."""
-    suffix = path.suffix.lower()
-    notes: list[str] = []
-    delimiter = ""
+def is_table(path: Path) -> bool:
+    """Say whether a file is one that `read_frame` reads, by its name."""
+    return path.is_file() and suffix_of(path) in SUFFIXES
+
+
+def read_frame(path: Path, encoding: str = "") -> Raw:
+    """Read a table of any kind in SUFFIXES, compressed or not."""
+    suffix = suffix_of(path)
     if path.is_dir():
         raise EngageError(f"{path} is a folder; name the table in it")
     if not path.is_file():
         raise EngageError(f"{path} is a pipe, socket or device; name a file" if path.exists() else f"no such table: {path}")
-    if suffix in (".csv", ".tsv"):
-        raw, notes, delimiter = read_delimited(path, SUFFIXES[suffix])
-    elif suffix == ".jsonl":
-        raw = frame_of_records(_read_jsonl(path), path)
+    if suffix in DELIMITED:
+        frame, notes, delimiter = read_delimited(path, DELIMITED[suffix], encoding)
+        raw = Raw(frame=frame, notes=notes, delimiter=delimiter)
+    elif suffix in (".jsonl", ".ndjson", ".json"):
+        notes = []
+        records = _read_json(path, encoding, notes) if suffix == ".json" else _read_jsonl(path, encoding, notes)
+        raw = raw_of_records(records, path)
+        raw.notes += notes
     elif suffix == ".parquet":
-        raw, notes = _read_parquet(path)
+        raw = _read_parquet(path)
+    elif suffix == ".xlsx":
+        raw = _read_excel(path)
     else:
         raise EngageError(f"{path}: unknown kind of table '{suffix}'; there are: {', '.join(SUFFIXES)}")
-    if raw.empty:
-        raise EngageError(f"{path} has a header but no rows" if len(raw.columns) else f"{path} is empty")
-    return Raw(raw, notes, delimiter)
+    if raw.frame.empty:
+        raise EngageError(f"{path} has a header but no rows" if len(raw.frame.columns) else f"{path} is empty")
+    return raw
 
 
 def frame_of_records(records: Iterable[dict[str, Any]], path: Path) -> pd.DataFrame:
-    """Make a table of JSON objects: null is empty, a list is its items divided by bars."""
-    rows = list(records)
-    names = dict.fromkeys(name for row in rows for name in row)
+    """Make a table of JSON objects: null is empty, a list is its items divided by bars, an object is columns of its own."""
+    return raw_of_records(records, path).frame
+
+
+def raw_of_records(records: Iterable[dict[str, Any]], path: Path) -> Raw:
+    """As `frame_of_records`, with which columns hold numbers."""
     try:
-        columns = {sound_text(name): [_cell_text(row.get(name)) for row in rows] for name in names}
+        rows = flatten(list(records))
+        names = dict.fromkeys(name for row in rows for name in row)
+        columns = {name: [row.get(name) for row in rows] for name in names}
+        texts = {sound_text(name): [_cell_text(cell) for cell in cells] for name, cells in columns.items()}
     except RecursionError:
         raise EngageError(f"{path}: a value is nested too deep") from None
-    return pd.DataFrame({name: pd.Series(cells, dtype=str) for name, cells in columns.items()})
+    numbers = frozenset(
+        sound_text(name)
+        for name, cells in columns.items()
+        if all(cell is None or (isinstance(cell, (int, float)) and not isinstance(cell, bool)) for cell in cells)
+    )
+    return Raw(frame=pd.DataFrame({name: pd.Series(cells, dtype=str) for name, cells in texts.items()}), numbers=numbers)
 
 
-def read_text(path: Path) -> str:
-    """Return a UTF-8 file; raise EngageError naming the line where it is none."""
-    data = read_table_bytes(path)
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise EngageError(f"{path}, line {line}: not UTF-8; save the file as UTF-8 and try again") from None
+def read_text(path: Path, encoding: str = "", notes: list[str] | None = None) -> str:
+    """Return a text file; what was mended in it goes to `notes`, or is refused where there are none."""
+    data, mended = to_utf8(read_bytes(path), path, encoding)
+    if mended and notes is None:
+        raise EngageError(f"{mended[0]}; save the file as UTF-8 and try again")
+    if notes is not None:
+        notes += mended
+    return data.decode()
 
 
 def read_json_text(text: str, where: str) -> Any:
@@ -85,9 +113,9 @@ def read_json_text(text: str, where: str) -> Any:
         raise EngageError(f"{where}: a number of thousands of digits") from None
 
 
-def _read_jsonl(path: Path) -> list[dict[str, Any]]:
+def _read_jsonl(path: Path, encoding: str, notes: list[str]) -> list[dict[str, Any]]:
     records = []
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
+    for number, line in enumerate(read_text(path, encoding, notes).split("\n"), start=1):
         if not line.strip():
             continue
         record = read_json_text(line, f"{path}, line {number}")
@@ -97,7 +125,58 @@ def _read_jsonl(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def _read_parquet(path: Path) -> tuple[pd.DataFrame, list[str]]:
+def _read_json(path: Path, encoding: str, notes: list[str]) -> list[dict[str, Any]]:
+    """Read a list of objects, an object that holds one such list (an answer of an API), or JSON lines under that name."""
+    text = read_text(path, encoding, notes)
+    try:
+        content = read_json_text(text, str(path))
+    except EngageError:
+        if text.lstrip().startswith("{") and "\n" in text.strip():  # JSON lines, called .json
+            return _read_jsonl(path, encoding, [])
+        raise
+    found = records_of(content)
+    if found is None:
+        raise EngageError(f"{path}: a list of JSON objects is expected, or an object that holds one such list")
+    return found
+
+
+def _read_excel(path: Path) -> Raw:
+    """Read the first sheet that holds a table."""
+    try:
+        sheets = pd.read_excel(path, sheet_name=None, dtype=object, keep_default_na=False, engine="openpyxl")
+    except ImportError:
+        raise EngageError(
+            f"{path}: .xlsx is read by openpyxl; install it with `pip install openpyxl` (the extra 'excel'), or save the "
+            "sheet as CSV"
+        ) from None
+    except Exception as error:  # openpyxl raises whatever a damaged archive makes it meet (BadZipFile, KeyError, ...)
+        if isinstance(error, MemoryError):
+            raise
+        raise EngageError(
+            f"{path} cannot be read as .xlsx: {str(error).splitlines()[0][:100] or type(error).__name__}"
+        ) from None
+    filled = {name: sheet for name, sheet in sheets.items() if len(sheet) and len(sheet.columns)}
+    if not filled:
+        return Raw(frame=pd.DataFrame())
+    name, sheet = next(iter(filled.items()))
+    again = [column for number, column in enumerate(sheet.columns) if column in list(sheet.columns[:number])]
+    if again:
+        raise EngageError(f"{path}: two columns are called '{again[0]}'; rename one")
+    raw = raw_of_records(
+        [{str(key).strip(): value for key, value in row.items()} for row in sheet.to_dict("records")], path
+    )
+    numbers = frozenset(str(column) for column in raw.frame if column in sheet and _are_numbers(sheet[column]))
+    notes = [f"{path.name}: the sheet '{name}' was read, and not {', '.join(list(filled)[1:])}"] if len(filled) > 1 else []
+    return Raw(frame=raw.frame, notes=notes, numbers=numbers)
+
+
+def _are_numbers(cells: pd.Series) -> bool:
+    return all(
+        cell is None or cell == "" or (isinstance(cell, (int, float)) and not isinstance(cell, bool)) for cell in cells
+    )
+
+
+def _read_parquet(path: Path) -> Raw:
     """Read without pandas: its metadata would hide an index, and integers with nulls would go through floats."""
     try:
         table = _read_bounded(path)
@@ -108,15 +187,33 @@ def _read_parquet(path: Path) -> tuple[pd.DataFrame, list[str]]:
     again = [name for number, name in enumerate(table.column_names) if name in table.column_names[:number]]
     if again:
         raise EngageError(f"{path}: two columns are called '{again[0]}'; rename one")
-    columns, notes = {}, []
+    columns, notes, numbers, pictures = {}, [], set(), []
     for name in table.column_names:
+        if is_of_pictures(table[name].type):
+            pictures.append(name)
+            continue
+        if pa.types.is_integer(table[name].type) or pa.types.is_floating(table[name].type):
+            numbers.add(name)
+        if pa.types.is_struct(table[name].type):
+            fields = {f"{name}.{one.name}": place for place, one in enumerate(table[name].type)}
+            for field_name, place in fields.items():
+                if not pa.types.is_nested(table[name].type[place].type) and field_name not in table.column_names:
+                    columns[field_name] = _arrow_text(pc.struct_field(table[name], place))
         try:
             columns[name] = _arrow_text(table[name])
         except (pa.ArrowException, ArithmeticError, RecursionError, ValueError) as error:
             notes.append(
                 f"column '{name}' ({table[name].type}) cannot be read and counts as absent: {str(error).splitlines()[0]}"
             )
-    return pd.DataFrame(columns, index=pd.RangeIndex(len(table))), notes
+    frame = pd.DataFrame(columns, index=pd.RangeIndex(len(table)))
+    return Raw(frame=frame, notes=notes, numbers=frozenset(numbers), pictures=tuple(pictures))
+
+
+def is_of_pictures(kind: pa.DataType) -> bool:
+    """Say whether a column holds files, as Hugging Face's datasets write images: {bytes, path}, or bytes alone."""
+    if pa.types.is_struct(kind):
+        return {"bytes"} <= {one.name for one in kind} <= {"bytes", "path"}
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def _read_bounded(path: Path) -> pa.Table:
@@ -168,5 +265,7 @@ def _cell_text(cell: Any) -> str:
     if isinstance(cell, dict):
         return sound_text(json.dumps(cell, ensure_ascii=False, default=str))
     if isinstance(cell, (list, tuple)):
+        if any(isinstance(item, (dict, list, tuple)) or (isinstance(item, str) and "|" in item) for item in cell):
+            return sound_text(json.dumps(cell, ensure_ascii=False, default=str))  # as `parse_tags` reads it
         return "|".join(_cell_text(item) for item in cell)
     return str(cell)

@@ -14,9 +14,9 @@ import pandas as pd
 from engage_cli.core.archives import is_archive
 from engage_cli.core.errors import EngageError
 from engage_cli.core.importers import Import
-from engage_cli.core.importers.columns import Typed
 from engage_cli.core.importers.layout import Tree
 from engage_cli.core.importers.reading import frame_of_records, read_json_text, read_text
+from engage_cli.core.importers.typed import Typed
 from engage_cli.core.posts import OWN
 
 PATHS = ("train_img_filepath.txt", "train_img.txt")
