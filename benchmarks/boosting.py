@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engage_cli.core.boosting import Rows, boost, predict_table
-from engage_cli.core.metrics import compute_metrics
-from engage_cli.core.progress import SilentReporter
-from engage_cli.core.train_config import CatBoostConfig
+from engage_cli.config.training import CatBoostConfig
+from engage_cli.metrics.metrics import compute_metrics
+from engage_cli.models.boosting.fit import Rows, boost, predict_table
+from engage_cli.progress.reporters import SilentReporter
 
 NUM_TRAITS, EMBEDDING, HANDMADE = 24, 512, 76
 PATIENCE = 150

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from engage_cli.steps.machine import examine_device
-from engage_cli.steps.probe import measure
+from engage_cli.steps.doctor.machine import examine_device
+from engage_cli.steps.doctor.speed import measure
 
 SECONDS = 1.5
 

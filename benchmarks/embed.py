@@ -65,10 +65,10 @@ def bare(case: Case, folder: Path, contents: Sequence[Any]) -> tuple[Work, str]:
     """Tensors are made by engage's own preprocessing, before the clock starts."""
     import torch
 
-    from engage_cli.core.devices import PRECISIONS, choose_precision, matmul_precision
-    from engage_cli.core.encoders.checkpoints import find_checkpoint
-    from engage_cli.core.encoders.text import TextTower
-    from engage_cli.core.encoders.vision import VisionTower
+    from engage_cli.encoders.checkpoints import find_checkpoint
+    from engage_cli.encoders.text import TextTower
+    from engage_cli.encoders.vision import VisionTower
+    from engage_cli.runtime.devices import PRECISIONS, choose_precision, matmul_precision
 
     device = torch.device("cpu")
     dtype = PRECISIONS[choose_precision("auto", device)]
@@ -116,11 +116,11 @@ class Untimed:
 
 
 def engage(case: Case, folder: Path, contents: Sequence[Any], data: Path) -> tuple[Work, str]:
-    from engage_cli.core.config import EmbedConfig
-    from engage_cli.core.dataset import load_dataset
-    from engage_cli.core.encoders.encode import Encoder
-    from engage_cli.core.features import FeatureStore
-    from engage_cli.steps.embed_shards import SHARD_SIZE, Contents, Shard, write_shards
+    from engage_cli.config.general import EmbedConfig
+    from engage_cli.data.dataset import load_dataset
+    from engage_cli.embeddings.store import FeatureStore
+    from engage_cli.encoders.encoder import Encoder
+    from engage_cli.steps.embed.shards import SHARD_SIZE, Contents, Shard, write_shards
 
     dataset = load_dataset(data)
     encoder = Encoder(case.side, str(folder))
@@ -325,9 +325,9 @@ class Contender:
 
 def prepare_posts(place: Path) -> None:
     """Prepare the posts once, and write down their images and titles."""
-    from engage_cli.core.config import PrepareConfig
-    from engage_cli.steps.import_posts import Source
+    from engage_cli.config.general import PrepareConfig
     from engage_cli.steps.prepare import prepare
+    from engage_cli.steps.prepare.import_posts import Source
     from engage_cli.steps.sample import write_sample
 
     real = os.environ.get("ENGAGE_REAL_POSTS")
@@ -352,7 +352,7 @@ def find_folder(case: Case, place: Path) -> Path:
 
     import transformers
 
-    from engage_cli.core.encoders.packaged import PACKAGED, packaged_folder
+    from engage_cli.encoders.packaged import PACKAGED, packaged_folder
 
     if case.family in PACKAGED:
         return packaged_folder(case.family)

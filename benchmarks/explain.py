@@ -1,6 +1,6 @@
 """Whether an explanation names the word and the place that the posts were made to hang on.
 
-On a planted sample (engage_cli.core.planting) a regressor and CatBoost learn views from DINOv2-small and MiniLM; then fresh
+On a planted sample (engage_cli.synthetic.planting) a regressor and CatBoost learn views from DINOv2-small and MiniLM; then fresh
 posts of another seed are explained one by one, as `engage predict --explain` does: half of them have the planted word and a
 badge, a quarter the word alone, a quarter the badge alone. Of each run:
 
@@ -34,15 +34,15 @@ from statistics import mean, median
 import numpy as np
 import pandas as pd
 
-from engage_cli.core.occlusion import GRID as REGIONS
-from engage_cli.core.occlusion import effect_at
-from engage_cli.core.planting import GRID, VIEWS_LAW, WORD, draw_planted_cover, make_planted_posts
-from engage_cli.core.progress import SilentReporter
-from engage_cli.core.runs import load_run
-from engage_cli.core.synthetic import VIEWS_SPREAD
-from engage_cli.steps.ask import OpenRun
-from engage_cli.steps.asked_posts import make_posts
-from engage_cli.steps.explain import Explanation, explain_post
+from engage_cli.explain.occlusion import GRID as REGIONS
+from engage_cli.explain.occlusion import effect_at
+from engage_cli.progress.reporters import SilentReporter
+from engage_cli.runs.run_folder import load_run
+from engage_cli.steps.predict.explain import Explanation, explain_post
+from engage_cli.steps.predict.requests import make_posts
+from engage_cli.steps.predict.session import OpenRun
+from engage_cli.synthetic.planting import GRID, VIEWS_LAW, WORD, draw_planted_cover, make_planted_posts
+from engage_cli.synthetic.posts import VIEWS_SPREAD
 
 SEED = 1  # of the fresh posts; those that are learned from have 0
 RUNS = {

@@ -22,20 +22,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engage_cli.core.atomic import write_json
-from engage_cli.core.config import EncoderConfig, PrepareConfig
-from engage_cli.core.dataset import Dataset, load_dataset
-from engage_cli.core.forecast import load_doubt
-from engage_cli.core.metrics import PRIMARY, compute_metrics, true_of
-from engage_cli.core.predictors import load_predictor, members_of
-from engage_cli.core.predictors.stack import Weights
-from engage_cli.core.progress import SilentReporter
-from engage_cli.core.runs import load_run
-from engage_cli.core.train_config import EnsembleConfig
-from engage_cli.steps.import_posts import Source
+from engage_cli.config.general import EncoderConfig, PrepareConfig
+from engage_cli.config.training import EnsembleConfig
+from engage_cli.data.dataset import Dataset, load_dataset
+from engage_cli.io.files import write_json
+from engage_cli.metrics.metrics import PRIMARY, compute_metrics, true_of
+from engage_cli.models.ensemble.predictor import Weights
+from engage_cli.models.predictor import load_predictor, members_of
+from engage_cli.progress.reporters import SilentReporter
+from engage_cli.runs.run_folder import load_run
+from engage_cli.steps.inputs.sources import source_of
 from engage_cli.steps.prepare import prepare
-from engage_cli.steps.sources import source_of
-from engage_cli.steps.train_ensemble import train_ensemble
+from engage_cli.steps.prepare.import_posts import Source
+from engage_cli.steps.train.pipeline import train_ensemble
+from engage_cli.uncertainty.forecast import load_doubt
 
 REAL = "id=video_id,views=view_count,likes=like_count,comments=comment_count,dislikes=dislike_count,posted_at=published_at"
 NUM_OTHERS = 300

@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from engage_cli.core.baselines import Part, tfidf_logistic, tfidf_ridge
-from engage_cli.core.comparison import compare
-from engage_cli.core.dataset import load_dataset
-from engage_cli.core.folds import make_folds
-from engage_cli.core.metrics import PRIMARY, compute_metrics, true_of
-from engage_cli.core.runs import load_run
-from engage_cli.core.train_config import CatBoostConfig
-from engage_cli.steps.cross_validate import OUT_OF_FOLD, STOPPING_SHARE
+from engage_cli.config.training import CatBoostConfig
+from engage_cli.data.dataset import load_dataset
+from engage_cli.data.folds import make_folds
+from engage_cli.evaluation.baselines import Part, tfidf_logistic, tfidf_ridge
+from engage_cli.metrics.metrics import PRIMARY, compute_metrics, true_of
+from engage_cli.metrics.paired_bootstrap import compare
+from engage_cli.runs.run_folder import load_run
+from engage_cli.steps.train.cross_validate import OUT_OF_FOLD, STOPPING_SHARE
 
 
 def main() -> None:

@@ -31,33 +31,33 @@ import pandas as pd
 import torch
 from torch import nn
 
-from engage_cli.core.batches import Cut
-from engage_cli.core.boosting import Rows, boost
-from engage_cli.core.checkpoints import Checkpoints
-from engage_cli.core.config import EmbedConfig, PrepareConfig
-from engage_cli.core.dataset import Dataset
-from engage_cli.core.devices import mixed_precision
-from engage_cli.core.encoders.encode import Encoder
-from engage_cli.core.encoders.text import TextTower
-from engage_cli.core.features import FeatureStore
-from engage_cli.core.gaussian_process import fit_process
-from engage_cli.core.history_log import HistoryLog
-from engage_cli.core.images import find_by_stem
-from engage_cli.core.live_batches import Contents as LiveContents
-from engage_cli.core.live_batches import LiveBatches
-from engage_cli.core.model import EngagementModel
-from engage_cli.core.objectives import OBJECTIVES
-from engage_cli.core.post_views import ViewMaker
-from engage_cli.core.progress import SilentReporter
-from engage_cli.core.targets import fit_target
-from engage_cli.core.task import Task
-from engage_cli.core.train_config import CatBoostConfig, TrainConfig
-from engage_cli.core.training import fit
-from engage_cli.core.tuning import make_towers, parameter_groups, parse_tune, train_mode
-from engage_cli.steps.embed_shards import SHARD_SIZE, Contents, Shard, write_shards
-from engage_cli.steps.import_posts import Source
-from engage_cli.steps.post_contents import FileImages
+from engage_cli.config.general import EmbedConfig, PrepareConfig
+from engage_cli.config.training import CatBoostConfig, TrainConfig
+from engage_cli.data.dataset import Dataset
+from engage_cli.data.targets.target import fit_target
+from engage_cli.embeddings.store import FeatureStore
+from engage_cli.encoders.encoder import Encoder
+from engage_cli.encoders.text import TextTower
+from engage_cli.images.decode import find_by_stem
+from engage_cli.models.boosting.fit import Rows, boost
+from engage_cli.models.gaussian_process.inputs import ViewMaker
+from engage_cli.models.gaussian_process.process import fit_process
+from engage_cli.models.neural.finetuning import make_towers, parameter_groups, parse_tune, train_mode
+from engage_cli.models.neural.model import EngagementModel
+from engage_cli.models.neural.objectives import OBJECTIVES
+from engage_cli.models.neural.training.batches import Cut
+from engage_cli.models.neural.training.checkpoints import Checkpoints
+from engage_cli.models.neural.training.image_text_batches import Contents as LiveContents
+from engage_cli.models.neural.training.image_text_batches import LiveBatches
+from engage_cli.models.neural.training.loop import fit
+from engage_cli.models.neural.training.task import Task
+from engage_cli.plots.training_log import HistoryLog
+from engage_cli.progress.reporters import SilentReporter
+from engage_cli.runtime.devices import mixed_precision
+from engage_cli.steps.embed.shards import SHARD_SIZE, Contents, Shard, write_shards
+from engage_cli.steps.inputs.contents import FileImages
 from engage_cli.steps.prepare import prepare
+from engage_cli.steps.prepare.import_posts import Source
 from engage_cli.steps.sample import COVERS, write_sample
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -245,7 +245,7 @@ def process(dataset: Dataset) -> dict[str, Work]:
 
     class Drawn:
         def blocks(self, posts: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
-            from engage_cli.core.features import Block
+            from engage_cli.embeddings.store import Block
 
             drawn = rng.standard_normal((len(posts), 1_536)).astype(np.float32)
             return {name: Block(drawn[:, None], np.ones((len(posts), 1), bool), drawn) for name in names}
@@ -259,7 +259,7 @@ def process(dataset: Dataset) -> dict[str, Work]:
 
 
 def catboost(place: Path, num: int) -> dict[str, Work]:
-    from engage_cli.core import boosting
+    from engage_cli.models.boosting import fit as boosting
 
     rng = np.random.default_rng(0)
     numbers = rng.standard_normal((num + 2_000, 800)).astype(np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from engage_cli.core.evaluation_plots import draw_evaluation
+from engage_cli.plots.evaluation import draw_evaluation
 from tests.scored import value_score
 
 ROWS = (600, 20_000)

@@ -90,7 +90,7 @@ def train(place: Path, num: int) -> tuple[dict[str, Path], Path, Path]:
 def cold(runs: dict[str, Path], table: Path, images: Path, rounds: int) -> None:
     import pandas as pd
 
-    from engage_cli.core.encoders.checkpoints import find_checkpoint
+    from engage_cli.encoders.checkpoints import find_checkpoint
 
     folders = [str(find_checkpoint(side, name).folder) for side, name in (("vision", "dinov2-small"), ("text", "minilm"))]
     post = pd.read_csv(table, dtype=str, keep_default_na=False).iloc[0]
@@ -117,7 +117,7 @@ def cold(runs: dict[str, Path], table: Path, images: Path, rounds: int) -> None:
 
 
 def many(run: Path, table: Path, images: Path, num: int, place: Path) -> None:
-    from engage_cli.steps.predict_table import predict_table
+    from engage_cli.steps.predict.table import predict_table
 
     forward = bare_forward(table, images, num)
     results = []
@@ -138,11 +138,11 @@ def bare_forward(table: Path, images: Path, num: int) -> Callable[[], float]:
     import pandas as pd
     import torch
 
-    from engage_cli.core.devices import PRECISIONS, choose_precision, matmul_precision
-    from engage_cli.core.encoders.checkpoints import find_checkpoint
-    from engage_cli.core.encoders.text import TextTower
-    from engage_cli.core.encoders.vision import VisionTower
-    from engage_cli.core.picture_reading import open_image
+    from engage_cli.encoders.checkpoints import find_checkpoint
+    from engage_cli.encoders.text import TextTower
+    from engage_cli.encoders.vision import VisionTower
+    from engage_cli.images.reader import open_image
+    from engage_cli.runtime.devices import PRECISIONS, choose_precision, matmul_precision
 
     device = torch.device("cpu")
     dtype = PRECISIONS[choose_precision("auto", device)]

@@ -23,13 +23,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from engage_cli.core.config import PrepareConfig
-from engage_cli.core.image_checks import LEVELS
-from engage_cli.core.perceptual import near_pairs
-from engage_cli.core.progress import SilentReporter
-from engage_cli.steps.check_images import check_all
-from engage_cli.steps.import_posts import Source
+from engage_cli.config.general import PrepareConfig
+from engage_cli.images.check import LEVELS
+from engage_cli.images.phash import near_pairs
+from engage_cli.progress.reporters import SilentReporter
 from engage_cli.steps.prepare import prepare
+from engage_cli.steps.prepare.check_images import check_all
+from engage_cli.steps.prepare.import_posts import Source
 from engage_cli.steps.sample import COVERS, TABLE, write_sample
 
 ROWS, IMAGES, REPEATS = 400_000, 6_000, 3

@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from engage_cli.core.features import Block
-from engage_cli.core.gaussian_process import fit_process
-from engage_cli.core.post_views import ViewMaker
+from engage_cli.embeddings.store import Block
+from engage_cli.models.gaussian_process.inputs import ViewMaker
+from engage_cli.models.gaussian_process.process import fit_process
 from engage_cli.steps.sample import write_sample
 
 WIDTHS = dict.fromkeys(("image", "text"), (384,) * 4)

@@ -32,24 +32,24 @@ import pandas as pd
 import torch
 from torch import nn
 
-from engage_cli.core.batches import Batch, Cut, StoredBatches
-from engage_cli.core.checkpoints import Checkpoints
-from engage_cli.core.config import EncoderConfig
-from engage_cli.core.devices import choose_precision, mixed_precision
-from engage_cli.core.features import Block
-from engage_cli.core.history_log import HistoryLog
-from engage_cli.core.images import find_by_stem
-from engage_cli.core.live_batches import Contents, LiveBatches
-from engage_cli.core.model import EngagementModel, LiveInput
-from engage_cli.core.objectives import OBJECTIVES
-from engage_cli.core.progress import SilentReporter
-from engage_cli.core.targets import fit_target
-from engage_cli.core.task import Task
-from engage_cli.core.train_config import TrainConfig
-from engage_cli.core.training import fit
-from engage_cli.core.tuning import make_towers, parameter_groups, parse_tune, train_mode
+from engage_cli.config.general import EncoderConfig
+from engage_cli.config.training import TrainConfig
+from engage_cli.data.targets.target import fit_target
+from engage_cli.embeddings.store import Block
+from engage_cli.images.decode import find_by_stem
+from engage_cli.models.neural.finetuning import make_towers, parameter_groups, parse_tune, train_mode
+from engage_cli.models.neural.model import EngagementModel, LiveInput
+from engage_cli.models.neural.objectives import OBJECTIVES
+from engage_cli.models.neural.training.batches import Batch, Cut, StoredBatches
+from engage_cli.models.neural.training.checkpoints import Checkpoints
+from engage_cli.models.neural.training.image_text_batches import Contents, LiveBatches
+from engage_cli.models.neural.training.loop import fit
+from engage_cli.models.neural.training.task import Task
+from engage_cli.plots.training_log import HistoryLog
+from engage_cli.progress.reporters import SilentReporter
+from engage_cli.runtime.devices import choose_precision, mixed_precision
 from engage_cli.steps.embed import make_encoder
-from engage_cli.steps.post_contents import FileImages
+from engage_cli.steps.inputs.contents import FileImages
 from engage_cli.steps.sample import COVERS, TABLE, write_sample
 
 CPU = torch.device("cpu")
@@ -276,7 +276,7 @@ class Bench:
             loader = torch.utils.data.DataLoader(data, batch_size=64, shuffle=True)
             optimizer = torch.optim.AdamW(model.parameters(), lr=5e-4, weight_decay=0.05)
             there = torch.ones(64, 1, dtype=torch.bool)
-            from engage_cli.core.encoders import Tokens
+            from engage_cli.encoders import Tokens
 
             start = time.perf_counter()
             for _ in range(STORED_EPOCHS):

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from engage_cli import __version__, commands
-from engage_cli.core.errors import EngageError
-from engage_cli.core.printable import one_line
+from engage_cli import __version__, cli
+from engage_cli.errors import EngageError
+from engage_cli.io.printable import one_line
 
 # What Click raises of a wrong call. Typer brings a Click of its own since 0.26, so it is found through what Typer exports.
 ClickError: type[Exception] = next(one for one in typer.BadParameter.__mro__ if one.__name__ == "ClickException")
@@ -78,7 +78,7 @@ def _is_out_of_memory(error: Exception) -> bool:
     """Whether torch, if it was loaded at all, says so of a GPU."""
     if "torch" not in sys.modules:
         return False
-    from engage_cli.core.devices import is_out_of_memory
+    from engage_cli.runtime.devices import is_out_of_memory
 
     return is_out_of_memory(error)
 
@@ -118,18 +118,18 @@ def _options(
 ) -> None: ...
 
 
-app.command("sample")(commands.sample)
-app.command("prepare")(commands.prepare)
-app.command("embed")(commands.embed)
-app.command("train")(commands.train)
-app.command("train-regressor")(commands.train_regressor)
-app.command("train-classifier")(commands.train_classifier)
-app.command("train-catboost")(commands.train_catboost)
-app.command("train-gp")(commands.train_gp)
-app.command("evaluate")(commands.evaluate)
-app.command("predict")(commands.predict)
-app.command("serve")(commands.serve)
-app.command("doctor")(commands.doctor)
+app.command("sample")(cli.sample)
+app.command("prepare")(cli.prepare)
+app.command("embed")(cli.embed)
+app.command("train")(cli.train)
+app.command("train-regressor")(cli.train_regressor)
+app.command("train-classifier")(cli.train_classifier)
+app.command("train-catboost")(cli.train_catboost)
+app.command("train-gp")(cli.train_gp)
+app.command("evaluate")(cli.evaluate)
+app.command("predict")(cli.predict)
+app.command("serve")(cli.serve)
+app.command("doctor")(cli.doctor)
 
 if __name__ == "__main__":
     app()

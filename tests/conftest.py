@@ -17,10 +17,10 @@ import pytest
 import torch
 from filelock import FileLock
 
-from engage_cli.core.config import EncoderConfig, PrepareConfig
-from engage_cli.core.dataset import Dataset
-from engage_cli.steps.import_posts import Source
+from engage_cli.config.general import EncoderConfig, PrepareConfig
+from engage_cli.data.dataset import Dataset
 from engage_cli.steps.prepare import prepare
+from engage_cli.steps.prepare.import_posts import Source
 from engage_cli.steps.sample import write_sample
 from tests.calls import answer
 from tests.tiny import FAMILIES, make_checkpoint
@@ -64,7 +64,7 @@ class Shared:
 def _no_cross_fitting() -> Iterator[None]:
     """The posts of this suite are few, and each training would be done six times: tests/test_cross_fit.py asks for that."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("engage_cli.steps.cross_fit.ENOUGH_VALIDATION", 0)
+        patch.setattr("engage_cli.steps.train.cross_fit.ENOUGH_VALIDATION", 0)
         yield
 
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from engage_cli.core.records import CHECKSUM, checksum
+from engage_cli.io.records import CHECKSUM, checksum
 
 
 def write_checked(path: Path, content: dict[str, Any]) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from engage_cli.core.records import checksum, file_hash
-from engage_cli.core.runs import MARKER
+from engage_cli.io.records import checksum, file_hash
+from engage_cli.runs.run_folder import MARKER
 
 
 def change(run: Path, name: str, edit: Callable[[dict[str, Any]], object]) -> None:

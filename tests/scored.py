@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from engage_cli.core.comparison import compare
-from engage_cli.core.metrics import bootstrap_metrics
-from engage_cli.core.scores import Evaluation, Score, Slice
+from engage_cli.evaluation.results import Evaluation, Score, Slice
+from engage_cli.metrics.metrics import bootstrap_metrics
+from engage_cli.metrics.paired_bootstrap import compare
 
 RESAMPLES = 10
 

@@ -16,17 +16,17 @@ from pathlib import Path
 
 import httpx
 
-from engage_cli.core.progress import SilentReporter
-from engage_cli.core.runs import load_run
-from engage_cli.steps.ask import OpenRun
-from engage_cli.steps.asked_posts import reads_of
-from engage_cli.steps.serving.about import describe_run
-from engage_cli.steps.serving.api import make_app
-from engage_cli.steps.serving.connections import make_server
-from engage_cli.steps.serving.jobs import Job
-from engage_cli.steps.serving.limits import Limits
-from engage_cli.steps.serving.process import ModelProcess
-from engage_cli.steps.serving.worker import answer
+from engage_cli.progress.reporters import SilentReporter
+from engage_cli.runs.run_folder import load_run
+from engage_cli.steps.predict.requests import reads_of
+from engage_cli.steps.predict.session import OpenRun
+from engage_cli.steps.serve.about import describe_run
+from engage_cli.steps.serve.api import make_app
+from engage_cli.steps.serve.connections import make_server
+from engage_cli.steps.serve.jobs import Job
+from engage_cli.steps.serve.limits import Limits
+from engage_cli.steps.serve.process import ModelProcess
+from engage_cli.steps.serve.worker import answer
 
 
 @dataclass

@@ -11,21 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from engage_cli.core import (
-    baselines,
-    fusion,
-    handmade,
-    importers,
-    metrics,
-    objectives,
-    predictors,
-    slices,
-    splits,
-    table_parts,
-    targets,
-)
-from engage_cli.core.importers import exports
-from engage_cli.core.registry import Registry
+from engage_cli.data import importers, splits
+from engage_cli.data.importers import exports
+from engage_cli.data.targets import target as targets
+from engage_cli.evaluation import baselines, slices
+from engage_cli.features import groups as table_parts
+from engage_cli.features import handcrafted as handmade
+from engage_cli.metrics import metrics
+from engage_cli.models import predictor as predictors
+from engage_cli.models.neural import fusion, objectives
+from engage_cli.registry import Registry
 
 ROOT = Path(__file__).parent.parent / "engage_cli"
 LAYERS = ("core", "steps", "commands", "main")
@@ -112,7 +107,7 @@ def test_every_entry_loads(table: Registry) -> None:
 
 
 def test_names_for_help_equal_the_tables() -> None:
-    from engage_cli.commands import options
+    from engage_cli.cli import options
 
     assert tuple(targets.TARGETS) == options.TARGET_NAMES
     assert tuple(splits.SPLITS) == options.SPLIT_NAMES

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from engage_cli.core.archives import unpack
-from engage_cli.core.errors import EngageError
+from engage_cli.errors import EngageError
+from engage_cli.images.archives import unpack
 from tests.calls import answer, engage
 from tests.sources import PIXELREC, encoded, picture, pixelrec_folder, smpd_folder, write_archive, write_table
 

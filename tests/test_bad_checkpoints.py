@@ -14,20 +14,20 @@ import numpy as np
 import pytest
 import transformers
 
-from engage_cli.core import images as images_module
-from engage_cli.core.config import EncoderConfig, PrepareConfig, setting_of_side
-from engage_cli.core.dataset import Dataset
-from engage_cli.core.distributed import get_rank, get_world_size
-from engage_cli.core.encoders.checkpoints import find_checkpoint
-from engage_cli.core.encoders.encode import Encoder
-from engage_cli.core.encoders.text import TextTower
-from engage_cli.core.errors import EngageError, WrongCallError
-from engage_cli.core.feature_manifest import OWN_HASH, hash_of_tensors, read_manifest, write_manifest
-from engage_cli.core.pipeline import Pipeline
-from engage_cli.core.records import file_hash
+from engage_cli.config.general import EncoderConfig, PrepareConfig, setting_of_side
+from engage_cli.data.dataset import Dataset
+from engage_cli.embeddings.manifest import OWN_HASH, hash_of_tensors, read_manifest, write_manifest
+from engage_cli.embeddings.pipeline import Pipeline
+from engage_cli.encoders.checkpoints import find_checkpoint
+from engage_cli.encoders.encoder import Encoder
+from engage_cli.encoders.text import TextTower
+from engage_cli.errors import EngageError, WrongCallError
+from engage_cli.images import decode as images_module
+from engage_cli.io.records import file_hash
+from engage_cli.runtime.distributed import get_rank, get_world_size
 from engage_cli.steps.embed import embed, stored_blocks
-from engage_cli.steps.import_posts import Source
 from engage_cli.steps.prepare import prepare
+from engage_cli.steps.prepare.import_posts import Source
 from tests.calls import engage
 from tests.test_encoders import TEXTS
 

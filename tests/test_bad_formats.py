@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from engage_cli.core.dataset import load_dataset
+from engage_cli.data.dataset import load_dataset
 from tests.calls import answer, engage
 from tests.good import NUM, TITLES, prepare
 from tests.sources import write_table

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engage_cli.core.dataset import load_dataset
-from engage_cli.core.images import decode
+from engage_cli.data.dataset import load_dataset
+from engage_cli.images.decode import decode
 from tests.calls import answer
 from tests.good import NUM
 from tests.sources import encoded, picture, write_archive, write_table

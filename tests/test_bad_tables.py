@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engage_cli.core.dataset import load_dataset
+from engage_cli.data.dataset import load_dataset
 from tests.calls import engage
 from tests.good import HEADER, NUM, ROWS, TITLES, good_table, prepare
 from tests.sources import write_table

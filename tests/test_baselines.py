@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engage_cli.core.baselines import BASELINES, NEED_VECTORS, Part
-from engage_cli.core.metrics import METRICS, PRIMARY
+from engage_cli.evaluation.baselines import BASELINES, NEED_VECTORS, Part
+from engage_cli.metrics.metrics import METRICS, PRIMARY
 
 ALL = [(kind, name) for kind in BASELINES for name in BASELINES[kind]]
 INFORMED = [(kind, name) for kind, name in ALL if name != "constant"]

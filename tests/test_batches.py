@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from engage_cli.core.batches import Cut, Order
-from engage_cli.core.encoders.checkpoints import find_checkpoint
-from engage_cli.core.encoders.text import TextTower
-from engage_cli.core.encoders.vision import VisionTower
-from engage_cli.core.live_batches import Augmentation, Contents, LiveBatches
-from engage_cli.steps.post_contents import FileImages, GivenImages
+from engage_cli.encoders.checkpoints import find_checkpoint
+from engage_cli.encoders.text import TextTower
+from engage_cli.encoders.vision import VisionTower
+from engage_cli.models.neural.training.batches import Cut, Order
+from engage_cli.models.neural.training.image_text_batches import Augmentation, Contents, LiveBatches
+from engage_cli.steps.inputs.contents import FileImages, GivenImages
 
 CPU = torch.device("cpu")
 

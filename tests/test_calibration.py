@@ -8,10 +8,10 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from engage_cli.core.calibration import LEAST_SPREAD, MOST_RESIDUALS, Calibration, fit_calibration, tempered
-from engage_cli.core.config import QUANTILE_LEVELS
-from engage_cli.core.predictions import Predictions
-from engage_cli.core.records import parse
+from engage_cli.config.general import QUANTILE_LEVELS
+from engage_cli.io.records import parse
+from engage_cli.models.predictions import Predictions
+from engage_cli.uncertainty.conformal import LEAST_SPREAD, MOST_RESIDUALS, Calibration, fit_calibration, tempered
 
 NOISES = {
     "normal": lambda random, num: random.normal(size=num),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from engage_cli.core.dataset import load_dataset
+from engage_cli.data.dataset import load_dataset
 from tests.calls import answer, engage
 
 CASES = Path(__file__).parent / "cases"

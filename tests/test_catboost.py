@@ -10,14 +10,14 @@ import pytest
 import torch
 from catboost import CatBoost, CatBoostClassifier, CatBoostRegressor
 
-from engage_cli.core import boosting
-from engage_cli.core.attribution import attribute, contributions_of, learned_outputs, to_one
-from engage_cli.core.boosting import Rows, boost, loss_of, predict_table
-from engage_cli.core.config import CLASS_NAMES, QUANTILE_LEVELS
-from engage_cli.core.errors import EngageError
-from engage_cli.core.metrics import compute_metrics
-from engage_cli.core.progress import SilentReporter
-from engage_cli.core.train_config import CatBoostConfig
+from engage_cli.config.general import CLASS_NAMES, QUANTILE_LEVELS
+from engage_cli.config.training import CatBoostConfig
+from engage_cli.errors import EngageError
+from engage_cli.metrics.metrics import compute_metrics
+from engage_cli.models.boosting import fit as boosting
+from engage_cli.models.boosting.fit import Rows, boost, loss_of, predict_table
+from engage_cli.models.boosting.shap import attribute, contributions_of, learned_outputs, to_one
+from engage_cli.progress.reporters import SilentReporter
 
 SILENT = SilentReporter()
 RNG = np.random.default_rng(0)

@@ -16,23 +16,23 @@ import pandas as pd
 import pytest
 from catboost import CatBoost
 
-from engage_cli.core.boosting import Rows
-from engage_cli.core.config import LEAKY, QUANTILE_LEVELS, EncoderConfig
-from engage_cli.core.dataset import Dataset, load_dataset
-from engage_cli.core.feature_choice import parse_features
-from engage_cli.core.handmade import IMAGE_FEATURES
-from engage_cli.core.metrics import compute_metrics
-from engage_cli.core.predictors import load_predictor
-from engage_cli.core.progress import SilentReporter
-from engage_cli.core.runs import load_run
-from engage_cli.core.tabular import ARRAYS_FILE, load_table
-from engage_cli.core.train_config import CatBoostConfig
-from engage_cli.steps import cross_validate
-from engage_cli.steps.catboost_inputs import Inputs, make_inputs
-from engage_cli.steps.cross_validate import plan_folds
+from engage_cli.config.general import LEAKY, QUANTILE_LEVELS, EncoderConfig
+from engage_cli.config.training import CatBoostConfig
+from engage_cli.data.dataset import Dataset, load_dataset
+from engage_cli.features.handcrafted import IMAGE_FEATURES
+from engage_cli.features.selection import parse_features
+from engage_cli.features.table import ARRAYS_FILE, load_table
+from engage_cli.metrics.metrics import compute_metrics
+from engage_cli.models.boosting.fit import Rows
+from engage_cli.models.predictor import load_predictor
+from engage_cli.progress.reporters import SilentReporter
+from engage_cli.runs.run_folder import load_run
+from engage_cli.steps.inputs.sources import source_of
 from engage_cli.steps.sample import write_sample
-from engage_cli.steps.sources import source_of
-from engage_cli.steps.train_catboost import train_catboost
+from engage_cli.steps.train import cross_validate
+from engage_cli.steps.train.catboost import train_catboost
+from engage_cli.steps.train.catboost_inputs import Inputs, make_inputs
+from engage_cli.steps.train.cross_validate import plan_folds
 from tests.calls import answer, engage
 
 SILENT = SilentReporter()
@@ -208,7 +208,7 @@ def test_a_killed_training_goes_on_to_the_same_model(
     """Killed while boosting, and again in a fold; snapshots are taken every tree, or there would be none to find."""
     common = ["train-catboost", "--data", world / "data", "--vision", encoders.vision, "--text", encoders.text, *KILLED]
     code = (
-        "import sys, time; from engage_cli.core import boosting; boosting.SECONDS_BETWEEN_SNAPSHOTS = 0\n"
+        "import sys, time; from engage_cli.models.boosting import fit as boosting; boosting.SECONDS_BETWEEN_SNAPSHOTS = 0\n"
         "step = boosting._Advance.after_iteration\n"
         "boosting._Advance.after_iteration = lambda self, info: (time.sleep(0.01), step(self, info))[1]\n"
         "from engage_cli.main import app; app(sys.argv[1:])"
@@ -427,7 +427,7 @@ def test_the_studys_features_give_the_label_away_and_all_say_so(
 
 
 def test_the_mark_is_drawn_into_the_plots(tmp_path: Path, dataset: Dataset, encoders: EncoderConfig) -> None:
-    from engage_cli.steps import train_catboost as step
+    from engage_cli.steps.train import catboost as step
 
     marks, draw = [], step.draw_importance
 

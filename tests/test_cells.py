@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engage_cli.core.cells import mend_text
-from engage_cli.core.date_cells import ORDERS, parse_dates
-from engage_cli.core.number_cells import parse_counters, parse_scores
-from engage_cli.core.tag_cells import parse_tags
+from engage_cli.data.cells.dates import ORDERS, parse_dates
+from engage_cli.data.cells.numbers import parse_counters, parse_scores
+from engage_cli.data.cells.tags import parse_tags
+from engage_cli.data.cells.texts import mend_text
 
 NOW = pd.Timestamp("2026-01-01", tz="UTC")
 COUNTS = st.lists(st.integers(0, 10**10), min_size=1, max_size=12)

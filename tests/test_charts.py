@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engage_cli.core.charts import short_number
+from engage_cli.reports.svg import short_number
 
 UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 SIZES = st.floats(-2, 14.9).map(lambda power: 10**power)

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engage_cli.core.baselines import BASELINES
-from engage_cli.core.config import EncoderConfig
-from engage_cli.core.dataset import Dataset
-from engage_cli.core.metrics import CLASS_METRICS, VALUE_METRICS
-from engage_cli.core.tabular import load_table
+from engage_cli.config.general import EncoderConfig
+from engage_cli.data.dataset import Dataset
+from engage_cli.evaluation.baselines import BASELINES
+from engage_cli.features.table import load_table
+from engage_cli.metrics.metrics import CLASS_METRICS, VALUE_METRICS
 from tests.calls import answer, engage
 
 SURENESS_FILES = {"calibration.json", "neighbours.parquet", "neighbours.safetensors"}
@@ -121,14 +121,14 @@ def test_predict_json(world: Path, pixelrec: Path, run: str) -> None:
 @pytest.mark.parametrize("run", ["regressor", "classifier", "catboost", "gp"])
 def test_predict_equals_evaluate_on_the_same_post(world: Path, run: str) -> None:
     """One post through the live encoders gives what the store gave."""
-    from engage_cli.core.config import EncoderConfig
-    from engage_cli.core.dataset import load_dataset
-    from engage_cli.core.forecast import load_doubt
-    from engage_cli.core.predictors import load_predictor
-    from engage_cli.core.progress import SilentReporter
-    from engage_cli.core.runs import load_run
+    from engage_cli.config.general import EncoderConfig
+    from engage_cli.data.dataset import load_dataset
+    from engage_cli.models.predictor import load_predictor
+    from engage_cli.progress.reporters import SilentReporter
+    from engage_cli.runs.run_folder import load_run
+    from engage_cli.steps.inputs.sources import encoder_config, source_of
     from engage_cli.steps.predict import predict
-    from engage_cli.steps.sources import encoder_config, source_of
+    from engage_cli.uncertainty.forecast import load_doubt
 
     data, opened = load_dataset(world / "data"), load_run(world / "runs" / run)
     assert isinstance(encoder_config(opened), EncoderConfig)
@@ -151,12 +151,12 @@ def test_predict_equals_evaluate_on_the_same_post(world: Path, run: str) -> None
 
 def test_no_counter_can_change_a_prediction(world: Path) -> None:
     """The promise: what is known only after publication reaches no model."""
-    from engage_cli.core.dataset import load_dataset
-    from engage_cli.core.posts import COUNTERS, EXTRA_COUNTERS
-    from engage_cli.core.predictors import load_predictor
-    from engage_cli.core.progress import SilentReporter
-    from engage_cli.core.runs import load_run
-    from engage_cli.steps.sources import source_of
+    from engage_cli.data.dataset import load_dataset
+    from engage_cli.data.schema import COUNTERS, EXTRA_COUNTERS
+    from engage_cli.models.predictor import load_predictor
+    from engage_cli.progress.reporters import SilentReporter
+    from engage_cli.runs.run_folder import load_run
+    from engage_cli.steps.inputs.sources import source_of
 
     data = load_dataset(world / "data")
     counters = [column for column in (*COUNTERS, *EXTRA_COUNTERS) if column in data.posts]
@@ -257,7 +257,9 @@ def test_kill_minus_9_in_training_and_the_same_command_again(
     arguments = [str(a) for a in ("train-regressor", *common, "--epochs", 40, "--width", 256, "--json")]
     whole = answer(*arguments[:-1], "--run", tmp_path / "whole")
     # A checkpoint after every step, so that the kill falls between two on any machine.
-    often = "import engage_cli.core.training as t; t.SECONDS_BETWEEN_CHECKPOINTS = 0; t.CHECKPOINT_SHARE = 1e9"
+    often = (
+        "import engage_cli.models.neural.training.loop as t; t.SECONDS_BETWEEN_CHECKPOINTS = 0; t.CHECKPOINT_SHARE = 1e9"
+    )
     often += "; from engage_cli.main import app; app()"
     command = [sys.executable, "-c", often, *arguments, "--runs", str(tmp_path / "runs")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

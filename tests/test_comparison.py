@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engage_cli.core.comparison import Comparison, compare
-from engage_cli.core.metrics import bootstrap_metrics, kappa, r2
+from engage_cli.metrics.metrics import bootstrap_metrics, kappa, r2
+from engage_cli.metrics.paired_bootstrap import Comparison, compare
 from tests.calls import answer, engage
 
 RNG = np.random.default_rng(0)

@@ -20,16 +20,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engage_cli.core.config import EncoderConfig
-from engage_cli.core.dataset import Dataset, load_dataset
-from engage_cli.core.dataset_meta import POSTS_FILE, fingerprint_of, write_meta
-from engage_cli.core.errors import EngageError
-from engage_cli.core.feature_manifest import MANIFEST, OWN_HASH, hash_of_tensors, read_manifest, write_manifest
-from engage_cli.core.progress import SilentReporter
-from engage_cli.core.records import CHECKSUM, file_hash, hash_files
+from engage_cli.config.general import EncoderConfig
+from engage_cli.data.dataset import Dataset, load_dataset
+from engage_cli.data.dataset_meta import POSTS_FILE, fingerprint_of, write_meta
+from engage_cli.embeddings.manifest import MANIFEST, OWN_HASH, hash_of_tensors, read_manifest, write_manifest
+from engage_cli.errors import EngageError
+from engage_cli.io.records import CHECKSUM, file_hash, hash_files
+from engage_cli.progress.reporters import SilentReporter
+from engage_cli.steps.doctor.folders import examine_data
 from engage_cli.steps.embed import embed, stored_blocks
-from engage_cli.steps.folders import examine_data
-from engage_cli.steps.measure_pictures import PictureStatistics
+from engage_cli.steps.inputs.measure_images import PictureStatistics
 from tests.damage import flip, write_checked
 
 BLOCKS = ("image", "title")

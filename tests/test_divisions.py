@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engage_cli.core.divisions import are_later, divide_anew
+from engage_cli.data.repeated_folds import are_later, divide_anew
 
 
 def posts_of(num: int, *, groups: int | None = None) -> pd.DataFrame:

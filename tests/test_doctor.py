@@ -17,18 +17,20 @@ import huggingface_hub.constants
 import pytest
 import torch
 
-from engage_cli.core import dataset as datasets
-from engage_cli.core import devices, features, runs
-from engage_cli.core.atomic import file_fingerprint
-from engage_cli.core.config import EncoderConfig
-from engage_cli.core.encoders import packaged
-from engage_cli.core.records import write_record
-from engage_cli.steps import doctor, folders, machine
-from engage_cli.steps.doctor import examine
+from engage_cli.config.general import EncoderConfig
+from engage_cli.data import dataset as datasets
+from engage_cli.embeddings import store as features
+from engage_cli.encoders import packaged
+from engage_cli.io.files import file_fingerprint
+from engage_cli.io.records import write_record
+from engage_cli.runs import run_folder as runs
+from engage_cli.runtime import devices
+from engage_cli.steps import doctor
+from engage_cli.steps.doctor import examine, folders, machine
+from engage_cli.steps.doctor.folders import RunState, StoreState, examine_data, examine_runs
+from engage_cli.steps.doctor.machine import Gpu, Memory, ask_hub, examine_device, examine_memory
+from engage_cli.steps.doctor.speed import Probe, measure
 from engage_cli.steps.embed import embed
-from engage_cli.steps.folders import RunState, StoreState, examine_data, examine_runs
-from engage_cli.steps.machine import Gpu, Memory, ask_hub, examine_device, examine_memory
-from engage_cli.steps.probe import Probe, measure
 from tests.calls import answer, engage
 from tests.damage import flip
 

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageEnhance
 
-from engage_cli.core.duplicates import find_groups, normalise_titles
-from engage_cli.core.images import decode, decode_grey
-from engage_cli.core.perceptual import DECODED_SIDE, MOST_BITS, MOST_LOW_BITS, near_pairs, perceptual_hash
+from engage_cli.data.duplicates import find_groups, normalise_titles
+from engage_cli.images.decode import decode, decode_grey
+from engage_cli.images.phash import DECODED_SIDE, MOST_BITS, MOST_LOW_BITS, near_pairs, perceptual_hash
 from tests.sources import encoded, picture
 
 CHANGES = {

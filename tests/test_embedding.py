@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engage_cli.core.config import EncoderConfig, PrepareConfig
-from engage_cli.core.dataset import Dataset
-from engage_cli.core.errors import EngageError
-from engage_cli.core.features import PLACEHOLDER_KEY, FeatureStore, content_keys
-from engage_cli.core.live_blocks import LiveBlocks, LiveVectors
-from engage_cli.core.posts import texts_of
-from engage_cli.steps import embed_shards
+from engage_cli.config.general import EncoderConfig, PrepareConfig
+from engage_cli.data.dataset import Dataset
+from engage_cli.data.schema import texts_of
+from engage_cli.embeddings.live import LiveBlocks, LiveVectors
+from engage_cli.embeddings.store import PLACEHOLDER_KEY, FeatureStore, content_keys
+from engage_cli.errors import EngageError
 from engage_cli.steps.embed import embed, make_encoder, open_stores, stored_blocks
-from engage_cli.steps.import_posts import Source
+from engage_cli.steps.embed import shards as embed_shards
 from engage_cli.steps.prepare import prepare
+from engage_cli.steps.prepare.import_posts import Source
 from tests.test_encoders import photo
 from tests.test_images import encoded
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engage_cli.core.dataset import load_dataset
-from engage_cli.core.runs import load_run
-from engage_cli.core.scores import Score
+from engage_cli.data.dataset import load_dataset
+from engage_cli.evaluation.results import Score
+from engage_cli.runs.run_folder import load_run
 from engage_cli.steps.evaluate import evaluate
-from engage_cli.steps.stack import stack
+from engage_cli.steps.train.ensemble import stack
 from tests.calls import answer, engage
 from tests.test_cli import files_in
 

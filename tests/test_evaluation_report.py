@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engage_cli.core import evaluation_report
-from engage_cli.core.config import CLASS_NAMES, LEAKY
-from engage_cli.core.evaluation_report import render_report, say_plainly
-from engage_cli.core.metric_words import label_of, say_verdict, words_of, write_figure
-from engage_cli.core.metrics import METRICS
-from engage_cli.core.scores import Evaluation, Slice
-from engage_cli.core.shown_posts import choose_posts, count_pictureless
-from engage_cli.core.study import NOT_COMPARABLE
-from engage_cli.core.targets import Target, fit_target
+from engage_cli.config.general import CLASS_NAMES, LEAKY
+from engage_cli.data.targets.target import Target, fit_target
+from engage_cli.evaluation.published import NOT_COMPARABLE
+from engage_cli.evaluation.results import Evaluation, Slice
+from engage_cli.metrics.descriptions import label_of, say_verdict, words_of, write_figure
+from engage_cli.metrics.metrics import METRICS
+from engage_cli.reports import evaluation as evaluation_report
+from engage_cli.reports.evaluation import render_report, say_plainly
+from engage_cli.reports.examples import choose_posts, count_pictureless
 from tests.scored import class_score, evaluation_of, posts_of, read_image, value_score
 
 WICKED = '<script>alert("x")</script>\u202e <img src=x onerror=alert(1)>'

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engage_cli.core.comparison import compare
-from engage_cli.core.errors import EngageError
-from engage_cli.core.evidence import (
+from engage_cli.errors import EngageError
+from engage_cli.evaluation.evidence import (
     EVIDENCE,
     Evidence,
     doubt_score,
@@ -19,7 +18,8 @@ from engage_cli.core.evidence import (
     warnings_of,
     weigh_evidence,
 )
-from engage_cli.core.runs import Run
+from engage_cli.metrics.paired_bootstrap import compare
+from engage_cli.runs.run_folder import Run
 
 
 def evidence(**changed: Any) -> Evidence:

@@ -11,25 +11,25 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from engage_cli.core.config import EncoderConfig, PrepareConfig
-from engage_cli.core.dataset import Dataset, load_dataset
-from engage_cli.core.occlusion import GRID, WINDOW, cell_shares, covered, draw_overlay, effect_at, windows
-from engage_cli.core.planting import GRID as PLANTED_GRID
-from engage_cli.core.planting import WORD, draw_planted_cover, make_planted_posts
-from engage_cli.core.predictors import load_predictor
-from engage_cli.core.progress import SilentReporter
-from engage_cli.core.runs import load_run
-from engage_cli.core.train_config import CatBoostConfig
-from engage_cli.core.words import without, words_of
-from engage_cli.steps.ask import OpenRun
-from engage_cli.steps.asked_posts import make_posts, reads_of
-from engage_cli.steps.explain import NOT_A_CAUSE, Explanation, explain_post
-from engage_cli.steps.import_posts import Source
+from engage_cli.config.general import EncoderConfig, PrepareConfig
+from engage_cli.config.training import CatBoostConfig
+from engage_cli.data.dataset import Dataset, load_dataset
+from engage_cli.explain.occlusion import GRID, WINDOW, cell_shares, covered, draw_overlay, effect_at, windows
+from engage_cli.explain.title_words import without, words_of
+from engage_cli.models.predictor import load_predictor
+from engage_cli.progress.reporters import SilentReporter
+from engage_cli.runs.run_folder import load_run
+from engage_cli.steps.inputs.sources import source_of
+from engage_cli.steps.predict.explain import NOT_A_CAUSE, Explanation, explain_post
+from engage_cli.steps.predict.requests import make_posts, reads_of
+from engage_cli.steps.predict.session import OpenRun
 from engage_cli.steps.prepare import prepare
+from engage_cli.steps.prepare.import_posts import Source
 from engage_cli.steps.sample import write_sample
-from engage_cli.steps.sources import source_of
-from engage_cli.steps.stack import stack
-from engage_cli.steps.train_catboost import train_catboost
+from engage_cli.steps.train.catboost import train_catboost
+from engage_cli.steps.train.ensemble import stack
+from engage_cli.synthetic.planting import GRID as PLANTED_GRID
+from engage_cli.synthetic.planting import WORD, draw_planted_cover, make_planted_posts
 from tests.calls import answer, engage
 
 SILENT = SilentReporter()
@@ -58,7 +58,7 @@ def runs(planted: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str
             target="views", kind=kind, features=features, iterations=40, learning_rate=0.2, depth=4, rsm=0.5
         )
         with pytest.MonkeyPatch.context() as patch:  # its plots take longer than all else here
-            patch.setattr("engage_cli.steps.train_catboost.draw_importance", lambda *_, **__: None)
+            patch.setattr("engage_cli.steps.train.catboost.draw_importance", lambda *_, **__: None)
             train_catboost(config, dataset=planted, encoders=EncoderConfig(), run=root / name)
     stack([root / "both", root / "texts"], dataset=planted, run=root / "stack")
     return {name: root / name for name in ("both", "texts", "classes", "stack")}

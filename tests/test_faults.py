@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engage_cli.core.atomic import replacing, replacing_by_library, sweep, sweep_dead
-from engage_cli.core.errors import EngageError
-from engage_cli.core.worker_processes import map_on_all_cores
+from engage_cli.errors import EngageError
+from engage_cli.io.files import replacing, replacing_by_library, sweep, sweep_dead
+from engage_cli.runtime.worker_processes import map_on_all_cores
 from tests.calls import engage
 from tests.faults.dying import kill_itself
 from tests.faults.harness import ERRORS, KILL
@@ -121,7 +121,7 @@ def test_what_fails_leaves_the_old_file_and_nothing_beside_it(write, tmp_path: P
 
 
 def test_arrays_that_cannot_be_written_are_an_error_of_the_system(tmp_path: Path) -> None:
-    from engage_cli.core.array_files import refused, save_arrays
+    from engage_cli.io.array_writing import refused, save_arrays
 
     save_arrays(tmp_path / "x.safetensors", {"a": np.asfortranarray(np.arange(6.0).reshape(2, 3))})
     assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
@@ -146,7 +146,7 @@ def test_a_worker_that_is_killed_is_a_sentence() -> None:
 def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
     code = """
         import os, signal, sys
-        from engage_cli.core.worker_processes import worker_processes
+        from engage_cli.runtime.worker_processes import worker_processes
         with worker_processes(1) as processes:
             print(processes.submit(os.getpid).result(), flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
@@ -170,9 +170,9 @@ def test_a_deleted_working_folder_is_a_sentence(tmp_path: Path, monkeypatch: pyt
 def test_the_same_boosting_gives_the_same_bytes(tmp_path: Path) -> None:
     import pandas as pd
 
-    from engage_cli.core.boosting import Rows, boost, save_model
-    from engage_cli.core.progress import SilentReporter
-    from engage_cli.core.train_config import CatBoostConfig
+    from engage_cli.config.training import CatBoostConfig
+    from engage_cli.models.boosting.fit import Rows, boost, save_model
+    from engage_cli.progress.reporters import SilentReporter
 
     numbers = np.random.default_rng(0).normal(size=(40, 2))
     rows = Rows(table=pd.DataFrame(numbers, columns=["a", "b"]), truth=numbers[:, 0])

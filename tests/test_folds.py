@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engage_cli.core.errors import EngageError
-from engage_cli.core.folds import make_folds
+from engage_cli.data.folds import make_folds
+from engage_cli.errors import EngageError
 
 
 def posts(num: int, authors: int, groups: int, seed: int) -> pd.DataFrame:

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engage_cli.core.errors import EngageError
-from engage_cli.core.importers import IMPORTERS, Import
-from engage_cli.core.importers.exports import EXPORTS
-from engage_cli.core.importers.options import ReadOptions
-from engage_cli.core.importers.table import read_table
-from engage_cli.core.posts import TEXT_COLUMNS
-from engage_cli.steps.import_posts import recognise
+from engage_cli.data.importers import IMPORTERS, Import
+from engage_cli.data.importers.exports import EXPORTS
+from engage_cli.data.importers.table import read_table
+from engage_cli.data.schema import TEXT_COLUMNS
+from engage_cli.data.tables.options import ReadOptions
+from engage_cli.errors import EngageError
+from engage_cli.steps.prepare.import_posts import recognise
 from tests.sources import encoded, picture, write_archive
 
 

@@ -13,9 +13,16 @@ import pytest
 import torch
 from scipy import sparse
 
-from engage_cli.core import gaussian_process, post_views
-from engage_cli.core.dataset import load_dataset
-from engage_cli.core.gaussian_process import (
+from engage_cli.data.dataset import load_dataset
+from engage_cli.data.targets.target import fit_target
+from engage_cli.features.groups.tfidf import PLAIN, STYLE
+from engage_cli.models.gaussian_process import inputs as post_views
+from engage_cli.models.gaussian_process import process as gaussian_process
+from engage_cli.models.gaussian_process.decomposition import parts_of
+from engage_cli.models.gaussian_process.inputs import TERM_KINDS, ViewMaker, Views, views_from_arrays, views_to_arrays
+from engage_cli.models.gaussian_process.kernels import LENGTHS, TERMS, Products, first_lengths, kernel, present_terms
+from engage_cli.models.gaussian_process.predictor import Cuts, ProcessPredictor
+from engage_cli.models.gaussian_process.process import (
     JITTER,
     GaussianProcess,
     Likeness,
@@ -26,16 +33,10 @@ from engage_cli.core.gaussian_process import (
     likelihood,
     predict_sum,
 )
-from engage_cli.core.kernels import LENGTHS, TERMS, Products, first_lengths, kernel, present_terms
-from engage_cli.core.post_views import TERM_KINDS, ViewMaker, Views, views_from_arrays, views_to_arrays
-from engage_cli.core.predictors.process import Cuts, ProcessPredictor
-from engage_cli.core.progress import SilentReporter
-from engage_cli.core.runs import load_run
-from engage_cli.core.score_parts import parts_of
-from engage_cli.core.table_parts.tfidf import PLAIN, STYLE
-from engage_cli.core.targets import fit_target
-from engage_cli.steps import train_process
-from engage_cli.steps.sources import source_of
+from engage_cli.progress.reporters import SilentReporter
+from engage_cli.runs.run_folder import load_run
+from engage_cli.steps.inputs.sources import source_of
+from engage_cli.steps.train import gaussian_process as train_process
 from tests.calls import answer, engage
 
 

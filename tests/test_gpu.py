@@ -14,20 +14,20 @@ import numpy as np
 import pytest
 import torch
 
-from engage_cli.core import boosting
-from engage_cli.core.batches import Cut, StoredBatches
-from engage_cli.core.checkpoints import Checkpoints
-from engage_cli.core.gaussian_process import fit_process
-from engage_cli.core.history_log import HistoryLog
-from engage_cli.core.model import EngagementModel
-from engage_cli.core.objectives import OBJECTIVES
-from engage_cli.core.prefetch import prefetch
-from engage_cli.core.progress import SilentReporter
-from engage_cli.core.run_progress import Progress
-from engage_cli.core.task import Task
-from engage_cli.core.train_config import TrainConfig
-from engage_cli.core.training import fit
-from engage_cli.core.validation import outputs_of
+from engage_cli.config.training import TrainConfig
+from engage_cli.models.boosting import fit as boosting
+from engage_cli.models.gaussian_process.process import fit_process
+from engage_cli.models.neural.model import EngagementModel
+from engage_cli.models.neural.objectives import OBJECTIVES
+from engage_cli.models.neural.training.batches import Cut, StoredBatches
+from engage_cli.models.neural.training.checkpoints import Checkpoints
+from engage_cli.models.neural.training.loop import fit
+from engage_cli.models.neural.training.prefetch import prefetch
+from engage_cli.models.neural.training.state import Progress
+from engage_cli.models.neural.training.task import Task
+from engage_cli.models.neural.training.validation import outputs_of
+from engage_cli.plots.training_log import HistoryLog
+from engage_cli.progress.reporters import SilentReporter
 from tests.calls import answer, engage
 from tests.test_catboost import VALUES, train
 from tests.test_gaussian_process import make_views
@@ -70,8 +70,8 @@ def test_mixed_precision_learns(precision: str, tmp_path: Path) -> None:
 
 
 def test_a_killed_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engage_cli.core.training.SECONDS_BETWEEN_CHECKPOINTS", -1.0)  # after every step
-    monkeypatch.setattr("engage_cli.core.training.CHECKPOINT_SHARE", 1e9)
+    monkeypatch.setattr("engage_cli.models.neural.training.loop.SECONDS_BETWEEN_CHECKPOINTS", -1.0)  # after every step
+    monkeypatch.setattr("engage_cli.models.neural.training.loop.CHECKPOINT_SHARE", 1e9)
     whole, _ = train_on(GPU, SMALL, tmp_path / "whole")
     original, saves = Checkpoints.save, 0
 
@@ -166,7 +166,7 @@ def test_the_default_pipeline(world: Path, pixelrec: Path, encoders, tmp_path: P
 @pytest.mark.parametrize("most", [6_000, 50])
 def test_a_process_is_that_of_the_cpu(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exact, and with landmarks."""
-    monkeypatch.setattr("engage_cli.core.gaussian_process.MOST_EXACT", most)
+    monkeypatch.setattr("engage_cli.models.gaussian_process.process.MOST_EXACT", most)
     views, new = make_views(300), make_views(40, seed=1)
     truth = np.sin(3 * views.text[:, 0]) + 0.2 * np.random.default_rng(0).standard_normal(300)
     (ours, ours_out), (theirs, theirs_out) = (fit_process(views, truth, device=device) for device in (GPU, CPU))

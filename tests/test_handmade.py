@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from engage_cli.core.handmade import (
+from engage_cli.features.handcrafted import (
     DESCRIPTION_FEATURES,
     IMAGE_FEATURES,
     TITLE_CATEGORIES,
@@ -21,9 +21,9 @@ from engage_cli.core.handmade import (
     measure_picture,
     measure_texts,
 )
-from engage_cli.core.handmade.pictures import HUES, Picture
-from engage_cli.core.handmade.texts import script
-from engage_cli.core.registry import Registry
+from engage_cli.features.handcrafted.image import HUES, Picture
+from engage_cli.features.handcrafted.text import script
+from engage_cli.registry import Registry
 
 TABLES = (TITLE_FEATURES, TITLE_CATEGORIES, DESCRIPTION_FEATURES, IMAGE_FEATURES)
 

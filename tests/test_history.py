@@ -7,7 +7,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engage_cli.core.history import add_history
+from engage_cli.data.author_history import add_history
 
 DAY = pd.Timestamp("2021-01-04", tz="UTC")  # a Monday
 

@@ -15,12 +15,12 @@ import huggingface_hub.constants
 import pytest
 from safetensors.torch import load_file, save_file
 
-from engage_cli.core.encoders import checkpoints as checkpoints_module
-from engage_cli.core.encoders.checkpoint_files import INDEX, WEIGHTS
-from engage_cli.core.encoders.checkpoints import find_checkpoint
-from engage_cli.core.encoders.encode import Encoder
-from engage_cli.core.errors import EngageError
-from engage_cli.core.pipeline import Pipeline
+from engage_cli.embeddings.pipeline import Pipeline
+from engage_cli.encoders import checkpoints as checkpoints_module
+from engage_cli.encoders.checkpoint_files import INDEX, WEIGHTS
+from engage_cli.encoders.checkpoints import find_checkpoint
+from engage_cli.encoders.encoder import Encoder
+from engage_cli.errors import EngageError
 
 
 @pytest.fixture(autouse=True)

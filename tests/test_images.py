@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from engage_cli.core.images import ImageError, decode, decode_grey, read_bytes, read_size, resolve_inside
+from engage_cli.images.decode import ImageError, decode, decode_grey, read_bytes, read_size, resolve_inside
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:

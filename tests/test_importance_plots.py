@@ -22,8 +22,8 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from PIL import Image
 
-from engage_cli.core.attribution import Attribution, Share
-from engage_cli.core.importance_plots import (
+from engage_cli.models.boosting.shap import Attribution, Share
+from engage_cli.plots.importance import (
     COLOURS,
     NO_RANK,
     TINT,
@@ -31,7 +31,7 @@ from engage_cli.core.importance_plots import (
     make_importance_figure,
     make_shap_figure,
 )
-from engage_cli.core.plot_style import BLUE, INK, ORANGE, font, readable, shorten, width_of, wrap
+from engage_cli.plots.style import BLUE, INK, ORANGE, font, readable, shorten, width_of, wrap
 
 MAKERS = (make_importance_figure, make_shap_figure)
 BAR, STRIP, WIDTH = 38, 54, 1500

@@ -8,17 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engage_cli.core.cells import clean_text
-from engage_cli.core.date_cells import parse_dates
-from engage_cli.core.errors import EngageError, WrongCallError
-from engage_cli.core.importers.microlens import read_microlens
-from engage_cli.core.importers.pixelrec import read_pixelrec
-from engage_cli.core.importers.smpd import read_smpd
-from engage_cli.core.importers.table import read_table
-from engage_cli.core.number_cells import parse_counters
-from engage_cli.core.posts import texts_of
-from engage_cli.core.progress import SilentReporter
-from engage_cli.steps.import_posts import Source, import_posts, recognise
+from engage_cli.data.cells.dates import parse_dates
+from engage_cli.data.cells.numbers import parse_counters
+from engage_cli.data.cells.texts import clean_text
+from engage_cli.data.importers.microlens import read_microlens
+from engage_cli.data.importers.pixelrec import read_pixelrec
+from engage_cli.data.importers.smpd import read_smpd
+from engage_cli.data.importers.table import read_table
+from engage_cli.data.schema import texts_of
+from engage_cli.errors import EngageError, WrongCallError
+from engage_cli.progress.reporters import SilentReporter
+from engage_cli.steps.prepare.import_posts import Source, import_posts, recognise
 from tests.calls import engage
 from tests.sources import PIXELREC, encoded, microlens_folder, picture, pixelrec_folder, smpd_folder, write_archive
 

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from engage_cli.core.calibration import Calibration
-from engage_cli.core.joint import (
+from engage_cli.io.records import parse
+from engage_cli.models.predictions import Predictions
+from engage_cli.uncertainty.conformal import Calibration
+from engage_cli.uncertainty.error_correlation import (
     Correlation,
     beats_in_pairs,
     chances_of_best,
@@ -17,8 +19,6 @@ from engage_cli.core.joint import (
     draw_together,
     fit_correlation,
 )
-from engage_cli.core.predictions import Predictions
-from engage_cli.core.records import parse
 
 # Of values whose errors are standard normal.
 NORMAL = Calibration(kind="value", rows=2001, residuals=tuple(norm.ppf((np.arange(2001) + 0.5) / 2001).tolist()))

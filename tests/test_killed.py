@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from engage_cli.core.config import EncoderConfig, PrepareConfig
-from engage_cli.core.dataset import load_dataset
-from engage_cli.steps import embed_shards
+from engage_cli.config.general import EncoderConfig, PrepareConfig
+from engage_cli.data.dataset import load_dataset
 from engage_cli.steps.embed import embed
-from engage_cli.steps.import_posts import Source
+from engage_cli.steps.embed import shards as embed_shards
 from engage_cli.steps.prepare import prepare
+from engage_cli.steps.prepare.import_posts import Source
 
 NUM_KILLS, SHARD_SIZE, BATCH_SIZE = 25, 16, 4
 
@@ -23,10 +23,10 @@ NUM_KILLS, SHARD_SIZE, BATCH_SIZE = 25, 16, 4
 DRIVER = """
 import json, os, random, signal, sys, time
 from pathlib import Path
-import engage_cli.core.pipeline as pipeline
-from engage_cli.core.config import EmbedConfig, EncoderConfig
-from engage_cli.core.dataset import load_dataset
-from engage_cli.steps import embed_shards
+import engage_cli.embeddings.pipeline as pipeline
+from engage_cli.config.general import EmbedConfig, EncoderConfig
+from engage_cli.data.dataset import load_dataset
+from engage_cli.steps.embed import shards as embed_shards
 from engage_cli.steps.embed import embed
 import transformers.models.vit.modeling_vit, transformers.models.bert.modeling_bert, catboost, sklearn.metrics
 
@@ -96,7 +96,7 @@ def test_25_kills_leave_the_store_of_one_run(
     assert sum(1 for one in answer["attempts"] if one["shards"]) > 3  # the kills hit while shards were written
 
     monkeypatch.setattr(embed_shards, "SHARD_SIZE", {"vision": SHARD_SIZE, "text": SHARD_SIZE})
-    from engage_cli.core.config import EmbedConfig
+    from engage_cli.config.general import EmbedConfig
 
     how = EmbedConfig(batch_size=str(BATCH_SIZE))
     for summary in embed(load_dataset(tmp_path / "whole"), encoders, how=how):

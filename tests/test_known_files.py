@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from engage_cli.core.atomic import file_fingerprint
-from engage_cli.core.encoders import known_files
-from engage_cli.core.encoders.known_files import (
+from engage_cli.encoders import hash_cache as known_files
+from engage_cli.encoders.hash_cache import (
     KIND,
     LEAST_BYTES,
     SETTLED_S,
@@ -21,7 +20,8 @@ from engage_cli.core.encoders.known_files import (
     remembered_fingerprint,
     stamp_of,
 )
-from engage_cli.core.records import write_record
+from engage_cli.io.files import file_fingerprint
+from engage_cli.io.records import write_record
 
 NOW = time.time
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engage_cli.core.config import EncoderConfig
-from engage_cli.core.errors import WrongCallError
-from engage_cli.core.feature_choice import parse_features
-from engage_cli.core.leakage import known_before, probe
-from engage_cli.core.posts import ALL_COUNTERS, KNOWN_AFTER, KNOWN_BEFORE
-from engage_cli.core.table_parts import LEAKY_PARTS, PARTS, SETS
-from engage_cli.core.tabular import load_table
+from engage_cli.config.general import EncoderConfig
+from engage_cli.data.leakage import known_before, probe
+from engage_cli.data.schema import ALL_COUNTERS, KNOWN_AFTER, KNOWN_BEFORE
+from engage_cli.errors import WrongCallError
+from engage_cli.features.groups import LEAKY_PARTS, PARTS, SETS
+from engage_cli.features.selection import parse_features
+from engage_cli.features.table import load_table
 from tests.calls import answer, engage
 from tests.sources import write_table
 

@@ -9,26 +9,26 @@ from pathlib import Path
 import pytest
 import torch
 
-from engage_cli.core.batches import Cut, StoredBatches
-from engage_cli.core.checkpoints import Checkpoints
-from engage_cli.core.config import EncoderConfig, PrepareConfig
-from engage_cli.core.dataset import Dataset
-from engage_cli.core.encoders.encode import Encoder
-from engage_cli.core.errors import WrongCallError
-from engage_cli.core.fusion import FUSIONS
-from engage_cli.core.leakage import known_before
-from engage_cli.core.live_batches import LiveBatches
-from engage_cli.core.model import EngagementModel, seed_everything
-from engage_cli.core.predictors import load_predictor
-from engage_cli.core.recipes import RECIPES, resolve
-from engage_cli.core.runs import load_run
-from engage_cli.core.train_config import TrainConfig
-from engage_cli.core.tuning import layers_of, make_towers, parameter_groups, parse_tune, train_mode
-from engage_cli.core.validation import outputs_of
+from engage_cli.config.general import EncoderConfig, PrepareConfig
+from engage_cli.config.recipes import RECIPES, resolve
+from engage_cli.config.training import TrainConfig
+from engage_cli.data.dataset import Dataset
+from engage_cli.data.leakage import known_before
+from engage_cli.encoders.encoder import Encoder
+from engage_cli.errors import WrongCallError
+from engage_cli.models.neural.finetuning import layers_of, make_towers, parameter_groups, parse_tune, train_mode
+from engage_cli.models.neural.fusion import FUSIONS
+from engage_cli.models.neural.model import EngagementModel, seed_everything
+from engage_cli.models.neural.training.batches import Cut, StoredBatches
+from engage_cli.models.neural.training.checkpoints import Checkpoints
+from engage_cli.models.neural.training.image_text_batches import LiveBatches
+from engage_cli.models.neural.training.validation import outputs_of
+from engage_cli.models.predictor import load_predictor
+from engage_cli.runs.run_folder import load_run
 from engage_cli.steps.embed import make_encoder, stored_blocks
-from engage_cli.steps.import_posts import Source
-from engage_cli.steps.post_contents import DatasetContents
+from engage_cli.steps.inputs.contents import DatasetContents
 from engage_cli.steps.prepare import prepare
+from engage_cli.steps.prepare.import_posts import Source
 from engage_cli.steps.sample import write_sample
 from tests.calls import answer, engage
 from tests.test_cli import CLASSIFIER_FILES, REGRESSOR_FILES, files_in
@@ -116,8 +116,8 @@ def test_killed_and_continued_with_encoders_in_the_loop(
     command = command_of("train-regressor", ("clip", "bert"), small, checkpoints)
     arguments = [*command, "--epochs", 4, "--flip", "--crop", 0.6]
     answer(*arguments, "--run", tmp_path / "whole")
-    monkeypatch.setattr("engage_cli.core.training.SECONDS_BETWEEN_CHECKPOINTS", -1.0)
-    monkeypatch.setattr("engage_cli.core.training.CHECKPOINT_SHARE", 1e9)
+    monkeypatch.setattr("engage_cli.models.neural.training.loop.SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    monkeypatch.setattr("engage_cli.models.neural.training.loop.CHECKPOINT_SHARE", 1e9)
     original, saves = Checkpoints.save, 0
 
     def save(self: Checkpoints, *given: object) -> None:
@@ -189,9 +189,9 @@ def test_which_recipe_is_taken() -> None:
 def test_every_setting_of_a_training_is_an_option_of_both_trainers() -> None:
     import inspect
 
-    from engage_cli import commands
+    from engage_cli import cli
 
-    for command, missing in ((commands.train_classifier, set()), (commands.train_regressor, {"class_weights"})):
+    for command, missing in ((cli.train_classifier, set()), (cli.train_regressor, {"class_weights"})):
         options = set(inspect.signature(command).parameters)
         assert {field.name for field in dataclasses.fields(TrainConfig)} - options == missing
 

@@ -12,21 +12,21 @@ from pathlib import Path
 
 import pytest
 
-from engage_cli.core.config import EmbedConfig, EncoderConfig, PrepareConfig
-from engage_cli.core.dataset import load_dataset
-from engage_cli.core.distributed import SET_BY_TORCHRUN
-from engage_cli.core.errors import EngageError, WrongCallError
-from engage_cli.steps import embed_shards
+from engage_cli.config.general import EmbedConfig, EncoderConfig, PrepareConfig
+from engage_cli.data.dataset import load_dataset
+from engage_cli.errors import EngageError, WrongCallError
+from engage_cli.runtime.distributed import SET_BY_TORCHRUN
 from engage_cli.steps.embed import embed
-from engage_cli.steps.import_posts import Source
+from engage_cli.steps.embed import shards as embed_shards
 from engage_cli.steps.prepare import prepare
+from engage_cli.steps.prepare.import_posts import Source
 from tests.damage import write_checked
 from tests.test_killed import files_of
 
 SHARD_SIZE = 8
 RANK = f"""
 import sys
-from engage_cli.steps import embed_shards
+from engage_cli.steps.embed import shards as embed_shards
 from engage_cli.main import app
 embed_shards.SHARD_SIZE.update(vision={SHARD_SIZE}, text={SHARD_SIZE})
 app(sys.argv[1:])

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
-from engage_cli.core import metrics
+from engage_cli.metrics import metrics
 
 RNG = np.random.default_rng(0)
 TRUE = np.round(RNG.normal(size=200), 1)  # rounded: ties

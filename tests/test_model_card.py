@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engage_cli.core.config import CLASS_NAMES, LEAKY, PrepareConfig
-from engage_cli.core.dataset_meta import DatasetMeta, PartCounts, RowCounts, SourceMeta, SplitMeta, fingerprint_of
-from engage_cli.core.metric_words import say_verdict, write_figure
-from engage_cli.core.model_card import code, describe_formula, escape, list_differences, render_card
-from engage_cli.core.run_names import last_name, short_names
-from engage_cli.core.scores import Evaluation
-from engage_cli.core.targets import fit_target
-from engage_cli.core.train_config import CatBoostConfig, TrainConfig
+from engage_cli.config.general import CLASS_NAMES, LEAKY, PrepareConfig
+from engage_cli.config.training import CatBoostConfig, TrainConfig
+from engage_cli.data.dataset_meta import DatasetMeta, PartCounts, RowCounts, SourceMeta, SplitMeta, fingerprint_of
+from engage_cli.data.targets.target import fit_target
+from engage_cli.evaluation.results import Evaluation
+from engage_cli.metrics.descriptions import say_verdict, write_figure
+from engage_cli.reports.model_card import code, describe_formula, escape, list_differences, render_card
+from engage_cli.runs.names import last_name, short_names
 from tests.scored import class_score, evaluation_of, posts_of, value_score
 
 ENCODER = {

@@ -9,9 +9,16 @@ import pandas as pd
 import pytest
 from scipy.spatial.distance import cdist
 
-from engage_cli.core import neighbours
-from engage_cli.core.errors import EngageError
-from engage_cli.core.neighbours import NAMES_FILE, VECTORS_FILE, choose_posts, fit_neighbours, load_names, load_neighbours
+from engage_cli.errors import EngageError
+from engage_cli.uncertainty import neighbours
+from engage_cli.uncertainty.neighbours import (
+    NAMES_FILE,
+    VECTORS_FILE,
+    choose_posts,
+    fit_neighbours,
+    load_names,
+    load_neighbours,
+)
 
 WIDTHS = {"image": 24, "title": 16, "context": 8}
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from engage_cli.commands.next_step import next_step
-from engage_cli.core.config import EncoderConfig
-from engage_cli.core.dataset import load_dataset
-from engage_cli.steps import train_ensemble as step
+from engage_cli.cli.render.next_step import next_step
+from engage_cli.config.general import EncoderConfig
+from engage_cli.data.dataset import load_dataset
+from engage_cli.steps.train import pipeline as step
 from tests.calls import engage
 from tests.test_train import few_trees
 
@@ -62,7 +62,7 @@ def test_words_are_quoted_for_a_shell_and_paths_are_no_options() -> None:
 
 
 def test_after_embed_comes_the_training_that_reads_it(world: Path) -> None:
-    from engage_cli.commands.next_step import after_embed
+    from engage_cli.cli.render.next_step import after_embed
 
     dataset = load_dataset(world / "data")
     assert after_embed(dataset, EncoderConfig(), Path("data")) == "Next: engage train"

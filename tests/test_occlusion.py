@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engage_cli.core.occlusion import (
+from engage_cli.explain.occlusion import (
     GRID,
     LARGEST_SIDE,
     LEGEND,

@@ -8,15 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engage_cli.core import config, own_folders, runs
-from engage_cli.core import dataset as datasets
-from engage_cli.core.archives import unpack
-from engage_cli.core.atomic import replacing, write_text
-from engage_cli.core.errors import EngageError
-from engage_cli.core.images import digest_of, read_same
-from engage_cli.core.own_folders import OwnFolder, own_run
-from engage_cli.core.run_folders import clear_stage
-from engage_cli.steps.report import _Images
+from engage_cli.config import general as config
+from engage_cli.data import dataset as datasets
+from engage_cli.errors import EngageError
+from engage_cli.images.archives import unpack
+from engage_cli.images.decode import digest_of, read_same
+from engage_cli.io import own_folders
+from engage_cli.io.files import replacing, write_text
+from engage_cli.io.own_folders import OwnFolder, own_run
+from engage_cli.runs import run_folder as runs
+from engage_cli.runs.lifecycle import clear_stage
+from engage_cli.steps.evaluate.report import _Images
 from tests.calls import answer, engage
 from tests.good import good_table
 from tests.sources import encoded, picture, write_archive, write_table

@@ -13,12 +13,12 @@ import transformers
 from PIL import Image
 from safetensors import safe_open
 
-from engage_cli.core.drawing import draw_cover
-from engage_cli.core.encoders import packaged
-from engage_cli.core.encoders.checkpoints import find_checkpoint
-from engage_cli.core.encoders.encode import Encoder
-from engage_cli.core.errors import EngageError
-from engage_cli.core.pipeline import Pipeline
+from engage_cli.embeddings.pipeline import Pipeline
+from engage_cli.encoders import packaged
+from engage_cli.encoders.checkpoints import find_checkpoint
+from engage_cli.encoders.encoder import Encoder
+from engage_cli.errors import EngageError
+from engage_cli.synthetic.covers import draw_cover
 from tests.test_encoders import cosines, photo
 from tests.test_images import encoded
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from engage_cli.core.config import LEAKY
+from engage_cli.config.general import LEAKY
 from tests.calls import answer
 from tests.run_files import change
 from tests.served import Server, serving

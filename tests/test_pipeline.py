@@ -16,12 +16,12 @@ import pytest
 import torch
 from PIL import Image
 
-from engage_cli.core import picture_reading
-from engage_cli.core import pipeline as pipeline_module
-from engage_cli.core.encoders.encode import Encoder
-from engage_cli.core.errors import EngageError
-from engage_cli.core.picture_batches import processes_for
-from engage_cli.core.pipeline import Pipeline, Unit
+from engage_cli.embeddings import pipeline as pipeline_module
+from engage_cli.embeddings.image_loader import processes_for
+from engage_cli.embeddings.pipeline import Pipeline, Unit
+from engage_cli.encoders.encoder import Encoder
+from engage_cli.errors import EngageError
+from engage_cli.images import reader as picture_reading
 from tests.test_encoders import IMAGES, TEXTS, photo
 from tests.test_images import encoded
 
@@ -243,8 +243,8 @@ def test_a_process_that_dies_is_one_sentence(vit: Encoder, is_waiting: bool) -> 
 def test_reading_processes_end_with_a_killed_parent(tmp_path: Path) -> None:
     code = (
         "import os, sys, time; from pathlib import Path\n"
-        "from engage_cli.core.picture_reading import reading_processes\n"
-        "from engage_cli.core.shrinking import Recipe\n"
+        "from engage_cli.images.reader import reading_processes\n"
+        "from engage_cli.images.resize import Recipe\n"
         "def read(): Path(sys.argv[1], str(os.getpid())).touch(); time.sleep(0.2); return None\n"
         "recipe = Recipe(shortest_edge=None, resized=(512, 512), crop=None, resample=2, scale=1, mean=(0,), std=(1,))\n"
         "with reading_processes(2) as hand_over:\n"

@@ -12,12 +12,13 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from engage_cli.commands.sample import sample
-from engage_cli.core.drawing import draw_cover, paint_cover
-from engage_cli.core.errors import EngageError
-from engage_cli.core.images import decode
-from engage_cli.core.importers.pixelrec import read_pixelrec
-from engage_cli.core.planting import (
+from engage_cli.cli.sample import sample
+from engage_cli.data.importers.pixelrec import read_pixelrec
+from engage_cli.errors import EngageError
+from engage_cli.images.decode import decode
+from engage_cli.steps.sample import COVERS, MARKER, PLANTED, TABLE, write_sample
+from engage_cli.synthetic.covers import draw_cover, paint_cover
+from engage_cli.synthetic.planting import (
     CELL,
     GRID,
     RATE_LAW,
@@ -27,8 +28,7 @@ from engage_cli.core.planting import (
     insert_word,
     make_planted_posts,
 )
-from engage_cli.core.synthetic import MEDIAN_VIEWS, SyntheticPosts, make_posts
-from engage_cli.steps.sample import COVERS, MARKER, PLANTED, TABLE, write_sample
+from engage_cli.synthetic.posts import MEDIAN_VIEWS, SyntheticPosts, make_posts
 from tests.test_sample import COUNTERS, files_in, read_rows
 from tests.test_synthetic import design_of, explained, follows_the_law
 

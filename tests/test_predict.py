@@ -23,16 +23,16 @@ from filelock import FileLock
 from openpyxl import load_workbook
 from typer.testing import CliRunner
 
-from engage_cli.core.config import CLASS_NAMES, EncoderConfig
-from engage_cli.core.dataset import load_dataset
-from engage_cli.core.runs import load_run
+from engage_cli.config.general import CLASS_NAMES, EncoderConfig
+from engage_cli.data.dataset import load_dataset
 from engage_cli.main import app
-from engage_cli.steps import predict_table as step
-from engage_cli.steps import prediction_files
+from engage_cli.runs.run_folder import load_run
 from engage_cli.steps.predict import MOST_VARIANTS, SURE_ENOUGH
-from engage_cli.steps.predict_lines import answer_lines
-from engage_cli.steps.predict_table import predict_table
-from engage_cli.steps.prediction_files import COUNTS, write_predictions
+from engage_cli.steps.predict import files as prediction_files
+from engage_cli.steps.predict import table as step
+from engage_cli.steps.predict.files import COUNTS, write_predictions
+from engage_cli.steps.predict.lines import answer_lines
+from engage_cli.steps.predict.table import predict_table
 from tests.calls import answer, engage
 from tests.test_bad_images import IMAGES
 
@@ -292,7 +292,7 @@ def test_a_killed_table_goes_on_and_gives_the_same(world: Path, tmp_path: Path, 
     )
     posts.to_csv(tmp_path / "posts.csv", index=False)
     monkeypatch.setattr(step, "PART_ROWS", rows)
-    code = f"import engage_cli.steps.predict_table as step; step.PART_ROWS = {rows}; from engage_cli.main import app; app()"
+    code = f"import engage_cli.steps.predict.table as step; step.PART_ROWS = {rows}; from engage_cli.main import app; app()"
     call = [sys.executable, "-c", code, "predict", "--table", "posts.csv", "--out", "out.csv", "--run", str(run)]
     process = subprocess.Popen(call, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     first = tmp_path / ".out.csv.parts" / "part-00000.parquet"

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from engage_cli.commands.output import print_json, print_line, print_table
-from engage_cli.core.csv_cells import csv_of_rows, csv_of_table, safe_cell
-from engage_cli.core.printable import SHOWN, escaped_json, one_line, printable
-from engage_cli.core.progress import LineReporter, RichReporter
+from engage_cli.cli.render.output import print_json, print_line, print_table
+from engage_cli.io.csv_cells import csv_of_rows, csv_of_table, safe_cell
+from engage_cli.io.printable import SHOWN, escaped_json, one_line, printable
+from engage_cli.progress.reporters import LineReporter, RichReporter
 from tests.calls import answer, engage
 from tests.good import ROWS, good_table
 from tests.sources import encoded, picture, write_table

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from engage_cli.core.posts import ALL_COUNTERS
-from engage_cli.core.quality import NUM_EXAMPLES, histogram
+from engage_cli.data.quality import NUM_EXAMPLES, histogram
+from engage_cli.data.schema import ALL_COUNTERS
 from tests.calls import answer, engage
 from tests.sources import write_table
 from tests.test_prepare import POSTS, images_and_call, prepared

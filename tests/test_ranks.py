@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from engage_cli.core.config import EncoderConfig
-from engage_cli.core.dataset import Dataset
+from engage_cli.config.general import EncoderConfig
+from engage_cli.data.dataset import Dataset
 from engage_cli.steps.embed import embed
 from tests.calls import answer
 
@@ -20,7 +20,7 @@ from tests.calls import answer
 RANK = """
 import sys, torch
 torch.set_num_threads(1)
-from engage_cli.core.distributed import together
+from engage_cli.runtime.distributed import together
 from engage_cli.main import app
 with together():  # ranks can meet but once in a process
     for line in open(sys.argv[1]).read().splitlines():

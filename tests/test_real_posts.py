@@ -8,17 +8,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from engage_cli.core.config import EncoderConfig, PrepareConfig
-from engage_cli.core.dataset import Dataset
-from engage_cli.core.dataset_meta import RowCounts
-from engage_cli.core.encoders import packaged
-from engage_cli.core.recipes import resolve
-from engage_cli.core.train_config import CatBoostConfig
+from engage_cli.config.general import EncoderConfig, PrepareConfig
+from engage_cli.config.recipes import resolve
+from engage_cli.config.training import CatBoostConfig
+from engage_cli.data.dataset import Dataset
+from engage_cli.data.dataset_meta import RowCounts
+from engage_cli.encoders import packaged
 from engage_cli.steps.evaluate import evaluate
-from engage_cli.steps.import_posts import Source
 from engage_cli.steps.prepare import prepare
-from engage_cli.steps.train_catboost import train_catboost
-from engage_cli.steps.train_neural import train_neural
+from engage_cli.steps.prepare.import_posts import Source
+from engage_cli.steps.train.catboost import train_catboost
+from engage_cli.steps.train.neural import train_neural
 
 POSTS = os.environ.get("ENGAGE_REAL_POSTS")
 NUM_POSTS = 1200

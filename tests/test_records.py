@@ -10,8 +10,8 @@ from typing import Annotated
 import pytest
 from pydantic import Field
 
-from engage_cli.core.errors import EngageError
-from engage_cli.core.records import check_file, checksum, file_hash, hash_files, read_record, record, write_record
+from engage_cli.errors import EngageError
+from engage_cli.io.records import check_file, checksum, file_hash, hash_files, read_record, record, write_record
 
 
 @record

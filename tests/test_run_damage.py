@@ -18,16 +18,16 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from engage_cli.core.config import EncoderConfig
-from engage_cli.core.dataset import load_dataset
-from engage_cli.core.errors import EngageError
-from engage_cli.core.neighbours import NAMES_FILE, load_names
-from engage_cli.core.runs import MARKER, load_run, newest_run, verify_run
-from engage_cli.steps import sources
-from engage_cli.steps.ask import OpenRun
+from engage_cli.config.general import EncoderConfig
+from engage_cli.data.dataset import load_dataset
+from engage_cli.errors import EngageError
+from engage_cli.runs.run_folder import MARKER, load_run, newest_run, verify_run
 from engage_cli.steps.embed import make_encoder
-from engage_cli.steps.serving.about import describe_run
-from engage_cli.steps.stack import stack
+from engage_cli.steps.inputs import sources
+from engage_cli.steps.predict.session import OpenRun
+from engage_cli.steps.serve.about import describe_run
+from engage_cli.steps.train.ensemble import stack
+from engage_cli.uncertainty.neighbours import NAMES_FILE, load_names
 from tests.calls import answer
 from tests.run_files import change, sign, write
 
@@ -239,7 +239,7 @@ def test_hostile_arrays_never_reach_scipy(edit: Any, words: str, runs: Path, tmp
     run = tmp_path / "gp"
     shutil.copytree(runs / "gp", run)
     spoil_arrays(run / "process.safetensors", edit)
-    from engage_cli.core.records import file_hash
+    from engage_cli.io.records import file_hash
 
     change(run, "process.json", lambda saved: saved.update(arrays=file_hash(run / "process.safetensors")))
     with pytest.raises(EngageError, match=words):
@@ -253,7 +253,7 @@ def test_weights_that_are_no_numbers_are_refused(name: str, value: float, runs: 
     import safetensors.torch
     import torch
 
-    from engage_cli.core.checkpoints import CONTENT, SEAL, sealed
+    from engage_cli.models.neural.training.checkpoints import CONTENT, SEAL, sealed
 
     run = tmp_path / name
     shutil.copytree(runs / name, run)
@@ -278,7 +278,7 @@ def test_a_damaged_model_never_reaches_catboosts_parser(
     def reached(path: Path) -> None:
         raise AssertionError("the parser was given a damaged file")
 
-    monkeypatch.setattr("engage_cli.core.predictors.catboost.load_model", reached)
+    monkeypatch.setattr("engage_cli.models.boosting.predictor.load_model", reached)
     with pytest.raises(EngageError, match=r"model\.cbm was changed or damaged: its hash differs; train again"):
         OpenRun(load_run(run))
 

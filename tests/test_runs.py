@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from filelock import FileLock
 
-from engage_cli.core import run_folders
-from engage_cli.core.errors import EngageError
-from engage_cli.core.run_folders import finish_run, open_run
-from engage_cli.core.run_records import DataOf, RunMeta, RunMetrics, write_run_record
-from engage_cli.core.runs import load_run, newest_run
-from engage_cli.core.targets import fit_target
+from engage_cli.data.targets.target import fit_target
+from engage_cli.errors import EngageError
+from engage_cli.runs import lifecycle as run_folders
+from engage_cli.runs.lifecycle import finish_run, open_run
+from engage_cli.runs.records import DataOf, RunMeta, RunMetrics, write_run_record
+from engage_cli.runs.run_folder import load_run, newest_run
 
 TARGET = fit_target("views", pd.DataFrame({"views": [1.0, 2.0, 3.0]}), fit_on="train")
 SAID: list[str] = []
@@ -81,7 +81,7 @@ def test_run_json_is_written_first(tmp_path: Path) -> None:
 
 
 def test_files_are_whole_or_absent_and_readable(tmp_path: Path) -> None:
-    from engage_cli.core.atomic import replacing
+    from engage_cli.io.files import replacing
 
     (tmp_path / "plain").touch()
     with replacing(tmp_path / "a" / "file") as beside:

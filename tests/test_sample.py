@@ -10,14 +10,14 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from engage_cli.commands.sample import sample
-from engage_cli.core.drawing import draw_cover
-from engage_cli.core.errors import EngageError
-from engage_cli.core.images import ImageError, decode
-from engage_cli.core.synthetic import (
+from engage_cli.cli.sample import sample
+from engage_cli.errors import EngageError
+from engage_cli.images.decode import ImageError, decode
+from engage_cli.steps.sample import COVERS, MARKER, TABLE, write_sample
+from engage_cli.synthetic.covers import draw_cover
+from engage_cli.synthetic.posts import (
     make_posts,
 )
-from engage_cli.steps.sample import COVERS, MARKER, TABLE, write_sample
 
 HEADER = (
     "item_id,view_number,comment_number,thumbup_number,share_number,coin_number,favorite_number,barrage_number,"

@@ -13,17 +13,17 @@ import jsonschema
 import pytest
 from PIL import Image
 
-from engage_cli.core.model_table import MODELS, PREDICTORS
-from engage_cli.core.runs import load_run
-from engage_cli.steps.ask import OpenRun
-from engage_cli.steps.asked_posts import reads_of
-from engage_cli.steps.serving.about import describe_run
-from engage_cli.steps.serving.api import make_app
-from engage_cli.steps.serving.guard import HEADERS, is_loopback
-from engage_cli.steps.serving.jobs import Job
-from engage_cli.steps.serving.limits import MIB, Limits
-from engage_cli.steps.serving.process import ModelProcess
-from engage_cli.steps.serving.worker import answer as answer_jobs
+from engage_cli.runs.model_table import MODELS, PREDICTORS
+from engage_cli.runs.run_folder import load_run
+from engage_cli.steps.predict.requests import reads_of
+from engage_cli.steps.predict.session import OpenRun
+from engage_cli.steps.serve.about import describe_run
+from engage_cli.steps.serve.api import make_app
+from engage_cli.steps.serve.guard import HEADERS, is_loopback
+from engage_cli.steps.serve.jobs import Job
+from engage_cli.steps.serve.limits import MIB, Limits
+from engage_cli.steps.serve.process import ModelProcess
+from engage_cli.steps.serve.worker import answer as answer_jobs
 from tests.calls import answer, engage
 from tests.run_files import change
 from tests.served import Server, serving

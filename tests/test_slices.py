@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engage_cli.core.errors import WrongCallError
-from engage_cli.core.slice_names import SLICES
-from engage_cli.core.slices import LEAST_POSTS, MOST_GROUPS, NONE, REST, cut
+from engage_cli.errors import WrongCallError
+from engage_cli.evaluation.slice_names import SLICES
+from engage_cli.evaluation.slices import LEAST_POSTS, MOST_GROUPS, NONE, REST, cut
 
 POSTS = pd.DataFrame(
     {

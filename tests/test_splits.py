@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engage_cli.core.duplicates import find_groups
-from engage_cli.core.errors import EngageError, WrongCallError
-from engage_cli.core.split_names import SPLITS
-from engage_cli.core.splits import SplitRequest, parse_fractions
+from engage_cli.data.duplicates import find_groups
+from engage_cli.data.split_names import SPLITS
+from engage_cli.data.splits import SplitRequest, parse_fractions
+from engage_cli.errors import EngageError, WrongCallError
 
 RESERVED = ["train", "train", "train", "valid", "test", ""]
 

@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 from scipy import optimize, stats
 
-from engage_cli.core.errors import EngageError
-from engage_cli.core.predictions import Predictions
-from engage_cli.core.predictors.stack import WEIGHTS_FILE, StackPredictor, Weights
-from engage_cli.core.records import checksum
-from engage_cli.core.run_records import DataOf, RunMeta
-from engage_cli.core.runs import Run
-from engage_cli.core.stacking import fit_weights, held_out_predictions
-from engage_cli.core.targets import fit_target
+from engage_cli.data.targets.target import fit_target
+from engage_cli.errors import EngageError
+from engage_cli.io.records import checksum
+from engage_cli.models.ensemble.fit import fit_weights, held_out_predictions
+from engage_cli.models.ensemble.predictor import WEIGHTS_FILE, StackPredictor, Weights
+from engage_cli.models.predictions import Predictions
+from engage_cli.runs.records import DataOf, RunMeta
+from engage_cli.runs.run_folder import Run
 
 
 def values(random: np.random.Generator, num: int = 500, members: int = 3) -> list[Predictions]:
@@ -271,6 +271,6 @@ def test_wrong_weights_are_one_sentence(saved: dict[str, object], words: str, tm
 
 
 def test_weights_go_by_the_members_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engage_cli.core.predictors.stack.members_of", lambda run: [])
+    monkeypatch.setattr("engage_cli.models.ensemble.predictor.members_of", lambda run: [])
     run = stored(tmp_path, {"weights": {"2-b": 0.2, "1-a": 0.8}, "offset": 1.0})
     assert StackPredictor(run).weights == Weights(members=(0.8, 0.2), offset=1.0)

@@ -18,17 +18,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from engage_cli.core import archives, images, plain_files
-from engage_cli.core.archives import unpack
-from engage_cli.core.errors import EngageError, WrongCallError
-from engage_cli.core.images import ImageError, read_bytes, resolve_inside
-from engage_cli.core.importers.reading import read_frame
-from engage_cli.core.perceptual import near_pairs
-from engage_cli.core.progress import SilentReporter
-from engage_cli.steps import predict_lines
-from engage_cli.steps.asked_posts import LONGEST_TEXT, Reads, make_posts
+from engage_cli.data.tables.reading import read_frame
+from engage_cli.errors import EngageError, WrongCallError
+from engage_cli.images import archives
+from engage_cli.images import decode as images
+from engage_cli.images.archives import unpack
+from engage_cli.images.decode import ImageError, read_bytes, resolve_inside
+from engage_cli.images.phash import near_pairs
+from engage_cli.io import plain_files
+from engage_cli.progress.reporters import SilentReporter
+from engage_cli.steps.predict import lines as predict_lines
 from engage_cli.steps.predict import predict
-from engage_cli.steps.predict_lines import answer_lines, read_lines
+from engage_cli.steps.predict.lines import answer_lines, read_lines
+from engage_cli.steps.predict.requests import LONGEST_TEXT, Reads, make_posts
 from tests.calls import answer, engage
 from tests.sources import encoded, picture, write_archive, write_table
 
@@ -265,8 +267,8 @@ def test_a_target_with_two_of_five_classes_is_trained_evaluated_and_asked(
 
 
 def test_contributions_of_two_learned_classes_add_up() -> None:
-    from engage_cli.core.attribution import attribute, contributions_of
-    from engage_cli.core.boosting import Rows
+    from engage_cli.models.boosting.fit import Rows
+    from engage_cli.models.boosting.shap import attribute, contributions_of
 
     catboost = pytest.importorskip("catboost")
     rng = np.random.default_rng(0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engage_cli.core.study import STUDY_MODELS, set_beside
+from engage_cli.evaluation.published import STUDY_MODELS, set_beside
 from tests.scored import class_score, evaluation_of, value_score
 
 

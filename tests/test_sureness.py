@@ -5,11 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engage_cli.core.calibration import Calibration, fit_calibration
-from engage_cli.core.forecast import Doubt
-from engage_cli.core.joint import Correlation
-from engage_cli.core.predictions import Predictions
-from engage_cli.core.sureness import chances_of_pairs, expected_calibration_error, interval_metrics, pair_metrics
+from engage_cli.evaluation.uncertainty_metrics import (
+    chances_of_pairs,
+    expected_calibration_error,
+    interval_metrics,
+    pair_metrics,
+)
+from engage_cli.models.predictions import Predictions
+from engage_cli.uncertainty.conformal import Calibration, fit_calibration
+from engage_cli.uncertainty.error_correlation import Correlation
+from engage_cli.uncertainty.forecast import Doubt
 
 
 def doubt_of(calibration: Calibration) -> Doubt:

@@ -8,9 +8,9 @@ import io
 import numpy as np
 import pytest
 
-from engage_cli.core.drawing import draw_cover
-from engage_cli.core.images import decode
-from engage_cli.core.synthetic import (
+from engage_cli.images.decode import decode
+from engage_cli.synthetic.covers import draw_cover
+from engage_cli.synthetic.posts import (
     LEVELS,
     MEDIAN_VIEWS,
     PER_LIKE,

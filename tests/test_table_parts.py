@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engage_cli.core.features import Block
-from engage_cli.core.folds import make_folds
-from engage_cli.core.given import Given
-from engage_cli.core.handmade import IMAGE_FEATURES, MISSING
-from engage_cli.core.posts import ALL_COUNTERS
-from engage_cli.core.table_parts import PARTS, PartOptions
-from engage_cli.core.tabular import ARRAYS_FILE, FeatureTable, load_table
+from engage_cli.data.folds import make_folds
+from engage_cli.data.schema import ALL_COUNTERS
+from engage_cli.embeddings.store import Block
+from engage_cli.features.groups import PARTS, PartOptions
+from engage_cli.features.handcrafted import IMAGE_FEATURES, MISSING
+from engage_cli.features.inputs import Given
+from engage_cli.features.table import ARRAYS_FILE, FeatureTable, load_table
 
 NUM, DIM = 240, 12
 OPTIONS = PartOptions(pca=4, columns={"own.mood": "category", "own.length": "number"}, shared_width=8)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engage_cli.core.errors import EngageError
-from engage_cli.core.target_names import TARGETS
-from engage_cli.core.targets import Target, dropped_terms, fit_cuts, fit_target
+from engage_cli.data.target_names import TARGETS
+from engage_cli.data.targets.target import Target, dropped_terms, fit_cuts, fit_target
+from engage_cli.errors import EngageError
 
 POSTS = pd.DataFrame(
     {

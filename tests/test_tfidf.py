@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engage_cli.core.table_parts.tfidf import KINDS, MOST_READ, PLAIN, STYLE, TfIdf, pattern_of
+from engage_cli.features.groups.tfidf import KINDS, MOST_READ, PLAIN, STYLE, TfIdf, pattern_of
 
 TITLES = [
     "BREAKING: 10 Cats  in\nNaples | Daily News",

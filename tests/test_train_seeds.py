@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from scipy.special import ndtr, ndtri
 
-from engage_cli.core.config import EncoderConfig
-from engage_cli.core.dataset import load_dataset
-from engage_cli.core.errors import EngageError, WrongCallError
-from engage_cli.core.predictors import load_predictor, members_of
-from engage_cli.core.progress import SilentReporter
-from engage_cli.core.recipes import resolve
-from engage_cli.core.runs import MARKER, load_run
-from engage_cli.steps import train_seeds as step
-from engage_cli.steps.sources import source_of
+from engage_cli.config.general import EncoderConfig
+from engage_cli.config.recipes import resolve
+from engage_cli.data.dataset import load_dataset
+from engage_cli.errors import EngageError, WrongCallError
+from engage_cli.models.predictor import load_predictor, members_of
+from engage_cli.progress.reporters import SilentReporter
+from engage_cli.runs.run_folder import MARKER, load_run
+from engage_cli.steps.inputs.sources import source_of
+from engage_cli.steps.train import seeds as step
 from tests.calls import answer, engage
 
 COMMANDS = {"value": "train-regressor", "classes": "train-classifier"}

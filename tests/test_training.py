@@ -13,23 +13,23 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from engage_cli.core.batches import Cut, StoredBatches, tokens_of
-from engage_cli.core.checkpoints import Checkpoints
-from engage_cli.core.encoders import Tokens
-from engage_cli.core.errors import EngageError, StoppedError
-from engage_cli.core.features import Block
-from engage_cli.core.fusion import FUSIONS, FusionSize
-from engage_cli.core.history_log import HistoryLog
-from engage_cli.core.model import EngagementModel, hide_blocks
-from engage_cli.core.objectives import OBJECTIVES
-from engage_cli.core.progress import SilentReporter
-from engage_cli.core.run_progress import Progress
-from engage_cli.core.schedule import learning_rate_at
-from engage_cli.core.targets import Target, fit_target
-from engage_cli.core.task import Task
-from engage_cli.core.train_config import TrainConfig
-from engage_cli.core.training import fit
-from engage_cli.core.tuning import parameter_groups
+from engage_cli.config.training import TrainConfig
+from engage_cli.data.targets.target import Target, fit_target
+from engage_cli.embeddings.store import Block
+from engage_cli.encoders import Tokens
+from engage_cli.errors import EngageError, StoppedError
+from engage_cli.models.neural.finetuning import parameter_groups
+from engage_cli.models.neural.fusion import FUSIONS, FusionSize
+from engage_cli.models.neural.model import EngagementModel, hide_blocks
+from engage_cli.models.neural.objectives import OBJECTIVES
+from engage_cli.models.neural.training.batches import Cut, StoredBatches, tokens_of
+from engage_cli.models.neural.training.checkpoints import Checkpoints
+from engage_cli.models.neural.training.loop import fit
+from engage_cli.models.neural.training.schedule import learning_rate_at
+from engage_cli.models.neural.training.state import Progress
+from engage_cli.models.neural.training.task import Task
+from engage_cli.plots.training_log import HistoryLog
+from engage_cli.progress.reporters import SilentReporter
 
 CPU = torch.device("cpu")
 RNG = np.random.default_rng(0)
@@ -251,8 +251,8 @@ MOMENTS = random.Random(0).sample(range(1, 24), 10)
 def test_killed_and_continued_is_bitwise_the_same(
     stop_at: int, extra: dict[str, float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engage_cli.core.training.SECONDS_BETWEEN_CHECKPOINTS", -1.0)  # after every step
-    monkeypatch.setattr("engage_cli.core.training.CHECKPOINT_SHARE", 1e9)
+    monkeypatch.setattr("engage_cli.models.neural.training.loop.SECONDS_BETWEEN_CHECKPOINTS", -1.0)  # after every step
+    monkeypatch.setattr("engage_cli.models.neural.training.loop.CHECKPOINT_SHARE", 1e9)
     config = dataclasses.replace(SMALL, **extra)
     whole, _ = train(config, tmp_path / "whole")
     saves = 0
@@ -325,7 +325,7 @@ def test_patience_stops_and_the_best_epoch_is_kept(tmp_path: Path) -> None:
 
 
 def test_the_running_average_is_what_its_formula_says(tmp_path: Path) -> None:
-    from engage_cli.core.averaging import RunningAverage
+    from engage_cli.models.neural.training.averaging import RunningAverage
 
     model = torch.nn.Linear(1, 1, bias=False)
     with torch.no_grad():
@@ -386,7 +386,7 @@ def test_what_is_broken_shows_before_the_first_step(tmp_path: Path, monkeypatch:
         raise ZeroDivisionError
 
     steps: list[int] = []
-    monkeypatch.setattr("engage_cli.core.objectives.hybrid.HybridObjective.decode", broken)
+    monkeypatch.setattr("engage_cli.models.neural.objectives.mse_huber.HybridObjective.decode", broken)
     monkeypatch.setattr(torch.optim.AdamW, "step", lambda *_: steps.append(1))
     with pytest.raises(ZeroDivisionError):
         train(SMALL, tmp_path)
@@ -394,7 +394,7 @@ def test_what_is_broken_shows_before_the_first_step(tmp_path: Path, monkeypatch:
 
 
 def test_what_the_loss_does_not_reach_is_frozen(tmp_path: Path) -> None:
-    from engage_cli.core.tuning import freeze_unreached
+    from engage_cli.models.neural.finetuning import freeze_unreached
 
     model = torch.nn.ModuleDict({"used": torch.nn.Linear(2, 2), "unused": torch.nn.Linear(2, 2)})
     model["used"](torch.ones(1, 2)).sum().backward()
@@ -429,7 +429,7 @@ def test_events_for_tensorboard(tmp_path: Path) -> None:
 
 
 def test_memory_and_tokenizers_that_do_not_fit_are_sentences() -> None:
-    from engage_cli.core.training_errors import in_sentences
+    from engage_cli.models.neural.training.errors import in_sentences
 
     with pytest.raises(EngageError, match="memory ran out with --batch-size 16; give a smaller one"), in_sentences(SMALL):
         raise torch.OutOfMemoryError("CUDA out of memory")
@@ -441,8 +441,8 @@ def test_memory_and_tokenizers_that_do_not_fit_are_sentences() -> None:
 
 def stopped_after(saves: int, config: TrainConfig, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Train with a checkpoint after every step, and kill it after so many."""
-    monkeypatch.setattr("engage_cli.core.training.SECONDS_BETWEEN_CHECKPOINTS", -1.0)
-    monkeypatch.setattr("engage_cli.core.training.CHECKPOINT_SHARE", 1e9)
+    monkeypatch.setattr("engage_cli.models.neural.training.loop.SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    monkeypatch.setattr("engage_cli.models.neural.training.loop.CHECKPOINT_SHARE", 1e9)
     original, left = Checkpoints.save, saves
 
     def save(self: Checkpoints, *arguments: object) -> None:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from engage_cli.core import progress
-from engage_cli.core.collapse import find_collapse
-from engage_cli.core.progress import LineReporter, Reporter, RichReporter, SilentReporter
-from engage_cli.core.training_view import Course, LineView, RichView, clock_words, loss_words, score_words, sparkline
+from engage_cli.models.neural.training.collapse import find_collapse
+from engage_cli.progress import reporters as progress
+from engage_cli.progress.reporters import LineReporter, Reporter, RichReporter, SilentReporter
+from engage_cli.progress.training import Course, LineView, RichView, clock_words, loss_words, score_words, sparkline
 
 
 class FakeClock:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engage_cli.core.words import MOST_WORDS, without, words_of
+from engage_cli.explain.title_words import MOST_WORDS, without, words_of
 
 TITLES = {
     "You won't BELIEVE this!": ["You", "won't", "BELIEVE", "this!"],

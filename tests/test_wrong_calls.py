@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from engage_cli.core.config import EncoderConfig
+from engage_cli.config.general import EncoderConfig
 from tests.calls import answer, engage
 
 WRONG = [

@@ -10,22 +10,22 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Le
 
-from engage_cli.core.atomic import half_written_of, replacing, sweep
-from engage_cli.core.drawing import draw_cover
-from engage_cli.core.errors import EngageError
-from engage_cli.core.own_folders import OwnFolder
-from engage_cli.core.planting import draw_planted_cover, make_planted_posts
-from engage_cli.core.progress import Reporter, SilentReporter
-from engage_cli.core.ranges import Count
-from engage_cli.core.records import read_record, record, write_record
-from engage_cli.core.synthetic import SyntheticPosts, make_posts
+from engage_cli.errors import EngageError
+from engage_cli.io.files import half_written_of, replacing, sweep
+from engage_cli.io.own_folders import OwnFolder
+from engage_cli.io.ranges import Count
+from engage_cli.io.records import read_record, record, write_record
+from engage_cli.progress.reporters import Reporter, SilentReporter
+from engage_cli.synthetic.covers import draw_cover
+from engage_cli.synthetic.planting import draw_planted_cover, make_planted_posts
+from engage_cli.synthetic.posts import SyntheticPosts, make_posts
 
 MARKER = ".engage-sample.json"  # written first: what lies beside it is ours
 TABLE = Path("pixelrec_iteminfo") / "sample_item_info.csv"
 COVERS = "cover"
 KIND, VERSION = "engage sample", 1
 MOST_ROWS = 10_000_000
-PLANTED = "planted.csv"  # id, word, row, column: core.planting's truth
+PLANTED = "planted.csv"  # id, word, row, column: synthetic.planting's truth
 
 
 @record

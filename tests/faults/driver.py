@@ -35,11 +35,18 @@ from matplotlib.figure import Figure
 
 import engage_cli
 from engage_cli import main
-from engage_cli.core import boosting, runs
-from engage_cli.steps import embed_shards, predict_table
+from engage_cli.models.boosting import fit as boosting
+from engage_cli.runs import run_folder as runs
+from engage_cli.steps.embed import shards as embed_shards
+from engage_cli.steps.predict import table as predict_table
 
 MOST_SECONDS = 60
-NOT_IMPORTED = ("engage_cli.__main__", "engage_cli.steps.serving", "engage_cli.steps.serve", "engage_cli.steps.embed_ray")
+NOT_IMPORTED = (
+    "engage_cli.__main__",
+    "engage_cli.steps.serve",
+    "engage_cli.steps.serve.server",
+    "engage_cli.steps.embed.ray",
+)
 
 
 class Stopped(datetime.datetime):

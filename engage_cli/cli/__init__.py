@@ -1,0 +1,29 @@
+"""The commands. A file here imports nothing heavy: its step is imported when it runs."""
+
+from engage_cli.cli.doctor import doctor
+from engage_cli.cli.embed import embed
+from engage_cli.cli.evaluate import evaluate
+from engage_cli.cli.predict import predict
+from engage_cli.cli.prepare import prepare
+from engage_cli.cli.sample import sample
+from engage_cli.cli.serve import serve
+from engage_cli.cli.train import train
+from engage_cli.cli.train_catboost import train_catboost
+from engage_cli.cli.train_classifier import train_classifier
+from engage_cli.cli.train_gp import train_gp
+from engage_cli.cli.train_regressor import train_regressor
+
+__all__ = [
+    "doctor",
+    "embed",
+    "evaluate",
+    "predict",
+    "prepare",
+    "sample",
+    "serve",
+    "train",
+    "train_catboost",
+    "train_classifier",
+    "train_gp",
+    "train_regressor",
+]

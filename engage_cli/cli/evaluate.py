@@ -1,0 +1,94 @@
+"""engage evaluate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from engage_cli.cli.generate import generated
+from engage_cli.cli.places import DataPlace, Output, RunsPlace
+from engage_cli.cli.render.evaluate import show_evaluation
+from engage_cli.cli.render.next_step import after_evaluate
+from engage_cli.cli.render.output import print_json, print_line
+from engage_cli.config.settings import setting
+from engage_cli.errors import WrongCallError
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    folders: list[Path] | None = setting(None, "Run folders. Without: the newest one.", argument="[RUN]...")
+    split: str = setting("test", "Which posts are predicted: test or validation.")
+    by: list[str] | None = setting(
+        None,
+        "Also score groups of posts: by one of these names, or by a column that prepare kept. May be given several times.",
+        table="engage_cli.evaluation.slice_names:SLICES",
+        is_open=True,
+    )
+    resamples: int = setting(500, "Bootstrap resamples behind the 95 % intervals; 0 for none.", low=0)
+    report: Path | None = setting(
+        None, "Where the page is written. Without: report.html in the run's folder, or in --runs.", show_default=False
+    )
+    no_report: bool = setting(
+        False, "Write nothing: no page, and no plots and model card in the runs.", flags=("--no-report",)
+    )
+    stack: bool = setting(
+        False, "Also combine the runs into an ensemble, and store it as a run of its own.", flags=("--stack",)
+    )
+    run: Path | None = setting(
+        None, "Of --stack: the ensemble's folder. Without it: a new one under --runs.", show_default=False
+    )
+
+
+@generated()
+def evaluate(options: EvaluateOptions, at: DataPlace, place: RunsPlace, output: Output) -> None:
+    """Score runs on the test split, beside baselines fitted on the same training rows.
+
+    engage evaluate runs/regressor-views runs/catboost-views --by tag
+
+    engage evaluate runs/regressor-views runs/catboost-views --stack --run runs/both
+
+    engage evaluate runs/* --json --no-report
+    """
+    if options.run is not None and not options.stack:
+        raise WrongCallError("--run names the ensemble of --stack; the runs to score are named without an option")
+    if options.report is not None and options.no_report:
+        raise WrongCallError("--report and --no-report: give one of the two")
+    from engage_cli.data.dataset import load_dataset
+    from engage_cli.progress.reporters import make_reporter
+    from engage_cli.runs.run_folder import newest_run
+    from engage_cli.steps.evaluate import evaluate as run_step
+    from engage_cli.steps.evaluate import finished_among
+
+    reporter, dataset = make_reporter(), load_dataset(at.data)
+    folders = finished_among(options.folders or [], reporter)
+    if options.stack:
+        from engage_cli.steps.train.ensemble import stack as stack_step
+
+        folders.append(stack_step(folders, dataset=dataset, run=options.run, runs_dir=place.runs, reporter=reporter).folder)
+    folders = folders or [newest_run(place.runs).folder]
+    page = None
+    if not options.no_report:
+        from engage_cli.steps.evaluate.report import place_report, write_report
+
+        page = place_report(options.report, folders, split=options.split, runs_dir=place.runs)
+    evaluation = run_step(
+        folders,
+        dataset=dataset,
+        runs_dir=place.runs,
+        split=options.split,
+        by=options.by or [],
+        num_resamples=options.resamples,
+        reporter=reporter,
+    )
+    written: list[Path] = []
+    try:
+        if page is not None:
+            written = write_report(evaluation, dataset=dataset, report=page, reporter=reporter)
+    finally:  # what was measured is told, also where the page cannot be written
+        if output.json:
+            print_json({**evaluation.to_json(), "written": [str(path) for path in written]})
+        else:
+            if options.stack:
+                print_line(f"The ensemble is {folders[-1]}.\n")
+            next_command = after_evaluate(evaluation, dataset, place.runs)
+            show_evaluation(evaluation, written, next_command, with_intervals=options.resamples > 0)

@@ -1,0 +1,39 @@
+"""Where commands find things and leave them: the options that they share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from engage_cli.config.settings import setting
+
+DEFAULT_DATA = Path("data")
+DEFAULT_RUNS = Path("runs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataPlace:
+    data: Path = setting(DEFAULT_DATA, "The data folder.", envvar="ENGAGE_DATA")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunsPlace:
+    runs: Path = setting(DEFAULT_RUNS, "Where unnamed runs are made and looked for.", envvar="ENGAGE_RUNS")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewRun(RunsPlace):
+    # torchrun takes --run for one of its own options: under it, the longer name.
+    run: Path | None = setting(
+        None, "The run's folder. Without it: a new one under --runs.", flags=("--run", "--run-dir"), show_default=False
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedRun(RunsPlace):
+    run: Path | None = setting(None, "The run to ask. Without: the newest finished one.", show_default=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    json: bool = setting(False, "Print one JSON object to stdout, and nothing else there.", flags=("--json",))

@@ -1,0 +1,175 @@
+"""What `engage evaluate` says to people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engage_cli.cli.options import DEFAULT_RUNS
+from engage_cli.cli.render.output import print_line, print_table
+from engage_cli.config.general import LEAKY
+
+if TYPE_CHECKING:
+    from engage_cli.evaluation.results import Evaluation, Score
+
+# How a metric is called where a column is narrow.
+HEADERS = {
+    "pairwise_accuracy": "pairs",
+    "precision_at_10pct": "top 10 %",
+    "majority_lift": "lift",
+    "macro_f1": "macro f1",
+    "ordinal_mae": "class mae",
+}
+# What fits 80 columns, the primary metric first; --json has every one.
+SHOWN = {
+    "value": ("r2", "spearman", "pairwise_accuracy", "precision_at_10pct", "mae"),
+    "classes": ("kappa", "accuracy", "majority_lift", "macro_f1", "ordinal_mae", "ece"),
+}
+RECALL = "recall_"
+NEEDED = 3  # columns that are shown however narrow the terminal: the name, the primary metric, its interval
+BY_PREDICTION = "prediction"
+
+
+def show_evaluation(evaluation: Evaluation, written: Sequence[Path], next_command: str, *, with_intervals: bool) -> None:
+    for target, kind in dict.fromkeys((score.target, score.kind) for score in evaluation.runs):
+        scores = [s for s in (*evaluation.baselines, *evaluation.runs) if (s.target, s.kind) == (target, kind)]
+        metrics = list(SHOWN[kind])
+        title = f"{target} as {kind}: {scores[0].rows:,} {evaluation.split} posts"
+        columns = ["", *(HEADERS.get(name, name) for name in metrics)]
+        if with_intervals:
+            columns.insert(2, "95 %")
+        print_table(title, columns, [_row(score, metrics, with_intervals) for score in scores], needed=NEEDED)
+        recalls = [name for name in scores[0].metrics if name.startswith(RECALL)]
+        if recalls:
+            columns = ["", *(name.removeprefix(RECALL).replace("_", " ") for name in recalls)]
+            print_table("Recall of each class", columns, [_row(score, recalls, False) for score in scores])
+        _show_sureness([score for score in scores if "pair_ece" in score.metrics])
+        _show_slices([score for score in scores if score.slices], metrics[:3])
+    leaky = {score.name for score in evaluation.runs if score.leaky}
+    for comparison in evaluation.comparisons:
+        names = {name: _short(name) + (" LEAKY" if name in leaky else "") for name in (comparison.first, comparison.second)}
+        verdict = comparison.verdict.replace(comparison.second, names[comparison.second])
+        nothing = "that says nothing: " if leaky & set(names) else ""
+        print_line(f"{names[comparison.first]}: {nothing}{verdict}")
+    if evaluation.comparisons:
+        print_line("")
+    for score in evaluation.runs:
+        for warning in score.warnings:
+            print_line(f"warning: {_short(score.name)}: {warning}")
+    _show_study(evaluation)
+    if evaluation.note:
+        print_line(f"{evaluation.note[:1].upper()}{evaluation.note[1:]}.")
+    for mark in evaluation.marks:
+        print_line(f"mark: {mark}")
+    for score in evaluation.runs:
+        if score.leaky:
+            print_line(f"{score.name}: {LEAKY}")
+    if with_intervals:
+        print_line("95 %: bootstrap interval of the first metric; --json has every one. Differences: paired bootstrap.")
+    print_line("Baselines were fitted on the same training posts.")
+    if written:
+        print_line(f"Report: {written[0]}" + (f"; model cards: {', '.join(map(str, written[1:]))}" if written[1:] else ""))
+    print_line(f"\n{next_command}")
+
+
+def _show_sureness(scores: Sequence[Score]) -> None:
+    """How sure the runs are, and whether they may be: coverage overall and in the worst fifth of the predictions."""
+    if not scores:
+        return
+    rows = []
+    for score in scores:
+        cells = [_title(score)]
+        for share in ("80", "95"):
+            if f"coverage_{share}" not in score.metrics:
+                continue
+            fifths = [
+                one.metrics[f"coverage_{share}"]["value"] for one in score.slices if one.by == BY_PREDICTION and one.metrics
+            ]
+            range_of = f" ({100 * min(fifths):.0f}–{100 * max(fifths):.0f})" if fifths else ""
+            cells.append(f"{100 * score.metrics[f'coverage_{share}']['value']:.1f}{range_of}")
+            cells.append(f"{score.metrics[f'width_{share}']['value']:.3g}")
+        cells.append(f"{score.metrics['pair_ece']['value']:.3f}")
+        rows.append(cells)
+    is_value = "coverage_80" in scores[0].metrics
+    shares = [share for share in ("80", "95") if f"coverage_{share}" in scores[0].metrics]
+    columns = ["", *(name for share in shares for name in (f"in {share} %", "width")), "pair error"]
+    title = (
+        "How sure it is: truths inside the intervals, of 100 (by fifth of the prediction)" if is_value else "How sure it is"
+    )
+    print_table(title, columns, rows, needed=2)
+
+
+def _show_slices(scores: Sequence[Score], metrics: Sequence[str]) -> None:
+    """Of one run three metrics by group; of several the first metric of each."""
+    first = scores[0]
+    has_coverage = "coverage_80" in first.metrics
+    for by in dict.fromkeys(one.by for one in first.slices if one.by != BY_PREDICTION):
+        rows = []
+        for number, one in enumerate(first.slices):
+            if one.by != by:
+                continue
+            same = [score.slices[number].metrics for score in scores]
+            cells = [one.name, f"{one.rows:,}"]
+            if len(scores) > 1:
+                cells += [f"{found[metrics[0]]['value']:.3f}" if found else "–" for found in same]
+            else:
+                cells += [f"{one.metrics[name]['value']:.3f}" if one.metrics else "–" for name in metrics]
+                cells += (
+                    [f"{100 * one.metrics['coverage_80']['value']:.0f}" if one.metrics else "–"] if has_coverage else []
+                )
+            rows.append(cells)
+        if len(scores) > 1:
+            title, columns = f"{metrics[0]} by {by}", [by, "posts", *(_title(score) for score in scores)]
+        else:
+            title, names = f"{_title(first)} by {by}", [HEADERS.get(name, name) for name in metrics]
+            columns = [by, "posts", *names, *(["in 80 %"] if has_coverage else [])]
+        print_table(title, columns, rows, needed=3)
+
+
+def _show_study(evaluation: Evaluation) -> None:
+    """The study's figures, beside those of runs that predict what it did."""
+    from engage_cli.evaluation.published import NOT_COMPARABLE, STUDY_MODELS, set_beside
+
+    same = [
+        run
+        for run in evaluation.runs
+        if any((run.target, run.kind) == (model.target, model.kind) for model in STUDY_MODELS)
+    ]
+    if not same:
+        return
+    beside = set_beside(evaluation)
+    for run in same:
+        rows = [
+            [
+                one.model.replace(" classifier", "") + (" LEAKY" if one.is_leaky else ""),
+                one.published_on.partition(";")[0].partition(",")[0].replace("5-fold cross-validation", "5 folds"),
+                one.metric,
+                one.published,
+                f"{one.ours:.4f}",
+            ]
+            for one in beside
+            if one.run == run.name
+        ]
+        columns = ["", "on", "metric", "published", "ours"]
+        print_table(f"The study's models beside {_title(run)} ({evaluation.split} posts)", columns, rows, needed=5)
+    print_line(NOT_COMPARABLE + "\n")
+
+
+def _row(score: Score, metrics: list[str], with_intervals: bool) -> list[str]:
+    cells = [_title(score)]
+    for name in metrics:
+        cells.append(f"{score.metrics[name]['value']:.3f}")
+    if with_intervals:
+        first = score.metrics[metrics[0]]
+        is_told = first["low"] < first["high"]
+        cells.insert(2, f"{first['low']:.2f} to {first['high']:.2f}" if is_told else "–")
+    return cells
+
+
+def _title(score: Score) -> str:
+    return _short(score.name) + (" LEAKY" if score.leaky else "")
+
+
+def _short(name: str) -> str:
+    return name.removeprefix(f"{DEFAULT_RUNS}/")

@@ -1,0 +1,56 @@
+"""The one sink for answers: a table or one JSON object on stdout, and nothing else there."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engage_cli.io.printable import escaped_json, one_line, printable
+from engage_cli.io.strict_json import strict
+
+GAP = 2  # spaces between two columns
+
+
+def print_json(answer: Mapping[str, Any]) -> None:
+    """Print one JSON object, strictly: a value that JSON has no word for is null, never NaN or Infinity."""
+    is_unicode = (sys.stdout.encoding or "utf-8").lower().replace("-", "").startswith("utf")
+    print(escaped_json(json.dumps(strict(answer), ensure_ascii=not is_unicode, indent=2, allow_nan=False)))
+
+
+def print_json_line(answer: Mapping[str, Any]) -> None:
+    """Print one JSON object on a line of its own, at once: somebody waits for it."""
+    print(json.dumps(strict(answer), allow_nan=False), flush=True)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, needed: int | None = None) -> None:
+    """Print a table; every column but the first is right-aligned.
+
+    With `needed`, columns after so many are left out, the last first, where the terminal is too narrow for all.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    title, columns = one_line(title), [one_line(name) for name in columns]
+    rows = [[one_line(cell) for cell in row] for row in rows]
+    console.print(Text(title, style="bold"), soft_wrap=True)
+    widths = [max(map(len, cells)) + GAP for cells in zip(columns, *rows, strict=True)]
+    shown = len(columns)
+    while needed is not None and shown > needed and sum(widths[:shown]) > console.width:
+        shown -= 1
+    columns, rows = columns[:shown], [row[:shown] for row in rows]
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False, padding=(0, GAP, 0, 0))
+    for index, column in enumerate(columns):
+        table.add_column(Text(column), justify="left" if index == 0 else "right", overflow="fold", no_wrap=index > 0)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)
+    console.print()
+
+
+def print_line(line: str) -> None:
+    print(printable(line))

@@ -1,0 +1,32 @@
+"""engage train."""
+
+from __future__ import annotations
+
+from engage_cli.cli.generate import generated
+from engage_cli.cli.places import DataPlace, NewRun, Output
+from engage_cli.cli.render.train import show_training
+from engage_cli.config.general import EncoderConfig
+from engage_cli.config.training import EnsembleConfig
+
+
+@generated(rename={"encoders.precision": "encoder_precision"}, without=("encoders.tokens",))
+def train(at: DataPlace, config: EnsembleConfig, place: NewRun, encoders: EncoderConfig, output: Output) -> None:
+    """Train the default pipeline: a Gaussian process, CatBoost and a neural model, combined into one ensemble.
+
+    engage train --target views
+
+    engage train --target engagement --as classes
+    """
+    from engage_cli.data.dataset import load_dataset
+    from engage_cli.progress.reporters import make_reporter
+    from engage_cli.steps.train.pipeline import train_ensemble
+
+    summary = train_ensemble(
+        config,
+        dataset=load_dataset(at.data),
+        encoders=encoders,
+        run=place.run,
+        runs_dir=place.runs,
+        reporter=make_reporter(),
+    )
+    show_training(summary, data=at.data, runs=place.runs, json=output.json)

@@ -1,0 +1,30 @@
+"""engage train-classifier."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from engage_cli.cli.generate import generated
+from engage_cli.cli.places import DataPlace, NewRun, Output
+from engage_cli.cli.train_neural import OF_CLASSES, RecipeChoice, run_training
+from engage_cli.config.general import EncoderConfig
+
+
+@generated(rename={"encoders.precision": "encoder_precision"})
+def train_classifier(
+    at: DataPlace,
+    choice: RecipeChoice,
+    given: Annotated[dict[str, Any], OF_CLASSES],
+    encoders: EncoderConfig,
+    place: NewRun,
+    output: Output,
+) -> None:
+    """Train a neural classifier of five ordered levels. A killed training continues when you give the command again.
+
+    engage train-classifier --target views
+
+    engage train-classifier --objective ordinal --class-weights balanced
+
+    engage train-classifier --recipe study
+    """
+    run_training("classes", "train-classifier", choice.recipe, given, at=at, place=place, encoders=encoders, output=output)

@@ -1,0 +1,32 @@
+"""engage train-gp."""
+
+from __future__ import annotations
+
+from engage_cli.cli.generate import generated
+from engage_cli.cli.places import DataPlace, NewRun, Output
+from engage_cli.cli.render.train import show_training
+from engage_cli.config.general import EncoderConfig
+from engage_cli.config.training import ProcessConfig
+
+
+@generated(rename={"encoders.precision": "encoder_precision"}, without=("encoders.tokens",))
+def train_gp(at: DataPlace, config: ProcessConfig, place: NewRun, encoders: EncoderConfig, output: Output) -> None:
+    """Train a Gaussian process, which predicts from similar posts: their words, images, dates and authors.
+
+    engage train-gp --target views
+
+    engage train-gp --target engagement --as classes
+    """
+    from engage_cli.data.dataset import load_dataset
+    from engage_cli.progress.reporters import make_reporter
+    from engage_cli.steps.train.gaussian_process import train_process
+
+    summary = train_process(
+        config,
+        dataset=load_dataset(at.data),
+        encoders=encoders,
+        run=place.run,
+        runs_dir=place.runs,
+        reporter=make_reporter(),
+    )
+    show_training(summary, data=at.data, runs=place.runs, json=output.json)

@@ -1,0 +1,32 @@
+"""engage train-regressor."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from engage_cli.cli.generate import generated
+from engage_cli.cli.places import DataPlace, NewRun, Output
+from engage_cli.cli.train_neural import OF_VALUES, RecipeChoice, run_training
+from engage_cli.config.general import EncoderConfig
+
+
+@generated(rename={"encoders.precision": "encoder_precision"})
+def train_regressor(
+    at: DataPlace,
+    choice: RecipeChoice,
+    given: Annotated[dict[str, Any], OF_VALUES],
+    encoders: EncoderConfig,
+    place: NewRun,
+    output: Output,
+) -> None:
+    """Train a neural regressor of one target's value. A killed training continues when you give the command again.
+
+    engage train-regressor --target views
+
+    engage train-regressor --vision siglip --fusion stack --tokens 16
+
+    engage train-regressor --tune top:2 --epochs 3
+
+    torchrun --nproc-per-node 2 -m engage_cli train-regressor --recipe study
+    """
+    run_training("value", "train-regressor", choice.recipe, given, at=at, place=place, encoders=encoders, output=output)

@@ -1,0 +1,144 @@
+"""What can be set, once: each field has its default and its help here, and the command line takes both from here."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from engage_cli.config.settings import setting
+from engage_cli.errors import WrongCallError
+
+DEFAULT_VISION = "dinov2-small"
+DEFAULT_TEXT = "minilm"
+PARTS = ("train", "validation", "test")
+VISION_HELP = "Vision encoder: a name of the table, any hub id, or a local folder."
+TEXT_HELP = "Text encoder: a name of the table, any hub id, or a local folder."
+TARGETS = "engage_cli.data.target_names:TARGETS"
+ENCODERS = "Encoders"  # a panel of the help
+LARGEST_SEED = 2**32 - 1  # that NumPy's and scikit-learn's generators take
+DATA_MARK = ".engage"  # written first into a data folder: what lies beside it under our names is ours
+QUANTILE_LEVELS = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)  # intervals of 95, 80 and 50 %, and the median
+CLASS_NAMES = ("Very Low", "Low", "Medium", "High", "Very High")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareConfig:
+    """How raw posts become a data folder."""
+
+    split: str = setting("auto", "How posts are divided; auto takes time where posts have dates, random elsewhere.")
+    fractions: str = setting("80/10/10", "Shares of train/validation/test in percent.")
+    seed: int = setting(0, "Seed of the split.")
+    duplicates: str = setting(
+        "error",
+        "Which row of an id that stands in several is its post: last, first, max (of views, or the first counter), error.",
+    )
+    fetch_images: bool = setting(False, "Fetch covers that a table names by their addresses, several at once.")
+    private_addresses: bool = setting(False, "Fetch from this machine's own network, too.")
+    date_order: str = setting(
+        "", "Order of dates that are numbers alone: DMY, MDY, YMD or YDM. Without it: the one that fits."
+    )
+    decimal: str = setting("", "The sign before decimals, . or , in tables where the numbers do not tell.")
+    encoding: str = setting("", "Encoding of tables that are no UTF-8, as cp1252. Without it: a detector's finding.")
+    split_from: str = setting("", "For --split file: a table with columns id and split, or a column of the source.")
+    dedupe: bool = setting(
+        True, "Keep near-duplicates (nearly the same image, the same title) in one part; without, results are marked."
+    )
+    verify_images: bool = setting(False, "Decode every image whole, not only as far as its perceptual hash needs.")
+    fit_target_on: str = setting(
+        "train", "Rows that targets are fitted on: train, or all (the study's way: sees the test rows, and is marked)."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """Which encoders turn posts into vectors, and how."""
+
+    vision: str = setting(DEFAULT_VISION, VISION_HELP)
+    text: str = setting(DEFAULT_TEXT, TEXT_HELP)
+    precision: str = setting(
+        "auto", "Arithmetic of the encoders: fp32, bf16, or auto for what this machine does best.", panel=ENCODERS
+    )
+    pool: str = setting(
+        "auto",
+        "How tokens become one vector: checkpoint (its own way), depths (that, beside statistics of the tokens a quarter, "
+        "half and three quarters of the way up), cls, mean, map (SigLIP's attention head); for one side alone as in "
+        "vision=mean. auto is depths for stored features, checkpoint for encoders that are trained and the study's way.",
+        panel=ENCODERS,
+    )
+    framing: str = setting(
+        "auto",
+        "How a picture comes into the encoder's square: whole (pressed into it), own (as the checkpoint's processor does, "
+        "which often cuts the sides off). auto is whole for stored features, own for encoders that are trained and the "
+        "study's way.",
+        panel=ENCODERS,
+    )
+    tokens: int = setting(
+        0,
+        "Keep this many tokens of each post too, for fusions that attend: regions of a grid, the first words of a text.",
+        low=0,
+        high=256,
+        panel=ENCODERS,
+    )
+    dtype: str = setting("fp16", "Number format of stored vectors: fp16 or fp32.", panel=ENCODERS)
+
+    def settled(self, *, is_own: bool) -> EncoderConfig:
+        """Return it with every "auto" of pooling and framing replaced: by what checkpoints do themselves, or by ours."""
+        pool, framing = ("checkpoint", OWN) if is_own else ("depths", WHOLE)
+        pools = {side: setting_of_side(self.pool, side, pool).replace("auto", pool) for side in ("vision", "text")}
+        return dataclasses.replace(
+            self,
+            pool=",".join(f"{side}={pooling}" for side, pooling in pools.items()),
+            framing=framing if self.framing == "auto" else self.framing,
+        )
+
+
+OWN, WHOLE = FRAMINGS = ("own", "whole")
+AUTO = "auto"  # the name of a default that depends on other options
+STUDY = "study"  # the name under which the study's own way is reached
+MOST_VARIANTS = 400  # of one post that are ranked at once
+LEAKY = (
+    "LEAKY: it was given the counters that its label is computed from, which nobody has before publication; "
+    "its figures say nothing of posts to come"
+)
+POOLINGS = ("checkpoint", "depths", "cls", "mean", "map")
+
+
+def setting_of_side(value: str, side: str, default: str) -> str:
+    """Return a side's part of a setting such as "mean" or "vision=cls,text=mean"; raise WrongCallError for others."""
+    if "=" not in value:
+        return value.strip()
+    found = {}
+    for pair in value.split(","):
+        name, sign, part = (word.strip() for word in pair.partition("="))
+        if not (sign and part) or name not in ("vision", "text") or name in found:
+            raise WrongCallError(f"'{value}' is not understood; write mean, or vision=mean, or vision=cls,text=mean")
+        found[name] = part
+    return found.get(side, default)
+
+
+ENGINES = ("local", "ray")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedConfig:
+    """How the encoding is done; the vectors are the same."""
+
+    batch_size: str = setting(
+        "auto",
+        "Images or texts per step of an encoder; auto is what suits the device, and halves when memory runs out.",
+        panel="Speed and machines",
+    )
+    compile: bool = setting(
+        False,
+        "Compile the encoder first (torch.compile): costs half a minute, and may pay on a GPU with many posts.",
+        panel="Speed and machines",
+    )
+    engine: str = setting(
+        "local", "Where it runs: local (or torchrun's ranks), or ray for a Ray cluster.", panel="Speed and machines"
+    )
+    workers: int = setting(
+        0,
+        "Workers of --engine ray; 0 is one for each GPU, else one for every four cores.",
+        low=0,
+        panel="Speed and machines",
+    )

@@ -1,0 +1,195 @@
+"""What can be set of each training: once, here, with its default, its range and its help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engage_cli.config.general import (
+    DEFAULT_TEXT,
+    DEFAULT_VISION,
+    LARGEST_SEED,
+    TARGETS,
+    TEXT_HELP,
+    VISION_HELP,
+    EncoderConfig,
+)
+from engage_cli.config.settings import setting
+
+MODEL, LOOP, TRAINED_ENCODERS, MACHINE = "Model", "Training loop", "Encoders in the loop", "Machine"  # panels of the help
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """A neural run. The defaults are those of the recipe "stored"; config.recipes holds where the others differ."""
+
+    target: str = setting("popularity", "What is predicted.", table=TARGETS)
+    vision: str = setting(EncoderConfig.vision, VISION_HELP)
+    text: str = setting(EncoderConfig.text, TEXT_HELP)
+    blocks: str = setting("image,title,context", "What the model sees of a post, separated by commas.", panel=MODEL)
+    fusion: str = setting("gated", "How blocks are joined.", panel=MODEL, table="engage_cli.models.neural.fusion:FUSIONS")
+    objective: str = setting("hybrid", "The loss, and how outputs become predictions.", panel=MODEL)
+    class_weights: str = setting("none", "Classes only: balanced weighs a post by the rarity of its class.", panel=MODEL)
+    tune: str = setting(
+        "none",
+        "Which part of the encoders is trained too: none (stored features are read), top:N (last N layers), lora, full.",
+    )
+    epochs: int = setting(40, "Passes over the training posts.", panel=LOOP, low=1)
+    batch_size: int = setting(64, "Posts per micro-batch (of each rank under torchrun).", panel=LOOP, low=1)
+    accumulate: int = setting(1, "Micro-batches per optimizer step.", panel=LOOP, low=1)
+    learning_rate: float = setting(
+        5e-4, "Peak learning rate of AdamW.", panel=LOOP, flags=("--learning-rate", "--lr"), low=0
+    )
+    head_lr: float = setting(
+        0.0,
+        "Peak learning rate of the new layers, where encoders are trained; 0 is that of all.",
+        panel=TRAINED_ENCODERS,
+        low=0,
+    )
+    layer_decay: float = setting(
+        1.0,
+        "Each encoder layer's learning rate, relative to that of the layer above it.",
+        panel=TRAINED_ENCODERS,
+        low=0.01,
+        high=1,
+    )
+    weight_decay: float = setting(
+        0.05, "Weight decay of AdamW; norms, biases and learned tokens have none.", panel=LOOP, low=0
+    )
+    schedule: str = setting("cosine", "The learning rate after the warm-up: cosine (down to 0) or constant.", panel=LOOP)
+    warmup: float = setting(0.1, "Share of the steps in which the learning rate rises.", panel=LOOP, low=0, high=1)
+    clip_norm: float = setting(1.0, "Largest norm of the gradient; 0 does not clip.", panel=LOOP, low=0)
+    width: int = setting(256, "Width of the fused representation.", panel=MODEL, low=1)
+    layers: int = setting(2, "Transformer layers of the stack.", panel=MODEL, low=0)
+    heads: int = setting(4, "Heads of the attention between blocks; they divide the width.", panel=MODEL, low=1)
+    dropout: float = setting(0.4, "Dropout in fusion and head.", panel=MODEL, low=0, high=0.95)
+    modality_dropout: float = setting(
+        0.0,
+        "Chance that a block of a training post is hidden (never its last one): the model learns to do without.",
+        panel=MODEL,
+        low=0,
+        high=0.95,
+    )
+    ema: float = setting(
+        0.0,
+        "Decay of a running average of the weights, as 0.999, which is then what is kept; 0 is none.",
+        panel=LOOP,
+        low=0,
+        high=0.99999,
+    )
+    average: int = setting(
+        1,
+        "Average the weights of so many best epochs, where that is no worse on validation posts.",
+        panel=LOOP,
+        low=1,
+        high=50,
+    )
+    patience: int = setting(
+        10, "Epochs without a better validation score before training stops; 0 never stops early.", panel=LOOP, low=0
+    )
+    precision: str = setting("fp32", "Arithmetic of training: fp32, bf16 or fp16 (mixed precision).", panel=MACHINE)
+    checkpointing: bool = setting(
+        False,
+        "Compute the encoders' activations twice instead of keeping them: less memory.",
+        panel=TRAINED_ENCODERS,
+        flags=("--checkpointing",),
+    )
+    tf32: bool = setting(
+        False, "On a GPU: multiply float32 matrices in TF32, faster and less exact.", panel=MACHINE, flags=("--tf32",)
+    )
+    compile: bool = setting(False, "Compile the model first (torch.compile).", panel=MACHINE, flags=("--compile",))
+    flip: bool = setting(
+        False,
+        "Mirror half of the training images; off, for covers carry lettering. Needs --tune.",
+        panel=TRAINED_ENCODERS,
+        flags=("--flip",),
+    )
+    crop: float = setting(
+        1.0,
+        "Smallest share of an image that a random crop keeps in training; 1 never crops. Needs --tune.",
+        panel=TRAINED_ENCODERS,
+        low=0.05,
+        high=1,
+    )
+    workers: int = setting(
+        -1, "Threads that read images while encoders are trained; -1 chooses.", panel=MACHINE, low=-1, high=256
+    )
+    tensorboard: bool = setting(
+        False, "Also write events for TensorBoard into the run folder.", panel=LOOP, flags=("--tensorboard",)
+    )
+    seed: int = setting(
+        0, "Seed of initial weights, order, dropout and augmentation.", panel=LOOP, low=0, high=LARGEST_SEED
+    )
+    seeds: int = setting(
+        1,
+        "Models, of this seed and those after it, trained one after another; their mean is predicted.",
+        panel=LOOP,
+        low=1,
+        high=100,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessConfig:
+    """A Gaussian process: it chooses by what training posts say of each other, so that little is left to be set."""
+
+    target: str = setting("popularity", "What is predicted.", table=TARGETS)
+    kind: str = setting(
+        "value", "The target's value, or five ordered classes.", flags=("--as",), names=("value", "classes")
+    )
+    vision: str = setting(EncoderConfig.vision, VISION_HELP)
+    text: str = setting(EncoderConfig.text, TEXT_HELP)
+    seed: int = setting(0, "Seed of the sample of posts by which likeness is learned.", low=0, high=LARGEST_SEED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleConfig:
+    """Several models of one target, weighed together."""
+
+    target: str = setting("popularity", "What is predicted.", table=TARGETS)
+    kind: str = setting(
+        "value", "The target's value, or five ordered classes.", flags=("--as",), names=("value", "classes")
+    )
+    members: str = setting("gp,catboost,neural", "The models, separated by commas; each is trained by its own defaults.")
+    vision: str = setting(EncoderConfig.vision, VISION_HELP)
+    text: str = setting(EncoderConfig.text, TEXT_HELP)
+    seed: int = setting(0, "Seed of every member.", low=0, high=LARGEST_SEED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatBoostConfig:
+    """A CatBoost run: the study's hyper-parameters, on features that are known before publication."""
+
+    target: str = setting("engagement", "What is predicted.", table=TARGETS)
+    kind: str = setting(
+        "classes", "Five ordered classes, or the target's value.", flags=("--as",), names=("classes", "value")
+    )
+    objective: str = setting("rmse", "With --as value: rmse, or quantile for seven quantiles and so for intervals.")
+    vision: str = setting(
+        EncoderConfig.vision, f"{VISION_HELP} auto is {DEFAULT_VISION}, and clip-base with --features study."
+    )
+    text: str = setting(EncoderConfig.text, f"{TEXT_HELP} auto is {DEFAULT_TEXT}, and clip-base with --features study.")
+    features: str = setting(
+        "honest",
+        "What a post is described by: honest is all that is known before publication; embeddings, words and handmade are "
+        "parts of it; study is the study's own set with the counters that its label is computed from, and is marked LEAKY. "
+        "Groups and your own columns are added by name, as in honest,duration.",
+    )
+    pca: str = setting(
+        "none", "Reduce each embedding to so many principal components (as many as it has, at most), or none."
+    )
+    folds: int = setting(
+        0, "Also cross-validate on so many folds of the training and validation posts; 0 does not.", low=0, high=50
+    )
+    iterations: int = setting(2000, "Most trees; early stopping usually ends sooner.", low=1, panel="Trees")
+    learning_rate: float = setting(
+        0.03, "Learning rate.", flags=("--learning-rate", "--lr"), low=1e-6, high=10, panel="Trees"
+    )
+    depth: int = setting(6, "Depth of a tree.", low=1, high=16, panel="Trees")
+    l2: float = setting(3.0, "L2 regularisation of leaf values.", low=0, panel="Trees")
+    subsample: float = setting(0.8, "Share of posts per tree (Bernoulli bootstrap).", low=0.01, high=1, panel="Trees")
+    border_count: int = setting(
+        32, "Split candidates per feature; few are fast and as good on embeddings.", low=1, high=254, panel="Trees"
+    )
+    rsm: float = setting(0.1, "Share of features tried per split (CPU only).", low=0.001, high=1, panel="Trees")
+    patience: int = setting(150, "Trees without a better validation score before training stops.", low=1, panel="Trees")
+    seed: int = setting(0, "Seed of the bootstrap, the folds and the components.", low=0, high=LARGEST_SEED)

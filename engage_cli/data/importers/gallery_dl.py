@@ -1,0 +1,82 @@
+"""A folder of gallery-dl --write-metadata: NAME.jpg and NAME.jpg.json, a post's files numbered by `num`.
+
+Field names differ by site (gallery_dl/extractor/); those of Twitter, Instagram, Pixiv, Reddit and Tumblr are known.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from engage_cli.data.importers import Import
+from engage_cli.data.importers.folders import Tree
+from engage_cli.data.tables.documents import count_note, first_of, make_import, read_document
+from engage_cli.images.decode import IMAGE_SUFFIXES
+
+FIELDS = {
+    "id": "id, post_id or tweet_id", "image": "the file", "title": "title", "tags": "tags",
+    "description": "content or description",
+    "author": "author or username", "posted_at": "date", "views": "view_count", "likes": "favorite_count or likes",
+    "comments": "reply_count or num_comments", "shares": "retweet_count", "favorites": "bookmark_count",
+}  # fmt: skip
+LAYOUT = "NAME.jpg with NAME.jpg.json of gallery-dl --write-metadata"
+MEDIA = (*IMAGE_SUFFIXES, ".mp4", ".webm", ".mov")
+
+
+def recognise(tree: Tree) -> bool:
+    return any(_media_of(path) for path in tree.files)
+
+
+def _media_of(path: Path) -> str:
+    """Return the name of the file that a sidecar is about; "" where it is none."""
+    name = path.name.removesuffix(".json")
+    return name if name != path.name and name.lower().endswith(MEDIA) else ""
+
+
+def read_gallery_dl(folder: Path) -> Import:
+    """Read every post's metadata; of a post of several files the first picture is its cover."""
+    tree = Tree(folder)
+    there = set(tree.files)
+    posts: dict[str, tuple[int, dict[str, Any]]] = {}
+    num_broken = num_more = 0
+    for path in tree.files:
+        if not (name := _media_of(path)):
+            continue
+        info = read_document(path)
+        id = first_of(info, "tweet_id", "post_id", "post_shortcode", "shortcode", "id") if info else None
+        if info is None or id is None:
+            num_broken += 1
+            continue
+        is_picture = path.with_name(name) in there and name.lower().endswith(IMAGE_SUFFIXES)
+        image = os.path.relpath(path.with_name(name), folder) if is_picture else ""
+        key, number = str(id), int(info["num"]) if str(info.get("num", "")).isdigit() else 0
+        if key in posts:
+            num_more += 1
+            known, record = posts[key]
+            if image and (not record["image"] or number < known):
+                posts[key] = (number, {**record, "image": image})
+        else:
+            posts[key] = (number, _post(key, info, image))
+    notes = count_note(num_more, "files are further ones of posts of several, which have the first as their cover")
+    notes += count_note(num_broken, "*.json hold no metadata of a post and were left out")
+    return make_import([record for _, record in posts.values()], FIELDS, folder, source="gallery-dl", notes=notes)
+
+
+def _post(id: str, info: dict[str, Any], image: str) -> dict[str, Any]:
+    author = first_of(info, "author", "username", "user", "owner", "uploader")
+    tags = first_of(info, "tags", "hashtags", "tag_string")
+    return {
+        "id": id,
+        "image": image,
+        "title": first_of(info, "title"),
+        "tags": tags,
+        "description": first_of(info, "content", "description", "caption", "selftext", "body"),
+        "author": first_of(author, "name", "username", "account", "id") if isinstance(author, dict) else author,
+        "posted_at": first_of(info, "date", "created_utc", "timestamp"),
+        "views": first_of(info, "view_count", "total_view", "views"),
+        "likes": first_of(info, "favorite_count", "likes", "like_count", "ups", "note_count"),
+        "comments": first_of(info, "reply_count", "num_comments", "comment_count", "total_comments", "comments_count"),
+        "shares": first_of(info, "retweet_count", "reblog_count", "share_count"),
+        "favorites": first_of(info, "bookmark_count", "total_bookmarks", "save_count"),
+    }

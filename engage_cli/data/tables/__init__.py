@@ -1,0 +1,1 @@
+"""Raw tables: opened, decoded, their columns found and typed."""

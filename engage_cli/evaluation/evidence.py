@@ -1,0 +1,91 @@
+"""What a run's figures rest on, and what must be said beside whatever it says: too few posts, no better than a guess."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from engage_cli.metrics.descriptions import label_of, write_figure
+from engage_cli.metrics.metrics import PRIMARY, bootstrap_metrics
+from engage_cli.metrics.paired_bootstrap import LEAST_FOR_VERDICT
+from engage_cli.runs.records import Evidence
+from engage_cli.runs.run_folder import Run
+
+ENOUGH_VALIDATION = 50  # posts: of fewer, every post is predicted in turn
+LEAST_FOR_RANGE = 9  # held-out posts, for an interval of 80 of 100
+NUM_RESAMPLES = 500
+HELPS = "more posts help most: several hundred"
+COIN_TOSS = "treat this as a coin toss"
+
+
+def weigh_evidence(kind: str, true: np.ndarray, predicted: np.ndarray, *, posts: int, method: str) -> Evidence:
+    """Score predictions (n,) or (n, 5) of held-out posts, with an interval where they are enough for one."""
+    enough = len(true) >= LEAST_FOR_VERDICT
+    metric = PRIMARY[kind]
+    found = bootstrap_metrics(kind, true, predicted, num_resamples=NUM_RESAMPLES if enough else 0, names=(metric,))[metric]
+    return Evidence(
+        posts=posts,
+        held_out=len(true),
+        method=method,
+        metric=metric,
+        value=found["value"],
+        low=found["low"] if enough else None,
+        high=found["high"] if enough else None,
+    )
+
+
+def warnings_of(run: Run) -> list[str]:
+    """Return what must be said beside every answer of a run, in sentences; nothing of one that is shown to be good."""
+    return [] if run.done.evidence is None else list_warnings(run.done.evidence)
+
+
+def list_warnings(found: Evidence) -> list[str]:
+    """Say what these figures do not show."""
+    posts = count_posts(found.posts)
+    if found.held_out < LEAST_FOR_RANGE:
+        return [f"{posts}: no range can be given; {COIN_TOSS}; {HELPS}"]
+    label = label_of(found.metric)
+    said = []
+    if found.low is None or found.high is None:
+        tested = f"{count_posts(found.held_out)} that it had not seen are too few to tell it from one"
+        said.append(f"{posts}: it is not shown to be better than a guess ({tested}); {COIN_TOSS}; {HELPS}")
+    elif not found.is_better_than_guess:
+        bounds = f"{write_figure(found.low)} to {write_figure(found.high)}"
+        said.append(
+            f"{posts}: it is not shown to be better than a guess (on {count_posts(found.held_out)} that it had not seen "
+            f"{label} is {write_figure(found.value)}, interval {bounds}; a guess has 0); {COIN_TOSS}; {HELPS}"
+        )
+    elif found.held_out < 2 * ENOUGH_VALIDATION and found.posts < 8 * ENOUGH_VALIDATION:
+        said.append(f"{posts} are few: ranges are wide, and figures may change much with more; {HELPS}")
+    return said
+
+
+def doubt_score(metric: str, found: Mapping[str, float], rows: int, split: str) -> list[str]:
+    """Say where the posts of an evaluation do not show a score to be better than a guess."""
+    where = f"{rows:,} {split} post{'' if rows == 1 else 's'}"
+    if rows < LEAST_FOR_VERDICT:
+        return [f"{where}: too few to show whether it is better than a guess"]
+    if found["low"] > 0 or found["low"] == found["high"]:
+        return []
+    return [f"{where}: it is not shown to be better than a guess, for the interval of {label_of(metric)} holds 0 or less"]
+
+
+def warn_of_few(rows: Mapping[str, int]) -> list[str]:
+    """Say what so few posts of each part mean, before anything is trained."""
+    train, validation, test = (rows[part] for part in ("train", "validation", "test"))
+    said = []
+    if train + validation < LEAST_FOR_VERDICT:
+        said.append(f"{count_posts(train + validation)} to learn from: {COIN_TOSS}, whatever is trained on them; {HELPS}")
+    elif validation < ENOUGH_VALIDATION:
+        said.append(
+            f"{count_posts(train + validation)} to learn from are few: weights and ranges will come from cross-validation, "
+            f"which takes longer, and may show nothing better than a guess; {HELPS}"
+        )
+    if test < LEAST_FOR_VERDICT:
+        said.append(f"{count_posts(test)} to test on: too few to tell which of two models is better; {HELPS}")
+    return said
+
+
+def count_posts(num: int) -> str:
+    return f"{num:,} post{'' if num == 1 else 's'}"

@@ -1,0 +1,88 @@
+"""What an evaluation found: runs and baselines on the same rows of one split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from engage_cli.metrics.paired_bootstrap import Comparison
+
+Metrics = dict[str, dict[str, float]]  # name -> value, low, high
+# Of values on the test split; null where too few validation posts support such an interval, and of a baseline.
+TEST = "test"
+OF_INTERVALS = ("coverage_80", "width_80", "coverage_95", "width_95")
+UNKNOWN = {"value": None, "low": None, "high": None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """A run on some of the rows: those of one tag, month, author, ..."""
+
+    by: str  # "tag"
+    name: str  # "Music"; "" for posts that have none
+    rows: int
+    metrics: Metrics
+
+    def to_json(self) -> dict[str, Any]:
+        return {"by": self.by, "name": self.name, "rows": self.rows, "metrics": self.metrics}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One row of the table: a run or a baseline."""
+
+    name: str
+    kind: str  # "value" or "classes"
+    target: str
+    unit: str  # the target's formula, as "log1p(views)"
+    metrics: Metrics
+    places: np.ndarray  # (n,) which rows of the data's posts these are
+    predicted: np.ndarray  # values (n,), or probabilities (n, 5)
+    true: np.ndarray  # scores (n,), or classes (n,) int64
+    # "80" and "95" -> low (n,) and high (n,); none of a baseline, or of a run of classes
+    intervals: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    slices: tuple[Slice, ...] = ()
+    leaky: bool = False
+    warnings: tuple[str, ...] = ()  # what must be said beside its figures
+
+    @property
+    def rows(self) -> int:
+        return len(self.true)
+
+    def to_json(self, *, split: str = TEST) -> dict[str, Any]:
+        measured = OF_INTERVALS if self.kind == "value" and split == TEST else ()
+        return {
+            "run": self.name,
+            "kind": self.kind,
+            "target": self.target,
+            "rows": self.rows,
+            "leaky": self.leaky,
+            "metrics": {**dict.fromkeys(measured, UNKNOWN), **self.metrics},
+            "slices": [one.to_json() for one in self.slices],
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Runs, the baselines of each target and kind among them, and how they compare."""
+
+    split: str
+    runs: list[Score]
+    baselines: list[Score]
+    comparisons: list[Comparison] = field(default_factory=list)  # with the best baseline, and of each two runs
+    marks: tuple[str, ...] = ()  # of the data: what makes these figures incomparable with honest ones
+    note: str = ""  # on the split
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "split": self.split,
+            "runs": [score.to_json(split=self.split) for score in self.runs],
+            "baselines": [score.to_json(split=self.split) for score in self.baselines],
+            "comparisons": [comparison.to_json() for comparison in self.comparisons],
+            "marks": list(self.marks),
+            "note": self.note or None,
+        }

@@ -1,0 +1,1 @@
+"""Features: the columns of the table that models read beside embeddings."""

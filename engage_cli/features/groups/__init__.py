@@ -1,0 +1,139 @@
+"""The parts of the table that CatBoost reads: each a group of features, with what it fits on training rows.
+
+A part is one class and one line in PARTS; a set of parts that can be asked for by name is one line in SETS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import field
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+
+from engage_cli.config.general import STUDY
+from engage_cli.data.folds import Folds
+from engage_cli.features.inputs import Given
+from engage_cli.io.array_reading import Spec
+from engage_cli.io.ranges import Count, FromOne
+from engage_cli.io.records import record
+from engage_cli.registry import Registry
+
+_HERE = "engage_cli.features.groups"
+PARTS = Registry(
+    "group of features",
+    {
+        "image_embedding": f"{_HERE}.embeddings:ImageEmbedding",
+        "text_embedding": f"{_HERE}.embeddings:TextEmbedding",
+        "image_text_match": f"{_HERE}.embeddings:ImageTextMatch",
+        "image_score": f"{_HERE}.ridge_scores:ImageScore",
+        "text_score": f"{_HERE}.ridge_scores:TextScore",
+        "words_score": f"{_HERE}.ridge_scores:WordsScore",
+        "title_topics": f"{_HERE}.topics:TitleTopics",
+        "description_topics": f"{_HERE}.topics:DescriptionTopics",
+        "image_statistics": f"{_HERE}.statistics:ImageStatistics",
+        "title_statistics": f"{_HERE}.statistics:TitleStatistics",
+        "description_statistics": f"{_HERE}.statistics:DescriptionStatistics",
+        "text_counts": f"{_HERE}.statistics:TextCounts",
+        "tags": f"{_HERE}.tags:Tags",
+        "category": f"{_HERE}.tags:Category",
+        "time": f"{_HERE}.columns:Time",
+        "author": f"{_HERE}.columns:Author",
+        "own_columns": f"{_HERE}.columns:OwnColumns",
+        "counters": f"{_HERE}.columns:Counters",
+    },
+)
+HONEST = "honest"
+_EMBEDDINGS = ("image_embedding", "text_embedding", "image_text_match")
+_WORDS = ("words_score", "title_topics", "description_topics")
+_HANDMADE = (
+    "image_statistics",
+    "title_statistics",
+    "description_statistics",
+    "tags",
+    "category",
+    "time",
+    "author",
+)
+SETS = {
+    HONEST: (*_EMBEDDINGS, "image_score", "text_score", *_WORDS, *_HANDMADE),
+    "embeddings": _EMBEDDINGS,
+    "words": _WORDS,
+    "handmade": _HANDMADE,
+    # Study, section 4.2: with counters, from which its label is computed.
+    STUDY: (*_EMBEDDINGS, "text_counts", "category", "counters"),
+}
+LEAKY_PARTS = ("counters",)
+
+
+ColumnKind = Literal["number", "category"]
+
+
+@record
+class PartOptions:
+    pca: FromOne | None = None  # components that embeddings are reduced to
+    columns: dict[str, ColumnKind] = field(default_factory=dict)  # the user's own
+    shared_width: Count = 0  # of the space that image and text share, so that a cosine means something; 0 where they do not
+    seed: Count = 0
+
+
+@record
+class NothingFitted:
+    """What a part that fits nothing keeps beside its arrays."""
+
+
+class TablePart:
+    """Columns of one group. This one fits nothing: parts that do override `fit`, `fitted`, `state`, `specs`, `restore`."""
+
+    fitted: ClassVar[type] = NothingFitted  # the record of what it keeps beside its arrays
+
+    group: str  # what the group is called where importance is shown
+    blocks: tuple[str, ...] = ()  # whose vectors it reads
+    reads_pictures = False
+    reads_columns: Sequence[str] = ()  # of the posts, beside their texts; known when fitted
+
+    def __init__(self, options: PartOptions) -> None:
+        self.options = options
+
+    def fit(self, given: Given, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
+        """Fit on training rows and return their columns: float32 for numbers, object for categories.
+
+        `truth` is (n,) float64: values, or numbers of classes. What is fitted on it is given to a training row as
+        fitted without that row's fold, for else the model would trust it too much.
+        """
+        return self.transform(given)
+
+    def transform(self, given: Given) -> pd.DataFrame:
+        """Return the same columns for any posts."""
+        raise NotImplementedError
+
+    def state(self) -> tuple[Any, dict[str, np.ndarray]]:
+        """Return all that `restore` needs: a record of the class `fitted`, and arrays."""
+        return NothingFitted(), {}
+
+    def specs(self) -> dict[str, Spec]:
+        """Return what its arrays are."""
+        return {}
+
+    def restore(self, state: Any, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take what `state` gave, arrays that are as `specs` says; raise ValueError where they do not fit together."""
+        return
+
+    def label(self, column: str) -> str | None:
+        """Return what people call a column; None where it means nothing by itself."""
+        return column
+
+    def meaning(self, column: str) -> str:
+        """Say what a column is, with its unit."""
+        raise NotImplementedError
+
+
+def make_table(columns: np.ndarray, names: Sequence[str], given: Given) -> pd.DataFrame:
+    """Return (n, F) numbers as columns."""
+    return pd.DataFrame(np.asarray(columns, np.float32), columns=list(names), index=given.posts.index)
+
+
+def no_columns(given: Given) -> pd.DataFrame:
+    """What a part returns where the posts have nothing for it."""
+    return pd.DataFrame(index=given.posts.index)

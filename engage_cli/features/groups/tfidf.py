@@ -1,0 +1,135 @@
+"""TF-IDF of words, of pieces of words and of how a title is written, fitted on training texts and stored as arrays."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from engage_cli.io.array_reading import Spec
+
+PLAIN, STYLE = ("words", "pieces"), ("letters", "opening", "ending", "pattern")
+_AS_WRITTEN: dict[str, Any] = {"analyzer": "char", "ngram_range": (2, 5), "lowercase": False}
+# Kinds of terms. Pieces carry languages that put no spaces between words; the last four tell how a title is written, which
+# whoever publishes it mostly keeps: capitals and signs, how it begins, how it ends, and all of it without its words.
+KINDS: dict[str, dict[str, Any]] = {
+    "words": {"ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"},
+    "pieces": {"analyzer": "char_wb", "ngram_range": (2, 4)},
+    "letters": _AS_WRITTEN,
+    "opening": _AS_WRITTEN,
+    "ending": _AS_WRITTEN,
+    "pattern": _AS_WRITTEN,
+}
+# Characters that are read of a text. A title is short and comes first; a long description has little more to say, and its
+# pieces would take a hundred times the memory.
+MOST_READ = {"words": 600, "pieces": 250, "letters": 250, "opening": 20, "ending": 25, "pattern": 250}
+MANY = 100  # texts, from which on a term has to stand in two of them
+BETWEEN = "\n"  # stands in no term
+_LETTERS, _NUMBER = re.compile(r"[^\W\d_]+"), re.compile(r"\d+")
+
+
+class TfIdf:
+    """Texts to sparse (n, V) float32 rows, a block for each kind in their order, each block of length 1."""
+
+    def __init__(self, most_terms: int, kinds: Sequence[str] = PLAIN) -> None:
+        self.most_terms = most_terms  # of each kind, the most frequent
+        self.kinds = tuple(kinds)
+        self.terms: dict[str, list[str]] = {}
+        self._fitted: dict[str, Any] = {}
+
+    def fit_transform(self, texts: Sequence[str]) -> Any:
+        """Fit on training texts and return their rows; a kind without any term has no columns."""
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        rows = []
+        for kind in self.kinds:
+            vectorizer = TfidfVectorizer(
+                **KINDS[kind],
+                sublinear_tf=True,
+                dtype=np.float32,
+                min_df=2 if len(texts) > MANY else 1,
+                max_features=self.most_terms,
+            )
+            try:
+                rows.append(vectorizer.fit_transform(_read(texts, kind)))
+            except ValueError:  # no term is left: all texts empty, or none shares a word with another
+                continue
+            self._fitted[kind] = vectorizer
+            self.terms[kind] = vectorizer.get_feature_names_out().tolist()
+        return _side_by_side(rows, len(texts))
+
+    def transform(self, texts: Sequence[str]) -> Any:
+        return _side_by_side([self.rows(texts, kind) for kind in self._fitted], len(texts))
+
+    def rows(self, texts: Sequence[str], kind: str) -> Any:
+        """Return the block of one kind, of no columns where no term of it was found."""
+        return self._fitted[kind].transform(_read(texts, kind)) if kind in self._fitted else _side_by_side([], len(texts))
+
+    @property
+    def num_terms(self) -> int:
+        return sum(map(len, self.terms.values()))
+
+    def specs(self) -> dict[str, Spec]:
+        """Return what `arrays` gives."""
+        return {name: spec for kind in self.kinds for name, spec in term_specs(kind).items()}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        found = {}
+        for kind, vectorizer in self._fitted.items():
+            found[f"{kind}_idf"] = vectorizer.idf_.astype(np.float32)
+            found[f"{kind}_terms"] = np.frombuffer(BETWEEN.join(self.terms[kind]).encode(), np.uint8)
+        return found
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take arrays of `term_specs`; raise ValueError or LookupError where they do not fit together."""
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        for kind in self.kinds:
+            if f"{kind}_idf" not in arrays and f"{kind}_terms" not in arrays:
+                continue
+            self.terms[kind] = bytes(arrays[f"{kind}_terms"]).decode().split(BETWEEN)
+            if len(set(self.terms[kind])) != len(arrays[f"{kind}_idf"]) or len(self.terms[kind]) != len(
+                arrays[f"{kind}_idf"]
+            ):
+                raise ValueError(f"{kind}: its terms are not as many as their weights, or one stands twice")
+            vectorizer = TfidfVectorizer(**KINDS[kind], sublinear_tf=True, dtype=np.float32, vocabulary=self.terms[kind])
+            vectorizer.idf_ = arrays[f"{kind}_idf"]
+            self._fitted[kind] = vectorizer
+
+
+def term_specs(kind: str) -> dict[str, Spec]:
+    """Return what `TfIdf.arrays` gives of a kind, where a term of it was found."""
+    return {
+        f"{kind}_idf": Spec(dtype="float32", shape=(f"terms of {kind}",), low=0, is_optional=True),
+        f"{kind}_terms": Spec(dtype="uint8", shape=(f"letters of {kind}",), is_optional=True),
+    }
+
+
+def pattern_of(text: str) -> str:
+    """Return a text with A for a word in capitals, C for one that begins with one, c for any other, and 9 for a number."""
+    return _LETTERS.sub(_letter_of, _NUMBER.sub("9", text))
+
+
+def _letter_of(word: re.Match[str]) -> str:
+    letters = word[0]
+    if not letters[0].isupper():
+        return "c"
+    return "A" if len(letters) > 1 and letters.isupper() else "C"
+
+
+def _read(texts: Sequence[str], kind: str) -> list[str]:
+    most = MOST_READ[kind]
+    if kind in PLAIN:
+        return [text[:most] for text in texts]
+    lines = [" ".join(text.split()) for text in texts]  # a term is stored in one line
+    if kind == "ending":
+        return [line[-most:] for line in lines]
+    return [pattern_of(line[:most]) if kind == "pattern" else line[:most] for line in lines]
+
+
+def _side_by_side(rows: Sequence[Any], num: int) -> Any:
+    from scipy import sparse
+
+    return sparse.hstack(rows, format="csr") if rows else sparse.csr_matrix((num, 0), dtype=np.float32)

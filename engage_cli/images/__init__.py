@@ -1,0 +1,1 @@
+"""Images: opened safely, checked, resized, hashed, unpacked."""

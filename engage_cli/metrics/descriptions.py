@@ -1,0 +1,98 @@
+"""What metrics are called and mean, and how figures and verdicts are written, for people who have not met them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engage_cli.config.general import CLASS_NAMES
+from engage_cli.metrics.paired_bootstrap import Comparison
+
+IN_THE_UNIT = ("mae", "rmse", "width_80", "width_95")
+
+
+@dataclass(frozen=True)
+class Words:
+    """A metric's name and meaning."""
+
+    label: str
+    meaning: str
+    better: str  # "higher", "lower", or "" where neither is
+
+
+_WORDS = {
+    "r2": Words(
+        "R²", "share of the differences between posts that is explained; 0 is a constant guess, 1 is perfect", "higher"
+    ),
+    "mae": Words("mean absolute error", "how far predictions are from the truth on average, in the target's unit", "lower"),
+    "rmse": Words("root mean squared error", "like the mean absolute error, but large misses weigh more", "lower"),
+    "spearman": Words("Spearman", "how well the order of the posts is met; 0 is chance, 1 is the true order", "higher"),
+    "kendall": Words("Kendall", "the same, counted in pairs; 0 is chance, 1 is the true order", "higher"),
+    "pairwise_accuracy": Words(
+        "pairs in the right order", "of two posts, how often the better one is put first; 0.5 is chance", "higher"
+    ),
+    "ndcg_at_100": Words(
+        "nDCG at 100", "how good the 100 posts that are put first are, the very first weighing most; 1 is perfect", "higher"
+    ),
+    "precision_at_10pct": Words(
+        "top tenth found", "share of the tenth predicted highest that truly is of the top tenth; 0.1 is chance", "higher"
+    ),
+    "coverage_80": Words("coverage of 80 % intervals", "share of truths inside their interval; it should be 0.80", ""),
+    "width_80": Words("width of 80 % intervals", "mean width in the target's unit, at the same coverage", "lower"),
+    "coverage_95": Words("coverage of 95 % intervals", "share of truths inside their interval; it should be 0.95", ""),
+    "width_95": Words("width of 95 % intervals", "mean width in the target's unit, at the same coverage", "lower"),
+    "accuracy": Words("accuracy", "share of posts whose class is named right", "higher"),
+    "majority_lift": Words(
+        "lift over the majority", "accuracy less that of always naming the most frequent class; 0 is no gain", "higher"
+    ),
+    "macro_f1": Words("macro F1", "hits and false alarms in one, averaged over classes that all count the same", "higher"),
+    "weighted_f1": Words("weighted F1", "the same, but frequent classes count more", "higher"),
+    "kappa": Words("quadratic kappa", "agreement beyond chance, near misses forgiven; 0 is chance, 1 is perfect", "higher"),
+    "ordinal_mae": Words("mean class distance", "how many classes away from the true one on average", "lower"),
+    "median_kappa": Words(
+        "kappa of the median class", "quadratic kappa of the class in the probabilities' middle", "higher"
+    ),
+    "median_ordinal_mae": Words(
+        "distance of the median class", "how many classes the middle of the probabilities is away on average", "lower"
+    ),
+    "ece": Words(
+        "calibration error", "how far the named class's probability is from how often it comes true, on average", "lower"
+    ),
+    "pair_ece": Words(
+        "calibration error of pairs",
+        "of two posts, how far the chance that the first wins is from how often it does, on average",
+        "lower",
+    ),
+    **{
+        f"recall_{name.lower().replace(' ', '_')}": Words(
+            f"recall of {name}", "share of this class's posts that are named so", "higher"
+        )
+        for name in CLASS_NAMES
+    },
+}
+
+
+def words_of(metric: str) -> Words:
+    """Return a metric's words; one that has none is called by its name."""
+    return _WORDS.get(metric) or Words(metric.replace("_", " "), "", "")
+
+
+def label_of(metric: str) -> str:
+    return words_of(metric).label
+
+
+def write_figure(value: float, metric: str = "") -> str:
+    """Write three digits behind the point; of a metric in the target's unit, which may be tiny or huge, three in all."""
+    if metric in IN_THE_UNIT or abs(value) >= 100:
+        text = f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:#.3g}".rstrip(".")
+    else:
+        text = f"{value:.3f}"
+    is_zero = not any(digit in text for digit in "123456789")
+    return text.lstrip("-") if is_zero else text.replace("-", "−")
+
+
+def say_verdict(comparison: Comparison, *, beside: str = "") -> str:
+    """Return the verdict with the metric's label; `beside` is what the other is called, if not by its name."""
+    words = comparison.verdict.replace(
+        f" {comparison.metric}, interval ", f" {label_of(comparison.metric)}, 95 % interval "
+    )
+    return words.replace(comparison.second, beside) if beside else words

@@ -1,0 +1,1 @@
+"""Models: what is trained on posts, and what a run folder becomes when it is opened."""

@@ -1,0 +1,1 @@
+"""CatBoost on a table of features."""

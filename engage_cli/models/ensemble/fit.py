@@ -1,0 +1,115 @@
+"""Weights of an ensemble, fitted on posts that no member learned from.
+
+They start equal, add up to 1, and move only as far as these posts show: of every correction the garrote keeps a share
+(Breiman 1995; here in groups, as Yuan and Lin 2006), which is none below what chance alone reaches in 95 of 100 cases, and
+nearly all of it where there are many posts. None is negative: with weights of both signs members that are alike are played
+off against each other, on noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from engage_cli.metrics.metrics import NUM_CLASSES
+from engage_cli.models.ensemble.predictor import Weights, join_scores, normal_scores
+from engage_cli.models.predictions import Predictions
+
+NUM_FOLDS = 10
+TINY = 1e-12
+CHANCE = 0.9545  # of a normal distribution lies within two standard errors
+HIGHEST_SUM = 3.0  # of weights of classes: beyond it probabilities are 0 and 1
+
+
+def fit_weights(predictions: Sequence[Predictions], true: np.ndarray) -> Weights:
+    """Fit on each member's predictions of the same posts; `true` are scores (n,) or classes (n,).
+
+    Values: non-negative least squares with an offset (Breiman, Stacked regressions, 1996). Classes: the sum of normal
+    scores that has the least log loss. Then the members' shares are drawn to equal ones, their sum to 1 and the offset to
+    0, each as far as these posts leave it open. Of no more posts than there are numbers to fit, all stay where they start.
+    """
+    num, numbers = len(true), len(predictions) + 1
+    if num <= numbers:
+        return Weights(members=(1 / len(predictions),) * len(predictions))
+    if predictions[0].value is not None:
+        return _fit_values(np.stack([one.main for one in predictions], axis=1), true)
+    return _fit_classes(normal_scores(predictions), true)
+
+
+def _fit_values(predicted: np.ndarray, true: np.ndarray) -> Weights:
+    from scipy.optimize import nnls
+
+    means, (num, members) = predicted.mean(axis=0), predicted.shape
+    away, wanted = predicted - means, true - true.mean()
+    fitted, _ = nnls(away, wanted)
+    shares = np.full(members, 1 / members)
+    if fitted.any():
+        worst = _error_along(away @ shares, wanted)
+        least = float(((wanted - away @ fitted) ** 2).sum())
+        kept = _kept(worst - least, least, members - 1, num - members - 1)
+        shares = shares + kept * (fitted / fitted.sum() - shares)
+    spread = away @ shares
+    left = _error_along(spread, wanted)
+    slope = max(float(spread @ wanted) / max(float((spread**2).sum()), TINY), 0.0) - 1.0
+    bias = float(true.mean() - means @ shares)
+    slope *= _kept(slope**2 * float((spread**2).sum()), left, 1, num - 2)
+    bias *= _kept(bias**2 * num, left, 1, num - 2)
+    return Weights(members=tuple(map(float, (1.0 + slope) * shares)), offset=float(bias - slope * (means @ shares)) + 0.0)
+
+
+def _error_along(spread: np.ndarray, wanted: np.ndarray) -> float:
+    """Return the sum of squares that the best multiple, not below 0, of one column leaves."""
+    slope = max(float(spread @ wanted) / max(float((spread**2).sum()), TINY), 0.0)
+    return float(((wanted - slope * spread) ** 2).sum())
+
+
+def _kept(gain: float, left: float, numbers: int, freedom: int) -> float:
+    """Return the share of a correction that is kept, by the squares that it gains and those that are left.
+
+    By chance alone gain / numbers / (left / freedom) is F distributed; at its quantile, and below, nothing is kept.
+    """
+    from scipy.special import fdtri
+
+    if gain <= TINY or numbers < 1:
+        return 0.0
+    return max(0.0, 1.0 - numbers * float(fdtri(numbers, freedom, CHANCE)) * left / freedom / gain)
+
+
+def _fit_classes(scores: np.ndarray, true: np.ndarray) -> Weights:
+    """(n, 4, members) normal scores, (n,) classes. Twice the log-likelihood gained takes the place of squares."""
+    from scipy.optimize import minimize
+
+    rows, (num, _, members) = np.arange(len(true)), scores.shape
+
+    def log_loss(weights: np.ndarray) -> float:
+        return float(-np.log(np.maximum(join_scores(scores, weights)[rows, true], TINY)).mean())
+
+    shares = np.full(members, 1 / members)
+    found = minimize(log_loss, shares, bounds=[(0.0, None)] * members, method="L-BFGS-B")
+    if found.x.any():
+        worst = log_loss(_best_sum(log_loss, shares) * shares)
+        freedom = num - members - 1
+        kept = _kept(2 * num * (worst - float(found.fun)), freedom, members - 1, freedom)
+        shares = shares + kept * (found.x / found.x.sum() - shares)
+    total = _best_sum(log_loss, shares)
+    kept = _kept(2 * num * (log_loss(shares) - log_loss(total * shares)), num - 2, 1, num - 2)
+    return Weights(members=tuple(map(float, (1.0 + kept * (total - 1.0)) * shares)))
+
+
+def _best_sum(log_loss: Callable[[np.ndarray], float], shares: np.ndarray) -> float:
+    from scipy.optimize import minimize_scalar
+
+    return float(minimize_scalar(lambda total: log_loss(total * shares), bounds=(0.0, HIGHEST_SUM), method="bounded").x)
+
+
+def held_out_predictions(predictions: Sequence[Predictions], true: np.ndarray, *, seed: int = 0) -> Predictions:
+    """Combine each post's predictions by weights fitted on the others: how good the ensemble is, and how sure."""
+    folds = np.random.default_rng(seed).permutation(len(true)) % min(NUM_FOLDS, len(true))
+    is_value = predictions[0].value is not None
+    found = np.zeros(len(true) if is_value else (len(true), NUM_CLASSES))
+    for number in np.unique(folds):
+        out, fitted = np.flatnonzero(folds == number), np.flatnonzero(folds != number)
+        weights = fit_weights([one.take(fitted) for one in predictions], true[fitted])
+        found[out] = weights.combine([one.take(out) for one in predictions]).main
+    return Predictions(value=found) if is_value else Predictions(probabilities=found)

@@ -1,0 +1,286 @@
+"""What kernels compare of posts: words, how titles are written, embeddings, dates, authors, and counts in titles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from engage_cli.data.leakage import known_before
+from engage_cli.data.schema import texts_of
+from engage_cli.embeddings.store import BlockSource
+from engage_cli.errors import EngageError
+from engage_cli.features.groups.tfidf import PLAIN, STYLE, TfIdf, term_specs
+from engage_cli.features.handcrafted import TITLE_FEATURES, measure_texts
+from engage_cli.io.array_reading import Spec, sparse_rows, sparse_specs
+
+MOST_TERMS = 200_000
+MOST_COUNTED = 50_000  # posts whose terms are counted; of more, a sample, for what counting takes grows with them
+AT_ONCE = 8_192  # posts whose vectors are in memory at once, while their scale is measured
+BLOCKS = ("image", "text")
+TERM_KINDS = (*PLAIN, *STYLE)  # of title, tags and description; of the title alone
+HISTORY = ("author_posts", "author_median_views")
+NUM_STATISTICS = len(TITLE_FEATURES) + len(HISTORY)
+LONGEST = 1.01  # of a number in a row of length 1, rounded
+MOST_DAYS = 4e6  # of a date, before and after 1970: more than Python's own have
+
+
+@dataclass(frozen=True, kw_only=True)
+class Views:
+    """n posts. A post that lacks something has zeros there, or NaN for a number: it is like no other in that."""
+
+    words: Any  # (n, V) CSR, rows of length 1
+    pieces: Any  # (n, W) CSR, as are the next four: how the title is written
+    letters: Any
+    opening: Any
+    ending: Any
+    pattern: Any
+    text: np.ndarray  # (n, P) float32, standardised by the training posts; each part of a row of length 1
+    image: np.ndarray  # (n, Q) the same
+    day: np.ndarray  # (n,) float64 days since 1970
+    weekday: np.ndarray  # (n,) 0 to 6
+    statistics: np.ndarray  # (n, F) float32, standardised by the training posts; 0 where unknown
+    author: np.ndarray  # (n,) object; "" where unknown
+    widths: Mapping[str, tuple[int, ...]]  # of the parts of image and text
+
+    def take(self, rows: np.ndarray) -> Views:
+        return replace(self, **{name: getattr(self, name)[rows] for name in PER_POST})
+
+    def part(self, block: str, number: int) -> slice:
+        """Return where a part stands in the vectors of a block."""
+        return _parts(self.widths[block])[number]
+
+    def __len__(self) -> int:
+        return len(self.day)
+
+
+PER_POST = tuple(field.name for field in fields(Views) if field.name != "widths")
+
+
+class Takes(Protocol):
+    """Views of posts, or what makes them of some posts at a time."""
+
+    def take(self, rows: np.ndarray) -> Views: ...
+
+    def __len__(self) -> int: ...
+
+
+class ViewMaker:
+    """Posts to Views; fitted on training posts."""
+
+    def __init__(self) -> None:
+        self.tfidf = TfIdf(MOST_TERMS)
+        self.style = TfIdf(MOST_TERMS, STYLE)
+        self.scales: dict[str, np.ndarray] = {}  # of each block (2, P): means and deviations of its numbers
+        self.widths: dict[str, tuple[int, ...]] = {}
+        self.scale = np.zeros((2, 0), np.float32)  # means and deviations of the statistics
+
+    def fit(self, posts: pd.DataFrame, source: BlockSource, widths: Mapping[str, Sequence[int]] | None = None) -> ViewMaker:
+        """`widths` are those of the parts that an encoder's vectors have, of each block; without, each is one part."""
+        posts = known_before(posts)
+        some = posts if len(posts) <= MOST_COUNTED else posts.sample(MOST_COUNTED, random_state=0)
+        self.tfidf.fit_transform(texts_of(some, "text"))
+        self.style.fit_transform(texts_of(some, "title"))
+        moments: dict[str, _Moments] = {}
+        for start in range(0, len(posts), AT_ONCE):
+            for name, block in self.vectors(posts.iloc[start : start + AT_ONCE], source).items():
+                moments.setdefault(name, _Moments(block.shape[1])).add(block[np.asarray(block.any(axis=1))])
+        for name, found in moments.items():
+            self.widths[name] = tuple((widths or {}).get(name, (len(found.mean),)))
+            self.scales[name] = found.scale()
+        numbers = _statistics(posts)
+        known = np.isfinite(numbers)
+        count = np.maximum(known.sum(axis=0), 1)
+        mean = np.where(known, numbers, 0.0).sum(axis=0) / count
+        deviation = np.sqrt((np.where(known, numbers - mean, 0.0) ** 2).sum(axis=0) / count)
+        self.scale = np.stack([mean, np.where(deviation > 1e-6, deviation, 1.0)]).astype(np.float32)
+        return self
+
+    def later(self, posts: pd.DataFrame, source: BlockSource) -> Takes:
+        """Return what makes the views of posts when they are taken: of all at once they may not fit into memory."""
+        return _Later(self, posts, source)
+
+    def transform(self, posts: pd.DataFrame, source: BlockSource) -> Views:
+        posts = known_before(posts)
+        texts, titles = texts_of(posts, "text"), texts_of(posts, "title")
+        vectors = self.vectors(posts, source)
+        for name, block in vectors.items():
+            if block.shape[1] != self.scales[name].shape[1]:
+                raise EngageError(
+                    f"the run's process was fitted on other vectors of '{name}' than it is given; train again"
+                )
+        placed = {
+            name: _unit(
+                (block - self.scales[name][0]) / self.scales[name][1] * np.asarray(block.any(axis=1))[:, None],
+                self.widths[name],
+            )
+            for name, block in vectors.items()
+        }
+        mean, deviation = self.scale
+        dates = posts["posted_at"] if "posted_at" in posts else pd.Series(pd.NaT, index=posts.index)
+        is_known = np.asarray(dates.notna(), bool)
+        day = np.full(len(posts), np.nan)
+        day[is_known] = dates[is_known].dt.tz_localize(None).to_numpy().astype("datetime64[s]").astype(np.float64) / 86_400
+        author = posts["author"].fillna("").astype(str) if "author" in posts else pd.Series("", index=posts.index)
+        return Views(
+            **{kind: self.tfidf.rows(texts, kind) for kind in PLAIN},
+            **{kind: self.style.rows(titles, kind) for kind in STYLE},
+            **placed,
+            day=day,
+            weekday=np.where(is_known, (np.floor(np.nan_to_num(day)) + 3) % 7, np.nan),  # 1970-01-01 was a Thursday
+            statistics=np.nan_to_num((_statistics(posts) - mean) / deviation).astype(np.float32),
+            author=author.to_numpy(object),
+            widths=self.widths,
+        )
+
+    def vectors(self, posts: pd.DataFrame, source: BlockSource) -> dict[str, np.ndarray]:
+        """(n, P) float32 of each block."""
+        return {name: block.pooled.astype(np.float32) for name, block in source.blocks(posts, BLOCKS).items()}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        scales = {f"scale_{name}": scale for name, scale in self.scales.items()}
+        widths = {f"widths_{name}": np.array(some) for name, some in self.widths.items()}
+        return {**self.tfidf.arrays(), **self.style.arrays(), **scales, **widths, "scale": self.scale}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take arrays of `maker_specs`; raise ValueError where they do not fit together."""
+        self.tfidf.restore(arrays)
+        self.style.restore(arrays)
+        self.scales = {name: arrays[f"scale_{name}"] for name in BLOCKS}
+        self.widths = {name: tuple(map(int, arrays[f"widths_{name}"])) for name in BLOCKS}
+        self.scale = arrays["scale"]
+        for name in BLOCKS:
+            if sum(self.widths[name]) != self.scales[name].shape[1]:
+                raise ValueError(f"the parts of '{name}' are not as wide as its vectors")
+        if not all((scale[1] > 0).all() for scale in (*self.scales.values(), self.scale)):
+            raise ValueError("a deviation is not above 0")
+
+    @property
+    def num_terms(self) -> dict[str, int]:
+        """Of each kind."""
+        return {kind: len((self.tfidf if kind in PLAIN else self.style).terms.get(kind, ())) for kind in TERM_KINDS}
+
+
+def maker_specs() -> dict[str, Spec]:
+    """Return what `ViewMaker.arrays` gives."""
+    specs = {"scale": Spec(dtype="float32", shape=(2, NUM_STATISTICS))}
+    for kind in TERM_KINDS:
+        specs |= term_specs(kind)
+    for name in BLOCKS:
+        specs[f"scale_{name}"] = Spec(dtype="float32", shape=(2, f"numbers of {name}"))
+        specs[f"widths_{name}"] = Spec(dtype="int64", shape=(f"parts of {name}",), low=1)
+    return specs
+
+
+def _statistics(posts: pd.DataFrame) -> np.ndarray:
+    """(n, F): what is counted in the title, and the author's history."""
+    titles = posts["title"].fillna("").astype(str)
+    numbers = measure_texts(titles, TITLE_FEATURES).to_numpy(np.float64)
+    history = [posts[name].to_numpy(np.float64) if name in posts else np.full(len(posts), np.nan) for name in HISTORY]
+    return np.column_stack([np.log1p(np.maximum(numbers, 0.0)), *history])
+
+
+@dataclass(frozen=True)
+class _Later:
+    maker: ViewMaker
+    posts: pd.DataFrame
+    source: BlockSource
+
+    def take(self, rows: np.ndarray) -> Views:
+        return self.maker.transform(self.posts.iloc[rows], self.source)
+
+    def __len__(self) -> int:
+        return len(self.posts)
+
+
+class _Moments:
+    """Means and deviations of rows that come in parts (Chan, Golub and LeVeque 1983)."""
+
+    def __init__(self, width: int) -> None:
+        self.num, self.mean, self.squares = 0, np.zeros(width), np.zeros(width)
+
+    def add(self, rows: np.ndarray) -> None:
+        if not len(rows):
+            return
+        total, away = self.num + len(rows), rows.mean(axis=0, dtype=np.float64) - self.mean
+        self.mean = self.mean + away * len(rows) / total
+        self.squares += rows.var(axis=0, dtype=np.float64) * len(rows) + away**2 * self.num * len(rows) / total
+        self.num = total
+
+    def scale(self) -> np.ndarray:
+        """(2, P) means and deviations; a number that is nearly the same for all posts is left as it is."""
+        deviation = np.sqrt(self.squares / max(self.num, 1))
+        return np.stack([self.mean, np.where(deviation > 1e-6, deviation, 1.0)]).astype(np.float32)
+
+
+def _unit(rows: np.ndarray, widths: Sequence[int]) -> np.ndarray:
+    """(n, P): each part of a row divided by its length."""
+    found = np.zeros(rows.shape, np.float32)
+    for part in _parts(widths):
+        found[:, part] = rows[:, part] / np.maximum(np.linalg.norm(rows[:, part], axis=1, keepdims=True), 1e-9)
+    return found
+
+
+def _parts(widths: Sequence[int]) -> list[slice]:
+    ends = np.cumsum(widths)
+    return [slice(int(end - width), int(end)) for end, width in zip(ends, widths, strict=True)]
+
+
+def views_to_arrays(views: Views) -> dict[str, np.ndarray]:
+    """Return what `views_from_arrays` takes; strings and sparse matrices as plain arrays."""
+    found: dict[str, np.ndarray] = {}
+    for name in PER_POST:
+        value = getattr(views, name)
+        if name in TERM_KINDS:
+            for part in ("data", "indices", "indptr"):
+                found[f"{name}_{part}"] = getattr(value, part)
+            found[f"{name}_shape"] = np.array(value.shape)
+        elif name == "author":
+            text = "\0".join(map(str, value)).encode("utf-8", "replace")
+            found["author"] = np.frombuffer(text, np.uint8)
+        else:
+            found[name] = value.astype(np.float16) if name in BLOCKS else value
+    for name, widths in views.widths.items():
+        found[f"widths_{name}"] = np.array(widths)
+    return found
+
+
+def view_specs() -> dict[str, Spec]:
+    """Return what `views_to_arrays` gives of n posts."""
+    specs = {
+        "day": Spec(dtype="float64", shape=("n",), low=-MOST_DAYS, high=MOST_DAYS, has_gaps=True),
+        "weekday": Spec(dtype="float64", shape=("n",), low=0, high=6, has_gaps=True),
+        "statistics": Spec(dtype="float32", shape=("n", NUM_STATISTICS)),
+        "author": Spec(dtype="uint8", shape=("letters of authors",)),
+    }
+    for kind in TERM_KINDS:
+        specs |= {**sparse_specs(kind), f"{kind}_shape": Spec(dtype="int64", shape=(2,), low=0)}
+    for name in BLOCKS:
+        specs[name] = Spec(dtype="float16", shape=("n", f"numbers of {name}"), low=-LONGEST, high=LONGEST)
+        specs[f"widths_{name}"] = Spec(dtype="int64", shape=(f"parts of {name}",), low=1)
+    return specs
+
+
+def views_from_arrays(
+    arrays: Mapping[str, np.ndarray], *, num_terms: Mapping[str, int], widths: Mapping[str, tuple[int, ...]]
+) -> Views:
+    """Take arrays of `view_specs`, whose maker has so many terms of each kind, and blocks with parts of these widths.
+
+    Raises ValueError where they do not fit together.
+    """
+    num = len(arrays["day"])
+    matrices = {}
+    for kind in TERM_KINDS:
+        if arrays[f"{kind}_shape"].tolist() != [num, num_terms[kind]]:
+            raise ValueError(f"{kind}: its rows or columns are not as many as there are posts or terms")
+        matrices[kind] = sparse_rows(arrays, kind, num=num, width=num_terms[kind])
+    authors = np.array(bytes(arrays["author"]).decode().split("\0"), object)
+    found = {name: tuple(map(int, arrays[f"widths_{name}"])) for name in BLOCKS}
+    if len(authors) != num or found != widths:
+        raise ValueError("authors, or the parts of vectors, are not as many as they have to be")
+    plain: Sequence[str] = ("text", "image", "day", "weekday", "statistics")
+    values = {name: arrays[name].astype(np.float32) if name in BLOCKS else arrays[name] for name in plain}
+    return Views(**matrices, author=authors, widths=found, **values)

@@ -1,0 +1,165 @@
+"""Gaussian processes as a predictor: of values, or of classes by where the normal scores of the target are cut.
+
+What they predict is the sum of their predictions, each times its share (models.gaussian_process.decomposition).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from engage_cli.data.leakage import known_before
+from engage_cli.embeddings.store import BlockSource
+from engage_cli.errors import EngageError
+from engage_cli.io.array_reading import Spec, load_arrays
+from engage_cli.io.array_writing import save_arrays
+from engage_cli.io.ranges import FourRising, Number, Positive
+from engage_cli.io.records import check_file, file_hash, record
+from engage_cli.models.gaussian_process.inputs import (
+    BLOCKS,
+    ViewMaker,
+    maker_specs,
+    view_specs,
+    views_from_arrays,
+    views_to_arrays,
+)
+from engage_cli.models.gaussian_process.process import GaussianProcess, ProcessState, predict_sum
+from engage_cli.models.predictions import Predictions
+from engage_cli.runs.records import AGAIN, Hash, read_run_record, write_run_record
+from engage_cli.runs.run_folder import Run
+from engage_cli.runtime.devices import find_device
+
+STATE_FILE, ARRAYS_FILE, STATE_KIND = "process.json", "process.safetensors", "run process"
+
+
+@record
+class Cuts:
+    """Where classes end on the scale that the process predicts, and how far a truth strays from its prediction there."""
+
+    edges: FourRising
+    deviation: Positive
+
+    def probabilities(self, predicted: np.ndarray) -> np.ndarray:
+        """(n, 5) of normal distributions around the predictions (n,)."""
+        from scipy.special import ndtr
+
+        below = ndtr((np.asarray(self.edges)[None] - predicted[:, None]) / self.deviation)
+        ends = np.zeros((len(predicted), 1)), np.ones((len(predicted), 1))
+        return np.asarray(np.diff(np.concatenate([ends[0], below, ends[1]], axis=1), axis=1))
+
+
+@record
+class SavedProcess(ProcessState):
+    """One process: what it is of, and its share in the sum."""
+
+    of: str
+    share: Number
+
+
+@record
+class SavedProcesses:
+    """process.json, and the hash of the arrays that belong to it."""
+
+    arrays: Hash
+    processes: Annotated[tuple[SavedProcess, ...], Field(min_length=1)]
+    cuts: Cuts | None
+    left_out_r2: Number | None  # R² of training posts that were each left out, where that is known
+
+
+class ProcessPredictor:
+    def __init__(self, run: Run) -> None:
+        if sorted(run.meta.blocks) != sorted(BLOCKS):
+            raise EngageError(f"{run.folder / 'run.json'}: blocks: a process reads {' and '.join(BLOCKS)}; {AGAIN}")
+        self.folder = run.folder
+        path = run.open(STATE_FILE)
+        saved = read_run_record(path, SavedProcesses, STATE_KIND)
+        if (saved.cuts is None) != (run.kind == "value"):
+            raise EngageError(f"{path}: cuts: they are not those of a run of {run.kind}; {AGAIN}")
+        self.maker, self.processes, self.cuts = load_processes(run.folder, saved)
+
+    def predict(self, posts: pd.DataFrame, source: BlockSource) -> Predictions:
+        once = _Once(posts, source)
+        found = predict_sum(self.processes, self.maker.transform(posts, once), find_device())
+        if self.cuts is None:
+            return Predictions(value=found, vectors=once.vectors()).checked(self.folder)
+        return Predictions(probabilities=self.cuts.probabilities(found), vectors=once.vectors()).checked(self.folder)
+
+    def vectors(self, posts: pd.DataFrame, source: BlockSource) -> dict[str, np.ndarray]:
+        return _Once(posts, source).vectors()
+
+
+class _Once:
+    """A source that is asked once."""
+
+    def __init__(self, posts: pd.DataFrame, source: BlockSource) -> None:
+        self._blocks = source.blocks(known_before(posts), BLOCKS)
+
+    def blocks(self, posts: pd.DataFrame, names: Any) -> dict[str, Any]:
+        return {name: self._blocks[name] for name in names}
+
+    def vectors(self) -> dict[str, np.ndarray]:
+        return {name: block.pooled for name, block in self._blocks.items()}
+
+
+def save_processes(
+    folder: Path,
+    maker: ViewMaker,
+    processes: Sequence[tuple[str, float, GaussianProcess]],
+    cuts: Cuts | None,
+    *,
+    left_out_r2: float | None,
+) -> None:
+    """Write what each is of, its share and itself; the file that is read first last.
+
+    `left_out_r2` is known only once all are fitted, and a training that goes on must find it.
+    """
+    arrays = {f"maker/{name}": array for name, array in maker.arrays().items()}
+    arrays |= {f"landmarks/{name}": array for name, array in views_to_arrays(processes[0][2].landmarks).items()}
+    arrays["coefficients"] = np.stack([process.coefficients for _, _, process in processes])
+    save_arrays(folder / ARRAYS_FILE, arrays)
+    states = tuple(SavedProcess(**asdict(process.state()), of=of, share=share) for of, share, process in processes)
+    saved = SavedProcesses(arrays=file_hash(folder / ARRAYS_FILE), processes=states, cuts=cuts, left_out_r2=left_out_r2)
+    write_run_record(folder / STATE_FILE, saved, STATE_KIND)
+
+
+def left_out_r2_of(folder: Path) -> float | None:
+    """Return R² of training posts that were each left out, where that is known."""
+    return read_run_record(folder / STATE_FILE, SavedProcesses, STATE_KIND).left_out_r2
+
+
+def has_process(folder: Path) -> bool:
+    return (folder / STATE_FILE).is_file()
+
+
+def load_processes(
+    folder: Path, saved: SavedProcesses
+) -> tuple[ViewMaker, list[tuple[float, GaussianProcess]], Cuts | None]:
+    path = check_file(folder / ARRAYS_FILE, saved.arrays, again=AGAIN)
+    specs = {f"maker/{name}": spec for name, spec in maker_specs().items()}
+    specs |= {f"landmarks/{name}": spec for name, spec in view_specs().items()}
+    specs["coefficients"] = Spec(dtype="float64", shape=(len(saved.processes), "n"))
+    arrays = load_arrays(path, specs, again=AGAIN)
+    maker = ViewMaker()
+    try:
+        maker.restore(_under("maker/", arrays))
+        landmarks = views_from_arrays(_under("landmarks/", arrays), num_terms=maker.num_terms, widths=maker.widths)
+    except (ValueError, LookupError) as error:
+        raise EngageError(f"{path}: {error}; {AGAIN}") from None
+    try:
+        processes = [
+            (one.share, GaussianProcess.restore(one, landmarks, some))
+            for one, some in zip(saved.processes, arrays["coefficients"], strict=True)
+        ]
+    except ValueError as error:
+        raise EngageError(f"{folder / STATE_FILE}: {error}; {AGAIN}") from None
+    return maker, processes, saved.cuts
+
+
+def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

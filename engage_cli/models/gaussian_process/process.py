@@ -1,0 +1,284 @@
+"""A Gaussian process over posts (Rasmussen and Williams 2006): what is known of a post is what is known of posts like it.
+
+How much each likeness counts, and how far it reaches, is learned from training posts, by their marginal likelihood and
+then by what is said of each without itself: no validation post is needed for it. Up to MOST_EXACT training posts are all
+kept and solved exactly; of more, so many are landmarks to which all others are compared (the projected process, section
+8.3.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from pydantic import AfterValidator
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from engage_cli.io.ranges import NotNegative, Number, Positive
+from engage_cli.io.records import parse, record
+from engage_cli.models.gaussian_process.inputs import Takes, Views
+from engage_cli.models.gaussian_process.kernels import CPU, LENGTHS, TERMS, Products, first_lengths, kernel, present_terms
+
+MOST_EXACT = 6_000
+MOST_LEARNED_FROM = 1_500  # posts that are learned from at once; of more, samples take turns
+NUM_STEPS, STEPS_A_SAMPLE, STEP = 60, 5, 0.15
+LATE, LATE_STEP = 0.5, 0.3  # after this share of the steps they are so much shorter, and follow posts left out
+NUM_AVERAGED = 10  # last steps whose mean is taken
+FIRST_WEIGHT, FIRST_NOISE = -2.5, 0.0  # before softplus
+JITTER = 1e-6
+TINY = 1e-12
+JITTER_OF_FLOATS = 1e-3  # where the kernel is computed in float32: enough to keep its smallest eigenvalue above 0
+AT_ONCE = 1_024  # posts that are compared with all others, or with all landmarks, at once
+
+Advance = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Likeness:
+    """What was learned of the kernel. Weights and noise are shares of the target's variance, more or less."""
+
+    weights: dict[str, float]
+    lengths: dict[str, float]
+    noise: float
+
+    def of(self, products: Products) -> Tensor:
+        """(n, m) float64."""
+        weights = {name: torch.tensor(value, dtype=torch.float64) for name, value in self.weights.items()}
+        lengths = {name: torch.tensor(value, dtype=torch.float64) for name, value in self.lengths.items()}
+        return kernel(products, weights, lengths)
+
+    def between(self, first: Views, second: Views, device: torch.device = CPU) -> Tensor:
+        """(n, m) float64, computed some rows at a time: the terms of all would take ten times the memory."""
+        found = torch.empty((len(first), len(second)), dtype=torch.float64, device=device)
+        for start in range(0, len(first), AT_ONCE):
+            rows = np.arange(start, min(start + AT_ONCE, len(first)))
+            found[start : start + len(rows)] = self.of(Products(first.take(rows), second, device=device))
+        return found
+
+
+def learn_likeness(
+    views: Takes,
+    truth: np.ndarray,
+    *,
+    landmarks: Views,
+    seed: int = 0,
+    advance: Advance = lambda note: None,
+    device: torch.device = CPU,
+) -> Likeness:
+    """Fit to standardised truths (n,) by gradients, random samples of the posts in turn.
+
+    There is a weight for every term that the landmarks have something for.
+
+    Half of the steps follow the marginal likelihood (section 5.4.1), which seldom overfits; the others, from there, the
+    squared error of posts that are each left out (section 5.4.2), which is what counts where no kernel is quite true.
+    """
+    names = present_terms(landmarks)
+    first = first_lengths(names, landmarks)
+    weights = torch.full((len(names),), FIRST_WEIGHT, dtype=torch.float64, requires_grad=True)
+    logs = torch.tensor([np.log(value) for value in first.values()], dtype=torch.float64, requires_grad=True)
+    noise = torch.tensor(FIRST_NOISE, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.Adam([weights, logs, noise], lr=STEP)
+    samples = _samples(len(views), seed)
+    late: list[Tensor] = []
+    for step in range(NUM_STEPS):
+        if step == 0 or (step % STEPS_A_SAMPLE == 0 and len(views) > MOST_LEARNED_FROM):
+            some = next(samples)
+            sample, wanted = views.take(some), torch.from_numpy(truth[some]).to(device)
+            products = Products(sample, sample, dtype=torch.float32, device=device)
+            identity = torch.eye(len(some), dtype=torch.float64, device=device)
+        optimizer.param_groups[0]["lr"] = STEP * (1 if step < LATE * NUM_STEPS else LATE_STEP)
+        optimizer.zero_grad()
+        values = dict(zip(names, softplus(weights).float(), strict=True))
+        lengths = dict(zip(first, logs.exp().float(), strict=True))
+        covariance = kernel(products, values, lengths).double() + (softplus(noise) + JITTER_OF_FLOATS) * identity
+        if step < LATE * NUM_STEPS:
+            loss, slope = likelihood(covariance.detach(), wanted)
+            note = f"{loss / len(some):.4f} nats a post"
+        else:
+            error, slope = error_left_out(covariance.detach(), wanted)
+            note = f"squared error {error:.4f} of posts left out"
+        covariance.backward(slope)
+        optimizer.step()
+        if step >= NUM_STEPS - NUM_AVERAGED:
+            late.append(torch.cat([softplus(weights), logs, softplus(noise)[None]]).detach())
+        advance(note)
+    mean = torch.stack(late).mean(dim=0).tolist()
+    return Likeness(
+        weights=dict(zip(names, mean[: len(names)], strict=True)),
+        lengths={name: float(np.exp(log)) for name, log in zip(first, mean[len(names) : -1], strict=True)},
+        noise=mean[-1],
+    )
+
+
+def likelihood(covariance: Tensor, wanted: Tensor) -> tuple[float, Tensor]:
+    """Return the negative logarithm of the marginal likelihood, but for a constant, and its slope (equation 5.9).
+
+    The slope, (n, n), is the one that autograd finds, without its way back through the factorisation, which takes longest.
+    """
+    factor = torch.linalg.cholesky(covariance)
+    coefficients = torch.cholesky_solve(wanted[:, None], factor)[:, 0]
+    loss = 0.5 * (wanted @ coefficients) + factor.diagonal().log().sum()
+    return loss.item(), 0.5 * (torch.cholesky_inverse(factor) - torch.outer(coefficients, coefficients))
+
+
+def error_left_out(covariance: Tensor, wanted: Tensor) -> tuple[float, Tensor]:
+    """Return the mean squared error of posts that are each left out, and the slope of n / 2 times its logarithm.
+
+    With A the inverse, c = A y and the errors e = c / diag A (equation 5.12), since dA = -A dK A, the slope, (n, n), is
+    n / sum e^2 times the symmetric part of A diag(e^2 / diag A) A - (A (e / diag A)) c^T.
+    """
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(covariance))
+    coefficients, diagonal = inverse @ wanted, inverse.diagonal()
+    errors = coefficients / diagonal
+    squares = errors**2
+    rest = torch.outer(inverse @ (errors / diagonal), coefficients)
+    slope = (inverse * (squares / diagonal)) @ inverse - 0.5 * (rest + rest.T)
+    return squares.mean().item(), slope / (squares.mean() + TINY)
+
+
+def _samples(num: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield rows of random posts without end; none comes again before all others have come, but for the last few."""
+    generator = np.random.default_rng(seed)
+    size = min(num, MOST_LEARNED_FROM)
+    while True:
+        order = generator.permutation(num)
+        for start in range(0, num - size + 1, size):
+            yield order[start : start + size]
+
+
+def _term(name: str) -> str:
+    if name not in TERMS:
+        raise ValueError(f"unknown term '{name[:40]}'")
+    return name
+
+
+def _length(name: str) -> str:
+    if name.partition(" ")[0] not in LENGTHS:
+        raise ValueError(f"unknown length '{name[:40]}'")
+    return name
+
+
+@record
+class ProcessState:
+    """A process but for its arrays: what was learned of its kernel, and of the scale of what it predicts."""
+
+    weights: dict[Annotated[str, AfterValidator(_term)], NotNegative]
+    lengths: dict[Annotated[str, AfterValidator(_length)], Positive]
+    noise: NotNegative
+    mean: Number
+    std: Positive
+
+    @classmethod
+    def parse(cls, saved: Any, *, where: str) -> ProcessState:
+        return parse(saved, cls, where=where, again="train again")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaussianProcess:
+    """Fitted: a post's prediction is mean + std x (its likeness to the landmarks) @ coefficients."""
+
+    likeness: Likeness
+    landmarks: Views
+    coefficients: np.ndarray  # (m,)
+    mean: float
+    std: float
+
+    def predict(self, views: Views, device: torch.device = CPU) -> np.ndarray:
+        """(n,) float64."""
+        return predict_sum([(1.0, self)], views, device)
+
+    def state(self) -> ProcessState:
+        return ProcessState(**asdict(self.likeness), mean=self.mean, std=self.std)
+
+    @classmethod
+    def restore(cls, state: ProcessState, landmarks: Views, coefficients: np.ndarray) -> GaussianProcess:
+        """Raise ValueError where a length is missing that the landmarks' terms need."""
+        likeness = Likeness(weights=state.weights, lengths=state.lengths, noise=state.noise)
+        if missing := set(first_lengths(state.weights, landmarks)) - set(state.lengths):
+            raise ValueError(f"there is no length of '{min(missing)}'")
+        return cls(likeness=likeness, landmarks=landmarks, coefficients=coefficients, mean=state.mean, std=state.std)
+
+
+def predict_sum(processes: Sequence[tuple[float, GaussianProcess]], views: Takes, device: torch.device = CPU) -> np.ndarray:
+    """(n,) float64: the sum of share x prediction, of processes that have the same landmarks."""
+    found, landmarks = np.zeros(len(views)), processes[0][1].landmarks
+    for start in range(0, len(views), AT_ONCE):
+        rows = np.arange(start, min(start + AT_ONCE, len(views)))
+        products = Products(views.take(rows), landmarks, device=device)
+        for share, process in processes:
+            said = (process.likeness.of(products) @ torch.from_numpy(process.coefficients).to(device)).cpu().numpy()
+            found[rows] += share * (process.mean + process.std * said)
+    return found
+
+
+def fit_process(
+    views: Takes,
+    truth: np.ndarray,
+    *,
+    seed: int = 0,
+    advance: Advance = lambda note: None,
+    device: torch.device = CPU,
+) -> tuple[GaussianProcess, np.ndarray]:
+    """Fit on training posts; return it with (n,) what it would say of each of them without having seen it.
+
+    The latter by the identity of section 5.4.2, for the likeness as it is; of more posts than are solved exactly, NaN.
+    """
+    mean, std = float(truth.mean()), float(truth.std()) or 1.0
+    wanted = (truth - mean) / std
+    landmarks = landmarks_of(views, seed=seed)
+    likeness = learn_likeness(views, wanted, landmarks=landmarks, seed=seed, advance=advance, device=device)
+    if len(landmarks) == len(views):
+        coefficients, left_out = _solve(likeness, landmarks, wanted, device)
+    else:
+        coefficients = _project(likeness, views, landmarks, wanted, advance, device)
+        left_out = np.full(len(views), np.nan)
+    advance("solved")
+    process = GaussianProcess(likeness=likeness, landmarks=landmarks, coefficients=coefficients, mean=mean, std=std)
+    return process, mean + std * left_out
+
+
+def landmarks_of(views: Takes, *, seed: int = 0) -> Views:
+    """Return the training posts that others are compared with: all, or a sample that is the same for the same seed."""
+    if len(views) <= MOST_EXACT:
+        return views if isinstance(views, Views) else views.take(np.arange(len(views)))
+    return views.take(np.sort(np.random.default_rng(seed + 1).permutation(len(views))[:MOST_EXACT]))
+
+
+def _solve(
+    likeness: Likeness, views: Views, wanted: np.ndarray, device: torch.device = CPU
+) -> tuple[np.ndarray, np.ndarray]:
+    covariance = likeness.between(views, views, device)
+    covariance.diagonal().add_(likeness.noise + JITTER)
+    factor = torch.linalg.cholesky(covariance)
+    coefficients, errors = _left_out(factor, torch.from_numpy(wanted).to(device))
+    return coefficients.cpu().numpy(), wanted - errors.cpu().numpy()
+
+
+def _left_out(factor: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (n,) coefficients and (n,) how far each truth is from what is said of its post without it (equation 5.12)."""
+    coefficients = torch.cholesky_solve(wanted[:, None], factor)[:, 0]
+    return coefficients, coefficients / torch.cholesky_inverse(factor).diagonal()
+
+
+def _project(
+    likeness: Likeness,
+    views: Takes,
+    landmarks: Views,
+    wanted: np.ndarray,
+    advance: Advance,
+    device: torch.device = CPU,
+) -> np.ndarray:
+    total = (likeness.noise + JITTER) * likeness.between(landmarks, landmarks, device)
+    total.diagonal().add_(JITTER)
+    right = torch.zeros(len(landmarks), dtype=torch.float64, device=device)
+    for start in range(0, len(views), AT_ONCE):
+        rows = np.arange(start, min(start + AT_ONCE, len(views)))
+        part = likeness.between(views.take(rows), landmarks, device)
+        total += part.T @ part
+        right += part.T @ torch.from_numpy(wanted[rows]).to(device)
+        advance(f"{rows[-1] + 1:,} of {len(views):,} posts compared")
+    return torch.linalg.solve(total, right).cpu().numpy()

@@ -1,0 +1,1 @@
+"""Neural models: on stored embeddings, or with the encoders in the loop."""

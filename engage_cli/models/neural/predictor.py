@@ -1,0 +1,84 @@
+"""A neural run on stored features as a predictor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import torch
+
+from engage_cli.config.training import TrainConfig
+from engage_cli.data.leakage import known_before
+from engage_cli.embeddings.store import Block, BlockSource
+from engage_cli.errors import EngageError
+from engage_cli.models.neural.finetuning import parse_tune
+from engage_cli.models.neural.fusion import FUSIONS
+from engage_cli.models.neural.model import EngagementModel
+from engage_cli.models.neural.objectives import OBJECTIVES, Objective
+from engage_cli.models.neural.training.batches import Cut, StoredBatches, tokens_of
+from engage_cli.models.neural.training.checkpoints import MODEL_FILE, load_weights, must_fit
+from engage_cli.models.neural.training.validation import outputs_of
+from engage_cli.models.predictions import Predictions
+from engage_cli.runs.model_table import CONTENTS
+from engage_cli.runs.records import AGAIN
+from engage_cli.runs.run_folder import FIRST, Run, blaming
+from engage_cli.runtime.devices import find_device, matmul_precision
+
+BATCH_SIZE = 1024
+
+
+class NeuralPredictor:
+    def __init__(self, run: Run) -> None:
+        config, self.objective = read_config(run)
+        self.folder, self.dims = run.folder, run.meta.dims
+        weights = run.open(MODEL_FILE)
+        must_fit(weights, plan_model(run, config, self.objective))
+        self.device = find_device()
+        torch.set_float32_matmul_precision(matmul_precision(self.device))
+        self.model = EngagementModel(self.dims, config, out_dim=self.objective.out_dim)
+        load_weights(self.model, weights)
+        self.model.to(self.device)
+
+    def predict(self, posts: pd.DataFrame, source: BlockSource) -> Predictions:
+        blocks = source.blocks(known_before(posts), list(self.dims))
+        for name, block in blocks.items():
+            if tokens_of(block, self.model.reads_tokens).values.shape[-1] != self.dims[name]:
+                raise EngageError(f"{self.folder / FIRST}: dims: its encoder gives other vectors of '{name}'; {AGAIN}")
+        batches = StoredBatches(
+            blocks,
+            self.objective.encode(torch.zeros(len(posts), dtype=torch.float64)),
+            Cut(batch_size=BATCH_SIZE),
+            reads_tokens=self.model.reads_tokens,
+            device=self.device,
+        )
+        outputs = outputs_of(self.model, batches, self.objective.out_dim, self.device, alone=True)
+        return replace(self.objective.decode(outputs), vectors=_vectors(blocks)).checked(self.folder)
+
+    def vectors(self, posts: pd.DataFrame, source: BlockSource) -> dict[str, np.ndarray]:
+        return _vectors(source.blocks(known_before(posts), list(self.dims)))
+
+
+def read_config(run: Run) -> tuple[TrainConfig, Objective]:
+    """Return the settings of a neural run and its objective; raise EngageError for what there is not."""
+    config = run.meta.settings(TrainConfig, folder=run.folder)
+    with blaming(run.folder / FIRST, "config"):
+        FUSIONS.check(config.fusion)
+        objective: Objective = OBJECTIVES[run.kind].load(config.objective)(run.target, config)
+        is_tuned = parse_tune(config.tune).mode != "none"
+    if is_tuned != (run.meta.reads == CONTENTS):
+        raise EngageError(f"{run.folder / FIRST}: config.tune: '{config.tune}' does not go with its model; {AGAIN}")
+    if not run.meta.dims:
+        raise EngageError(f"{run.folder / FIRST}: dims: there is no block; {AGAIN}")
+    return config, objective
+
+
+def plan_model(run: Run, config: TrainConfig, objective: Objective) -> EngagementModel:
+    """Return the new layers of a run's model without their memory, to see whether its weights fit."""
+    with blaming(run.folder / FIRST, "config"), torch.device("meta"):
+        return EngagementModel(run.meta.dims, config, out_dim=objective.out_dim)
+
+
+def _vectors(blocks: Mapping[str, Block]) -> dict[str, np.ndarray]:
+    return {name: block.pooled for name, block in blocks.items()}

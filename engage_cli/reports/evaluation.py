@@ -1,0 +1,163 @@
+"""evaluation.html: what an evaluation found, in one file that needs no network, for someone who was not there."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from engage_cli.config.general import CLASS_NAMES, LEAKY
+from engage_cli.data.targets.target import Target
+from engage_cli.evaluation.published import NOT_COMPARABLE, STUDY_MODELS, set_beside
+from engage_cli.evaluation.results import Evaluation, Score
+from engage_cli.metrics.descriptions import label_of, say_verdict, words_of, write_figure
+from engage_cli.metrics.metrics import PRIMARY
+from engage_cli.metrics.paired_bootstrap import Comparison
+from engage_cli.plots.evaluation import WORDS, draw_evaluation
+from engage_cli.plots.slices import group_slices
+from engage_cli.reports.data_quality import thumbnail
+from engage_cli.reports.examples import choose_posts, count_pictureless
+from engage_cli.runs.names import short_names
+
+ReadImage = Callable[[int], bytes | None]  # row of the posts -> its image's file, None without one
+MOST_SLICES = 40  # of each kind in a table
+BESIDE_PRIMARY = {
+    "value": ("spearman", "mae", "coverage_80"),
+    "classes": ("accuracy", "ordinal_mae"),
+}  # in the tables of slices
+
+
+def render_report(
+    evaluation: Evaluation, posts: pd.DataFrame, read_image: ReadImage, *, targets: Mapping[str, Target]
+) -> str:
+    """Return the page. Nothing in it comes from outside the file, and every text of a post is escaped.
+
+    A target that `targets` lacks is shown by its formula alone.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("engage_cli"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(num=lambda value: f"{value:,}", figure=write_figure)
+    shown = short_names([one.name for one in (*evaluation.runs, *evaluation.baselines)])
+    environment.filters["shown"] = lambda name: shown.get(name, name)
+    pictures: dict[int, str | None] = {}  # several runs show the same posts
+
+    def picture(row: int) -> str | None:
+        if row not in pictures:
+            pictures[row] = thumbnail(read_image(row))
+        return pictures[row]
+
+    return environment.get_template("evaluation.html").render(
+        evaluation=evaluation,
+        tasks=_describe_tasks(evaluation, posts, targets),
+        runs=[_describe_run(run, posts, targets.get(run.target), picture) for run in evaluation.runs],
+        marks=list(dict.fromkeys(mark for mark in evaluation.marks if mark != LEAKY)),
+        leaky=[run.name for run in evaluation.runs if run.leaky],
+        leaky_words=LEAKY,
+        study=STUDY_MODELS,
+        beside=set_beside(evaluation),
+        not_comparable=NOT_COMPARABLE,
+        words_of=words_of,
+        say_verdict=say_verdict,
+        has_intervals=any(run.intervals for run in evaluation.runs),
+        has_bounds=any(one["low"] < one["high"] for run in evaluation.runs for one in run.metrics.values()),
+    )
+
+
+def say_plainly(score: Score) -> list[str]:
+    """Say in sentences for everybody how good a score is."""
+    values = {name: metric["value"] for name, metric in score.metrics.items()}
+    said = []
+    if score.kind == "value":
+        if "pairwise_accuracy" in values:
+            said.append(
+                f"Of two posts it puts the better one first in {100 * values['pairwise_accuracy']:.0f} of 100 pairs; "
+                "tossing a coin would in 50."
+            )
+        if "precision_at_10pct" in values:
+            said.append(
+                f"Of the tenth of the posts that it puts first, {100 * values['precision_at_10pct']:.0f} in 100 truly are "
+                "among the best tenth; by chance 10 would be."
+            )
+        if "r2" in values:
+            share = 100 * max(0.0, values["r2"])
+            said.append(
+                f"It explains {share:.0f} % of the differences between posts."
+                if values["r2"] > 0
+                else "A constant guess, the mean of these very posts, would have been as good or better."
+            )
+    elif "accuracy" in values:
+        usual = 100 * (values["accuracy"] - values.get("majority_lift", 0.0))
+        said.append(
+            f"It names the right one of five classes for {100 * values['accuracy']:.0f} of 100 posts; "
+            f"always naming the most frequent one would be right for {usual:.0f}."
+        )
+        if "ordinal_mae" in values:
+            said.append(f"On average it is {values['ordinal_mae']:.1f} classes away from the true one.")
+    return said
+
+
+def _describe_tasks(evaluation: Evaluation, posts: pd.DataFrame, targets: Mapping[str, Target]) -> list[dict[str, Any]]:
+    """Describe what was asked: each target and kind once, with its table."""
+    found = []
+    for target, kind in dict.fromkeys((run.target, run.kind) for run in evaluation.runs):
+        own, baselines = (
+            [one for one in some if (one.target, one.kind) == (target, kind)]
+            for some in (evaluation.runs, evaluation.baselines)
+        )
+        names = {run.name for run in own}
+        comparisons = [one for one in evaluation.comparisons if one.first in names]
+        scores = [*baselines, *own]
+        found.append(
+            {
+                "target": target,
+                "kind": kind,
+                "unit": own[0].unit,
+                "fitted": targets.get(target),
+                "class_names": CLASS_NAMES,
+                "rows": own[0].rows,
+                "pictureless": count_pictureless(posts, own[0].places),
+                "runs": [(run, say_plainly(run), _main_of(run, comparisons, baselines)) for run in own],
+                "scores": scores,
+                "num_baselines": len(baselines),
+                "metrics": list(dict.fromkeys(name for score in scores for name in score.metrics)),
+                "comparisons": [(one, label_of(one.metric)) for one in comparisons],
+            }
+        )
+    return found
+
+
+def _main_of(run: Score, comparisons: Sequence[Comparison], baselines: Sequence[Score]) -> Comparison | None:
+    """Return the run's comparison with a baseline: evaluation compares with the best one alone."""
+    names = {one.name for one in baselines}
+    return next((one for one in comparisons if one.first == run.name and one.second in names), None)
+
+
+def _describe_run(
+    run: Score, posts: pd.DataFrame, target: Target | None, picture: Callable[[int], str | None]
+) -> dict[str, Any]:
+    light, dark = (draw_evaluation(run, dark=dark) for dark in (False, True))
+    columns = [PRIMARY[run.kind], *BESIDE_PRIMARY[run.kind]]
+    groups = group_slices(run.slices)
+    return {
+        "score": run,
+        "plots": [(name, WORDS[name], _embed(light[name]), _embed(dark[name])) for name in light],
+        "slice_columns": [name for name in columns if any(name in one.metrics for one in run.slices)],
+        "slices": {by: some[:MOST_SLICES] for by, some in groups.items()},
+        "left_out": {by: max(0, len(some) - MOST_SLICES) for by, some in groups.items()},
+        "lists": [
+            (some.heading, [(post, picture(post.row)) for post in some.posts]) for some in choose_posts(run, posts, target)
+        ],
+        "pictureless": count_pictureless(posts, run.places),
+    }
+
+
+def _embed(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()

@@ -1,0 +1,241 @@
+"""The records of a run folder: what run.json, metrics.json and test.json hold."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import field
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, cast
+
+from pydantic import AfterValidator, Field
+
+from engage_cli import __version__
+from engage_cli.data.schema import BLOCKS
+from engage_cli.data.table_format import ColumnFormat
+from engage_cli.errors import EngageError
+from engage_cli.io.ranges import Count, FromOne, once
+from engage_cli.io.records import parse, read_record, record, write_record
+from engage_cli.runs.model_table import AS_MEMBERS, MODELS
+
+T = TypeVar("T")
+
+VERSION = 1  # of all files of a run folder; a folder of another one is trained again
+AGAIN = "train again"
+
+Setting = bool | int | float | str | None
+Width = Annotated[int, Field(ge=1, le=1 << 20)]
+# Of settings that what a model is, or how it predicts, depends on.
+RANGES = {"width": (1, 1 << 14), "layers": (0, 256), "heads": (1, 1024), "batch_size": (1, 1 << 20), "dropout": (0, 1)}
+Kind = Literal["value", "classes"]
+Side = Annotated[str, Field(pattern=r"^(vision|text)\z")]
+Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+# The name of a folder right inside another: no path, nothing hidden.
+FolderName = Annotated[str, Field(pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]{0,199}\z")]
+# Of a file of the run, or of a member's marker.
+FileName = Annotated[
+    str, Field(pattern=r"^(members/[^./\\\x00-\x1f][^/\\\x00-\x1f]{0,199}/)?[^./\\\x00-\x1f][^/\\\x00-\x1f]{0,199}\z")
+]
+
+
+def _model(name: str) -> str:
+    if name not in MODELS:
+        raise ValueError(f"unknown model '{name[:40]}'; there are: {', '.join(MODELS)}")
+    return name
+
+
+def _block(name: str) -> str:
+    if name not in BLOCKS:
+        raise ValueError(f"unknown block '{name[:40]}'; there are: {', '.join(BLOCKS)}")
+    return name
+
+
+Block = Annotated[str, AfterValidator(_block)]
+
+
+@record
+class DataOf:
+    """The data that a run was trained on."""
+
+    fingerprint: str
+    split: str
+    table: dict[str, ColumnFormat] = field(default_factory=dict)  # our column -> what it was in the table of the posts
+    texts: tuple[str, ...] | None = None  # of the posts, those that any of them has; None of a run that kept none
+
+
+@record
+class EncoderRecord:
+    """An encoder of a run: its name, and all that decides about its vectors."""
+
+    name: str
+    side: Side
+    revision: str
+    precision: Literal["fp32", "bf16"]
+    pooling: str
+    tokens: Annotated[int, Field(ge=0, le=4096)]
+    dtype: Literal["fp16", "fp32"]
+    normalised: bool
+    framing: Literal["own", "whole"]
+    preprocessing: str
+
+
+@record
+class RunMeta:
+    """run.json: all that was decided before training."""
+
+    engage: str = __version__
+    command: str
+    model: Annotated[str, AfterValidator(_model)]
+    kind: Kind
+    recipe: str = ""
+    given: dict[str, Setting] = field(default_factory=dict)  # what was given besides the recipe
+    config: dict[str, Setting] = field(default_factory=dict)  # the trainer's settings, see `settings`
+    asked: dict[str, Setting] = field(default_factory=dict)  # of several models: the encoders that were asked for
+    ranks: FromOne = 1
+    data: DataOf
+    encoders: dict[Side, EncoderRecord] = field(default_factory=dict)
+    blocks: Annotated[tuple[Block, ...], AfterValidator(once)] = ()  # that it reads
+    dims: dict[Block, Width] = field(default_factory=dict)  # of a neural model: the width of each block's tokens
+    reads_pictures: bool = False  # of a table: whether it measures covers
+    reads_date: bool = False
+    members: Annotated[tuple[FolderName, ...], AfterValidator(once)] = ()  # of an ensemble: folders in members/
+    of: dict[FolderName, Hash] = field(default_factory=dict)  # of stacked runs: the hashes of their markers
+    leaky: bool = False
+    marks: tuple[str, ...] = ()  # what makes its figures incomparable with honest ones
+    started: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def reads(self) -> str:
+        """What it is given of posts, as in runs.model_table."""
+        return MODELS[self.model].reads
+
+    @property
+    def is_ensemble(self) -> bool:
+        return self.reads == AS_MEMBERS
+
+    @property
+    def words(self) -> str:
+        """What people call the model."""
+        return MODELS[self.model].words
+
+    def settings(self, schema: type[T], *, folder: Path) -> T:
+        """Return `config` as the trainer's settings; raise EngageError for one that is unknown or out of range."""
+        where = f"{folder / 'run.json'}: config"
+        found = parse(self.config, _strict(cast("Any", schema)), where=where, again=AGAIN)
+        for name, (low, high) in RANGES.items():
+            if not low <= getattr(found, name, low) <= high:
+                raise EngageError(f"{where}.{name}: it is not within {low} to {high}; {AGAIN}")
+        return schema(**vars(found))
+
+
+@functools.cache
+def _strict(schema: Any) -> Any:
+    """Return settings that are read as strictly as records are."""
+    return record(type(schema.__name__, (schema,), {}))
+
+
+Figures = dict[str, float]
+
+
+@record
+class FoldFigure:
+    mean: float
+    std: float
+    folds: tuple[float, ...]
+
+
+@record
+class Folds:
+    """Cross-validation beside a run."""
+
+    number: Count
+    note: str
+    rows: Count
+    trees: tuple[Count, ...]
+    metrics: dict[str, FoldFigure]
+
+
+@record
+class Evidence:
+    """The score of a run on posts that it did not learn from."""
+
+    posts: Count  # that it learned from
+    held_out: Count  # that it is scored on
+    method: str  # how these were held out
+    metric: str  # of which a guess has 0
+    value: float
+    low: float | None  # of the 95 % interval; None of too few posts for one
+    high: float | None
+
+    @property
+    def is_better_than_guess(self) -> bool:
+        """Whether the held-out posts show it."""
+        return self.low is not None and self.low > 0
+
+
+@record
+class RunMetrics:
+    """metrics.json, the marker, which is written last: how training ended, and the hash of every file that counts."""
+
+    files: dict[FileName, Hash] = field(default_factory=dict)
+    finished: str = ""
+    split: str = "validation"
+    note: str = ""
+    rows: dict[str, Count] = field(default_factory=dict)  # posts of each part
+    metrics: Figures = field(default_factory=dict)  # on the validation posts
+    evidence: Evidence | None = None
+    seconds: float | None = None
+    leaky: bool = False
+    marks: tuple[str, ...] = ()
+    # Of neural models.
+    best_epoch: Count | None = None
+    averaged_epochs: tuple[Count, ...] | None = None
+    epochs: Count | None = None
+    collapse: str | None = None
+    parameters: Count | None = None
+    trained_parameters: Count | None = None
+    peak_gpu_memory: Count | None = None
+    # Of CatBoost.
+    best_iteration: Count | None = None
+    features: Count | None = None
+    folds: Folds | None = None
+    why: dict[str, Any] | None = None  # loss, unit, rows and groups of models.boosting.shap
+    # Of Gaussian processes.
+    left_out_r2: float | None = None
+    # Of ensembles.
+    weights: dict[FolderName, float] | None = None
+    offset: float | None = None
+    members: dict[FolderName, Figures] | None = None
+
+
+@record
+class SliceFigures:
+    by: str
+    name: str
+    rows: Count
+    metrics: dict[str, Figures]
+
+
+@record
+class TestFigures:
+    """test.json: what `engage evaluate` found on the test split. It carries no answers, and names its run's marker."""
+
+    of: Hash
+    run: str
+    kind: Kind
+    target: str
+    rows: Count
+    leaky: bool
+    metrics: dict[str, Figures]  # name -> value, low, high
+    slices: tuple[SliceFigures, ...] = ()
+
+
+def write_run_record(path: Path, value: Any, kind: str) -> None:
+    write_record(path, value, kind=kind, version=VERSION)
+
+
+def read_run_record(path: Path, schema: type[T], kind: str) -> T:
+    """Read a record of a run folder; raise EngageError for a link, and for whatever is wrong with it."""
+    if path.is_symlink():
+        raise EngageError(f"{path} is a link, and no file of this run; {AGAIN}")
+    return read_record(path, schema, kind=kind, version=VERSION, again=AGAIN)

@@ -1,0 +1,134 @@
+"""The same stages on a Ray cluster: Ray Data hands shards to a pool of workers, and hands them out again when one dies.
+
+Each worker holds one encoder and writes whole shards into the store, which must lie on a disk that all machines share.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from engage_cli.config.general import EmbedConfig
+from engage_cli.data.dataset import Dataset, load_dataset
+from engage_cli.embeddings.store import FeatureStore
+from engage_cli.encoders.encoder import Encoder
+from engage_cli.errors import EngageError
+from engage_cli.progress.reporters import Reporter
+from engage_cli.runtime.timing import Clock
+from engage_cli.steps.embed.shards import Contents, Shard, write_shards
+
+CORES_PER_WORKER = 4
+SHARDS_PER_CALL = 4  # in one call a worker reads the next shard while it computes on this one
+FAILED = "engage_failed"
+# What would be printed among our own lines: usage statistics, and a warning about every pool of workers.
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+
+
+class ShardWriter:
+    """A worker: it loads the posts and the encoder once, then writes the shards that Ray gives it."""
+
+    def __init__(
+        self, folder: str, side: str, name: str, record: dict[str, Any], blocks: list[str], config: EmbedConfig
+    ) -> None:
+        self.dataset, self.config = load_dataset(Path(folder)), config
+        self.encoder = Encoder(
+            side,
+            name,
+            precision=record["precision"],
+            pool=record["pooling"],
+            tokens=record["tokens"],
+            dtype=record["dtype"],
+            framing=record["framing"],
+        )
+        self.differs = self.encoder.record != record
+        self.contents = Contents(self.dataset, blocks)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
+        """Write the shards of a batch {"number", "keys"}; those that a worker before this one has written are kept."""
+        shards = [Shard(int(n), keys.split()) for n, keys in zip(batch["number"], batch["keys"], strict=True)]
+        store = FeatureStore(self.dataset.features_dir, self.encoder)
+        clock, failed = Clock(), ""
+        if self.differs:
+            failed = f"the encoder '{self.encoder.checkpoint.name}' on {os.uname().nodename} is another one than here"
+        else:
+            try:
+                left = [shard for shard in shards if shard.number not in store.numbers]
+                clock.add_all(write_shards(store, self.contents, left, self.config))
+            except EngageError as error:  # the user's to mend: said once by the command, not retried by Ray
+                failed = str(error)
+        seconds = clock.seconds
+        return {
+            "rows": [sum(len(shard.keys) for shard in shards)],
+            "stages": [list(seconds)],
+            "seconds": [list(seconds.values())],
+            FAILED: [failed],
+        }
+
+
+def write_shards_on_ray(
+    dataset: Dataset,
+    store: FeatureStore,
+    blocks: Sequence[str],
+    shards: Sequence[Shard],
+    config: EmbedConfig,
+    advance: Callable[[int], None],
+    reporter: Reporter,
+) -> dict[str, float]:
+    """Write shards by a pool of Ray workers; return the seconds of each stage, added up over the workers."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    try:
+        import ray
+        import ray.data
+    except ImportError:
+        raise EngageError("--engine ray needs Ray: pip install 'engage-cli[ray]'") from None
+
+    started_here = not ray.is_initialized()
+    if started_here:
+        # $RAY_ADDRESS names a cluster; without it Ray starts on this machine, for as long as the command runs.
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        _quiet(ray)
+        resources = ray.cluster_resources()
+        gpus, cores = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
+        workers = min(config.workers or gpus or max(1, cores // CORES_PER_WORKER), len(shards))
+        reporter.say(f"Ray: {workers} workers, {cores} cores, {gpus} GPUs in the cluster")
+        rows = [{"number": shard.number, "keys": " ".join(shard.keys)} for shard in shards]
+        written = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+            ShardWriter,
+            fn_constructor_args=(
+                str(dataset.folder.resolve()),
+                store.encoder.side,
+                store.encoder.checkpoint.name,
+                store.encoder.record,
+                list(blocks),
+                config,
+            ),
+            batch_size=min(SHARDS_PER_CALL, max(1, len(shards) // (2 * workers))),
+            concurrency=workers,
+            num_cpus=max(1, cores // workers) if not gpus else 1,
+            num_gpus=1 if gpus else 0,
+        )
+        clock = Clock()
+        for row in written.iter_rows():
+            if row[FAILED]:
+                raise EngageError(row[FAILED])
+            clock.add_all(dict(zip(row["stages"], row["seconds"], strict=True)))
+            advance(int(row["rows"]))
+        return clock.seconds
+    except ray.exceptions.RayError as error:
+        raise EngageError(f"Ray gave up: {str(error).strip().splitlines()[-1]}; the same command goes on") from None
+    finally:
+        if started_here:
+            ray.shutdown()
+
+
+def _quiet(ray: Any) -> None:
+    """Leave the progress to our own reporter."""
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)

@@ -1,0 +1,232 @@
+"""Runs and baselines on the same rows of one split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from engage_cli.data.dataset import Dataset
+from engage_cli.data.targets.target import Target
+from engage_cli.errors import EngageError, WrongCallError
+from engage_cli.evaluation.baselines import BASELINES, NEED_VECTORS, Part
+from engage_cli.evaluation.evidence import doubt_score, warnings_of
+from engage_cli.evaluation.results import Evaluation, Metrics, Score, Slice
+from engage_cli.evaluation.slices import cut
+from engage_cli.evaluation.uncertainty_metrics import interval_metrics, pair_metrics
+from engage_cli.metrics.metrics import PRIMARY, bootstrap_metrics, true_of
+from engage_cli.metrics.paired_bootstrap import LEAST_FOR_VERDICT, Comparison, compare
+from engage_cli.models.predictor import load_predictor, members_of
+from engage_cli.progress.reporters import Reporter, SilentReporter
+from engage_cli.runs.model_table import CONTENTS
+from engage_cli.runs.run_folder import FIRST, MARKER, Run, load_run, newest_run
+from engage_cli.steps.inputs.sources import source_of
+from engage_cli.uncertainty.forecast import load_doubt
+from engage_cli.uncertainty.neighbours import unit
+
+SPLITS = ("test", "validation")
+NOTES = {
+    "test": "",
+    "validation": "training stopped at its best on these posts, an ensemble's weights were fitted on them, and how sure a "
+    "run may be was learned from them: optimistic figures; the honest ones are those of the test split",
+}
+BY_PREDICTION = "prediction"  # always looked at: an interval that covers on the whole may fail at one end
+SLICE_RESAMPLES = 200  # at most: a slice has few posts, and there are many slices
+LEAST_SLICED = 10  # posts of a slice that are scored
+OF_SLICES = {
+    "value": ("r2", "spearman", "pairwise_accuracy", "mae"),
+    "classes": ("kappa", "accuracy", "majority_lift", "ordinal_mae"),
+}
+
+
+def evaluate(
+    folders: Sequence[Path],
+    *,
+    dataset: Dataset,
+    runs_dir: Path = Path("runs"),
+    split: str = "test",
+    by: Sequence[str] = (),
+    num_resamples: int = 500,
+    reporter: Reporter | None = None,
+) -> Evaluation:
+    """Score runs (the newest one where none is named), and the baselines of each target and kind among them."""
+    reporter = reporter or SilentReporter()
+    if split not in SPLITS:
+        raise WrongCallError(f"unknown split '{split}'; there are: {', '.join(SPLITS)}")
+    runs = open_runs(folders, dataset, runs_dir)
+    tasks: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        tasks.setdefault((run.target.name, run.kind), []).append(run)
+    for name in by:  # a wrong one is told of before the work begins
+        posts = dataset.posts.iloc[dataset.rows(split, runs[0].target)]
+        cut(name, posts, np.zeros(len(posts)))
+    scores, baselines = [], []
+    with reporter.stage("evaluating", len(runs) + sum(len(BASELINES[kind]) for _, kind in tasks)) as stage:
+        for run in runs:
+            scores.append(_score_run(run, dataset, split, by, num_resamples, reporter))
+            stage.advance(note=str(run.folder))
+        for (_, kind), same in tasks.items():
+            baselines += _score_baselines(same, kind, dataset, split, num_resamples, reporter, stage.advance)
+    comparisons = _compare(scores, baselines, num_resamples) if num_resamples else []
+    return Evaluation(
+        split=split, runs=scores, baselines=baselines, comparisons=comparisons, marks=dataset.marks, note=NOTES[split]
+    )
+
+
+def open_runs(folders: Sequence[Path], dataset: Dataset, runs_dir: Path) -> list[Run]:
+    """Open the runs, the newest one where none is named; raise EngageError for one that was trained on other data."""
+    runs = [load_run(folder) for folder in folders] or [newest_run(runs_dir)]
+    for run in runs:
+        if run.meta.data.fingerprint != dataset.fingerprint:
+            raise EngageError(
+                f"{run.folder} was trained on other data than {dataset.folder} holds, so its test rows may have been "
+                "trained on; name its data folder with --data"
+            )
+    return runs
+
+
+def finished_among(paths: Sequence[Path], reporter: Reporter) -> list[Path]:
+    """Return the finished runs of several paths, as `runs/*` gives them, each once; say what is passed over.
+
+    One path alone is returned as it is: whoever names it means it.
+    """
+    if len(paths) < 2:
+        return list(paths)
+    found = {path.resolve(): path for path in paths if (path / MARKER).is_file()}
+    for path in paths:
+        if not (path / MARKER).is_file():
+            is_run = (path / FIRST).is_file()
+            reporter.say(f"passed over: {path} ({'an unfinished run' if is_run else 'no run'})")
+    if not found:
+        raise EngageError(f"none of the {len(paths)} paths is a finished run; the first is {paths[0]}")
+    return list(found.values())
+
+
+def _score_run(run: Run, dataset: Dataset, split: str, by: Sequence[str], num_resamples: int, reporter: Reporter) -> Score:
+    places = dataset.rows(split, run.target)
+    posts, doubt = dataset.posts.iloc[places], load_doubt(run)
+    predictions = load_predictor(run).predict(posts, source_of(run, dataset, reporter))
+    said = doubt.forecast(predictions)
+    is_test = split == "test"  # how sure a run may be was learned from validation posts: there it would be right by design
+    intervals = said.intervals if is_test else {}
+    true = _truth(run.target, run.kind, dataset, places)
+    predicted = said.value if said.value is not None else said.probabilities
+    assert np.isfinite(predicted).all()
+    if len(true) < LEAST_FOR_VERDICT:
+        num_resamples = 0  # of so few posts a bootstrap tells nothing
+    metrics = bootstrap_metrics(run.kind, true, predicted, num_resamples=num_resamples)
+    primary = PRIMARY[run.kind]
+    metrics |= interval_metrics(intervals, true, num_resamples=num_resamples)
+    if is_test:
+        metrics |= pair_metrics(doubt, predictions, true, num_resamples=min(num_resamples, SLICE_RESAMPLES))
+    resamples = min(num_resamples, SLICE_RESAMPLES)
+    slices = []
+    for name in dict.fromkeys((*by, BY_PREDICTION)):
+        ranked = said.value if said.value is not None else said.percentile
+        for group, rows in cut(name, posts, ranked).items():
+            found: Metrics = {}
+            if len(rows) >= LEAST_SLICED:
+                found = bootstrap_metrics(
+                    run.kind, true[rows], predicted[rows], num_resamples=resamples, names=OF_SLICES[run.kind]
+                )
+                bounds = {share: (low[rows], high[rows]) for share, (low, high) in intervals.items()}
+                found |= interval_metrics(bounds, true[rows], num_resamples=resamples)
+            slices.append(Slice(by=name, name=group, rows=len(rows), metrics=found))
+    return Score(
+        name=str(run.folder),
+        kind=run.kind,
+        target=run.target.name,
+        unit=str(run.target.formula),
+        metrics=metrics,
+        places=places,
+        predicted=predicted,
+        true=true,
+        intervals=intervals,
+        slices=tuple(slices),
+        leaky=run.leaky,
+        warnings=(*warnings_of(run), *doubt_score(primary, metrics[primary], len(true), split)),
+    )
+
+
+def _score_baselines(
+    runs: Sequence[Run],
+    kind: str,
+    dataset: Dataset,
+    split: str,
+    num_resamples: int,
+    reporter: Reporter,
+    advance: Callable[..., None],
+) -> list[Score]:
+    """Fit every baseline on the training rows of the runs' target."""
+    target = runs[0].target
+    rows = {part: dataset.rows(part, target) for part in ("train", "validation", split)}
+    vectors = _vectors(runs, dataset, rows, reporter)
+    if not vectors:
+        reporter.say("no baselines on embeddings: no run here reads stored ones")
+    parts = {
+        part: Part(dataset.posts.iloc[places], _truth(target, kind, dataset, places), vectors.get(part))
+        for part, places in rows.items()
+    }
+    wanted = parts[split]._replace(truth=np.zeros(0))  # no baseline sees what it is asked for
+    found = []
+    for name in BASELINES[kind]:
+        if name not in NEED_VECTORS or vectors:
+            predicted = BASELINES[kind].load(name)(parts["train"], parts["validation"], wanted).main
+            assert np.isfinite(predicted).all()
+            found.append(
+                Score(
+                    name=name,
+                    kind=kind,
+                    target=target.name,
+                    unit=str(target.formula),
+                    metrics=bootstrap_metrics(
+                        kind,
+                        parts[split].truth,
+                        predicted,
+                        num_resamples=num_resamples if len(rows[split]) >= LEAST_FOR_VERDICT else 0,
+                    ),
+                    places=rows[split],
+                    predicted=predicted,
+                    true=parts[split].truth,
+                )
+            )
+        advance(note=f"{name} ({target.name})")
+    return found
+
+
+def _vectors(
+    runs: Sequence[Run], dataset: Dataset, rows: dict[str, np.ndarray], reporter: Reporter
+) -> dict[str, np.ndarray]:
+    """Return the stored embeddings of each part that the first run which reads any has; none where none does."""
+    for member in (member for run in runs for member in members_of(run) if member.meta.reads != CONTENTS):
+        predictor, source = load_predictor(member), source_of(member, dataset, reporter)
+        found = {part: predictor.vectors(dataset.posts.iloc[places], source) for part, places in rows.items()}
+        usable = {
+            part: np.concatenate([unit(block) for block in vectors.values()], axis=1)
+            for part, vectors in found.items()
+            if vectors is not None
+        }
+        if usable:
+            return usable
+    return {}
+
+
+def _truth(target: Target, kind: str, dataset: Dataset, places: np.ndarray) -> np.ndarray:
+    scores = target.score(dataset.posts.iloc[places])
+    return true_of(kind, scores, target.classes(scores))
+
+
+def _compare(runs: Sequence[Score], baselines: Sequence[Score], num_resamples: int) -> list[Comparison]:
+    """Compare each run with the best baseline on these rows, and each two runs, of one target and kind."""
+    found = []
+    for target, kind in dict.fromkeys((run.target, run.kind) for run in runs):
+        own, others = ([one for one in some if (one.target, one.kind) == (target, kind)] for some in (runs, baselines))
+        best = max(others, key=lambda one: one.metrics[PRIMARY[kind]]["value"])
+        pairs = [*((run, best) for run in own), *combinations(own, 2)]
+        for first, second in pairs:
+            if np.array_equal(first.true, second.true):  # a run may have fitted its target on other rows
+                both = ((first.name, first.predicted), (second.name, second.predicted))
+                found.append(compare(kind, first.true, *both, num_resamples=num_resamples))
+    return found

@@ -1,0 +1,1 @@
+"""Where a model gets the contents of posts."""

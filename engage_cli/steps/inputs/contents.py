@@ -1,0 +1,69 @@
+"""Pictures and texts of posts, for models whose encoders are in the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from engage_cli.data.dataset import Dataset
+from engage_cli.data.schema import texts_of
+from engage_cli.images.decode import ImageError, read_bytes, resolve_inside
+from engage_cli.models.neural.training.image_text_batches import Contents
+
+
+class FileImages:
+    """The image files of posts; a post without a usable one has None."""
+
+    def __init__(self, places: Sequence[tuple[Path, str] | None]) -> None:
+        self.places = places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def read(self, row: int) -> bytes | None:
+        place = self.places[row]
+        if place is None:
+            return None
+        try:
+            return read_bytes(resolve_inside(*place))
+        except ImageError:  # it went away since `engage prepare`: a post without an image
+            return None
+
+
+class GivenImages:
+    """Images that are in memory."""
+
+    def __init__(self, images: Sequence[bytes | None]) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def read(self, row: int) -> bytes | None:
+        return self.images[row]
+
+
+class DatasetContents:
+    """Contents of a data folder's posts."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.roots = {source: dataset.images_of(source) for source in dataset.posts["source"].unique()}
+
+    def contents(self, posts: pd.DataFrame, blocks: Sequence[str]) -> Contents:
+        columns = posts[["source", "image", "image_hash"]].itertuples(index=False)
+        places = [
+            (root, str(post.image)) if post.image_hash and (root := self.roots[post.source]) else None for post in columns
+        ]
+        return Contents(FileImages(places), {name: texts_of(posts, name) for name in blocks if name != "image"})
+
+
+class GivenContents:
+    """Contents of posts that lie in no data folder; `images` holds each post's file, or None."""
+
+    def __init__(self, images: Sequence[bytes | None]) -> None:
+        self.images = images
+
+    def contents(self, posts: pd.DataFrame, blocks: Sequence[str]) -> Contents:
+        return Contents(GivenImages(self.images), {name: texts_of(posts, name) for name in blocks if name != "image"})

@@ -1,0 +1,105 @@
+"""Every cover measured once (features.handcrafted), on all cores; what is known is kept by the hash of the file's bytes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from engage_cli.data.dataset import FEATURES, Dataset
+from engage_cli.errors import EngageError
+from engage_cli.features.handcrafted import IMAGE_FEATURES, IMAGE_VERSION, measure_files
+from engage_cli.io.files import sweep_dead
+from engage_cli.io.own_folders import own_data
+from engage_cli.io.sealed_table import Check, read_sealed, write_sealed
+from engage_cli.progress.reporters import Reporter
+from engage_cli.runtime.worker_processes import map_on_all_cores
+
+FILE = "image_statistics.parquet"
+KIND = f"engage image statistics {IMAGE_VERSION}"
+BATCH = 64
+FEW = 300  # below this many covers, starting processes takes longer than the work
+SECONDS_BETWEEN_SAVES = 20.0
+HASH = "image_hash"
+Named = tuple[Path, str, str]  # folder, name, hash
+
+
+class PictureStatistics:
+    """The measured covers of a data folder."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self._path = dataset.features_dir / FILE
+        self._known = _read(self._path)
+
+    def measure(self, posts: pd.DataFrame, reporter: Reporter) -> None:
+        """Measure the covers of these posts that are not known yet."""
+        todo = [file for file in self._files(posts) if file[2] not in self._known]
+        if not todo:
+            return
+        sweep_dead(self._path.parent, FILE)
+        batches = [todo[start : start + BATCH] for start in range(0, len(todo), BATCH)]
+        last_save = time.monotonic()
+        with reporter.stage("measuring covers", len(todo)) as stage:
+            for batch, results in zip(batches, _run(batches), strict=True):
+                for (root, name, digest), measured in zip(batch, results, strict=True):
+                    if measured is None:
+                        raise EngageError(
+                            f"{root / name} is gone or changed since `engage prepare`; bring it back, or run prepare "
+                            "--overwrite again"
+                        )
+                    self._known[digest] = measured
+                stage.advance(len(batch))
+                if time.monotonic() - last_save > SECONDS_BETWEEN_SAVES:
+                    self._save()
+                    last_save = time.monotonic()
+        self._save()
+
+    def of(self, posts: pd.DataFrame) -> np.ndarray:
+        """Return (n, IMAGE_FEATURES) float32; NaN for a post without a usable cover."""
+        nothing = np.full(len(IMAGE_FEATURES), np.nan, np.float32)
+        rows = [self._known.get(digest, nothing) for digest in posts[HASH]]
+        return np.stack(rows) if rows else np.zeros((0, len(IMAGE_FEATURES)), np.float32)
+
+    def _files(self, posts: pd.DataFrame) -> list[Named]:
+        """Return each different cover once."""
+        roots = {source: self.dataset.images_of(source) for source in posts["source"].unique()}
+        first = posts[posts[HASH] != ""].drop_duplicates(HASH)
+        return [
+            (root, str(post.image), str(post.image_hash))
+            for post in first[["source", "image", HASH]].itertuples(index=False)
+            if (root := roots[post.source]) is not None
+        ]
+
+    def _save(self) -> None:
+        own_data(self.dataset.folder).place(FEATURES, FILE)
+        table = pd.DataFrame(np.stack(list(self._known.values())), columns=list(IMAGE_FEATURES))
+        table.insert(0, HASH, list(self._known))
+        write_sealed(self._path, table, kind=KIND)
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    """Return what earlier calls measured; nothing where that is damaged or of another version: it is measured again."""
+    columns: dict[str, Check] = {HASH: _are_hashes, **dict.fromkeys(IMAGE_FEATURES, _are_measures)}
+    table = read_sealed(path, kind=KIND, columns=columns)
+    if table is None:
+        return {}
+    return dict(zip(table[HASH], table[list(IMAGE_FEATURES)].to_numpy(np.float32), strict=True))
+
+
+def _are_hashes(column: pd.Series) -> pd.Series:
+    return column.str.fullmatch(r"[0-9a-f]{32}", na=False)
+
+
+def _are_measures(column: pd.Series) -> np.ndarray:
+    return ~np.isinf(column.to_numpy(np.float32)) if column.dtype == np.float32 else np.zeros(1, bool)
+
+
+def _run(batches: Sequence[list[Named]]) -> Iterator[list[np.ndarray | None]]:
+    if sum(map(len, batches)) <= FEW or (os.cpu_count() or 1) == 1:
+        return map(measure_files, batches)
+    return map_on_all_cores(measure_files, batches, what="covers were measured")

@@ -1,0 +1,148 @@
+"""What gives a run the contents of posts: a data folder's stores and files, or posts' own files and texts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from engage_cli.config.general import EncoderConfig
+from engage_cli.data.dataset import Dataset
+from engage_cli.data.schema import side_of
+from engage_cli.embeddings.live import LiveBlocks, LiveVectors
+from engage_cli.encoders.encoder import Encoder
+from engage_cli.errors import EngageError
+from engage_cli.images.decode import ImageError, decode
+from engage_cli.io.files import fingerprint
+from engage_cli.models.predictor import Source, members_of
+from engage_cli.progress.reporters import Reporter
+from engage_cli.runs.model_table import CONTENTS, TABLE
+from engage_cli.runs.run_folder import FIRST, Run, blaming
+from engage_cli.steps.embed import make_encoder, stored_blocks
+from engage_cli.steps.inputs.contents import DatasetContents, GivenContents
+from engage_cli.steps.inputs.table_source import LiveTable, PictureMemo, StoredTable
+
+
+def encoder_config(run: Run) -> EncoderConfig:
+    """Return the encoders that a run was trained on."""
+    encoders = run.meta.encoders
+    if not encoders:  # it reads no embedding
+        return EncoderConfig()
+    any_side = next(iter(encoders.values()))
+    return EncoderConfig(
+        vision=encoders["vision"].name if "vision" in encoders else EncoderConfig.vision,
+        text=encoders["text"].name if "text" in encoders else EncoderConfig.text,
+        pool=",".join(f"{side}={encoder.pooling}" for side, encoder in encoders.items()),
+        framing=encoders.get("vision", any_side).framing,
+        precision=any_side.precision,
+        tokens=any_side.tokens,
+        dtype=any_side.dtype,
+    )
+
+
+def blocks_of(run: Run) -> list[str]:
+    """Return the blocks whose vectors, or contents, the run reads."""
+    return list(run.meta.dims or run.meta.blocks)
+
+
+def source_of(run: Run, dataset: Dataset, reporter: Reporter) -> Source:
+    """Return what gives a run what it reads of a data folder's posts; what the stores lack is embedded first."""
+    if run.meta.is_ensemble:
+        return [source_of(member, dataset, reporter) for member in members_of(run)]
+    config, blocks = encoder_config(run), blocks_of(run)
+    _encoders_of(run, {})  # before anything is embedded with others
+    if run.meta.reads == CONTENTS:
+        return DatasetContents(dataset)
+    if run.meta.reads == TABLE:
+        return StoredTable(dataset, config, blocks, reads_pictures=run.meta.reads_pictures, reporter=reporter)
+    return stored_blocks(dataset, config, blocks, reporter)
+
+
+class LiveSources:
+    """What gives a run what it reads of posts that lie in no data folder. Encoders stay loaded between two calls."""
+
+    def __init__(self, run: Run, *, num_towers: int | None = 1) -> None:
+        self.run, self.num_towers = run, num_towers
+        self._encoders: dict[str, Encoder] = {}  # of all members, by record
+        self._vectors: dict[str, LiveVectors] = {}  # by the records of both sides: members with equal encoders share them
+        self._pictures = PictureMemo()
+        self._members = [(member, self._vectors_of(member)) for member in members_of(run)]
+        self.sees_pictures = any(sees_pictures(member) for member, _ in self._members)
+
+    @property
+    def encoders(self) -> list[Encoder]:
+        """Those that are read through; an encoder that was trained is in its run's model."""
+        return list(self._encoders.values())
+
+    def of(self, images: Sequence[bytes | None]) -> Source:
+        """Return the source of posts whose covers these are."""
+        found = [self._source(member, vectors, images) for member, vectors in self._members]
+        return found if self.run.meta.is_ensemble else found[0]
+
+    def problems_of(self, images: Sequence[bytes | None]) -> list[str]:
+        """Return why each image that the run looks at gives no picture; "" where it gives one, or there is none.
+
+        To be asked after the run was: a picture that was decoded for it is not decoded again.
+        """
+        if not self.sees_pictures:
+            return [""] * len(images)
+        seen = next((vectors for member, vectors in self._members if _embeds_pictures(member)), None)
+        find = seen.problem_of if seen is not None else problem_of
+        return [find(image) if image is not None else "" for image in images]
+
+    def forget(self) -> None:
+        """Drop what was made of the contents so far: they are not kept for ever."""
+        for vectors in self._vectors.values():
+            vectors.forget()
+        self._pictures.forget()
+
+    def _vectors_of(self, member: Run) -> LiveVectors:
+        found = _encoders_of(member, self._encoders if member.meta.reads != CONTENTS else {})
+        key = fingerprint([one.record for one in found.values()])
+        return self._vectors.setdefault(key, LiveVectors(found, num_towers=self.num_towers))
+
+    def _source(self, member: Run, vectors: LiveVectors, images: Sequence[bytes | None]) -> Any:
+        if member.meta.reads == CONTENTS:
+            return GivenContents(images)
+        blocks = LiveBlocks(vectors, images)
+        return LiveTable(blocks, images, self._pictures) if member.meta.reads == TABLE else blocks
+
+
+def sees_pictures(run: Run) -> bool:
+    """Say whether anything of a cover reaches the run."""
+    return run.meta.reads_pictures or any(side_of(block) == "vision" for block in blocks_of(run))
+
+
+def _embeds_pictures(run: Run) -> bool:
+    return run.meta.reads != CONTENTS and any(side_of(block) == "vision" for block in blocks_of(run))
+
+
+def problem_of(image: bytes) -> str:
+    """Return why an image gives no picture; "" where it gives one."""
+    try:
+        decode(image)
+    except ImageError as problem:
+        return str(problem)
+    return ""
+
+
+def _encoders_of(run: Run, known: dict[str, Encoder]) -> dict[str, Encoder]:
+    """Return a run's encoders by side, those that are known already where they are the same."""
+    config, found = encoder_config(run), {}
+    for side in dict.fromkeys(side_of(block) for block in blocks_of(run)):
+        with blaming(run.folder / FIRST, "encoders"):
+            encoder = make_encoder(side, config, is_proven=True)
+        must_be_same_encoder(run, side, encoder.record)
+        found[side] = known.setdefault(fingerprint(encoder.record), encoder)
+    return found
+
+
+def must_be_same_encoder(run: Run, side: str, record: dict[str, Any]) -> None:
+    known = run.meta.encoders[side]
+    saved = {key: value for key, value in dataclasses.asdict(known).items() if key != "name"}
+    if saved != record:
+        changed = ", ".join(key for key in record if saved.get(key) != record[key])
+        raise EngageError(
+            f"the encoder '{known.name}' on this machine is not the one that {run.folder} was "
+            f"trained on (differs in: {changed}); train again, or bring back that checkpoint"
+        )

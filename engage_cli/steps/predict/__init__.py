@@ -1,0 +1,250 @@
+"""Posts before they are published: one, or the variants of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from engage_cli.config.general import CLASS_NAMES, MOST_VARIANTS
+from engage_cli.errors import EngageError, WrongCallError
+from engage_cli.evaluation.evidence import warnings_of
+from engage_cli.images.decode import MOST_BYTES, ImageError, decode, read_bytes
+from engage_cli.io.own_folders import refuse_link
+from engage_cli.models.predictions import Predictions
+from engage_cli.progress.reporters import Reporter, SilentReporter
+from engage_cli.runs.run_folder import Run, load_run, newest_run
+from engage_cli.steps.predict.explain import Explanation, explain_post
+from engage_cli.steps.predict.requests import has_seen_covers, make_posts, reads_of
+from engage_cli.steps.predict.session import OpenRun
+from engage_cli.uncertainty.error_correlation import chances_of_best, chances_to_beat, draw_together
+from engage_cli.uncertainty.forecast import INTERVALS, Forecast
+
+MOST_COMPARED = 8  # variants whose pairs are told
+SURE_ENOUGH = 2 / 3  # that the first beats the second: below it the two are too close to call
+STDIN = "-"  # in the place of an image
+NO_IMAGE = ""  # of titles alone
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """Variants of one post, the best first."""
+
+    order: tuple[int, ...]  # places among the posts
+    best: tuple[float, ...]  # how probable it is that each of them, in this order, is the best of all
+    beats: np.ndarray  # (m, m) how probable it is that one of the first m beats another of them
+
+    @property
+    def is_close(self) -> bool:
+        """Whether the first two are too close to call."""
+        return bool(self.beats[0, 1] < SURE_ENOUGH)
+
+    @property
+    def verdict(self) -> str:
+        chance = f"the first beats the second in {100 * self.beats[0, 1]:.0f} of 100 draws"
+        return f"too close to call: {chance}" if self.is_close else f"{chance}, and is the best in {100 * self.best[0]:.0f}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a run says about posts."""
+
+    run: Run
+    images: tuple[str, ...]
+    titles: tuple[str, ...]
+    forecast: Forecast
+    ranking: Ranking | None = None  # of variants
+    explanation: Explanation | None = None  # of one post, where that was asked for
+
+    def to_json(self) -> dict[str, Any]:
+        """Every key is there in every answer: what there is not is null."""
+        ranking = self.ranking
+        return {
+            "run": str(self.run.folder),
+            "target": self.run.target.name,
+            "unit": str(self.run.target.formula),
+            "kind": self.run.kind,
+            "posts": [self.post_json(row) for row in range(len(self.titles))],
+            "ranking": None if ranking is None else self._ranking_json(ranking),
+            "beats": None if ranking is None else ranking.beats.tolist(),
+            "too_close_to_call": None if ranking is None else ranking.is_close,
+            "verdict": None if ranking is None else ranking.verdict,
+            "warnings": warnings_of(self.run),
+        }
+
+    def _ranking_json(self, ranking: Ranking) -> list[dict[str, Any]]:
+        places = zip(ranking.order, ranking.best, strict=True)
+        return [
+            {"rank": rank, "post": n, "image": self.images[n] or None, "title": self.titles[n], "p_best": chance}
+            for rank, (n, chance) in enumerate(places, start=1)
+        ]
+
+    def post_json(self, row: int) -> dict[str, Any]:
+        said = self.forecast
+        return {
+            "image": self.images[row] or None,
+            "title": self.titles[row],
+            "value": None if said.value is None else float(said.value[row]),
+            "count": None if said.count is None else float(said.count[row]),
+            "percentile": float(said.percentile[row]),
+            **{f"interval_{name}": self._interval_json(name, row) for name in INTERVALS},
+            "class": CLASS_NAMES[int(said.classes[row])],
+            "probabilities": {name: float(p) for name, p in zip(CLASS_NAMES, said.probabilities[row], strict=True)},
+            "neighbour_distance": None if said.distance is None else float(said.distance[row]),
+            "unlike_training_posts": [block for block, far in said.far_in.items() if far[row]],
+            "leaky": self.run.leaky,
+            "marks": list(self.run.marks),
+            "explanation": None if self.explanation is None else self.explanation.to_json(),
+        }
+
+    def _interval_json(self, name: str, row: int) -> list[float] | None:
+        """None of a run of classes, and where too few validation posts support it."""
+        if name not in self.forecast.intervals:
+            return None
+        low, high = self.forecast.intervals[name]
+        return [float(low[row]), float(high[row])]
+
+
+def predict(
+    images: Sequence[Path],
+    *,
+    titles: Sequence[str] = ("",),
+    tags: str = "",
+    description: str = "",
+    posted_at: str = "",
+    columns: Mapping[str, str] | None = None,
+    explain: bool = False,
+    overlay: Path | None = None,
+    stdin: bytes | None = None,
+    run: Path | None = None,
+    runs_dir: Path = Path("runs"),
+    reporter: Reporter | None = None,
+) -> Answer:
+    """Predict every image with every title, from what is known before publication.
+
+    Without an image the titles alone are predicted, by a run that has seen no covers. `posted_at` is when it will be
+    published, in UTC unless it says otherwise; `columns` are further columns that the run was given. The image "-" is in
+    `stdin`. `overlay` is where the picture of `explain` is written.
+    """
+    reporter = reporter or SilentReporter()
+    pairs = pairs_of(list(map(str, images)), titles)
+    _check(pairs, explain=explain, overlay=overlay)
+    files = {str(image): read_image(image, stdin) for image in images}
+    opened = load_run(run) if run is not None else newest_run(runs_dir)
+    if run is None:
+        reporter.say(f"run: {opened.folder} (the newest finished one)")
+    posts = make_posts(
+        reads_of(opened),
+        pairs,
+        tags=tags,
+        description=description,
+        posted_at=posted_at,
+        columns=columns or {},
+        reporter=reporter,
+    )
+    asked = OpenRun(opened)
+    if not images:
+        check_titles_alone(asked)
+    asked.load(reporter)
+    contents = [files.get(image) for image in posts["image"]]
+    explanation = None
+    if explain:
+        explanation = explain_post(asked, posts, contents[0], overlay=overlay, reporter=reporter)
+    return answer_of(asked, posts, contents, explanation=explanation)
+
+
+def answer_of(
+    asked: OpenRun, posts: pd.DataFrame, images: Sequence[bytes | None], *, explanation: Explanation | None = None
+) -> Answer:
+    """Answer for posts that are variants of each other, where there are several."""
+    predictions = asked.predict(posts, images)
+    return answer_from(asked, posts, predictions, asked.doubt.forecast(predictions), explanation=explanation)
+
+
+def answer_from(
+    asked: OpenRun,
+    posts: pd.DataFrame,
+    predictions: Predictions,
+    forecast: Forecast,
+    *,
+    explanation: Explanation | None = None,
+) -> Answer:
+    """As `answer_of`, of posts that were predicted already."""
+    return Answer(
+        run=asked.run,
+        images=tuple(posts["image"]),
+        titles=tuple(posts["title"]),
+        forecast=forecast,
+        ranking=_rank(asked, predictions) if len(posts) > 1 else None,
+        explanation=explanation,
+    )
+
+
+def _rank(asked: OpenRun, predictions: Predictions) -> Ranking:
+    doubt = asked.doubt
+    correlation = doubt.correlation.of_variants(doubt.points(predictions), len(predictions))
+    draws = draw_together(doubt.calibration, predictions, correlation)
+    best = chances_of_best(draws)
+    order = np.argsort(-doubt.main(predictions), kind="stable")
+    top = order[:MOST_COMPARED]
+    return Ranking(order=tuple(order.tolist()), best=tuple(best[order].tolist()), beats=chances_to_beat(draws[:, top]))
+
+
+def _check(pairs: Sequence[tuple[str, str]], *, explain: bool, overlay: Path | None) -> None:
+    check_variants(pairs)
+    if explain and len(pairs) > 1:
+        raise WrongCallError(f"--explain is of one post, and these are {len(pairs)} variants; name one image and one title")
+    if overlay is not None and not explain:
+        raise WrongCallError("--overlay is the picture of --explain; give both")
+    if overlay is not None and (overlay.suffix.lower() != ".png" or overlay.is_dir()):
+        raise WrongCallError(f"--overlay {overlay}: name the .png that is to be written")
+    if overlay is not None and overlay.is_file() and any(Path(i).is_file() and overlay.samefile(i) for i, _ in pairs):
+        raise WrongCallError(f"--overlay {overlay} is the image itself, which would be gone; name another file")
+    if overlay is not None:
+        refuse_link(overlay)
+
+
+def pairs_of(images: Sequence[str], titles: Sequence[str]) -> list[tuple[str, str]]:
+    """Return every image with every title, images first; the titles alone, with "" for an image, where none is given."""
+    names = list(images) or ([NO_IMAGE] if any(titles) else [])
+    return [(name, title) for name in names for title in list(titles) or [""]]
+
+
+def check_titles_alone(asked: OpenRun) -> None:
+    """Raise WrongCallError where the run expects a cover: without one it would predict a post that lacks something."""
+    if has_seen_covers(asked.run, asked.doubt.neighbours):
+        raise WrongCallError(
+            f"name an image: {asked.run.folder} was trained on posts with covers; titles alone are compared by a run that "
+            "was trained without, as after `engage prepare --no-images`"
+        )
+
+
+def check_variants(pairs: Sequence[tuple[str, str]]) -> None:
+    """Raise WrongCallError for none, for too many, or for equal ones."""
+    if not pairs:
+        raise WrongCallError("no image and no title is given")
+    if len(pairs) > MOST_VARIANTS:
+        raise WrongCallError(f"{len(pairs):,} variants: at most {MOST_VARIANTS} are ranked; give --table for many posts")
+    if len(set(pairs)) < len(pairs):
+        raise WrongCallError("an image or a title is given twice; give each once")
+
+
+def read_image(image: Path, stdin: bytes | None = None) -> bytes:
+    """Return an image file that can be shown; raise EngageError for any other. "-" is `stdin`, where that is given."""
+    is_stdin = str(image) == STDIN and stdin is not None
+    try:
+        data = stdin if is_stdin else read_bytes(image)
+        if not data:
+            raise ImageError("empty")
+        if len(data) > MOST_BYTES:
+            raise ImageError(f"larger than {MOST_BYTES >> 20} MiB")
+        decode(data)
+    except ImageError as problem:
+        raise EngageError(
+            f"{'the image on stdin' if is_stdin else image}: {problem}; give a JPEG, PNG, WebP or GIF"
+        ) from None
+    return data

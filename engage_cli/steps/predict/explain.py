@@ -1,0 +1,194 @@
+"""What one post's prediction rests on: asked again without each of its parts, words, and regions of its cover."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from engage_cli.data.schema import TEXT_COLUMNS
+from engage_cli.explain.occlusion import GRID, WINDOW, cell_shares, covered, draw_overlay
+from engage_cli.explain.title_words import Word, without, words_of
+from engage_cli.io.files import replacing
+from engage_cli.models.boosting.predictor import CatBoostPredictor, Reasons
+from engage_cli.progress.reporters import Reporter
+from engage_cli.runs.model_table import TABLE
+from engage_cli.steps.inputs.table_source import LiveTable
+from engage_cli.steps.predict.session import OpenRun
+from engage_cli.uncertainty.neighbours import NAMES_FILE, load_names
+
+NOT_A_CAUSE = "the model's view, not a cause"
+UNIT_OF_PERCENTILES = "percentile"
+LEAST_OF_VALUES, LEAST_OF_PERCENTILES = 0.002, 0.05  # changes that are told: of the target's deviation; of 100
+BATCH = 16  # questions that are asked at once: progress shows, and no more pictures are in memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What the prediction would be without a part of the post."""
+
+    part: str  # "image", "title", "tags", "description"
+    without: float
+    change: float  # the prediction minus that: above 0 the part lifts it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbour:
+    """One of the training posts nearest to this one."""
+
+    id: str
+    title: str
+    image: str
+    earned: float  # in the target's unit
+    count: float | None
+    percentile: float
+    distance: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """In `unit`: the target's own, or for classes the percentile."""
+
+    unit: str
+    value: float
+    parts: tuple[Part, ...]
+    words: tuple[tuple[str, float], ...]  # of the title, in its order: by how much the prediction falls without each
+    regions: np.ndarray | None  # (6, 6) of the cover: the mean change of the windows that cover a region
+    windows: np.ndarray | None  # (7, 7): by how much with the 2 x 2 regions covered of which this is the last
+    neighbours: tuple[Neighbour, ...]  # the nearest first
+    reasons: Reasons | None  # of CatBoost: contributions of its features
+    overlay: Path | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "note": NOT_A_CAUSE,
+            "unit": self.unit,
+            "value": self.value,
+            "without": [dataclasses.asdict(part) for part in self.parts],
+            "words": [{"word": word, "change": change} for word, change in self.words],
+            "regions": None if self.regions is None else self.regions.tolist(),
+            "windows": None if self.windows is None else self.windows.tolist(),
+            "neighbours": [dataclasses.asdict(one) for one in self.neighbours],
+            "contributions": None if self.reasons is None else dataclasses.asdict(self.reasons),
+            "overlay": None if self.overlay is None else str(self.overlay),
+        }
+
+
+@dataclass(frozen=True)
+class _Question:
+    """A post that differs from the one that is explained."""
+
+    kind: str  # "part", "word", "window", or "whole": the picture as it is compared with covered ones
+    name: str
+    post: pd.DataFrame
+    image: bytes | None
+
+
+def explain_post(
+    asked: OpenRun, post: pd.DataFrame, image: bytes | None, *, overlay: Path | None, reporter: Reporter
+) -> Explanation:
+    """Explain the prediction of one post (a table of one row)."""
+    title = str(post["title"].iloc[0])
+    words = words_of(title)
+    questions = [*_without_parts(asked, post, image), *_without_words(post, image, title, words)]
+    if image is not None and asked.sources.sees_pictures:
+        questions += _covered(post, image)
+    own = asked.doubt.main(asked.predict(post, [image]))
+    answers = _ask_all(asked, questions, reporter)
+    value = float(own[0])
+    of = {kind: [(q, a) for q, a in zip(questions, answers, strict=True) if q.kind == kind] for kind in _kinds(questions)}
+    regions = windows = None
+    if "whole" in of:
+        whole = of["whole"][0][1]
+        changes = [whole - answer for _, answer in of["window"]]
+        regions, windows = cell_shares(changes), np.reshape(changes, (GRID + WINDOW - 1, -1))
+        least = LEAST_OF_VALUES * asked.run.target.std if asked.run.kind == "value" else LEAST_OF_PERCENTILES
+        regions[np.abs(regions) < least] = 0.0  # what rounding does, not the cover
+    if overlay is not None and image is not None and regions is not None:
+        with replacing(overlay) as beside:
+            beside.write_bytes(draw_overlay(image, regions, f"{NOT_A_CAUSE}; {asked.run.folder.name}"))
+    elif overlay is not None:
+        reporter.say(f"no {overlay}: the run does not look at the picture")
+        overlay = None
+    return Explanation(
+        unit=str(asked.run.target.formula) if asked.run.kind == "value" else UNIT_OF_PERCENTILES,
+        value=value,
+        parts=tuple(Part(part=q.name, without=a, change=value - a) for q, a in of.get("part", ())),
+        words=tuple((q.name, value - a) for q, a in of.get("word", ())),
+        regions=regions,
+        windows=windows,
+        neighbours=_neighbours(asked, post, image),
+        reasons=_reasons(asked, post, image),
+        overlay=overlay,
+    )
+
+
+def _kinds(questions: Sequence[_Question]) -> list[str]:
+    return list(dict.fromkeys(question.kind for question in questions))
+
+
+def _ask_all(asked: OpenRun, questions: Sequence[_Question], reporter: Reporter) -> list[float]:
+    answers: list[float] = []
+    with reporter.stage("asking again without parts of it", len(questions)) as stage:
+        for start in range(0, len(questions), BATCH):
+            some = questions[start : start + BATCH]
+            posts = pd.concat([question.post for question in some], ignore_index=True)
+            answers += asked.doubt.main(asked.predict(posts, [question.image for question in some])).tolist()
+            stage.advance(len(some))
+    return answers
+
+
+def _without_parts(asked: OpenRun, post: pd.DataFrame, image: bytes | None) -> list[_Question]:
+    found = [_Question("part", "image", post, None)] if image is not None and asked.sources.sees_pictures else []
+    for column in TEXT_COLUMNS:
+        if post[column].iloc[0]:
+            found.append(_Question("part", column, post.assign(**{column: ""}), image))
+    return found
+
+
+def _without_words(post: pd.DataFrame, image: bytes | None, title: str, words: Sequence[Word]) -> list[_Question]:
+    if len(words) < 2:  # without its only word the post has no title, and that is asked already
+        return []
+    return [_Question("word", word.text, post.assign(title=without(title, word)), image) for word in words]
+
+
+def _covered(post: pd.DataFrame, image: bytes) -> list[_Question]:
+    whole, pieces = covered(image)
+    return [_Question("whole", "", post, whole), *(_Question("window", "", post, piece) for piece in pieces)]
+
+
+def _neighbours(asked: OpenRun, post: pd.DataFrame, image: bytes | None) -> tuple[Neighbour, ...]:
+    known = asked.doubt.neighbours
+    vectors = asked.predictor.vectors(post, asked.sources.of([image]))
+    if known is None or vectors is None:
+        return ()
+    places, distances = (found[0] for found in known.nearest(vectors))
+    target, posts = asked.run.target, load_names(asked.run.open(NAMES_FILE), len(known.scores)).iloc[places]
+    earned = known.scores[places].astype(np.float64)
+    counts = target.counts(earned)
+    return tuple(
+        Neighbour(
+            id=str(one.id),
+            title=str(one.title),
+            image=str(one.image),
+            earned=float(earned[row]),
+            count=None if counts is None else float(counts[row]),
+            percentile=float(target.percentile(earned[row : row + 1])[0]),
+            distance=float(distances[row]),
+        )
+        for row, one in enumerate(posts.itertuples(index=False))
+    )
+
+
+def _reasons(asked: OpenRun, post: pd.DataFrame, image: bytes | None) -> Reasons | None:
+    if asked.run.meta.reads != TABLE:
+        return None
+    predictor, source = asked.predictor, asked.sources.of([image])
+    assert isinstance(predictor, CatBoostPredictor)
+    assert isinstance(source, LiveTable)
+    return predictor.explain(post, source)[0]

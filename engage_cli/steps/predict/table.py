@@ -1,0 +1,310 @@
+"""Predict every row of a table, part by part: a killed call goes on where it was when it is given again."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from engage_cli.config.general import CLASS_NAMES
+from engage_cli.data.author_history import add_time
+from engage_cli.data.schema import KNOWN_AFTER, OWN
+from engage_cli.data.targets.target import Target
+from engage_cli.errors import EngageError, WrongCallError
+from engage_cli.evaluation.evidence import warnings_of
+from engage_cli.images.check import stamp_of
+from engage_cli.images.decode import ImageError, read_bytes, resolve_inside
+from engage_cli.io.csv_cells import csv_of_rows
+from engage_cli.io.files import (
+    file_fingerprint,
+    fingerprint,
+    half_written_of,
+    read_json,
+    remove_tree,
+    replacing,
+    sweep_dead,
+    write_json,
+    write_text,
+)
+from engage_cli.io.own_folders import OwnFolder, is_plain_file, refuse_link
+from engage_cli.models.predictor import extra_columns, members_of
+from engage_cli.progress.reporters import Reporter, SilentReporter
+from engage_cli.runs.run_folder import MARKER, Run, load_run, newest_run
+from engage_cli.steps.inputs.sources import sees_pictures
+from engage_cli.steps.predict.files import check_rows, check_suffix, write_predictions
+from engage_cli.steps.predict.session import OpenRun
+from engage_cli.steps.predict.tables import read_asked, unseen_texts
+from engage_cli.uncertainty.forecast import INTERVALS, Forecast
+
+PART_ROWS = 512
+READERS = 4
+PLAN_FILE = "plan.json"
+PROBLEM_COLUMNS = ("row", "id", "problem")
+
+
+def _share_of(name: str) -> str:
+    return f"p_{name.lower().replace(' ', '_')}"
+
+
+# What a person looks for comes first. Every table has every column, whatever the run.
+COLUMNS = (
+    *("id", "title", "count"),
+    *(f"count_{name}_{end}" for name in INTERVALS for end in ("low", "high")),
+    *("is_guess", "value", "percentile"),
+    *(f"interval_{name}_{end}" for name in INTERVALS for end in ("low", "high")),
+    *("class", *map(_share_of, CLASS_NAMES), "neighbour_distance", "problem"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableSummary:
+    """What was written."""
+
+    run: str
+    out: str
+    rows: int
+    problems: int  # rows that were predicted without something that cannot be used
+    problems_file: str | None
+    far: int  # rows unlike all that the run was trained on
+    went_on: int  # rows that an earlier call had predicted already
+    leaky: bool
+    marks: tuple[str, ...]
+    warnings: tuple[str, ...] = ()  # what must be said beside the predictions
+
+
+def predict_table(
+    table: Path,
+    *,
+    out: Path,
+    images_dir: Path | None = None,
+    mapping: Mapping[str, str] | None = None,
+    run: Path | None = None,
+    runs_dir: Path = Path("runs"),
+    reporter: Reporter | None = None,
+) -> TableSummary:
+    """Write one row of predictions a row of the table, in its order, and the rows with problems beside them."""
+    reporter = reporter or SilentReporter()
+    _check_places(table, out)
+    opened = load_run(run) if run is not None else newest_run(runs_dir)
+    if run is None:
+        reporter.say(f"run: {opened.folder} (the newest finished one)")
+    for mark in opened.marks:
+        reporter.say(mark)
+    posts, problems = _read(table, images_dir, mapping or {}, opened, reporter)
+    check_rows(out, len(posts))
+    with _lock(out):
+        return _predict_posts(posts, problems, table, out, images_dir, mapping or {}, opened, reporter)
+
+
+def _predict_posts(
+    posts: pd.DataFrame,
+    problems: list[tuple[int, str, str]],
+    table: Path,
+    out: Path,
+    images_dir: Path | None,
+    mapping: Mapping[str, str],
+    opened: Run,
+    reporter: Reporter,
+) -> TableSummary:
+    parts = _parts_of(out)
+    went_on = _make_room(parts, table, posts["image"], images_dir, mapping, opened)
+    starts = range(0, len(posts), PART_ROWS)
+    paths = [parts / f"part-{number:05d}.parquet" for number in range(len(starts))]
+    done = [went_on and is_plain_file(path) for path in paths]
+    num_done = sum(min(PART_ROWS, len(posts) - start) for start, is_done in zip(starts, done, strict=True) if is_done)
+    if num_done:
+        reporter.say(f"going on: {num_done:,} of {len(posts):,} rows are predicted already")
+    with reporter.stage("predicting", len(posts)) as stage:
+        stage.advance(num_done)
+        asked = OpenRun(opened, num_towers=None) if not all(done) else None
+        for start, path, is_done in zip(starts, paths, done, strict=True):
+            if is_done or asked is None:
+                continue
+            some = posts.iloc[start : start + PART_ROWS].reset_index(drop=True)
+            with replacing(path) as beside:
+                _predict(asked, some, images_dir).to_parquet(beside, index=False)
+            stage.advance(len(some))
+    whole = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
+    problems += [(row, id, problem) for row, id, problem in _of_images(whole)]
+    far = int(whole["is_guess"].sum())
+    if opened.leaky:
+        whole["leaky"] = True
+    write_predictions(out, whole)
+    problems_file = _write_problems(out, problems)
+    OwnFolder(parts, (PLAN_FILE,)).remove_folder(parts)
+    return TableSummary(
+        run=str(opened.folder),
+        out=str(out),
+        rows=len(whole),
+        problems=len({row for row, *_ in problems}),
+        problems_file=problems_file,
+        far=far,
+        went_on=num_done,
+        leaky=opened.leaky,
+        marks=opened.marks,
+        warnings=tuple(warnings_of(opened)),
+    )
+
+
+def _check_places(table: Path, out: Path) -> None:
+    """Raise WrongCallError where what is written would be no table, or would take the place of something else."""
+    check_suffix(out)
+    problems = _problems_of(out)
+    for path in (out, problems, _parts_of(out), _lock_of(out)):
+        refuse_link(path)
+    if any(path.exists() and table.exists() and path.samefile(table) for path in (out, problems)):
+        raise WrongCallError(f"--out {out} would take the place of the table itself; name another file")
+    if problems.exists() and not _is_ours(problems):
+        raise WrongCallError(f"{problems}, where problems are written, is another file; name another --out")
+
+
+def _problems_of(out: Path) -> Path:
+    return out.with_name(f"{out.name}.problems.csv")
+
+
+def _parts_of(out: Path) -> Path:
+    return out.with_name(f".{out.name}.parts")
+
+
+def _lock_of(out: Path) -> Path:
+    return out.with_name(f".{out.name}.lock")
+
+
+def _is_ours(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.readline(64).strip() == ",".join(PROBLEM_COLUMNS).encode()
+
+
+@contextlib.contextmanager
+def _lock(out: Path) -> Iterator[None]:
+    """Hold the output's lock; the system frees it when a process dies, however it dies."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    path = _lock_of(out)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise EngageError(f"another process is writing {out}; wait for it, or name another --out") from None
+    try:
+        sweep_dead(out.parent, out.name, _problems_of(out).name)
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # while it is held: after, it may be another call's
+        lock.release()
+
+
+def _read(
+    table: Path, images_dir: Path | None, mapping: Mapping[str, str], run: Run, reporter: Reporter
+) -> tuple[pd.DataFrame, list[tuple[int, str, str]]]:
+    wanted = [name for name in extra_columns(run) if name not in KNOWN_AFTER]  # a table of posts to come has no counters
+    found = read_asked(table, images_dir=images_dir, mapping=mapping, run=run)
+    reporter.say("columns: " + ", ".join(f"{ours} = {theirs}" for ours, theirs in found.found.items()))
+    for note in (*found.warnings, *unseen_texts(found.posts, found.found, run)):
+        reporter.say(note)
+    posts = found.posts
+    if "posted_at" in posts and posts["posted_at"].notna().any():
+        times = posts["posted_at"].dropna()
+        posts = add_time(posts, has_hours=bool((times != times.dt.normalize()).any()))
+    if missing := [name.removeprefix(OWN) for name in wanted if name not in posts]:
+        reporter.say(f"the table has no {', '.join(missing)}, which the run was trained on: taken as unknown")
+    if images_dir is None and any(sees_pictures(member) for member in members_of(run)):
+        reporter.say("no --images-dir: every post is predicted as one without a cover")
+    assert found.problems is not None
+    columns = (found.problems[name].tolist() for name in ("row", "id", "problem"))
+    return posts, [(int(row), str(id), str(problem)) for row, id, problem in zip(*columns, strict=True)]
+
+
+def _make_room(
+    parts: Path, table: Path, names: pd.Series, images_dir: Path | None, mapping: Mapping[str, str], run: Run
+) -> bool:
+    """Keep the parts of an equal call that was killed; return whether there are any."""
+    plan = {
+        "call": fingerprint(
+            [file_fingerprint(table), str(images_dir and images_dir.resolve()), dict(mapping), str(run.folder.resolve())]
+        ),
+        "run": file_fingerprint(run.folder / MARKER),
+        "images": fingerprint([stamp_of(images_dir, name) for name in names] if images_dir is not None else []),
+        "rows": PART_ROWS,
+        "columns": list(COLUMNS),
+    }
+    if is_plain_file(parts / PLAN_FILE):
+        try:
+            if read_json(parts / PLAN_FILE) == plan:
+                return True
+        except (ValueError, AssertionError):
+            pass  # half a plan: its parts are made anew
+    others = [entry.name for entry in parts.iterdir() if half_written_of(entry.name) is None] if parts.is_dir() else []
+    if others and not is_plain_file(parts / PLAN_FILE):
+        raise EngageError(
+            f"{parts}, where parts of the answer are kept, holds other files ({others[0]}); name another --out"
+        )
+    remove_tree(parts)
+    write_json(parts / PLAN_FILE, plan)
+    return False
+
+
+def _predict(asked: OpenRun, posts: pd.DataFrame, images_dir: Path | None) -> pd.DataFrame:
+    with ThreadPoolExecutor(READERS) as readers:
+        read = list(readers.map(lambda name: _read_image(images_dir, name), posts["image"]))
+    images = [data for data, _ in read]
+    said = asked.forecast(posts, images)
+    broken = asked.sources.problems_of(images)
+    asked.sources.forget()
+    problems = [first or second for (_, first), second in zip(read, broken, strict=True)]
+    return _rows_of(posts, said, problems, asked.run.target)
+
+
+def _read_image(images_dir: Path | None, name: str) -> tuple[bytes | None, str]:
+    if images_dir is None:
+        return None, ""
+    try:
+        return (read_bytes(resolve_inside(images_dir, name)), "") if name else (None, "no image named")
+    except ImageError as problem:
+        return None, str(problem)
+
+
+def _rows_of(posts: pd.DataFrame, said: Forecast, problems: Sequence[str], target: Target) -> pd.DataFrame:
+    """Return one row of COLUMNS a post; what a run does not say is missing, and its column is there."""
+    nothing = np.full(len(posts), np.nan)
+    columns: dict[str, Any] = {
+        "id": posts["id"].to_numpy(),
+        "title": posts["title"].to_numpy() if "title" in posts else "",
+        "count": nothing if said.count is None else said.count,
+        # Unknown of a run that reads no vectors.
+        "is_guess": pd.array([None] * len(posts) if said.distance is None else said.is_far, dtype="boolean"),
+        "value": nothing if said.value is None else said.value,
+        "percentile": said.percentile,
+        "class": np.asarray(CLASS_NAMES, object)[said.classes],
+        "neighbour_distance": nothing if said.distance is None else said.distance,
+        "problem": list(problems),
+    }
+    for name in INTERVALS:
+        for end, bound in zip(("low", "high"), said.intervals.get(name, (nothing, nothing)), strict=True):
+            counts = target.counts(bound)
+            columns[f"interval_{name}_{end}"] = bound
+            columns[f"count_{name}_{end}"] = nothing if counts is None else np.maximum(0.0, counts)
+    for number, name in enumerate(CLASS_NAMES):
+        columns[_share_of(name)] = said.probabilities[:, number]
+    return pd.DataFrame(columns)[list(COLUMNS)]
+
+
+def _of_images(rows: pd.DataFrame) -> list[tuple[int, str, str]]:
+    numbers = np.flatnonzero((rows["problem"] != "").to_numpy())
+    return [(int(row) + 1, str(rows["id"].iloc[row]), f"image: {rows['problem'].iloc[row]}") for row in numbers]
+
+
+def _write_problems(out: Path, problems: Sequence[tuple[int, str, str]]) -> str | None:
+    """Write row, id, problem; return the file, or None where there is no problem."""
+    path = _problems_of(out)
+    if not problems:
+        path.unlink(missing_ok=True)  # of an earlier call: _check_places saw to that
+        return None
+    write_text(path, csv_of_rows(PROBLEM_COLUMNS, sorted(problems)))
+    return str(path)

@@ -1,0 +1,113 @@
+"""Every image opened once, on all cores; what was found is kept, so that a killed or repeated call opens no file again."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from engage_cli.data.dataset import COVERS, IMAGES_FILE
+from engage_cli.errors import EngageError
+from engage_cli.images.archives import UNREADABLE_ARCHIVES, is_archive, unpack
+from engage_cli.images.check import LEVELS, Checked, Stamp, check_images, stamp_of
+from engage_cli.io.own_folders import own_data
+from engage_cli.io.sealed_table import Check, read_sealed, write_sealed
+from engage_cli.progress.reporters import Reporter
+from engage_cli.runtime.worker_processes import map_on_all_cores
+
+BATCH = 128
+FEW = 1000  # below this many images, starting processes takes longer than the work
+SECONDS_BETWEEN_SAVES = 20.0
+KIND = "engage checked images 1"
+CHECKS: dict[str, Check] = {
+    "root": lambda column: column.map(lambda value: isinstance(value, str)),
+    "name": lambda column: column.map(lambda value: isinstance(value, str)),
+    "size": lambda column: column >= -1,
+    "mtime_ns": lambda column: column.map(lambda value: isinstance(value, int)),
+    "level": lambda column: column.isin(LEVELS),
+    "digest": lambda column: column.str.fullmatch(r"([0-9a-f]{32})?", na=False),
+    "perceptual": lambda column: column.map(lambda value: isinstance(value, bytes) and len(value) in (0, 32)),
+    "problem": lambda column: column.map(lambda value: isinstance(value, str)),
+}
+Key = tuple[str, str]  # root, name
+
+
+class CheckedImages:
+    """What is known of image files, from earlier calls and from this one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[Key, tuple[Stamp, str, Checked]] = {}
+        table = read_sealed(path, kind=KIND, columns=CHECKS)
+        if table is not None:
+            for root, name, size, mtime, level, *checked in table.itertuples(index=False, name=None):
+                self._known[root, name] = (Stamp(size, mtime), level, Checked(*checked))
+
+    def get(self, root: Path, name: str, level: str) -> Checked | None:
+        """Return what is known at this level or a later one of a file that has not changed since."""
+        stamp, known_level, checked = self._known.get((str(root), name), (None, "", None))
+        if checked is None or LEVELS.index(known_level) < LEVELS.index(level) or stamp != stamp_of(root, name):
+            return None
+        return checked
+
+    def put(self, root: Path, name: str, level: str, stamp: Stamp, checked: Checked) -> None:
+        self._known[str(root), name] = (stamp, level, checked)
+
+    def save(self) -> None:
+        rows = [(*key, *stamp, level, *checked) for key, (stamp, level, checked) in self._known.items()]
+        write_sealed(self._path, pd.DataFrame(rows, columns=list(CHECKS)), kind=KIND)
+
+
+def check_all(
+    names: Sequence[str], root: Path, *, level: str, folder: Path, title: str, reporter: Reporter
+) -> list[Checked]:
+    """Check the images of one source, in the order of `names`."""
+    cache = CheckedImages(folder / IMAGES_FILE)
+    found = {name: checked for name in dict.fromkeys(names) if (checked := cache.get(root, name, level)) is not None}
+    todo = [name for name in dict.fromkeys(names) if name not in found]
+    batches = [todo[start : start + BATCH] for start in range(0, len(todo), BATCH)]
+    last_save = time.monotonic()
+    with reporter.stage(title, len(todo)) as stage:
+        for batch, results in zip(batches, _run(root, batches, level), strict=True):
+            for name, (stamp, checked) in zip(batch, results, strict=True):
+                cache.put(root, name, level, stamp, checked)
+                found[name] = checked
+            stage.advance(len(batch))
+            if time.monotonic() - last_save > SECONDS_BETWEEN_SAVES:
+                cache.save()
+                last_save = time.monotonic()
+    if todo:
+        cache.save()
+    return [found[name] for name in names]
+
+
+def place_images(
+    source: str, images: Path, names: Sequence[str], folder: Path, reporter: Reporter
+) -> tuple[Path, dict[str, int]]:
+    """Return the folder of a source's images, unpacking an archive into the data folder, and members refused by reason."""
+    if images.is_dir():
+        return images, {}
+    if not images.exists():
+        raise EngageError(f"no such file or folder of images: {images}")
+    if command := UNREADABLE_ARCHIVES.get(images.suffix.lower()):
+        raise EngageError(
+            f"the images are still packed in {images}: unpack them, as with "
+            f"`cd {images.parent} && {command.format(name=images.name)}`, and try again"
+        )
+    if not is_archive(images):
+        raise EngageError(f"{images} is neither a folder of images nor an archive (.tar, .tar.gz, .zip)")
+    place = own_data(folder).place(COVERS, source)
+    wanted = {name for name in names if name}
+    with reporter.stage(f"unpacking {images.name}", len(wanted)) as stage:
+        refused = unpack(images, wanted, place, stage.advance)
+    return place, refused
+
+
+def _run(root: Path, batches: Sequence[list[str]], level: str) -> Iterator[list[tuple[Stamp, Checked]]]:
+    if sum(map(len, batches)) <= FEW or (os.cpu_count() or 1) == 1:
+        return (check_images(root, batch, level) for batch in batches)
+    return map_on_all_cores(partial(check_images, root, level=level), batches, what="images were checked")

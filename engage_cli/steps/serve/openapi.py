@@ -1,0 +1,89 @@
+"""The OpenAPI description of the routes: what is sent, what comes back, and every way in which it may not."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import Any
+
+from engage_cli.steps.serve.limits import Limits
+
+WANTED = "wanted, except where /api/run says that the run reads no image: there titles alone are variants"
+OPENAPI = "/api/openapi.json"
+ABOUT = """What `engage predict --json` prints, from a run that stays loaded. Every error is `{"error": "a sentence"}`."""
+ERRORS = {
+    400: "the body is no multipart/form-data, or is cut off",
+    401: "the token is missing or wrong",
+    403: "the question comes from a page of another site, or under a name that the server does not have",
+    408: "the body took too long to arrive",
+    413: "more than the server takes",
+    415: "the body is no multipart/form-data",
+    422: "a field or an image cannot be used; the sentence says which, and why",
+    429: "too many questions at once; Retry-After says when to ask again",
+    503: "the model is being loaded (again); Retry-After says when to ask again",
+    504: "the answer took too long",
+}
+
+
+def answer_schemas() -> dict[str, Any]:
+    """Return the components: `Answer` and its parts are those of `engage predict --json-schema`."""
+    text = files("engage_cli").joinpath("schemas/predict.json").read_text(encoding="utf-8")
+    schema = json.loads(text.replace("#/$defs/", "#/components/schemas/"))
+    parts = schema.pop("$defs")
+    schema.pop("$schema")
+    return {
+        **parts,
+        "Answer": {**schema, "description": "what engage predict --json prints"},
+        "Error": {
+            "type": "object",
+            "required": ["error"],
+            "additionalProperties": False,
+            "properties": {"error": {"type": "string", "minLength": 1}},
+        },
+    }
+
+
+def describe_ask(limits: Limits, *, explain: bool) -> dict[str, Any]:
+    """Return the request body and the answers of a route that asks the model."""
+    text = {"type": "string", "maxLength": limits.text_bytes // 4}
+    file = {"type": "string", "contentMediaType": "application/octet-stream", "description": "JPEG, PNG, WebP or GIF"}
+    fields: dict[str, Any] = {
+        "images": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 1 if explain else limits.images,
+            "items": file,
+            "description": WANTED,
+        },
+        "titles": {"type": "array", "maxItems": 1 if explain else limits.titles, "items": text},
+        "tags": text,
+        "description": text,
+        "posted_at": {**text, "description": "when it will be published, as 2026-11-24T18:30 (UTC)"},
+        "with": {**text, "description": "a JSON object: values of further columns that the run was trained on"},
+    }
+    form = {"type": "object", "additionalProperties": False, "properties": fields}
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {"multipart/form-data": {"schema": form, "encoding": {"images": {"contentType": "image/*"}}}},
+        },
+        "responses": {**_answers("#/components/schemas/Answer"), **_errors(*ERRORS)},
+    }
+
+
+def describe_about() -> dict[str, Any]:
+    return {
+        "responses": {
+            "200": {"description": "the run", "content": {"application/json": {"schema": {"type": "object"}}}},
+            **_errors(401, 403),
+        }
+    }
+
+
+def _answers(reference: str) -> dict[str, Any]:
+    return {"200": {"description": "the answer", "content": {"application/json": {"schema": {"$ref": reference}}}}}
+
+
+def _errors(*statuses: int) -> dict[str, Any]:
+    schema = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    return {str(status): {"description": ERRORS[status], "content": schema} for status in statuses}

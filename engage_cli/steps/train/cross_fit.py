@@ -1,0 +1,201 @@
+"""What is said of each of few posts by models that were fitted without it: of six validation posts nothing is learned.
+
+The same kind of model is trained again on parts of the training and validation posts, and predicts the others. How sure a
+run may be, and what each member of an ensemble counts, is then learned from many posts, where they are few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from engage_cli.config.general import CLASS_NAMES, QUANTILE_LEVELS
+from engage_cli.data.dataset import Dataset
+from engage_cli.data.repeated_folds import Division, are_later, divide_anew
+from engage_cli.data.targets.target import Target
+from engage_cli.evaluation.evidence import ENOUGH_VALIDATION
+from engage_cli.io.files import remove_tree
+from engage_cli.io.sealed_table import Check, read_sealed, write_sealed
+from engage_cli.metrics.metrics import true_of
+from engage_cli.models.predictions import Predictions
+from engage_cli.models.predictor import load_predictor
+from engage_cli.progress.reporters import Reporter, SilentReporter
+from engage_cli.runs.run_folder import MARKER, Run, load_run
+from engage_cli.runtime.distributed import get_world_size
+from engage_cli.steps.inputs.sources import source_of
+
+HELD_OUT_FILE, KIND = "held_out.parquet", "engage held-out predictions 1"
+WORK = "folds"  # the runs of the folds; gone from a finished run
+IN_TURN, IN_ORDER = "cross-validation", "cross-validation in order of time"
+
+Predict = Callable[[Division, Path], Predictions]  # what a model that is fitted on it says of the held-out posts
+Train = Callable[[Dataset, Path], Any]  # data and the folder of a run -> a finished run there
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """What is said of posts by models that did not learn from them."""
+
+    places: np.ndarray  # (m,) rows of the data's posts
+    predictions: Predictions
+    method: str
+
+
+@dataclass(frozen=True)
+class Fold(Dataset):
+    """A data folder whose posts are in other parts; targets are as they were."""
+
+    source: Dataset = field(kw_only=True)
+    parts: np.ndarray = field(kw_only=True, compare=False)  # (n,)
+
+    @cached_property
+    def posts(self) -> pd.DataFrame:
+        return self.source.posts.assign(split=self.parts)
+
+
+def has_few_posts(dataset: Dataset, target: Target) -> bool:
+    """Whether its validation posts are too few to learn from how sure a run may be."""
+    return len(dataset.rows("validation", target)) < ENOUGH_VALIDATION
+
+
+def cross_fit(
+    predict: Predict, *, kind: str, dataset: Dataset, target: Target, folder: Path, reporter: Reporter
+) -> HeldOut | None:
+    """Return what is said of posts held out in turn, and keep it in the run's folder; None where that is not needed.
+
+    None, too, of fewer posts than can be dealt, and in several processes. `predict` is given a folder of its own for each
+    fold, so that a killed run need not train it again.
+    """
+    if isinstance(dataset, Fold) or not has_few_posts(dataset, target) or get_world_size() > 1:
+        return None
+    found = load_held_out(folder, dataset)
+    if found is None:
+        plan, method = plan_folds(dataset, target, kind)
+        kept = []
+        with reporter.stage("predicting each of few posts by models without it", len(plan)) as stage:
+            for number, division in enumerate(plan):
+                said = predict(division, folder / WORK / f"fold-{number}")
+                kept.append((division.held_out, said))
+                stage.advance(note=f"{len(said):,} posts")
+        if kept:
+            found = HeldOut(
+                places=np.concatenate([places for places, _ in kept]),
+                predictions=_joined([said for _, said in kept]),
+                method=method,
+            )
+            _save(folder, dataset, found)
+    remove_tree(folder / WORK)
+    return found
+
+
+def plan_folds(dataset: Dataset, target: Target, kind: str) -> tuple[list[Division], str]:
+    """Divide the training and validation posts, by places in the data, the same for every model; and say how.
+
+    A fold in which all posts are of one value or class is left out: there is nothing to learn in it.
+    """
+    train, validation = (dataset.rows(part, target) for part in ("train", "validation"))
+    in_order = are_later(dataset.posts.iloc[validation], dataset.posts.iloc[train])
+    both = np.sort(np.concatenate([train, validation]))
+    divisions = divide_anew(dataset.posts.iloc[both].reset_index(drop=True), in_order=in_order)
+    found = [
+        Division(fitted=both[one.fitted], stopping=both[one.stopping], held_out=both[one.held_out]) for one in divisions
+    ]
+    scores = target.score(dataset.posts)
+    truth = true_of(kind, scores, target.classes(scores))
+    return [one for one in found if len(np.unique(truth[one.fitted])) > 1], IN_ORDER if in_order else IN_TURN
+
+
+def load_held_out(folder: Path, dataset: Dataset) -> HeldOut | None:
+    """Return what a run kept of its held-out posts; None where it kept none, or the file is damaged or of other posts."""
+    layouts = (_class_columns(), ["value"], ["value", *_quantile_columns()])
+    tables = (read_sealed(folder / HELD_OUT_FILE, kind=KIND, columns=_checks(numbers)) for numbers in layouts)
+    table = next((table for table in tables if table is not None), None)
+    if table is None or not len(table):
+        return None
+    places = pd.Index(dataset.posts["id"]).get_indexer(table["id"])
+    if (places < 0).any():
+        return None
+    classes = [name for name in _class_columns() if name in table]
+    quantiles = [name for name in _quantile_columns() if name in table]
+    if len(classes) == len(CLASS_NAMES):
+        predictions = Predictions(probabilities=table[classes].to_numpy(np.float64))
+    else:
+        predictions = Predictions(
+            value=table["value"].to_numpy(np.float64),
+            quantiles=table[quantiles].to_numpy(np.float64) if quantiles else None,
+        )
+    return HeldOut(places=np.asarray(places, np.int64), predictions=predictions, method=str(table["method"].iloc[0]))
+
+
+def held_out_by_all(runs: Sequence[Run], dataset: Dataset) -> list[HeldOut] | None:
+    """Return what each run kept, of the posts that all of them did, in one order; None where one kept nothing."""
+    kept = [one for one in (load_held_out(run.folder, dataset) for run in runs) if one is not None]
+    if len(kept) < len(runs):
+        return None
+    shared = kept[0].places
+    for one in kept[1:]:
+        shared = np.intersect1d(shared, one.places)
+    if not len(shared):
+        return None
+    found = []
+    for one in kept:
+        order = np.argsort(one.places)
+        rows = order[np.searchsorted(one.places, shared, sorter=order)]
+        found.append(HeldOut(places=shared, predictions=one.predictions.take(rows), method=one.method))
+    return found
+
+
+def train_and_ask(train: Train, dataset: Dataset, division: Division, folder: Path) -> Predictions:
+    """Train a run on a fold, where that is not done yet, and predict its held-out posts."""
+    parts = np.full(len(dataset.posts), "", object)
+    parts[division.fitted], parts[division.stopping] = "train", "validation"
+    fold = Fold(dataset.folder, dataset.meta, source=dataset, parts=parts)
+    if not (folder / MARKER).is_file():
+        train(fold, folder)
+    run = load_run(folder)
+    source = source_of(run, fold, SilentReporter())
+    said = load_predictor(run).predict(dataset.posts.iloc[division.held_out], source)
+    return Predictions(value=said.value, quantiles=said.quantiles, probabilities=said.probabilities)
+
+
+def _joined(some: Sequence[Predictions]) -> Predictions:
+    def of(name: str) -> np.ndarray | None:
+        parts = [getattr(one, name) for one in some]
+        return None if any(part is None for part in parts) else np.concatenate(parts)
+
+    return Predictions(value=of("value"), quantiles=of("quantiles"), probabilities=of("probabilities"))
+
+
+def _save(folder: Path, dataset: Dataset, found: HeldOut) -> None:
+    said = found.predictions
+    columns: dict[str, Any] = {"id": dataset.posts["id"].to_numpy()[found.places], "method": found.method}
+    if said.probabilities is not None:
+        columns |= dict(zip(_class_columns(), said.probabilities.T, strict=True))
+    else:
+        columns["value"] = said.value
+        if said.quantiles is not None:
+            columns |= dict(zip(_quantile_columns(), said.quantiles.T, strict=True))
+    write_sealed(folder / HELD_OUT_FILE, pd.DataFrame(columns), kind=KIND)
+
+
+def _checks(numbers: Sequence[str]) -> dict[str, Check]:
+    """Return the columns of the file, with what their values must be."""
+    return {"id": _are_words, "method": _are_words, **dict.fromkeys(numbers, np.isfinite)}
+
+
+def _are_words(column: pd.Series) -> pd.Series:
+    return column.map(lambda value: isinstance(value, str))
+
+
+def _class_columns() -> list[str]:
+    return [f"p_{name.lower().replace(' ', '_')}" for name in CLASS_NAMES]
+
+
+def _quantile_columns() -> list[str]:
+    return [f"q_{level:g}" for level in QUANTILE_LEVELS]

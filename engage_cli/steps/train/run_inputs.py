@@ -1,0 +1,26 @@
+"""What a run remembers of the data and the encoders that it was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+from engage_cli.data.dataset import Dataset
+from engage_cli.encoders.encoder import Encoder
+from engage_cli.runs.records import DataOf, EncoderRecord, Kind
+
+
+def data_of(dataset: Dataset) -> DataOf:
+    meta = dataset.meta
+    texts = tuple(column for column, missing in meta.missing.items() if missing < meta.rows.kept)
+    return DataOf(fingerprint=dataset.fingerprint, split=meta.split.method, table=meta.table, texts=texts)
+
+
+def encoders_of(encoders: Mapping[str, Encoder]) -> dict[str, EncoderRecord]:
+    """Side -> record."""
+    return {side: EncoderRecord(name=one.checkpoint.name, **one.record) for side, one in encoders.items()}
+
+
+def kind_of(kind: str) -> Kind:
+    """Narrow what a command has checked."""
+    return cast("Kind", kind)

@@ -1,0 +1,1 @@
+"""Synthetic posts whose engagement follows a known law."""
