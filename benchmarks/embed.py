@@ -65,7 +65,7 @@ def bare(case: Case, folder: Path, contents: Sequence[Any]) -> tuple[Work, str]:
     """Tensors are made by engage's own preprocessing, before the clock starts."""
     import torch
 
-    from engage_cli.encoders.checkpoints import find_checkpoint
+    from engage_cli.encoders._checkpoints import find_checkpoint
     from engage_cli.encoders.text import TextTower
     from engage_cli.encoders.vision import VisionTower
     from engage_cli.runtime.devices import PRECISIONS, choose_precision, matmul_precision
@@ -120,7 +120,7 @@ def engage(case: Case, folder: Path, contents: Sequence[Any], data: Path) -> tup
     from engage_cli.data.dataset import load_dataset
     from engage_cli.embeddings.store import FeatureStore
     from engage_cli.encoders.encoder import Encoder
-    from engage_cli.steps.embed.shards import SHARD_SIZE, Contents, Shard, write_shards
+    from engage_cli.steps.embed._shards import SHARD_SIZE, Contents, Shard, write_shards
 
     dataset = load_dataset(data)
     encoder = Encoder(case.side, str(folder))

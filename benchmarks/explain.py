@@ -1,6 +1,6 @@
 """Whether an explanation names the word and the place that the posts were made to hang on.
 
-On a planted sample (engage_cli.synthetic.planting) a regressor and CatBoost learn views from DINOv2-small and MiniLM; then fresh
+On a planted sample (synthetic.planting) a regressor and CatBoost learn views from DINOv2-small and MiniLM; then fresh
 posts of another seed are explained one by one, as `engage predict --explain` does: half of them have the planted word and a
 badge, a quarter the word alone, a quarter the badge alone. Of each run:
 

@@ -21,7 +21,7 @@ from engage_cli.evaluation.baselines import Part, tfidf_logistic, tfidf_ridge
 from engage_cli.metrics.metrics import PRIMARY, compute_metrics, true_of
 from engage_cli.metrics.paired_bootstrap import compare
 from engage_cli.runs.run_folder import load_run
-from engage_cli.steps.train.cross_validate import OUT_OF_FOLD, STOPPING_SHARE
+from engage_cli.steps.train._cross_validate import OUT_OF_FOLD, STOPPING_SHARE
 
 
 def main() -> None:

@@ -54,7 +54,7 @@ from engage_cli.models.neural.training.task import Task
 from engage_cli.plots.training_log import HistoryLog
 from engage_cli.progress.reporters import SilentReporter
 from engage_cli.runtime.devices import mixed_precision
-from engage_cli.steps.embed.shards import SHARD_SIZE, Contents, Shard, write_shards
+from engage_cli.steps.embed._shards import SHARD_SIZE, Contents, Shard, write_shards
 from engage_cli.steps.inputs.contents import FileImages
 from engage_cli.steps.prepare import prepare
 from engage_cli.steps.prepare.import_posts import Source

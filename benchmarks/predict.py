@@ -90,7 +90,7 @@ def train(place: Path, num: int) -> tuple[dict[str, Path], Path, Path]:
 def cold(runs: dict[str, Path], table: Path, images: Path, rounds: int) -> None:
     import pandas as pd
 
-    from engage_cli.encoders.checkpoints import find_checkpoint
+    from engage_cli.encoders._checkpoints import find_checkpoint
 
     folders = [str(find_checkpoint(side, name).folder) for side, name in (("vision", "dinov2-small"), ("text", "minilm"))]
     post = pd.read_csv(table, dtype=str, keep_default_na=False).iloc[0]
@@ -138,7 +138,7 @@ def bare_forward(table: Path, images: Path, num: int) -> Callable[[], float]:
     import pandas as pd
     import torch
 
-    from engage_cli.encoders.checkpoints import find_checkpoint
+    from engage_cli.encoders._checkpoints import find_checkpoint
     from engage_cli.encoders.text import TextTower
     from engage_cli.encoders.vision import VisionTower
     from engage_cli.images.reader import open_image

@@ -28,7 +28,7 @@ from engage_cli.images.check import LEVELS
 from engage_cli.images.phash import near_pairs
 from engage_cli.progress.reporters import SilentReporter
 from engage_cli.steps.prepare import prepare
-from engage_cli.steps.prepare.check_images import check_all
+from engage_cli.steps.prepare._check_images import check_all
 from engage_cli.steps.prepare.import_posts import Source
 from engage_cli.steps.sample import COVERS, TABLE, write_sample
 

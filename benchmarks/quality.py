@@ -36,11 +36,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from engage_cli.data.dataset import Dataset, load_dataset
-from engage_cli.encoders.checkpoints import find_checkpoint
+from engage_cli.encoders._checkpoints import find_checkpoint
 from engage_cli.images.decode import resolve_inside
 from engage_cli.metrics.metrics import compute_metrics, true_of
 from engage_cli.metrics.paired_bootstrap import compare
-from engage_cli.plots.style import DPI, LIGHT, font, style_axes, style_ticks, write
+from engage_cli.plots._style import DPI, LIGHT, font, style_axes, style_ticks, write
 from engage_cli.runs.run_folder import MARKER, load_run
 from engage_cli.steps.evaluate import evaluate
 

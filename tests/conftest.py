@@ -64,7 +64,7 @@ class Shared:
 def _no_cross_fitting() -> Iterator[None]:
     """The posts of this suite are few, and each training would be done six times: tests/test_cross_fit.py asks for that."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("engage_cli.steps.train.cross_fit.ENOUGH_VALIDATION", 0)
+        patch.setattr("engage_cli.steps.train._cross_fit.ENOUGH_VALIDATION", 0)
         yield
 
 

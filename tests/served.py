@@ -20,12 +20,12 @@ from engage_cli.progress.reporters import SilentReporter
 from engage_cli.runs.run_folder import load_run
 from engage_cli.steps.predict.requests import reads_of
 from engage_cli.steps.predict.session import OpenRun
-from engage_cli.steps.serve.about import describe_run
-from engage_cli.steps.serve.api import make_app
-from engage_cli.steps.serve.connections import make_server
-from engage_cli.steps.serve.jobs import Job
-from engage_cli.steps.serve.limits import Limits
-from engage_cli.steps.serve.process import ModelProcess
+from engage_cli.steps.serve._about import describe_run
+from engage_cli.steps.serve._api import make_app
+from engage_cli.steps.serve._connections import make_server
+from engage_cli.steps.serve._jobs import Job
+from engage_cli.steps.serve._limits import Limits
+from engage_cli.steps.serve._process import ModelProcess
 from engage_cli.steps.serve.worker import answer
 
 

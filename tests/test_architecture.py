@@ -1,126 +1,130 @@
-"""The house stands: layers, light commands, tables whose every entry loads."""
+"""The house stands: families without a cycle, private rooms, light commands, tables whose every entry loads."""
 
 from __future__ import annotations
 
 import ast
+import graphlib
 import importlib
+import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from engage_cli.data import importers, splits
-from engage_cli.data.importers import exports
-from engage_cli.data.targets import target as targets
-from engage_cli.evaluation import baselines, slices
-from engage_cli.features import groups as table_parts
-from engage_cli.features import handcrafted as handmade
-from engage_cli.metrics import metrics
-from engage_cli.models import predictor as predictors
-from engage_cli.models.neural import fusion, objectives
 from engage_cli.registry import Registry
 
 ROOT = Path(__file__).parent.parent / "engage_cli"
-LAYERS = ("core", "steps", "commands", "main")
 HEAVY = {
     "torch", "transformers", "tokenizers", "safetensors", "catboost", "sklearn", "scipy", "pandas", "numpy", "PIL",
-    "pyarrow", "joblib", "onnx", "huggingface_hub", "filelock", "matplotlib", "pydantic", "jinja2", "imagehash", "xxhash",
-    "ray", "fastapi", "starlette", "uvicorn",
+    "pyarrow", "joblib", "onnx", "huggingface_hub", "filelock", "matplotlib", "pydantic", "jinja2", "imagehash",
+    "xxhash", "ray", "fastapi", "starlette", "uvicorn",
 }  # fmt: skip
-# Inside core a module imports only what stands before it.
-CORE_ORDER = (
-    "errors", "strict_json", "registry", "config", "recipes", "atomic", "array_files", "records",
-    "posts", "counter_names", "cells", "number_words", "number_cells", "months", "date_cells", "tag_cells", "table_format",
-    "leakage", "images", "perceptual", "image_checks", "occlusion", "words", "archives", "importers", "formulas", "targets",
-    "plausibility", "score_parts", "duplicates",
-    "splits", "slices", "history", "dataset", "quality", "charts", "report", "metrics", "comparison", "scores",
-    "distributed", "devices", "clock", "shrinking", "worker_processes", "picture_reading", "encoders", "picture_batches",
-    "pipeline", "features", "handmade", "given", "folds", "table_parts",
-    "post_views", "kernels", "gaussian_process", "tabular", "feature_choice", "fusion", "predictions", "calibration",
-    "neighbours", "joint", "forecast", "sureness", "live_blocks", "objectives", "tuning", "model", "prefetch", "batches",
-    "live_batches", "averaging", "checkpoints", "training_view", "progress", "boosting", "attribution", "plot_style",
-    "plots", "importance_plots", "metric_words", "run_names", "reliability", "study", "shown_posts", "plot_frame",
-    "value_plots", "class_plots", "slice_plots", "evaluation_plots", "evaluation_report", "model_card", "history_log",
-    "collapse", "validation", "task", "rehearsal", "schedule", "stopping", "run_progress", "training_errors", "training",
-    "runs", "evidence", "predictors", "stacking", "baselines", "synthetic", "drawing", "planting",
-)  # fmt: skip
-TABLES = [
-    importers.IMPORTERS,
-    exports.EXPORTS,
-    targets.TARGETS,
-    splits.SPLITS,
-    slices.SLICES,
-    fusion.FUSIONS,
-    predictors.PREDICTORS,
-    table_parts.PARTS,
-    handmade.TITLE_FEATURES,
-    handmade.TITLE_CATEGORIES,
-    handmade.DESCRIPTION_FEATURES,
-    handmade.IMAGE_FEATURES,
-    *objectives.OBJECTIVES.values(),
-    *metrics.METRICS.values(),
-    *baselines.BASELINES.values(),
-]
+# Families that consist of families: each of their folders is a room of its own.
+SUBDIVIDED = ("models", "steps")
+MODULES = {
+    ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(ROOT.rglob("*.py"))
+}
+REFERENCE = re.compile(r"^(engage_cli(?:\.\w+)+):\w+$")
 
 
-def imports_of(path: Path) -> set[str]:
+def family_of(module: str) -> str:
+    """Return "data", "models.neural", "steps.train", or the name of a module that stands alone."""
+    parts = module.split(".")[1:]
+    is_room = len(parts) > 2 or (len(parts) == 2 and MODULES[module].name == "__init__.py")
+    return ".".join(parts[:2]) if parts[:1] and parts[0] in SUBDIVIDED and is_room else ".".join(parts[:1])
+
+
+def imports_of(module: str, *, at_runtime: bool = True) -> set[str]:
+    """Return the modules that a module imports, but for those under TYPE_CHECKING where only the runtime counts."""
+    tree = ast.parse(MODULES[module].read_text())
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree):
+        if at_runtime and id(node) in for_types:
+            continue
         if isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else node.module for name in whole}
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-    return {name for name in found if name.startswith("engage_cli.")}
+    return {name for name in found if name in MODULES and name not in (module, "engage_cli")}
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_point_down(path: Path) -> None:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    if parts[0] not in LAYERS:
-        return
-    for name in imports_of(path):
-        other = name.split(".")[1:]
-        if other[0] in LAYERS:
-            assert LAYERS.index(other[0]) <= LAYERS.index(parts[0]), f"{path} imports {name}"
-        if parts[0] == other[0] == "core" and len(parts) > 1 and len(other) > 1 and parts[1] != "__init__":
-            assert CORE_ORDER.index(other[1]) <= CORE_ORDER.index(parts[1]), f"{path} imports {name}"
+def graph() -> dict[str, set[str]]:
+    """Return which families each family imports at runtime."""
+    found: dict[str, set[str]] = {}
+    for module in MODULES:
+        here = family_of(module)
+        found.setdefault(here, set()).update(family_of(other) for other in imports_of(module))
+    return {family: others - {family} for family, others in found.items() if family}
 
 
-def test_core_order_names_every_module() -> None:
-    there = {entry.stem for entry in (ROOT / "core").iterdir() if entry.stem not in ("__init__", "__pycache__")}
-    assert there == set(CORE_ORDER)
+def test_families_import_each_other_without_a_cycle() -> None:
+    order = list(graphlib.TopologicalSorter(graph()).static_order())  # a cycle raises, and names its families
+    assert len(order) > 20
+
+
+def test_the_command_line_stands_on_steps_and_steps_on_everything_else() -> None:
+    for family, others in graph().items():
+        if family not in ("cli", "main", "__main__"):
+            assert not {"cli", "main"} & others, family
+        if not family.startswith(("steps", "cli", "main", "__main__", "api")):
+            assert not [other for other in others if other.startswith("steps")], family
+
+
+def test_private_modules_are_imported_by_their_own_family_alone() -> None:
+    for module in MODULES:
+        for other in imports_of(module, at_runtime=False):
+            if other.rpartition(".")[2].startswith("_"):
+                assert family_of(module) == family_of(other), f"{module} imports {other}"
+
+
+def test_what_only_its_own_family_imports_is_private() -> None:
+    users: dict[str, set[str]] = {module: set() for module in MODULES}
+    for module in MODULES:
+        for other in imports_of(module, at_runtime=False):
+            users[other].add(family_of(module))
+        for node in ast.walk(ast.parse(MODULES[module].read_text())):  # entries of tables are public
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and (found := REFERENCE.match(node.value)):
+                users[found[1]].add("a table")
+    for module, families in users.items():
+        name = module.rpartition(".")[2]
+        if families == {family_of(module)} and family_of(module) != "cli" and MODULES[module].name != "__init__.py":
+            assert name.startswith("_"), f"{module} is used by its own family alone: call it _{name}"
 
 
 def test_no_file_is_long_or_called_utils() -> None:
-    for path in ROOT.rglob("*.py"):
-        assert len(path.read_text().splitlines()) <= 300, path
-        assert path.stem not in ("utils", "helpers", "common", "base"), path
+    for module, path in MODULES.items():
+        assert len(path.read_text().splitlines()) <= 300, module
+        assert path.stem not in ("utils", "helpers", "common", "base"), module
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: f"{table.kind}:{next(iter(table))}")
-def test_every_entry_loads(table: Registry) -> None:
+def test_no_folder_holds_a_crowd() -> None:
+    for folder in {path.parent for path in MODULES.values()}:
+        assert len(list(folder.glob("*.py"))) <= 20, folder
+
+
+def tables() -> list[Registry]:
+    found = []
+    for module in MODULES:
+        if module != "engage_cli.__main__" and "Registry(" in MODULES[module].read_text():
+            values = vars(importlib.import_module(module)).values()
+            found += [value for value in values if isinstance(value, Registry)]
+            found += [one for value in values if isinstance(value, dict) for one in value.values() if isinstance(one, Registry)]
+    return list({id(table): table for table in found}.values())
+
+
+@pytest.mark.parametrize("table", tables(), ids=lambda table: f"{table.kind}:{next(iter(table))}")
+def test_every_entry_of_every_table_loads(table: Registry) -> None:
     for name in table:
         assert callable(table.load(name))
-
-
-def test_names_for_help_equal_the_tables() -> None:
-    from engage_cli.cli import options
-
-    assert tuple(targets.TARGETS) == options.TARGET_NAMES
-    assert tuple(splits.SPLITS) == options.SPLIT_NAMES
-    assert tuple(slices.SLICES) == options.SLICE_NAMES
-
-
-@pytest.mark.parametrize("name", importers.IMPORTERS)
-def test_every_importer_of_folders_says_what_it_looks_for(name: str) -> None:
-    """`--format auto` asks every importer but that of tables, and its error lists their layouts."""
-    module = importlib.import_module(importers.IMPORTERS[name].partition(":")[0])
-    if name != "table":
-        assert callable(module.recognise)
-        assert isinstance(module.LAYOUT, str)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["train-classifier", "--help"], ["prepare", "--help"]])
@@ -134,18 +138,21 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert not HEAVY & set(loaded)
 
 
-def test_help_is_fast() -> None:
-    def seconds() -> float:
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "engage_cli", "--help"], capture_output=True, check=True)
-        return time.perf_counter() - start
-
-    # The promise is 0.3 s on an idle machine; a busy one gets room, and an eager import of torch still fails.
-    assert min(seconds() for _ in range(5)) < 1.0
-
-
 def test_nothing_is_unpickled_and_no_remote_code_is_trusted() -> None:
-    for path in ROOT.rglob("*.py"):
+    for path in MODULES.values():
         text = path.read_text()
         for word in ("import pickle", "joblib.load", "torch.load(", "trust_remote_code=True"):
             assert word not in text, f"{path}: {word}"
+
+
+def test_functions_take_few_parameters_and_dicts_of_anything_are_rare() -> None:
+    dicts = 0
+    for module, path in MODULES.items():
+        tree = ast.parse(path.read_text())
+        dicts += path.read_text().count("dict[str, Any]")
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                arguments = node.args
+                number = len(arguments.posonlyargs) + len(arguments.args) + len(arguments.kwonlyargs)
+                assert number <= 12, f"{module}.{node.name} has {number} parameters"
+    assert dicts < 25

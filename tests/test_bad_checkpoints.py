@@ -18,7 +18,7 @@ from engage_cli.config.general import EncoderConfig, PrepareConfig, setting_of_s
 from engage_cli.data.dataset import Dataset
 from engage_cli.embeddings.manifest import OWN_HASH, hash_of_tensors, read_manifest, write_manifest
 from engage_cli.embeddings.pipeline import Pipeline
-from engage_cli.encoders.checkpoints import find_checkpoint
+from engage_cli.encoders._checkpoints import find_checkpoint
 from engage_cli.encoders.encoder import Encoder
 from engage_cli.encoders.text import TextTower
 from engage_cli.errors import EngageError, WrongCallError

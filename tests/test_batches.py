@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from engage_cli.encoders.checkpoints import find_checkpoint
+from engage_cli.encoders._checkpoints import find_checkpoint
 from engage_cli.encoders.text import TextTower
 from engage_cli.encoders.vision import VisionTower
 from engage_cli.models.neural.training.batches import Cut, Order

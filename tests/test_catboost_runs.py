@@ -29,10 +29,10 @@ from engage_cli.progress.reporters import SilentReporter
 from engage_cli.runs.run_folder import load_run
 from engage_cli.steps.inputs.sources import source_of
 from engage_cli.steps.sample import write_sample
-from engage_cli.steps.train import cross_validate
+from engage_cli.steps.train import _cross_validate as cross_validate
+from engage_cli.steps.train._catboost_inputs import Inputs, make_inputs
+from engage_cli.steps.train._cross_validate import plan_folds
 from engage_cli.steps.train.catboost import train_catboost
-from engage_cli.steps.train.catboost_inputs import Inputs, make_inputs
-from engage_cli.steps.train.cross_validate import plan_folds
 from tests.calls import answer, engage
 
 SILENT = SilentReporter()

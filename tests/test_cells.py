@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engage_cli.data.cells.dates import ORDERS, parse_dates
+from engage_cli.data.cells._dates import ORDERS, parse_dates
+from engage_cli.data.cells._tags import parse_tags
 from engage_cli.data.cells.numbers import parse_counters, parse_scores
-from engage_cli.data.cells.tags import parse_tags
 from engage_cli.data.cells.texts import mend_text
 
 NOW = pd.Timestamp("2026-01-01", tz="UTC")

@@ -14,9 +14,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from engage_cli.steps.serve.jobs import Job
-from engage_cli.steps.serve.limits import Limits
-from engage_cli.steps.serve.process import ModelProcess
+from engage_cli.steps.serve._jobs import Job
+from engage_cli.steps.serve._limits import Limits
+from engage_cli.steps.serve._process import ModelProcess
 from tests.served import Server, serving_here
 from tests.sources import encoded, picture
 
@@ -184,7 +184,7 @@ def test_a_body_that_dawdles_is_refused(goes_on: bool, hasty: Server) -> None:
 
 def test_who_dawdles_gives_way_to_who_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """Room for bodies is full of half-sent ones: a whole question gets it."""
-    monkeypatch.setattr("engage_cli.steps.serve.admission.DAWDLES", 0.3)
+    monkeypatch.setattr("engage_cli.steps.serve._admission.DAWDLES", 0.3)
     limits = Limits(waiting_bytes=100_000 + len(IMAGE) // 2)
     with serving_here(NoModel(), limits) as server, contextlib.ExitStack() as stack:
         held = [stack.enter_context(connected(server, half_sent(49_000))) for _ in range(2)]

@@ -14,10 +14,10 @@ from engage_cli.config.training import EnsembleConfig, ProcessConfig
 from engage_cli.data.dataset import Dataset
 from engage_cli.evaluation.evidence import warnings_of
 from engage_cli.models.predictor import members_of
-from engage_cli.steps.train import cross_fit
+from engage_cli.steps.train import _cross_fit as cross_fit
 from engage_cli.steps.train import gaussian_process as train_process
 from engage_cli.steps.train import pipeline as train_ensemble
-from engage_cli.steps.train.cross_fit import HELD_OUT_FILE, WORK, load_held_out
+from engage_cli.steps.train._cross_fit import HELD_OUT_FILE, WORK, load_held_out
 from engage_cli.uncertainty.forecast import load_doubt
 from tests.test_train import few_trees
 

@@ -29,7 +29,7 @@ from engage_cli.io.records import CHECKSUM, file_hash, hash_files
 from engage_cli.progress.reporters import SilentReporter
 from engage_cli.steps.doctor.folders import examine_data
 from engage_cli.steps.embed import embed, stored_blocks
-from engage_cli.steps.inputs.measure_images import PictureStatistics
+from engage_cli.steps.inputs._measure_images import PictureStatistics
 from tests.damage import flip, write_checked
 
 BLOCKS = ("image", "title")

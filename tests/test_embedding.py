@@ -16,8 +16,8 @@ from engage_cli.data.schema import texts_of
 from engage_cli.embeddings.live import LiveBlocks, LiveVectors
 from engage_cli.embeddings.store import PLACEHOLDER_KEY, FeatureStore, content_keys
 from engage_cli.errors import EngageError
+from engage_cli.steps.embed import _shards as embed_shards
 from engage_cli.steps.embed import embed, make_encoder, open_stores, stored_blocks
-from engage_cli.steps.embed import shards as embed_shards
 from engage_cli.steps.prepare import prepare
 from engage_cli.steps.prepare.import_posts import Source
 from tests.test_encoders import photo

@@ -14,7 +14,7 @@ from PIL import Image
 
 from engage_cli.config.general import FRAMINGS
 from engage_cli.embeddings.pipeline import Pipeline
-from engage_cli.encoders.checkpoints import find_checkpoint
+from engage_cli.encoders._checkpoints import find_checkpoint
 from engage_cli.encoders.encoder import Encoder
 from engage_cli.encoders.preprocessing import Pixels, read_recipe
 from engage_cli.encoders.text import TextTower
@@ -173,7 +173,7 @@ def test_regions_are_means_of_the_patches_in_them(family: str, checkpoints: dict
 
 
 def test_regions_keep_the_order_of_rows() -> None:
-    from engage_cli.encoders.pooling import region_grid, regions_of
+    from engage_cli.encoders._pooling import region_grid, regions_of
 
     patches = torch.arange(24.0).view(1, 24, 1)  # 4 rows of 6
     assert regions_of(patches, (4, 6), 6).flatten().tolist() == [3.5, 5.5, 7.5, 15.5, 17.5, 19.5]

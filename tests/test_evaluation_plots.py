@@ -14,11 +14,11 @@ from PIL import Image
 from engage_cli.evaluation.reliability import Proportion, coverage_by_fifth, miss_bands, reliability
 from engage_cli.evaluation.results import Score, Slice
 from engage_cli.metrics.metrics import ece
-from engage_cli.plots.classification import count_confusions, make_confusion_figure, make_reliability_figure
+from engage_cli.plots._classification import count_confusions, make_confusion_figure, make_reliability_figure
+from engage_cli.plots._regression import make_coverage_figure, make_misses_figure, make_predicted_figure
+from engage_cli.plots._style import DARK, LIGHT, Palette
 from engage_cli.plots.evaluation import WORDS, draw_evaluation, figures_of, write_plots
-from engage_cli.plots.regression import make_coverage_figure, make_misses_figure, make_predicted_figure
 from engage_cli.plots.slices import MOST_SLICES, drawn_slices, group_slices, make_slices_figure
-from engage_cli.plots.style import DARK, LIGHT, Palette
 from tests.scored import class_score, value_score
 from tests.test_importance_plots import EXOTIC, assert_readable, drawn, luminance, names_of, words_of
 

@@ -17,8 +17,8 @@ from engage_cli.evaluation.results import Evaluation, Slice
 from engage_cli.metrics.descriptions import label_of, say_verdict, words_of, write_figure
 from engage_cli.metrics.metrics import METRICS
 from engage_cli.reports import evaluation as evaluation_report
+from engage_cli.reports._examples import choose_posts, count_pictureless
 from engage_cli.reports.evaluation import render_report, say_plainly
-from engage_cli.reports.examples import choose_posts, count_pictureless
 from tests.scored import class_score, evaluation_of, posts_of, read_image, value_score
 
 WICKED = '<script>alert("x")</script>\u202e <img src=x onerror=alert(1)>'

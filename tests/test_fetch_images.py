@@ -14,8 +14,8 @@ import pytest
 
 from engage_cli.data.dataset import load_dataset
 from engage_cli.progress.reporters import SilentReporter
-from engage_cli.steps.prepare import fetch_images as module
-from engage_cli.steps.prepare.fetch_images import _is_public, fetch_images
+from engage_cli.steps.prepare import _fetch_images as module
+from engage_cli.steps.prepare._fetch_images import _is_public, fetch_images
 from tests.calls import answer
 from tests.sources import encoded, picture, write_table
 

@@ -18,9 +18,9 @@ from engage_cli.data.targets.target import fit_target
 from engage_cli.features.groups.tfidf import PLAIN, STYLE
 from engage_cli.models.gaussian_process import inputs as post_views
 from engage_cli.models.gaussian_process import process as gaussian_process
+from engage_cli.models.gaussian_process._kernels import LENGTHS, TERMS, Products, first_lengths, kernel, present_terms
 from engage_cli.models.gaussian_process.decomposition import parts_of
 from engage_cli.models.gaussian_process.inputs import TERM_KINDS, ViewMaker, Views, views_from_arrays, views_to_arrays
-from engage_cli.models.gaussian_process.kernels import LENGTHS, TERMS, Products, first_lengths, kernel, present_terms
 from engage_cli.models.gaussian_process.predictor import Cuts, ProcessPredictor
 from engage_cli.models.gaussian_process.process import (
     JITTER,

@@ -19,13 +19,13 @@ from engage_cli.models.boosting import fit as boosting
 from engage_cli.models.gaussian_process.process import fit_process
 from engage_cli.models.neural.model import EngagementModel
 from engage_cli.models.neural.objectives import OBJECTIVES
+from engage_cli.models.neural.training._prefetch import prefetch
+from engage_cli.models.neural.training._validation import outputs_of
 from engage_cli.models.neural.training.batches import Cut, StoredBatches
 from engage_cli.models.neural.training.checkpoints import Checkpoints
 from engage_cli.models.neural.training.loop import fit
-from engage_cli.models.neural.training.prefetch import prefetch
 from engage_cli.models.neural.training.state import Progress
 from engage_cli.models.neural.training.task import Task
-from engage_cli.models.neural.training.validation import outputs_of
 from engage_cli.plots.training_log import HistoryLog
 from engage_cli.progress.reporters import SilentReporter
 from tests.calls import answer, engage

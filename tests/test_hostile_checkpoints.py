@@ -16,9 +16,9 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from engage_cli.embeddings.pipeline import Pipeline
-from engage_cli.encoders import checkpoints as checkpoints_module
+from engage_cli.encoders import _checkpoints as checkpoints_module
+from engage_cli.encoders._checkpoints import find_checkpoint
 from engage_cli.encoders.checkpoint_files import INDEX, WEIGHTS
-from engage_cli.encoders.checkpoints import find_checkpoint
 from engage_cli.encoders.encoder import Encoder
 from engage_cli.errors import EngageError
 

@@ -23,6 +23,7 @@ from matplotlib.transforms import Bbox
 from PIL import Image
 
 from engage_cli.models.boosting.shap import Attribution, Share
+from engage_cli.plots._style import BLUE, INK, ORANGE, font, readable, shorten, width_of, wrap
 from engage_cli.plots.importance import (
     COLOURS,
     NO_RANK,
@@ -31,7 +32,6 @@ from engage_cli.plots.importance import (
     make_importance_figure,
     make_shap_figure,
 )
-from engage_cli.plots.style import BLUE, INK, ORANGE, font, readable, shorten, width_of, wrap
 
 MAKERS = (make_importance_figure, make_shap_figure)
 BAR, STRIP, WIDTH = 38, 54, 1500

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engage_cli.data.cells.dates import parse_dates
+from engage_cli.data.cells._dates import parse_dates
 from engage_cli.data.cells.numbers import parse_counters
 from engage_cli.data.cells.texts import clean_text
 from engage_cli.data.importers.microlens import read_microlens

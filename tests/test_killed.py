@@ -11,8 +11,8 @@ import pytest
 
 from engage_cli.config.general import EncoderConfig, PrepareConfig
 from engage_cli.data.dataset import load_dataset
+from engage_cli.steps.embed import _shards as embed_shards
 from engage_cli.steps.embed import embed
-from engage_cli.steps.embed import shards as embed_shards
 from engage_cli.steps.prepare import prepare
 from engage_cli.steps.prepare.import_posts import Source
 
@@ -26,7 +26,7 @@ from pathlib import Path
 import engage_cli.embeddings.pipeline as pipeline
 from engage_cli.config.general import EmbedConfig, EncoderConfig
 from engage_cli.data.dataset import load_dataset
-from engage_cli.steps.embed import shards as embed_shards
+from engage_cli.steps.embed import _shards as embed_shards
 from engage_cli.steps.embed import embed
 import transformers.models.vit.modeling_vit, transformers.models.bert.modeling_bert, catboost, sklearn.metrics
 

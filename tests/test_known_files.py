@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from engage_cli.encoders import hash_cache as known_files
-from engage_cli.encoders.hash_cache import (
+from engage_cli.encoders import _hash_cache as known_files
+from engage_cli.encoders._hash_cache import (
     KIND,
     LEAST_BYTES,
     SETTLED_S,

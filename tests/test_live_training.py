@@ -19,10 +19,10 @@ from engage_cli.errors import WrongCallError
 from engage_cli.models.neural.finetuning import layers_of, make_towers, parameter_groups, parse_tune, train_mode
 from engage_cli.models.neural.fusion import FUSIONS
 from engage_cli.models.neural.model import EngagementModel, seed_everything
+from engage_cli.models.neural.training._validation import outputs_of
 from engage_cli.models.neural.training.batches import Cut, StoredBatches
 from engage_cli.models.neural.training.checkpoints import Checkpoints
 from engage_cli.models.neural.training.image_text_batches import LiveBatches
-from engage_cli.models.neural.training.validation import outputs_of
 from engage_cli.models.predictor import load_predictor
 from engage_cli.runs.run_folder import load_run
 from engage_cli.steps.embed import make_encoder, stored_blocks

@@ -16,8 +16,8 @@ from engage_cli.config.general import EmbedConfig, EncoderConfig, PrepareConfig
 from engage_cli.data.dataset import load_dataset
 from engage_cli.errors import EngageError, WrongCallError
 from engage_cli.runtime.distributed import SET_BY_TORCHRUN
+from engage_cli.steps.embed import _shards as embed_shards
 from engage_cli.steps.embed import embed
-from engage_cli.steps.embed import shards as embed_shards
 from engage_cli.steps.prepare import prepare
 from engage_cli.steps.prepare.import_posts import Source
 from tests.damage import write_checked
@@ -26,7 +26,7 @@ from tests.test_killed import files_of
 SHARD_SIZE = 8
 RANK = f"""
 import sys
-from engage_cli.steps.embed import shards as embed_shards
+from engage_cli.steps.embed import _shards as embed_shards
 from engage_cli.main import app
 embed_shards.SHARD_SIZE.update(vision={SHARD_SIZE}, text={SHARD_SIZE})
 app(sys.argv[1:])

@@ -15,7 +15,7 @@ from engage_cli.config.training import TrainConfig
 from engage_cli.data.targets.target import Target, fit_target
 from engage_cli.errors import WrongCallError
 from engage_cli.models.neural.objectives import OBJECTIVES
-from engage_cli.models.neural.objectives.class_weights import weights_of
+from engage_cli.models.neural.objectives._class_weights import weights_of
 
 RNG = np.random.default_rng(0)
 TARGET = fit_target("views", pd.DataFrame({"views": np.expm1(RNG.normal(10, 2, 500))}), fit_on="train")

@@ -15,7 +15,7 @@ from safetensors import safe_open
 
 from engage_cli.embeddings.pipeline import Pipeline
 from engage_cli.encoders import packaged
-from engage_cli.encoders.checkpoints import find_checkpoint
+from engage_cli.encoders._checkpoints import find_checkpoint
 from engage_cli.encoders.encoder import Encoder
 from engage_cli.errors import EngageError
 from engage_cli.synthetic.covers import draw_cover

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from engage_cli.config.general import EncoderConfig
-from engage_cli.steps.serve.limits import Limits
+from engage_cli.steps.serve._limits import Limits
 from tests.calls import answer
 from tests.served import ModelHere, serving_here
 from tests.test_page import (  # noqa: F401

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from engage_cli.embeddings import pipeline as pipeline_module
-from engage_cli.embeddings.image_loader import processes_for
+from engage_cli.embeddings._image_loader import processes_for
 from engage_cli.embeddings.pipeline import Pipeline, Unit
 from engage_cli.encoders.encoder import Encoder
 from engage_cli.errors import EngageError

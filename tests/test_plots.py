@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engage_cli.plots.training_curves import BEST, INK, TRAIN, VALIDATION, draw_history
+from engage_cli.plots._training_curves import BEST, INK, TRAIN, VALIDATION, draw_history
 
 SIZE = (1200, 675)
 

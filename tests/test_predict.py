@@ -28,9 +28,9 @@ from engage_cli.data.dataset import load_dataset
 from engage_cli.main import app
 from engage_cli.runs.run_folder import load_run
 from engage_cli.steps.predict import MOST_VARIANTS, SURE_ENOUGH
-from engage_cli.steps.predict import files as prediction_files
+from engage_cli.steps.predict import _files as prediction_files
 from engage_cli.steps.predict import table as step
-from engage_cli.steps.predict.files import COUNTS, write_predictions
+from engage_cli.steps.predict._files import COUNTS, write_predictions
 from engage_cli.steps.predict.lines import answer_lines
 from engage_cli.steps.predict.table import predict_table
 from tests.calls import answer, engage

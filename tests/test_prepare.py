@@ -25,7 +25,7 @@ from engage_cli.data.target_names import TARGETS
 from engage_cli.errors import EngageError
 from engage_cli.steps import prepare as step
 from engage_cli.steps.prepare import Prepared, prepare
-from engage_cli.steps.prepare import check_images as checks
+from engage_cli.steps.prepare import _check_images as checks
 from engage_cli.steps.prepare.import_posts import Source
 from tests.calls import answer, engage
 from tests.sources import PIXELREC, encoded, microlens_folder, picture, pixelrec_folder, smpd_folder, write_table
@@ -229,7 +229,8 @@ def test_processes_and_one_process_find_the_same(tmp_path: Path, monkeypatch: py
 def test_kill_minus_9_while_checking_images_and_go_on(tmp_path: Path) -> None:
     _, call = images_and_call(tmp_path, num=60)
     slowly = (
-        "import time, engage_cli.steps.prepare.check_images as c; from engage_cli.main import app; original = c.check_images\n"
+        "import time, engage_cli.steps.prepare._check_images as c; from engage_cli.main import app\n"
+        "original = c.check_images\n"
         "c.BATCH, c.SECONDS_BETWEEN_SAVES = 5, 0\n"
         "c.check_images = lambda *a: (time.sleep(0.2), print('opened', *a[1], flush=True), original(*a))[2]\n"
         "app()"

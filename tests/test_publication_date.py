@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from engage_cli.errors import WrongCallError
+from engage_cli.steps.predict._publication_date import parse_publication_date
 from engage_cli.steps.predict.lines import answer_lines
-from engage_cli.steps.predict.publication_date import parse_publication_date
 from tests.calls import engage
 
 

@@ -25,7 +25,7 @@ from engage_cli.runs.run_folder import MARKER, load_run, newest_run, verify_run
 from engage_cli.steps.embed import make_encoder
 from engage_cli.steps.inputs import sources
 from engage_cli.steps.predict.session import OpenRun
-from engage_cli.steps.serve.about import describe_run
+from engage_cli.steps.serve._about import describe_run
 from engage_cli.steps.train.ensemble import stack
 from engage_cli.uncertainty.neighbours import NAMES_FILE, load_names
 from tests.calls import answer

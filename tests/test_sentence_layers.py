@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from engage_cli.encoders.checkpoints import find_checkpoint
+from engage_cli.encoders._checkpoints import find_checkpoint
+from engage_cli.encoders._pooling import find_pooling
 from engage_cli.encoders.encoder import Encoder
-from engage_cli.encoders.pooling import find_pooling
 from engage_cli.encoders.text import TextTower
 from engage_cli.errors import EngageError
 from tests.tiny import make_checkpoint

@@ -14,11 +14,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from engage_cli.steps.serve.admission import Admission, NoRoomError
-from engage_cli.steps.serve.api import make_app
-from engage_cli.steps.serve.jobs import Job
-from engage_cli.steps.serve.limits import MIB, Limits
-from engage_cli.steps.serve.process import ModelGoneError, ModelProcess, ModelTimeoutError
+from engage_cli.steps.serve._admission import Admission, NoRoomError
+from engage_cli.steps.serve._api import make_app
+from engage_cli.steps.serve._jobs import Job
+from engage_cli.steps.serve._limits import MIB, Limits
+from engage_cli.steps.serve._process import ModelGoneError, ModelProcess, ModelTimeoutError
 from tests.served import Server, serving
 from tests.sources import encoded, picture
 
@@ -231,7 +231,7 @@ WORKERS = {  # what stands for a model process -> what it does when it is asked 
 }
 WORKER = """
 import pathlib, sys, time
-from engage_cli.steps.serve.frames import pack, read
+from engage_cli.steps.serve._frames import pack, read
 out, flag = sys.stdout.buffer, pathlib.Path(sys.argv[1])
 LOAD
 out.write(pack({"about": {}})); out.flush()
@@ -248,7 +248,7 @@ while (got := read(sys.stdin.buffer)) is not None:
 def stand_in(place: Path, monkeypatch: pytest.MonkeyPatch, *, load: str = "", first: str = "", do: str = "pass") -> None:
     text = WORKER.replace("LOAD", load).replace("FIRST", first).replace("DO", do)
     (place / "stand_in_worker.py").write_text(text)
-    monkeypatch.setattr("engage_cli.steps.serve.process.WORKER", "stand_in_worker")
+    monkeypatch.setattr("engage_cli.steps.serve._process.WORKER", "stand_in_worker")
     monkeypatch.setenv("PYTHONPATH", f"{place}{os.pathsep}{Path(__file__).parent.parent}")
 
 

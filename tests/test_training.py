@@ -325,7 +325,7 @@ def test_patience_stops_and_the_best_epoch_is_kept(tmp_path: Path) -> None:
 
 
 def test_the_running_average_is_what_its_formula_says(tmp_path: Path) -> None:
-    from engage_cli.models.neural.training.averaging import RunningAverage
+    from engage_cli.models.neural.training._averaging import RunningAverage
 
     model = torch.nn.Linear(1, 1, bias=False)
     with torch.no_grad():
@@ -429,7 +429,7 @@ def test_events_for_tensorboard(tmp_path: Path) -> None:
 
 
 def test_memory_and_tokenizers_that_do_not_fit_are_sentences() -> None:
-    from engage_cli.models.neural.training.errors import in_sentences
+    from engage_cli.models.neural.training._errors import in_sentences
 
     with pytest.raises(EngageError, match="memory ran out with --batch-size 16; give a smaller one"), in_sentences(SMALL):
         raise torch.OutOfMemoryError("CUDA out of memory")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from engage_cli.models.neural.training.collapse import find_collapse
+from engage_cli.models.neural.training._collapse import find_collapse
 from engage_cli.progress import reporters as progress
 from engage_cli.progress.reporters import LineReporter, Reporter, RichReporter, SilentReporter
 from engage_cli.progress.training import Course, LineView, RichView, clock_words, loss_words, score_words, sparkline

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from engage_cli.data._posts_table import read_posts
 from engage_cli.data.dataset_meta import MARKER, POSTS_FILE, DatasetMeta, read_meta, write_meta
-from engage_cli.data.posts_table import read_posts
 from engage_cli.data.target_names import TARGETS
 from engage_cli.data.targets.target import Target
 from engage_cli.errors import EngageError

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engage_cli.embeddings.image_loader import PictureBatches, processes_for
+from engage_cli.embeddings._image_loader import PictureBatches, processes_for
 from engage_cli.encoders.encoder import DTYPES, Encoder
 from engage_cli.encoders.text import TextTower, Tokenized
 from engage_cli.encoders.vision import VisionTower

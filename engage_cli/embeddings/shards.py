@@ -10,7 +10,7 @@ import numpy as np
 import xxhash
 from safetensors import SafetensorError, safe_open
 
-from engage_cli.embeddings.known_shards import is_known, read_whole
+from engage_cli.embeddings._known_shards import is_known, read_whole
 from engage_cli.embeddings.manifest import (
     AGAIN,
     KEY_BYTES,

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from engage_cli.encoders.foreign_settings import check_settings, read_settings
+from engage_cli.encoders._foreign_settings import check_settings, read_settings
 from engage_cli.errors import EngageError
 
 CONFIG = "config.json"

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from engage_cli.config.general import FRAMINGS, OWN
-from engage_cli.encoders.checkpoints import find_checkpoint
-from engage_cli.encoders.loading import first_line
-from engage_cli.encoders.pooling import DEPTHS, find_pooling, region_grid
+from engage_cli.encoders._checkpoints import find_checkpoint
+from engage_cli.encoders._loading import first_line
+from engage_cli.encoders._pooling import DEPTHS, find_pooling, region_grid
+from engage_cli.encoders._sentence_layers import find_layers
 from engage_cli.encoders.preprocessing import PREPROCESSING
-from engage_cli.encoders.sentence_layers import find_layers
 from engage_cli.encoders.text import MAX_TOKENS, TextTower
 from engage_cli.encoders.vision import VisionTower
 from engage_cli.errors import EngageError, WrongCallError

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from engage_cli.encoders.hash_cache import remembered_fingerprint
+from engage_cli.encoders._hash_cache import remembered_fingerprint
 from engage_cli.errors import EngageError
 from engage_cli.io.files import file_fingerprint, write_text
 from engage_cli.io.records import read_record, record, write_record

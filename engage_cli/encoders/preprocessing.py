@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from engage_cli.encoders.loading import load_processor
+from engage_cli.encoders._loading import load_processor
 from engage_cli.errors import EngageError
 from engage_cli.images.resize import Recipe, shrink_all
 

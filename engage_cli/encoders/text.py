@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from engage_cli.encoders import Tokens
-from engage_cli.encoders.checkpoints import Checkpoint
-from engage_cli.encoders.loading import load_model, load_processor
-from engage_cli.encoders.pooling import (
+from engage_cli.encoders._checkpoints import Checkpoint
+from engage_cli.encoders._loading import load_model, load_processor
+from engage_cli.encoders._pooling import (
     CLIP,
     DENSE,
     DEPTHS,
@@ -28,7 +28,7 @@ from engage_cli.encoders.pooling import (
     with_depths,
     words_of,
 )
-from engage_cli.encoders.sentence_layers import find_layers, load_dense
+from engage_cli.encoders._sentence_layers import find_layers, load_dense
 from engage_cli.errors import EngageError
 
 MAX_TOKENS = 256  # of the checkpoints that could read more

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from engage_cli.config.general import OWN, WHOLE
 from engage_cli.encoders import Tokens
-from engage_cli.encoders.checkpoints import Checkpoint
-from engage_cli.encoders.loading import load_model
-from engage_cli.encoders.pooling import (
+from engage_cli.encoders._checkpoints import Checkpoint
+from engage_cli.encoders._loading import load_model
+from engage_cli.encoders._pooling import (
     CLIP,
     DEPTHS,
     NUM_DEPTHS,

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from engage_cli.evaluation.results import Score
 from engage_cli.io.files import replacing, sweep_dead
 from engage_cli.io.own_folders import fits, own_run, plain_files, remove_plain
-from engage_cli.plots.classification import make_confusion_figure, make_reliability_figure
-from engage_cli.plots.regression import LEVELS, make_coverage_figure, make_misses_figure, make_predicted_figure
+from engage_cli.plots._classification import make_confusion_figure, make_reliability_figure
+from engage_cli.plots._regression import LEVELS, make_coverage_figure, make_misses_figure, make_predicted_figure
+from engage_cli.plots._style import DARK, LIGHT, Palette, png_of
 from engage_cli.plots.slices import drawn_slices, make_slices_figure
-from engage_cli.plots.style import DARK, LIGHT, Palette, png_of
 
 Make = Callable[[Score, Palette], Figure]
 PREFIX = "evaluation-"

@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from engage_cli.models.boosting.shap import Attribution
-from engage_cli.plots.style import (
+from engage_cli.plots._style import (
     BLUE,
     DPI,
     EDGE,

@@ -11,8 +11,8 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from engage_cli.evaluation.results import Score, Slice
 from engage_cli.metrics.descriptions import label_of
 from engage_cli.metrics.metrics import PRIMARY
-from engage_cli.plots.layout import count_posts, dress, finish, make_frame, write_number
-from engage_cli.plots.style import Palette, font, readable, shorten
+from engage_cli.plots._layout import count_posts, dress, finish, make_frame, write_number
+from engage_cli.plots._style import Palette, font, readable, shorten
 
 MOST_SLICES = 12  # of each kind
 ROW, AROUND, FOOT = 0.24, 0.34, 0.5  # inches

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from engage_cli.errors import EngageError
-from engage_cli.plots.training_curves import draw_history
+from engage_cli.plots._training_curves import draw_history
 
 SECONDS_BETWEEN_PLOTS = 10.0  # epochs on stored features are shorter than drawing them
 TENSORBOARD = "tensorboard"

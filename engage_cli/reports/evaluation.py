@@ -18,8 +18,8 @@ from engage_cli.metrics.metrics import PRIMARY
 from engage_cli.metrics.paired_bootstrap import Comparison
 from engage_cli.plots.evaluation import WORDS, draw_evaluation
 from engage_cli.plots.slices import group_slices
+from engage_cli.reports._examples import choose_posts, count_pictureless
 from engage_cli.reports.data_quality import thumbnail
-from engage_cli.reports.examples import choose_posts, count_pictureless
 from engage_cli.runs.names import short_names
 
 ReadImage = Callable[[int], bytes | None]  # row of the posts -> its image's file, None without one

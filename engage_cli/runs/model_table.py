@@ -10,8 +10,6 @@ from engage_cli.registry import Registry
 # what each of its members is given.
 VECTORS, CONTENTS, TABLE, AS_MEMBERS = "vectors", "contents", "table", "as members"
 
-_HERE = "engage_cli.models.predictor"
-
 
 class ModelKind(NamedTuple):
     predictor: str
@@ -21,10 +19,12 @@ class ModelKind(NamedTuple):
 
 NEURAL, TUNED, CATBOOST, PROCESS, STACK = "neural", "tuned", "catboost", "process", "stack"
 MODELS = {
-    NEURAL: ModelKind(f"{_HERE}.neural:NeuralPredictor", VECTORS, "neural network"),
-    TUNED: ModelKind(f"{_HERE}.tuned:TunedPredictor", CONTENTS, "neural network that trained its encoders"),
-    CATBOOST: ModelKind(f"{_HERE}.catboost:CatBoostPredictor", TABLE, "CatBoost"),
-    PROCESS: ModelKind(f"{_HERE}.process:ProcessPredictor", VECTORS, "Gaussian process"),
-    STACK: ModelKind(f"{_HERE}.stack:StackPredictor", AS_MEMBERS, "ensemble"),
+    NEURAL: ModelKind("engage_cli.models.neural.predictor:NeuralPredictor", VECTORS, "neural network"),
+    TUNED: ModelKind(
+        "engage_cli.models.neural.finetuned_predictor:TunedPredictor", CONTENTS, "neural network that trained its encoders"
+    ),
+    CATBOOST: ModelKind("engage_cli.models.boosting.predictor:CatBoostPredictor", TABLE, "CatBoost"),
+    PROCESS: ModelKind("engage_cli.models.gaussian_process.predictor:ProcessPredictor", VECTORS, "Gaussian process"),
+    STACK: ModelKind("engage_cli.models.ensemble.predictor:StackPredictor", AS_MEMBERS, "ensemble"),
 }
 PREDICTORS = Registry("model", {name: kind.predictor for name, kind in MODELS.items()})

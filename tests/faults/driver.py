@@ -37,7 +37,7 @@ import engage_cli
 from engage_cli import main
 from engage_cli.models.boosting import fit as boosting
 from engage_cli.runs import run_folder as runs
-from engage_cli.steps.embed import shards as embed_shards
+from engage_cli.steps.embed import _shards as embed_shards
 from engage_cli.steps.predict import table as predict_table
 
 MOST_SECONDS = 60
@@ -45,7 +45,7 @@ NOT_IMPORTED = (
     "engage_cli.__main__",
     "engage_cli.steps.serve",
     "engage_cli.steps.serve.server",
-    "engage_cli.steps.embed.ray",
+    "engage_cli.steps.embed._ray",
 )
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engage_cli.data.cells.number_words import MULTIPLIER, MULTIPLIERS, UNIT, UNKNOWN
+from engage_cli.data.cells._number_words import MULTIPLIER, MULTIPLIERS, UNIT, UNKNOWN
 from engage_cli.data.cells.texts import NOTHING, as_arrow
 
 LARGEST = 1e15  # no post was seen by more; what is larger is no counter

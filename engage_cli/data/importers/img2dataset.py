@@ -13,8 +13,8 @@ import pandas as pd
 
 from engage_cli.data.importers import Import, Packed
 from engage_cli.data.importers.folders import Tree
-from engage_cli.data.tables.columns import match_columns
-from engage_cli.data.tables.documents import MOST_BYTES
+from engage_cli.data.tables._columns import match_columns
+from engage_cli.data.tables._documents import MOST_BYTES
 from engage_cli.data.tables.reading import Raw, raw_of_records, read_frame, read_json_text
 from engage_cli.data.tables.typed import Typed
 from engage_cli.errors import EngageError

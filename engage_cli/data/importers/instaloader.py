@@ -12,7 +12,7 @@ from typing import Any
 
 from engage_cli.data.importers import Import
 from engage_cli.data.importers.folders import Tree
-from engage_cli.data.tables.documents import (
+from engage_cli.data.tables._documents import (
     count_note,
     first_of,
     make_import,

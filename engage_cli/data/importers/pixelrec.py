@@ -9,7 +9,7 @@ from pathlib import Path
 
 from engage_cli.data.importers import Import
 from engage_cli.data.importers.folders import Tree
-from engage_cli.data.tables.delimited import warn_of_swallowed_rows
+from engage_cli.data.tables._delimited import warn_of_swallowed_rows
 from engage_cli.data.tables.reading import read_frame
 from engage_cli.data.tables.typed import Typed
 from engage_cli.errors import EngageError

@@ -10,16 +10,16 @@ import pandas as pd
 
 from engage_cli.data.counter_names import is_counter_name
 from engage_cli.data.importers import Import, Packed
-from engage_cli.data.importers.cover_names import find_images
+from engage_cli.data.importers._cover_names import find_images
 from engage_cli.data.importers.exports import Export, recognise_export
 from engage_cli.data.schema import GIVEN_PART, KNOWN_AFTER, OWN, TEXT_COLUMNS
 from engage_cli.data.table_format import CATEGORY, NUMBER, ColumnFormat
-from engage_cli.data.tables.aliases import looks_like, sample_of
-from engage_cli.data.tables.columns import match_columns
-from engage_cli.data.tables.delimited import warn_of_swallowed_rows
+from engage_cli.data.tables._aliases import looks_like, sample_of
+from engage_cli.data.tables._columns import match_columns
+from engage_cli.data.tables._delimited import warn_of_swallowed_rows
+from engage_cli.data.tables._switches import find_switches
 from engage_cli.data.tables.options import AS_IT_SHOWS, ReadOptions
 from engage_cli.data.tables.reading import Raw, read_frame
-from engage_cli.data.tables.switches import find_switches
 from engage_cli.data.tables.typed import Typed, unknown_where_switched_off
 from engage_cli.errors import EngageError, WrongCallError
 

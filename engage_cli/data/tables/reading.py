@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from engage_cli.data.cells.texts import sound_text
-from engage_cli.data.tables.delimited import read_delimited
-from engage_cli.data.tables.encodings import to_utf8
-from engage_cli.data.tables.flatten import flatten, records_of
-from engage_cli.data.tables.opening import read_bytes, suffix_of
+from engage_cli.data.tables._delimited import read_delimited
+from engage_cli.data.tables._encodings import to_utf8
+from engage_cli.data.tables._flatten import flatten, records_of
+from engage_cli.data.tables._opening import read_bytes, suffix_of
 from engage_cli.errors import EngageError
 from engage_cli.io.plain_files import NoPlainFileError, most_table_bytes, open_plain
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engage_cli.data.cells.dates import parse_dates
+from engage_cli.data.cells._dates import parse_dates
+from engage_cli.data.cells._tags import parse_tags
 from engage_cli.data.cells.numbers import Numbers, parse_counters, parse_scores
-from engage_cli.data.cells.tags import parse_tags
 from engage_cli.data.cells.texts import clean_text, mend_text
 from engage_cli.data.schema import KNOWN_AFTER, OWN, SCORE, TEXT_COLUMNS
 from engage_cli.data.table_format import CATEGORY, COUNTER, DATE, NUMBER, TAGS, TEXT, ColumnFormat
-from engage_cli.data.tables.categories import is_category
+from engage_cli.data.tables._categories import is_category
 from engage_cli.data.tables.options import AS_IT_SHOWS, ReadOptions
 from engage_cli.errors import EngageError
 

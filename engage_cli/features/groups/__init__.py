@@ -20,28 +20,27 @@ from engage_cli.io.ranges import Count, FromOne
 from engage_cli.io.records import record
 from engage_cli.registry import Registry
 
-_HERE = "engage_cli.features.groups"
 PARTS = Registry(
     "group of features",
     {
-        "image_embedding": f"{_HERE}.embeddings:ImageEmbedding",
-        "text_embedding": f"{_HERE}.embeddings:TextEmbedding",
-        "image_text_match": f"{_HERE}.embeddings:ImageTextMatch",
-        "image_score": f"{_HERE}.ridge_scores:ImageScore",
-        "text_score": f"{_HERE}.ridge_scores:TextScore",
-        "words_score": f"{_HERE}.ridge_scores:WordsScore",
-        "title_topics": f"{_HERE}.topics:TitleTopics",
-        "description_topics": f"{_HERE}.topics:DescriptionTopics",
-        "image_statistics": f"{_HERE}.statistics:ImageStatistics",
-        "title_statistics": f"{_HERE}.statistics:TitleStatistics",
-        "description_statistics": f"{_HERE}.statistics:DescriptionStatistics",
-        "text_counts": f"{_HERE}.statistics:TextCounts",
-        "tags": f"{_HERE}.tags:Tags",
-        "category": f"{_HERE}.tags:Category",
-        "time": f"{_HERE}.columns:Time",
-        "author": f"{_HERE}.columns:Author",
-        "own_columns": f"{_HERE}.columns:OwnColumns",
-        "counters": f"{_HERE}.columns:Counters",
+        "image_embedding": "engage_cli.features.groups.embeddings:ImageEmbedding",
+        "text_embedding": "engage_cli.features.groups.embeddings:TextEmbedding",
+        "image_text_match": "engage_cli.features.groups.embeddings:ImageTextMatch",
+        "image_score": "engage_cli.features.groups.ridge_scores:ImageScore",
+        "text_score": "engage_cli.features.groups.ridge_scores:TextScore",
+        "words_score": "engage_cli.features.groups.ridge_scores:WordsScore",
+        "title_topics": "engage_cli.features.groups.topics:TitleTopics",
+        "description_topics": "engage_cli.features.groups.topics:DescriptionTopics",
+        "image_statistics": "engage_cli.features.groups.statistics:ImageStatistics",
+        "title_statistics": "engage_cli.features.groups.statistics:TitleStatistics",
+        "description_statistics": "engage_cli.features.groups.statistics:DescriptionStatistics",
+        "text_counts": "engage_cli.features.groups.statistics:TextCounts",
+        "tags": "engage_cli.features.groups.tags:Tags",
+        "category": "engage_cli.features.groups.tags:Category",
+        "time": "engage_cli.features.groups.columns:Time",
+        "author": "engage_cli.features.groups.columns:Author",
+        "own_columns": "engage_cli.features.groups.columns:OwnColumns",
+        "counters": "engage_cli.features.groups.columns:Counters",
     },
 )
 HONEST = "honest"

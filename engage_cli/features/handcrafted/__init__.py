@@ -20,66 +20,64 @@ from engage_cli.registry import Registry
 if TYPE_CHECKING:
     from engage_cli.features.handcrafted.image import Picture
 
-_TEXTS = "engage_cli.features.handcrafted.text"
-_PICTURES = "engage_cli.features.handcrafted.image"
 
 # (text) -> float
 TITLE_FEATURES = Registry(
     "title feature",
     {
-        "title_characters": f"{_TEXTS}:characters",
-        "title_words": f"{_TEXTS}:words",
-        "title_word_length": f"{_TEXTS}:word_length",
-        "title_capital_share": f"{_TEXTS}:capital_share",
-        "title_capital_words": f"{_TEXTS}:capital_words",
-        "title_digits": f"{_TEXTS}:digits",
-        "title_exclamation_marks": f"{_TEXTS}:exclamation_marks",
-        "title_question_marks": f"{_TEXTS}:question_marks",
-        "title_emoji": f"{_TEXTS}:emoji",
-        "title_hashtags": f"{_TEXTS}:hashtags",
-        "title_separators": f"{_TEXTS}:separators",
-        "title_brackets": f"{_TEXTS}:brackets",
-        "title_quotes": f"{_TEXTS}:quotes",
+        "title_characters": "engage_cli.features.handcrafted.text:characters",
+        "title_words": "engage_cli.features.handcrafted.text:words",
+        "title_word_length": "engage_cli.features.handcrafted.text:word_length",
+        "title_capital_share": "engage_cli.features.handcrafted.text:capital_share",
+        "title_capital_words": "engage_cli.features.handcrafted.text:capital_words",
+        "title_digits": "engage_cli.features.handcrafted.text:digits",
+        "title_exclamation_marks": "engage_cli.features.handcrafted.text:exclamation_marks",
+        "title_question_marks": "engage_cli.features.handcrafted.text:question_marks",
+        "title_emoji": "engage_cli.features.handcrafted.text:emoji",
+        "title_hashtags": "engage_cli.features.handcrafted.text:hashtags",
+        "title_separators": "engage_cli.features.handcrafted.text:separators",
+        "title_brackets": "engage_cli.features.handcrafted.text:brackets",
+        "title_quotes": "engage_cli.features.handcrafted.text:quotes",
     },
 )
 # (text) -> str: categories
-TITLE_CATEGORIES = Registry("title category", {"title_script": f"{_TEXTS}:script"})
+TITLE_CATEGORIES = Registry("title category", {"title_script": "engage_cli.features.handcrafted.text:script"})
 DESCRIPTION_FEATURES = Registry(
     "description feature",
     {
-        "description_characters": f"{_TEXTS}:characters",
-        "description_words": f"{_TEXTS}:words",
-        "description_hashtags": f"{_TEXTS}:hashtags",
-        "description_links": f"{_TEXTS}:links",
-        "description_lines": f"{_TEXTS}:lines",
+        "description_characters": "engage_cli.features.handcrafted.text:characters",
+        "description_words": "engage_cli.features.handcrafted.text:words",
+        "description_hashtags": "engage_cli.features.handcrafted.text:hashtags",
+        "description_links": "engage_cli.features.handcrafted.text:links",
+        "description_lines": "engage_cli.features.handcrafted.text:lines",
     },
 )
 # (Picture) -> float
 IMAGE_FEATURES = Registry(
     "image feature",
     {
-        "image_width": f"{_PICTURES}:width",
-        "image_height": f"{_PICTURES}:height",
-        "image_aspect": f"{_PICTURES}:aspect",
-        "image_brightness": f"{_PICTURES}:brightness",
-        "image_contrast": f"{_PICTURES}:contrast",
-        "image_saturation": f"{_PICTURES}:saturation",
-        "image_colourfulness": f"{_PICTURES}:colourfulness",
-        "image_warmth": f"{_PICTURES}:warmth",
-        "image_red": f"{_PICTURES}:red",
-        "image_orange": f"{_PICTURES}:orange",
-        "image_yellow": f"{_PICTURES}:yellow",
-        "image_green": f"{_PICTURES}:green",
-        "image_cyan": f"{_PICTURES}:cyan",
-        "image_blue": f"{_PICTURES}:blue",
-        "image_purple": f"{_PICTURES}:purple",
-        "image_pink": f"{_PICTURES}:pink",
-        "image_black": f"{_PICTURES}:black",
-        "image_white": f"{_PICTURES}:white",
-        "image_sharpness": f"{_PICTURES}:sharpness",
-        "image_edge_density": f"{_PICTURES}:edge_density",
-        "image_entropy": f"{_PICTURES}:entropy",
-        "image_lettering": f"{_PICTURES}:lettering",
+        "image_width": "engage_cli.features.handcrafted.image:width",
+        "image_height": "engage_cli.features.handcrafted.image:height",
+        "image_aspect": "engage_cli.features.handcrafted.image:aspect",
+        "image_brightness": "engage_cli.features.handcrafted.image:brightness",
+        "image_contrast": "engage_cli.features.handcrafted.image:contrast",
+        "image_saturation": "engage_cli.features.handcrafted.image:saturation",
+        "image_colourfulness": "engage_cli.features.handcrafted.image:colourfulness",
+        "image_warmth": "engage_cli.features.handcrafted.image:warmth",
+        "image_red": "engage_cli.features.handcrafted.image:red",
+        "image_orange": "engage_cli.features.handcrafted.image:orange",
+        "image_yellow": "engage_cli.features.handcrafted.image:yellow",
+        "image_green": "engage_cli.features.handcrafted.image:green",
+        "image_cyan": "engage_cli.features.handcrafted.image:cyan",
+        "image_blue": "engage_cli.features.handcrafted.image:blue",
+        "image_purple": "engage_cli.features.handcrafted.image:purple",
+        "image_pink": "engage_cli.features.handcrafted.image:pink",
+        "image_black": "engage_cli.features.handcrafted.image:black",
+        "image_white": "engage_cli.features.handcrafted.image:white",
+        "image_sharpness": "engage_cli.features.handcrafted.image:sharpness",
+        "image_edge_density": "engage_cli.features.handcrafted.image:edge_density",
+        "image_entropy": "engage_cli.features.handcrafted.image:entropy",
+        "image_lettering": "engage_cli.features.handcrafted.image:lettering",
     },
 )
 IMAGE_VERSION = 1  # changes with what any of them measures: what is stored is measured again

@@ -20,8 +20,8 @@ from torch.nn.functional import softplus
 
 from engage_cli.io.ranges import NotNegative, Number, Positive
 from engage_cli.io.records import parse, record
+from engage_cli.models.gaussian_process._kernels import CPU, LENGTHS, TERMS, Products, first_lengths, kernel, present_terms
 from engage_cli.models.gaussian_process.inputs import Takes, Views
-from engage_cli.models.gaussian_process.kernels import CPU, LENGTHS, TERMS, Products, first_lengths, kernel, present_terms
 
 MOST_EXACT = 6_000
 MOST_LEARNED_FROM = 1_500  # posts that are learned from at once; of more, samples take turns

@@ -17,10 +17,10 @@ from engage_cli.errors import EngageError
 from engage_cli.models.neural.finetuning import make_towers, parse_tune
 from engage_cli.models.neural.model import BlockInput, EngagementModel
 from engage_cli.models.neural.predictor import plan_model, read_config
+from engage_cli.models.neural.training._validation import outputs_of
 from engage_cli.models.neural.training.batches import Cut
 from engage_cli.models.neural.training.checkpoints import MODEL_FILE, load_weights, must_fit
 from engage_cli.models.neural.training.image_text_batches import ContentSource, LiveBatches
-from engage_cli.models.neural.training.validation import outputs_of
 from engage_cli.models.predictions import Predictions
 from engage_cli.runs.records import AGAIN
 from engage_cli.runs.run_folder import FIRST, Run, blaming

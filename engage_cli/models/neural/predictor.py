@@ -17,9 +17,9 @@ from engage_cli.models.neural.finetuning import parse_tune
 from engage_cli.models.neural.fusion import FUSIONS
 from engage_cli.models.neural.model import EngagementModel
 from engage_cli.models.neural.objectives import OBJECTIVES, Objective
+from engage_cli.models.neural.training._validation import outputs_of
 from engage_cli.models.neural.training.batches import Cut, StoredBatches, tokens_of
 from engage_cli.models.neural.training.checkpoints import MODEL_FILE, load_weights, must_fit
-from engage_cli.models.neural.training.validation import outputs_of
 from engage_cli.models.predictions import Predictions
 from engage_cli.runs.model_table import CONTENTS
 from engage_cli.runs.records import AGAIN

@@ -23,7 +23,7 @@ from engage_cli.io.own_folders import own_data
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runtime.distributed import get_rank, get_world_size, together, wait_for_all
 from engage_cli.runtime.timing import Clock
-from engage_cli.steps.embed.shards import Contents, Shard, plan, write_shards
+from engage_cli.steps.embed._shards import Contents, Shard, plan, write_shards
 from engage_cli.steps.prepare.images import NOT_ASKED_FOR
 
 
@@ -191,7 +191,7 @@ def _write(
     share = f" (rank {get_rank()} of {get_world_size()})" if get_world_size() > 1 else ""
     with reporter.stage(f"embedding {what}{share}", sum(len(shard.keys) for shard in shards)) as stage:
         if how.engine == "ray":
-            from engage_cli.steps.embed.ray import write_shards_on_ray
+            from engage_cli.steps.embed._ray import write_shards_on_ray
 
             return write_shards_on_ray(dataset, store, contents.blocks, shards, how, stage.advance, reporter)
         return write_shards(store, contents, shards, how, advance=stage.advance, say=reporter.say)

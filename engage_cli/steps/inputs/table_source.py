@@ -19,7 +19,7 @@ from engage_cli.features.handcrafted.image import Picture
 from engage_cli.images.decode import ImageError
 from engage_cli.progress.reporters import Reporter
 from engage_cli.steps.embed import stored_blocks
-from engage_cli.steps.inputs.measure_images import PictureStatistics
+from engage_cli.steps.inputs._measure_images import PictureStatistics
 
 
 class StoredTable:

@@ -18,7 +18,7 @@ from engage_cli.models.predictor import extra_columns, members_of
 from engage_cli.progress.reporters import Reporter
 from engage_cli.runs.run_folder import Run
 from engage_cli.steps.inputs.sources import sees_pictures
-from engage_cli.steps.predict.publication_date import parse_publication_date
+from engage_cli.steps.predict._publication_date import parse_publication_date
 from engage_cli.uncertainty.neighbours import Neighbours
 
 IMAGE = "image"  # the block of the cover

@@ -38,9 +38,9 @@ from engage_cli.models.predictor import extra_columns, members_of
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.run_folder import MARKER, Run, load_run, newest_run
 from engage_cli.steps.inputs.sources import sees_pictures
-from engage_cli.steps.predict.files import check_rows, check_suffix, write_predictions
+from engage_cli.steps.predict._files import check_rows, check_suffix, write_predictions
+from engage_cli.steps.predict._tables import read_asked, unseen_texts
 from engage_cli.steps.predict.session import OpenRun
-from engage_cli.steps.predict.tables import read_asked, unseen_texts
 from engage_cli.uncertainty.forecast import INTERVALS, Forecast
 
 PART_ROWS = 512

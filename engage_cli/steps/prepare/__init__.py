@@ -40,7 +40,8 @@ from engage_cli.io.files import half_written_of, sweep, write_json, write_text
 from engage_cli.io.own_folders import own_data, refuse_link
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.reports.data_quality import render_quality
-from engage_cli.steps.prepare.draft import Draft
+from engage_cli.steps.prepare._draft import Draft
+from engage_cli.steps.prepare._split import divide
 from engage_cli.steps.prepare.images import check_images_of, count_problems
 from engage_cli.steps.prepare.import_posts import (
     ImportedPosts,
@@ -50,7 +51,6 @@ from engage_cli.steps.prepare.import_posts import (
     import_posts,
     merge_repeats,
 )
-from engage_cli.steps.prepare.split import divide
 from engage_cli.steps.prepare.understand import Understood, describe, options_of
 
 

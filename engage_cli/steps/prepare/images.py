@@ -13,10 +13,10 @@ from engage_cli.errors import EngageError
 from engage_cli.images.archives import is_archive
 from engage_cli.images.decode import find_by_stem
 from engage_cli.progress.reporters import Reporter
-from engage_cli.steps.prepare.check_images import check_all, place_images
-from engage_cli.steps.prepare.draft import Draft
+from engage_cli.steps.prepare._check_images import check_all, place_images
+from engage_cli.steps.prepare._draft import Draft
+from engage_cli.steps.prepare._packed_images import place_packed
 from engage_cli.steps.prepare.import_posts import ImportedPosts
-from engage_cli.steps.prepare.packed_images import place_packed
 
 NOT_ASKED_FOR = "not asked for"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from engage_cli.errors import EngageError, WrongCallError
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.run_folder import Run, load_run, newest_run
-from engage_cli.steps.serve.limits import Limits
+from engage_cli.steps.serve._limits import Limits
 
 MISSING = (
     "engage serve needs FastAPI and uvicorn: install engage with its extra 'serve', as pip install 'engage-cli[serve]'"
@@ -39,7 +39,7 @@ def serve(
         import uvicorn  # noqa: F401
     except ImportError:
         raise EngageError(MISSING) from None
-    from engage_cli.steps.serve.guard import is_loopback
+    from engage_cli.steps.serve._guard import is_loopback
 
     reporter = reporter or SilentReporter()
     if not is_loopback(host) and not token:
@@ -65,9 +65,9 @@ async def _serve(
     reporter: Reporter,
     ready: Callable[[str], None],
 ) -> None:
-    from engage_cli.steps.serve.api import make_app
-    from engage_cli.steps.serve.connections import BACKLOG, make_server
-    from engage_cli.steps.serve.process import ModelProcess
+    from engage_cli.steps.serve._api import make_app
+    from engage_cli.steps.serve._connections import BACKLOG, make_server
+    from engage_cli.steps.serve._process import ModelProcess
 
     model = ModelProcess(run.folder, limits, reporter.say)
     with reporter.stage("loading the model", 1) as stage:

@@ -26,9 +26,9 @@ from engage_cli.steps.predict import answer_from, answer_of, check_variants
 from engage_cli.steps.predict.explain import explain_post
 from engage_cli.steps.predict.requests import Reads, make_posts, reads_of
 from engage_cli.steps.predict.session import OpenRun
-from engage_cli.steps.serve.about import describe_run
-from engage_cli.steps.serve.frames import pack, read
-from engage_cli.steps.serve.jobs import Job
+from engage_cli.steps.serve._about import describe_run
+from engage_cli.steps.serve._frames import pack, read
+from engage_cli.steps.serve._jobs import Job
 
 OPTION = re.compile(r"--([a-z][a-z-]*)")  # in sentences that are written for the command line
 OK, UNUSABLE = 200, 422

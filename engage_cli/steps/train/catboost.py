@@ -34,12 +34,12 @@ from engage_cli.runs.model_table import CATBOOST
 from engage_cli.runs.records import RunMeta, RunMetrics
 from engage_cli.runs.run_folder import Run
 from engage_cli.steps.inputs.sources import source_of
-from engage_cli.steps.train.calibrate import calibrate
-from engage_cli.steps.train.catboost_inputs import Inputs, make_inputs
-from engage_cli.steps.train.cross_fit import cross_fit
-from engage_cli.steps.train.cross_validate import cross_validate, plan_folds, predict_fold
+from engage_cli.steps.train._calibrate import calibrate
+from engage_cli.steps.train._catboost_inputs import Inputs, make_inputs
+from engage_cli.steps.train._cross_fit import cross_fit
+from engage_cli.steps.train._cross_validate import cross_validate, plan_folds, predict_fold
+from engage_cli.steps.train._run_inputs import data_of, encoders_of, kind_of
 from engage_cli.steps.train.neural import TrainSummary
-from engage_cli.steps.train.run_inputs import data_of, encoders_of, kind_of
 
 COMMAND = "train-catboost"
 KINDS = ("classes", "value")

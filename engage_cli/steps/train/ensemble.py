@@ -25,8 +25,8 @@ from engage_cli.runs.records import RunMeta, RunMetrics
 from engage_cli.runs.run_folder import MARKER, MEMBERS, Run
 from engage_cli.steps.evaluate import open_runs
 from engage_cli.steps.inputs.sources import source_of
-from engage_cli.steps.train.calibrate import ON_VALIDATION, calibrate
-from engage_cli.steps.train.cross_fit import HeldOut, held_out_by_all
+from engage_cli.steps.train._calibrate import ON_VALIDATION, calibrate
+from engage_cli.steps.train._cross_fit import HeldOut, held_out_by_all
 
 COMMAND = "evaluate --stack"
 NOTE_OF_EQUALS = (

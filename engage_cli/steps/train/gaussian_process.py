@@ -43,11 +43,11 @@ from engage_cli.runs.run_folder import Run
 from engage_cli.runtime.devices import find_device
 from engage_cli.steps.embed import stored_blocks
 from engage_cli.steps.inputs.sources import source_of
-from engage_cli.steps.train.calibrate import calibrate
+from engage_cli.steps.train._calibrate import calibrate
+from engage_cli.steps.train._cross_fit import cross_fit, train_and_ask
+from engage_cli.steps.train._run_inputs import data_of, encoders_of, kind_of
 from engage_cli.steps.train.catboost import KINDS
-from engage_cli.steps.train.cross_fit import cross_fit, train_and_ask
 from engage_cli.steps.train.neural import TrainSummary
-from engage_cli.steps.train.run_inputs import data_of, encoders_of, kind_of
 
 COMMAND = "train-gp"
 NOTE = "no validation post was used in training"

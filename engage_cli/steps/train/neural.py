@@ -36,10 +36,10 @@ from engage_cli.runs.run_folder import Run, load_run
 from engage_cli.runtime.devices import MIXED_PRECISIONS, find_device, matmul_precision
 from engage_cli.runtime.distributed import get_rank, get_world_size, share_text, together, wait_for_all
 from engage_cli.steps.inputs.sources import source_of
-from engage_cli.steps.train.calibrate import calibrate
-from engage_cli.steps.train.cross_fit import cross_fit, train_and_ask
-from engage_cli.steps.train.neural_inputs import Inputs, make_inputs
-from engage_cli.steps.train.run_inputs import data_of
+from engage_cli.steps.train._calibrate import calibrate
+from engage_cli.steps.train._cross_fit import cross_fit, train_and_ask
+from engage_cli.steps.train._neural_inputs import Inputs, make_inputs
+from engage_cli.steps.train._run_inputs import data_of
 
 OF_PICTURES_IN_THE_LOOP = ("flip", "crop", "checkpointing", "layer_decay", "head_lr")
 REFUSED, GOES_ON, NEW = "refused", "goes on", "new"  # what the first rank tells the others of the run's folder

@@ -20,11 +20,11 @@ from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.model_table import STACK
 from engage_cli.runs.records import RunMeta
 from engage_cli.runtime.distributed import get_world_size
+from engage_cli.steps.train._members import Train, train_members
+from engage_cli.steps.train._run_inputs import data_of, kind_of
 from engage_cli.steps.train.catboost import KINDS, train_catboost
 from engage_cli.steps.train.gaussian_process import train_process
-from engage_cli.steps.train.members import Train, train_members
 from engage_cli.steps.train.neural import TrainSummary, train_neural
-from engage_cli.steps.train.run_inputs import data_of, kind_of
 
 COMMAND = "train"
 

@@ -14,9 +14,9 @@ from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.model_table import STACK
 from engage_cli.runs.records import Kind, RunMeta
 from engage_cli.runtime.distributed import get_world_size
-from engage_cli.steps.train.members import train_members
+from engage_cli.steps.train._members import train_members
+from engage_cli.steps.train._run_inputs import data_of
 from engage_cli.steps.train.neural import TrainSummary, check_training, train_neural
-from engage_cli.steps.train.run_inputs import data_of
 
 
 def train_seeds(

@@ -13,17 +13,16 @@ from engage_cli.data.counter_names import plain_name
 from engage_cli.data.tables.reading import Raw
 from engage_cli.registry import Registry
 
-_HERE = "engage_cli.data.importers.exports"
 EXPORTS = Registry(
     "export",
     {
-        "youtube-studio": f"{_HERE}.youtube_studio:read",
-        "youtube-api": f"{_HERE}.youtube_api:read",
-        "kaggle-trending": f"{_HERE}.kaggle_trending:read",
-        "meta-business": f"{_HERE}.meta_business:read",
-        "instagram-graph": f"{_HERE}.instagram_graph:read",
-        "tiktok": f"{_HERE}.tiktok:read",
-        "reddit": f"{_HERE}.reddit:read",
+        "youtube-studio": "engage_cli.data.importers.exports.youtube_studio:read",
+        "youtube-api": "engage_cli.data.importers.exports.youtube_api:read",
+        "kaggle-trending": "engage_cli.data.importers.exports.kaggle_trending:read",
+        "meta-business": "engage_cli.data.importers.exports.meta_business:read",
+        "instagram-graph": "engage_cli.data.importers.exports.instagram_graph:read",
+        "tiktok": "engage_cli.data.importers.exports.tiktok:read",
+        "reddit": "engage_cli.data.importers.exports.reddit:read",
     },
 )
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from engage_cli.encoders import Tokens
 from engage_cli.models.neural.fusion import FusionSize
-from engage_cli.models.neural.fusion.cross_attention import CrossModal
+from engage_cli.models.neural.fusion._cross_attention import CrossModal
 
 
 class AttentionFusion(nn.Module):

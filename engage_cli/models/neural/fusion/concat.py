@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from engage_cli.encoders import Tokens
 from engage_cli.models.neural.fusion import FusionSize
-from engage_cli.models.neural.fusion.projection import PooledProjection
+from engage_cli.models.neural.fusion._projection import PooledProjection
 
 
 class ConcatFusion(nn.Module):

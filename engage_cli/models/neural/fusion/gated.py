@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from engage_cli.encoders import Tokens
 from engage_cli.models.neural.fusion import FusionSize
-from engage_cli.models.neural.fusion.projection import PooledProjection
+from engage_cli.models.neural.fusion._projection import PooledProjection
 
 
 class Gates(nn.Module):

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from engage_cli.config.general import CLASS_NAMES
 from engage_cli.config.training import TrainConfig
 from engage_cli.data.targets.target import Target
-from engage_cli.models.neural.objectives.class_weights import weights_of
+from engage_cli.models.neural.objectives._class_weights import weights_of
 from engage_cli.models.predictions import Predictions
 
 

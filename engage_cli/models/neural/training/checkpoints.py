@@ -23,7 +23,7 @@ from engage_cli.io.files import write_text
 from engage_cli.io.own_folders import remove_plain
 from engage_cli.io.records import parse
 from engage_cli.models.neural.finetuning import load_trained, trained_state
-from engage_cli.models.neural.training.averaging import RunningAverage
+from engage_cli.models.neural.training._averaging import RunningAverage
 from engage_cli.models.neural.training.state import Progress
 from engage_cli.runs.records import AGAIN
 

@@ -21,17 +21,16 @@ from engage_cli.config.training import TrainConfig
 from engage_cli.errors import EngageError, StoppedError
 from engage_cli.metrics.metrics import PRIMARY, better
 from engage_cli.models.neural.finetuning import load_trained, parameter_groups, train_mode, trained_state
-from engage_cli.models.neural.training.averaging import RunningAverage, mean_of_states
+from engage_cli.models.neural.training._averaging import RunningAverage, mean_of_states
+from engage_cli.models.neural.training._errors import in_sentences
+from engage_cli.models.neural.training._prefetch import prefetch
+from engage_cli.models.neural.training._sanity_check import rehearse
+from engage_cli.models.neural.training._validation import Validation, validate
 from engage_cli.models.neural.training.batches import Batch
 from engage_cli.models.neural.training.checkpoints import Checkpoints
-from engage_cli.models.neural.training.errors import in_sentences
-from engage_cli.models.neural.training.prefetch import prefetch
-from engage_cli.models.neural.training.sanity_check import rehearse
 from engage_cli.models.neural.training.schedule import learning_rate_at
 from engage_cli.models.neural.training.state import Progress
-from engage_cli.models.neural.training.task import Task
-from engage_cli.models.neural.training.validation import Validation, validate
-from engage_cli.plots.training_log import HistoryLog
+from engage_cli.models.neural.training.task import HistoryLog, Task
 from engage_cli.progress.reporters import Reporter
 from engage_cli.progress.training import TrainingView
 from engage_cli.runtime.devices import mixed_precision

@@ -1,8 +1,11 @@
-"""What is trained, and on what."""
+"""What is trained, on what, and who takes note of each epoch."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol
 
 import numpy as np
 from torch import nn
@@ -20,3 +23,15 @@ class Task:
     train: Batches
     validation: Batches
     true: np.ndarray  # of the validation posts: scores or classes
+
+
+class HistoryLog(Protocol):
+    """Takes note of epochs as they end, and closes what it opened when the training does."""
+
+    def add(self, history: Sequence[Mapping[str, Any]]) -> None: ...
+
+    def __enter__(self) -> HistoryLog: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...

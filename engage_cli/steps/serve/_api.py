@@ -17,12 +17,12 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from engage_cli import __version__
-from engage_cli.steps.serve.admission import Admission
-from engage_cli.steps.serve.guard import Guard
-from engage_cli.steps.serve.limits import Limits
-from engage_cli.steps.serve.openapi import ABOUT, OPENAPI, answer_schemas, describe_about, describe_ask
-from engage_cli.steps.serve.process import ModelGoneError, ModelProcess, ModelTimeoutError
-from engage_cli.steps.serve.uploads import CLIENT_GONE, RefusedError, read_job
+from engage_cli.steps.serve._admission import Admission
+from engage_cli.steps.serve._guard import Guard
+from engage_cli.steps.serve._limits import Limits
+from engage_cli.steps.serve._openapi import ABOUT, OPENAPI, answer_schemas, describe_about, describe_ask
+from engage_cli.steps.serve._process import ModelGoneError, ModelProcess, ModelTimeoutError
+from engage_cli.steps.serve._uploads import CLIENT_GONE, RefusedError, read_job
 
 TOO_SLOW = 408
 DROP_SECONDS = 3.0

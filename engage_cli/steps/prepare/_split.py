@@ -18,7 +18,7 @@ from engage_cli.data.split_names import SPLITS
 from engage_cli.data.splits import UNUSED, SplitRequest
 from engage_cli.data.tables.reading import read_frame
 from engage_cli.errors import EngageError
-from engage_cli.steps.prepare.draft import Draft
+from engage_cli.steps.prepare._draft import Draft
 
 MOST_UNDATED = 0.1  # of the posts, for the split by time to be the default
 MANY_DUPLICATES = 0.05  # of the posts in one group

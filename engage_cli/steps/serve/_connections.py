@@ -16,7 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from engage_cli.steps.serve.limits import Limits
+from engage_cli.steps.serve._limits import Limits
 
 BACKLOG = 128  # connections that the system completes before the server takes them
 NOT_HTTP = re.compile(rb"[^\r\t\x20-\x7e]")  # in the first line of a request

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from engage_cli.metrics.metrics import compute_metrics
 from engage_cli.models.neural.objectives import Objective
+from engage_cli.models.neural.training._collapse import find_collapse
+from engage_cli.models.neural.training._prefetch import prefetch
 from engage_cli.models.neural.training.batches import Batches
-from engage_cli.models.neural.training.collapse import find_collapse
-from engage_cli.models.neural.training.prefetch import prefetch
 from engage_cli.runtime.devices import mixed_precision
 from engage_cli.runtime.distributed import gather_rows, put_in_order
 

@@ -6,7 +6,7 @@ import json
 from importlib.resources import files
 from typing import Any
 
-from engage_cli.steps.serve.limits import Limits
+from engage_cli.steps.serve._limits import Limits
 
 WANTED = "wanted, except where /api/run says that the run reads no image: there titles alone are variants"
 OPENAPI = "/api/openapi.json"

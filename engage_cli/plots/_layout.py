@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from engage_cli.config.general import LEAKY
 from engage_cli.evaluation.results import Score
-from engage_cli.plots.style import DPI, Palette, font, readable, shorten, style_axes, style_ticks, wrap
+from engage_cli.plots._style import DPI, Palette, font, readable, shorten, style_axes, style_ticks, wrap
 
 # Inches. A phone shows the plots at less than half their pixels: hence narrow ones, with large letters.
 WIDTH, MARGIN = 5.6, 0.12

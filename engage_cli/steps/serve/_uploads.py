@@ -13,9 +13,9 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from engage_cli.images.decode import ImageError, read_size
-from engage_cli.steps.serve.admission import Body, NoRoomError, TooSlowError
-from engage_cli.steps.serve.jobs import Job
-from engage_cli.steps.serve.limits import MIB, Limits
+from engage_cli.steps.serve._admission import Body, NoRoomError, TooSlowError
+from engage_cli.steps.serve._jobs import Job
+from engage_cli.steps.serve._limits import MIB, Limits
 
 FORM = "multipart/form-data"
 IMAGES, TITLES, COLUMNS = "images", "titles", "with"

@@ -11,8 +11,8 @@ from engage_cli.config.general import CLASS_NAMES
 from engage_cli.evaluation.reliability import reliability
 from engage_cli.evaluation.results import Score
 from engage_cli.metrics.metrics import NUM_BINS, NUM_CLASSES
-from engage_cli.plots.layout import dress, finish, make_frame, shades_of
-from engage_cli.plots.style import Palette, font
+from engage_cli.plots._layout import dress, finish, make_frame, shades_of
+from engage_cli.plots._style import Palette, font
 
 EVEN = 0.179  # a luminance on which black and white letters stand out as much
 

@@ -13,7 +13,7 @@ from engage_cli.models.predictor import Predictor, load_predictor
 from engage_cli.progress.reporters import Reporter
 from engage_cli.runs.records import Evidence
 from engage_cli.runs.run_folder import Run
-from engage_cli.steps.train.cross_fit import HeldOut
+from engage_cli.steps.train._cross_fit import HeldOut
 from engage_cli.uncertainty.conformal import fit_calibration
 from engage_cli.uncertainty.error_correlation import fit_correlation
 from engage_cli.uncertainty.forecast import CALIBRATION_FILE, save_doubt

@@ -6,8 +6,8 @@ import torch
 
 from engage_cli.errors import EngageError
 from engage_cli.models.neural.finetuning import freeze_unreached, train_mode
+from engage_cli.models.neural.training._prefetch import prefetch
 from engage_cli.models.neural.training.batches import first_of
-from engage_cli.models.neural.training.prefetch import prefetch
 from engage_cli.models.neural.training.task import Task
 from engage_cli.runtime.devices import mixed_precision
 

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engage_cli.data.cells.months import FOREIGN_MONTH, to_english
+from engage_cli.data.cells._months import FOREIGN_MONTH, to_english
 from engage_cli.data.cells.texts import EARLIEST, NOTHING
 
 ORDERS = ("DMY", "MDY", "YMD", "YDM")

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from engage_cli.errors import EngageError
-from engage_cli.steps.serve.frames import pack, read_async
-from engage_cli.steps.serve.jobs import Job
-from engage_cli.steps.serve.limits import Limits
+from engage_cli.steps.serve._frames import pack, read_async
+from engage_cli.steps.serve._jobs import Job
+from engage_cli.steps.serve._limits import Limits
 
 WORKER = "engage_cli.steps.serve.worker"
 # Its towers are threads already; others, which wait for work by turning, take the cores from them.

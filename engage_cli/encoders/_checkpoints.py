@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from engage_cli.encoders import CHECKPOINTS
+from engage_cli.encoders._foreign_settings import read_settings
+from engage_cli.encoders._hash_cache import remembered_fingerprint
+from engage_cli.encoders._sentence_layers import transformer_folder
 from engage_cli.encoders.checkpoint_files import (
     CONFIG,
     PICKLES,
@@ -20,10 +23,7 @@ from engage_cli.encoders.checkpoint_files import (
     is_whole,
     loaded_files,
 )
-from engage_cli.encoders.foreign_settings import read_settings
-from engage_cli.encoders.hash_cache import remembered_fingerprint
 from engage_cli.encoders.packaged import MEMORY, PACKAGED, cache_dir, packaged_folder
-from engage_cli.encoders.sentence_layers import transformer_folder
 from engage_cli.errors import EngageError, WrongCallError
 from engage_cli.io.files import fingerprint
 

@@ -18,7 +18,7 @@ from engage_cli.encoders.encoder import Encoder
 from engage_cli.errors import EngageError
 from engage_cli.progress.reporters import Reporter
 from engage_cli.runtime.timing import Clock
-from engage_cli.steps.embed.shards import Contents, Shard, write_shards
+from engage_cli.steps.embed._shards import Contents, Shard, write_shards
 
 CORES_PER_WORKER = 4
 SHARDS_PER_CALL = 4  # in one call a worker reads the next shard while it computes on this one

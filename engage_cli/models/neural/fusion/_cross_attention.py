@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from engage_cli.data.schema import side_of
 from engage_cli.encoders import Tokens
 from engage_cli.models.neural.fusion import FusionSize
-from engage_cli.models.neural.fusion.projection import TokenProjection
+from engage_cli.models.neural.fusion._projection import TokenProjection
 
 
 class CrossAttention(nn.Module):

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from engage_cli.config.general import POOLINGS
 from engage_cli.encoders import Tokens
-from engage_cli.encoders.checkpoints import Checkpoint
-from engage_cli.encoders.sentence_layers import find_layers
+from engage_cli.encoders._checkpoints import Checkpoint
+from engage_cli.encoders._sentence_layers import find_layers
 from engage_cli.errors import EngageError, WrongCallError
 
 CLIP = ("clip", "clip_vision_model", "clip_text_model")

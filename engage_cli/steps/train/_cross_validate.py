@@ -23,7 +23,7 @@ from engage_cli.models.boosting.fit import boost, predict_table
 from engage_cli.models.predictions import Predictions
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.records import FoldFigure, Folds
-from engage_cli.steps.train.catboost_inputs import Inputs
+from engage_cli.steps.train._catboost_inputs import Inputs
 
 OUT_OF_FOLD = "out_of_fold.parquet"
 STOPPING_SHARE = 8  # one of so many parts of what a fold trains on stops the training early

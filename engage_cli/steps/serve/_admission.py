@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from engage_cli.steps.serve.limits import Limits
+from engage_cli.steps.serve._limits import Limits
 
 
 class TooSlowError(Exception):

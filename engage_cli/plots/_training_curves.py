@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from engage_cli.metrics.metrics import PRIMARY
-from engage_cli.plots.style import BLUE, DPI, GREEN, INK, ORANGE, drawable, font, style_axes, style_ticks, write
+from engage_cli.plots._style import BLUE, DPI, GREEN, INK, ORANGE, drawable, font, style_axes, style_ticks, write
 
 SIZE = (8.0, 4.5)  # inches: 1200 x 675 pixels
 TRAIN, VALIDATION, BEST = BLUE, ORANGE, GREEN

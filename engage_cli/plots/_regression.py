@@ -10,8 +10,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from engage_cli.evaluation.reliability import FIFTHS, coverage_by_fifth, miss_bands
 from engage_cli.evaluation.results import Score
 from engage_cli.metrics.descriptions import write_figure
-from engage_cli.plots.layout import count_posts, draw_cloud, draw_colour_bar, dress, finish, limits_of, make_frame
-from engage_cli.plots.style import Palette
+from engage_cli.plots._layout import count_posts, draw_cloud, draw_colour_bar, dress, finish, limits_of, make_frame
+from engage_cli.plots._style import Palette
 
 BARS = 36  # of the histogram
 SERIES_GAP = 0.11  # from the middle to the 80 % intervals on one side and the 95 % ones on the other

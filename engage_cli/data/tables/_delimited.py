@@ -19,8 +19,8 @@ import pyarrow.csv
 
 from engage_cli.data.cells.numbers import parse_counters
 from engage_cli.data.schema import KNOWN_AFTER
-from engage_cli.data.tables.encodings import to_utf8
-from engage_cli.data.tables.opening import read_bytes
+from engage_cli.data.tables._encodings import to_utf8
+from engage_cli.data.tables._opening import read_bytes
 from engage_cli.errors import EngageError
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}

@@ -31,7 +31,7 @@ from engage_cli.runs.records import EncoderRecord
 from engage_cli.runtime.distributed import get_rank, get_world_size
 from engage_cli.steps.embed import make_encoder, stored_blocks
 from engage_cli.steps.inputs.contents import DatasetContents
-from engage_cli.steps.train.run_inputs import encoders_of
+from engage_cli.steps.train._run_inputs import encoders_of
 
 PARTS = ("train", "validation")
 FEW_POSTS = 10

@@ -18,7 +18,7 @@ from engage_cli.images.decode import find_by_stem
 from engage_cli.io.files import read_json, replacing, write_json
 from engage_cli.io.own_folders import own_data
 from engage_cli.progress.reporters import Reporter
-from engage_cli.steps.prepare.fetch_images import fetch_images
+from engage_cli.steps.prepare._fetch_images import fetch_images
 
 ROWS = 256  # that are read at once
 DONE = ".written.json"  # written last: of which table the pictures beside it are

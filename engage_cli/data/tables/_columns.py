@@ -10,7 +10,7 @@ import pandas as pd
 
 from engage_cli.data.counter_names import counter_hinted, is_exposure_name, plain_name
 from engage_cli.data.schema import ALL_COUNTERS, CONTENT_COLUMNS, KNOWN_AFTER, SCORE
-from engage_cli.data.tables.aliases import ADDRESSES, candidates, looks_like, sample_of
+from engage_cli.data.tables._aliases import ADDRESSES, candidates, looks_like, sample_of
 from engage_cli.data.tables.reading import Raw
 from engage_cli.errors import EngageError, WrongCallError
 

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from engage_cli.data.cells.dates import parse_dates
+from engage_cli.data.cells._dates import parse_dates
 from engage_cli.data.cells.numbers import parse_counters
 from engage_cli.data.counter_names import COUNTER_ALIASES, core_name, plain_name
 from engage_cli.data.schema import ALL_COUNTERS
