@@ -45,10 +45,16 @@ def covers(pixelrec: Path) -> list[Path]:
     return [pixelrec / "cover" / f"i{number}.jpg" for number in (5, 6, 7)]
 
 
+def names_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    assert len(dict(pairs)) == len(pairs), [name for name, _ in pairs]
+    return dict(pairs)
+
+
 @pytest.mark.parametrize("run", RUNS)
 def test_json_follows_the_schema(world: Path, covers: list[Path], run: str) -> None:
     folder = world / "runs" / run
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    json.loads(engage("predict", "--json-schema").stdout, object_pairs_hook=names_once)
     for more in (["--title", "a pizza"], ["--title", "a pizza", "--explain"], []):
         jsonschema.validate(answer("predict", covers[0], *more, "--run", folder), SCHEMA)
     variants = answer("predict", *covers[:2], "--title", "a pizza", "--title", "a cat", "--run", folder)
