@@ -325,7 +325,7 @@ class Contender:
 
 def prepare_posts(place: Path) -> None:
     """Prepare the posts once, and write down their images and titles."""
-    from engage_cli.config.general import PrepareConfig
+    from engage_cli.config.preparation import PrepareConfig
     from engage_cli.steps.prepare import prepare
     from engage_cli.steps.prepare.import_posts import Source
     from engage_cli.steps.sample import write_sample

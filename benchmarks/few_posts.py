@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engage_cli.config.general import EncoderConfig, PrepareConfig
+from engage_cli.config.general import EncoderConfig
+from engage_cli.config.preparation import PrepareConfig
 from engage_cli.config.training import EnsembleConfig
 from engage_cli.data.dataset import Dataset, load_dataset
 from engage_cli.io.files import write_json

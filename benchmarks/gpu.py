@@ -31,7 +31,8 @@ import pandas as pd
 import torch
 from torch import nn
 
-from engage_cli.config.general import EmbedConfig, PrepareConfig
+from engage_cli.config.general import EmbedConfig
+from engage_cli.config.preparation import PrepareConfig
 from engage_cli.config.training import CatBoostConfig, TrainConfig
 from engage_cli.data.dataset import Dataset
 from engage_cli.data.targets.target import fit_target

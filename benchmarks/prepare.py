@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from engage_cli.config.general import PrepareConfig
+from engage_cli.config.preparation import PrepareConfig
 from engage_cli.images.check import LEVELS
 from engage_cli.images.phash import near_pairs
 from engage_cli.progress.reporters import SilentReporter

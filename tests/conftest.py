@@ -17,7 +17,8 @@ import pytest
 import torch
 from filelock import FileLock
 
-from engage_cli.config.general import EncoderConfig, PrepareConfig
+from engage_cli.config.general import EncoderConfig
+from engage_cli.config.preparation import PrepareConfig
 from engage_cli.data.dataset import Dataset
 from engage_cli.steps.prepare import prepare
 from engage_cli.steps.prepare.import_posts import Source

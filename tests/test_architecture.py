@@ -117,7 +117,9 @@ def tables() -> list[Registry]:
         if module != "engage_cli.__main__" and "Registry(" in MODULES[module].read_text():
             values = vars(importlib.import_module(module)).values()
             found += [value for value in values if isinstance(value, Registry)]
-            found += [one for value in values if isinstance(value, dict) for one in value.values() if isinstance(one, Registry)]
+            found += [
+                one for value in values if isinstance(value, dict) for one in value.values() if isinstance(one, Registry)
+            ]
     return list({id(table): table for table in found}.values())
 
 

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import transformers
 
-from engage_cli.config.general import EncoderConfig, PrepareConfig, setting_of_side
+from engage_cli.config.general import EncoderConfig, setting_of_side
+from engage_cli.config.preparation import PrepareConfig
 from engage_cli.data.dataset import Dataset
 from engage_cli.embeddings.manifest import OWN_HASH, hash_of_tensors, read_manifest, write_manifest
 from engage_cli.embeddings.pipeline import Pipeline

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engage_cli.config.general import EncoderConfig, PrepareConfig
+from engage_cli.config.general import EncoderConfig
+from engage_cli.config.preparation import PrepareConfig
 from engage_cli.data.dataset import Dataset
 from engage_cli.data.schema import texts_of
 from engage_cli.embeddings.live import LiveBlocks, LiveVectors

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from engage_cli.config.general import EncoderConfig, PrepareConfig
+from engage_cli.config.general import EncoderConfig
+from engage_cli.config.preparation import PrepareConfig
 from engage_cli.config.training import CatBoostConfig
 from engage_cli.data.dataset import Dataset, load_dataset
 from engage_cli.explain.occlusion import GRID, WINDOW, cell_shares, covered, draw_overlay, effect_at, windows

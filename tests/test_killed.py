@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from engage_cli.config.general import EncoderConfig, PrepareConfig
+from engage_cli.config.general import EncoderConfig
+from engage_cli.config.preparation import PrepareConfig
 from engage_cli.data.dataset import load_dataset
 from engage_cli.steps.embed import _shards as embed_shards
 from engage_cli.steps.embed import embed

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from engage_cli.config.general import EncoderConfig, PrepareConfig
+from engage_cli.config.general import EncoderConfig
+from engage_cli.config.preparation import PrepareConfig
 from engage_cli.config.recipes import RECIPES, resolve
 from engage_cli.config.training import TrainConfig
 from engage_cli.data.dataset import Dataset

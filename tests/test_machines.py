@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from engage_cli.config.general import EmbedConfig, EncoderConfig, PrepareConfig
+from engage_cli.config.general import EmbedConfig, EncoderConfig
+from engage_cli.config.preparation import PrepareConfig
 from engage_cli.data.dataset import load_dataset
 from engage_cli.errors import EngageError, WrongCallError
 from engage_cli.runtime.distributed import SET_BY_TORCHRUN

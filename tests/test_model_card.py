@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engage_cli.config.general import CLASS_NAMES, LEAKY, PrepareConfig
+from engage_cli.config.general import CLASS_NAMES, LEAKY
+from engage_cli.config.preparation import PrepareConfig
 from engage_cli.config.training import CatBoostConfig, TrainConfig
 from engage_cli.data.dataset_meta import DatasetMeta, PartCounts, RowCounts, SourceMeta, SplitMeta, fingerprint_of
 from engage_cli.data.targets.target import fit_target

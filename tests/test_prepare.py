@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from joblib import delayed
 
-from engage_cli.config.general import PrepareConfig
+from engage_cli.config.preparation import PrepareConfig
 from engage_cli.data.dataset import IMAGES_FILE, load_dataset
 from engage_cli.data.schema import ALL_COUNTERS
 from engage_cli.data.split_names import SPLITS

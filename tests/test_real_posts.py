@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from engage_cli.config.general import EncoderConfig, PrepareConfig
+from engage_cli.config.general import EncoderConfig
+from engage_cli.config.preparation import PrepareConfig
 from engage_cli.config.recipes import resolve
 from engage_cli.config.training import CatBoostConfig
 from engage_cli.data.dataset import Dataset

@@ -22,34 +22,6 @@ CLASS_NAMES = ("Very Low", "Low", "Medium", "High", "Very High")
 
 
 @dataclass(frozen=True, kw_only=True)
-class PrepareConfig:
-    """How raw posts become a data folder."""
-
-    split: str = setting("auto", "How posts are divided; auto takes time where posts have dates, random elsewhere.")
-    fractions: str = setting("80/10/10", "Shares of train/validation/test in percent.")
-    seed: int = setting(0, "Seed of the split.")
-    duplicates: str = setting(
-        "error",
-        "Which row of an id that stands in several is its post: last, first, max (of views, or the first counter), error.",
-    )
-    fetch_images: bool = setting(False, "Fetch covers that a table names by their addresses, several at once.")
-    private_addresses: bool = setting(False, "Fetch from this machine's own network, too.")
-    date_order: str = setting(
-        "", "Order of dates that are numbers alone: DMY, MDY, YMD or YDM. Without it: the one that fits."
-    )
-    decimal: str = setting("", "The sign before decimals, . or , in tables where the numbers do not tell.")
-    encoding: str = setting("", "Encoding of tables that are no UTF-8, as cp1252. Without it: a detector's finding.")
-    split_from: str = setting("", "For --split file: a table with columns id and split, or a column of the source.")
-    dedupe: bool = setting(
-        True, "Keep near-duplicates (nearly the same image, the same title) in one part; without, results are marked."
-    )
-    verify_images: bool = setting(False, "Decode every image whole, not only as far as its perceptual hash needs.")
-    fit_target_on: str = setting(
-        "train", "Rows that targets are fitted on: train, or all (the study's way: sees the test rows, and is marked)."
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
     """Which encoders turn posts into vectors, and how."""
 

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Le, MinLen
 
-from engage_cli.config.general import PARTS, PrepareConfig
+from engage_cli.config.general import PARTS
+from engage_cli.config.preparation import PrepareConfig
 from engage_cli.data.leakage import Probe
 from engage_cli.data.schema import is_known_before
 from engage_cli.data.table_format import ColumnFormat

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engage_cli.cli.options import DEFAULT_RUNS
+from engage_cli.cli.places import DEFAULT_RUNS
 from engage_cli.cli.render.output import print_line, print_table
 from engage_cli.config.general import LEAKY
 

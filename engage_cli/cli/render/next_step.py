@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engage_cli.cli.options import DEFAULT_DATA, DEFAULT_RUNS
+from engage_cli.cli.places import DEFAULT_DATA, DEFAULT_RUNS
 from engage_cli.config.general import EncoderConfig
 from engage_cli.config.training import EnsembleConfig
 

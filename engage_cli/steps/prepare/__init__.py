@@ -12,7 +12,8 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from engage_cli import __version__
-from engage_cli.config.general import DATA_MARK, PrepareConfig
+from engage_cli.config.general import DATA_MARK
+from engage_cli.config.preparation import PrepareConfig
 from engage_cli.data.author_history import add_history
 from engage_cli.data.dataset import (
     LOCK,

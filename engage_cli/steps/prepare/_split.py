@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from engage_cli.config.general import PARTS, PrepareConfig
+from engage_cli.config.general import PARTS
+from engage_cli.config.preparation import PrepareConfig
 from engage_cli.data.cells.texts import clean_text
 from engage_cli.data.dataset import REPORT_FILE
 from engage_cli.data.dataset_meta import PartCounts, SplitMeta

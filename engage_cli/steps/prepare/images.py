@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from engage_cli.config.general import PrepareConfig
+from engage_cli.config.preparation import PrepareConfig
 from engage_cli.errors import EngageError
 from engage_cli.images.archives import is_archive
 from engage_cli.images.decode import find_by_stem

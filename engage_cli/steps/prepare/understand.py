@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from engage_cli.config.general import PrepareConfig
+from engage_cli.config.preparation import PrepareConfig
 from engage_cli.data.schema import ALL_COUNTERS, KNOWN_AFTER, OWN
 from engage_cli.data.tables.options import ReadOptions
 from engage_cli.progress.reporters import Reporter, SilentReporter

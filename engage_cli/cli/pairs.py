@@ -1,17 +1,10 @@
-"""Every option that more than one command has, declared once as a type; help comes from the config's fields."""
+"""Options of the form NAME=VALUE."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from engage_cli.errors import WrongCallError
-
-DEFAULT_DATA = Path("data")
-DEFAULT_RUNS = Path("runs")
 
 
 def parse_pairs(pairs: Iterable[str], example: str) -> dict[str, str]:
@@ -25,8 +18,3 @@ def parse_pairs(pairs: Iterable[str], example: str) -> dict[str, str]:
             raise WrongCallError(f"'{name}' is given twice: {found[name]} and {value}")
         found[name] = value
     return found
-
-
-DataOpt = Annotated[Path, typer.Option("--data", envvar="ENGAGE_DATA", help="The data folder.")]
-RunsOpt = Annotated[Path, typer.Option("--runs", envvar="ENGAGE_RUNS", help="Where unnamed runs are made and looked for.")]
-JsonOpt = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout, and nothing else there.")]
