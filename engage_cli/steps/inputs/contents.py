@@ -9,14 +9,16 @@ import pandas as pd
 
 from engage_cli.data.dataset import Dataset
 from engage_cli.data.schema import texts_of
-from engage_cli.images.decode import ImageError, read_bytes, resolve_inside
+from engage_cli.errors import EngageError
+from engage_cli.images.decode import ImageError, digest_of, read_bytes, resolve_inside
 from engage_cli.models.neural.training.image_text_batches import Contents
 
 
 class FileImages:
     """The image files of posts; a post without a usable one has None."""
 
-    def __init__(self, places: Sequence[tuple[Path, str] | None]) -> None:
+    def __init__(self, places: Sequence[tuple[Path, str, str] | None]) -> None:
+        """`places`: the images' root, the name below it, and the hash that `engage prepare` found."""
         self.places = places
 
     def __len__(self) -> int:
@@ -26,10 +28,14 @@ class FileImages:
         place = self.places[row]
         if place is None:
             return None
+        root, name, digest = place
         try:
-            return read_bytes(resolve_inside(*place))
+            image = read_bytes(resolve_inside(root, name))
         except ImageError:  # it went away since `engage prepare`: a post without an image
             return None
+        if digest_of(image) != digest:
+            raise EngageError(f"{root / name} was changed after `engage prepare`; run `engage prepare --overwrite` again")
+        return image
 
 
 class GivenImages:
@@ -54,7 +60,8 @@ class DatasetContents:
     def contents(self, posts: pd.DataFrame, blocks: Sequence[str]) -> Contents:
         columns = posts[["source", "image", "image_hash"]].itertuples(index=False)
         places = [
-            (root, str(post.image)) if post.image_hash and (root := self.roots[post.source]) else None for post in columns
+            (root, str(post.image), str(post.image_hash)) if post.image_hash and (root := self.roots[post.source]) else None
+            for post in columns
         ]
         return Contents(FileImages(places), {name: texts_of(posts, name) for name in blocks if name != "image"})
 
