@@ -78,7 +78,8 @@ class ModelHere(ModelProcess):
     def __init__(self, run: Path, limits: Limits) -> None:
         super().__init__(run, limits, print)
         opened = load_run(run)
-        self.asked, self.reads, self.about, self.is_ready = OpenRun(opened), reads_of(opened), describe_run(opened), True
+        self.asked, self.reads, self.is_ready = OpenRun(opened), reads_of(opened), True
+        self.about = describe_run(opened, self.asked.doubt.neighbours)
         self.asked.load(SilentReporter())
 
     async def ask(self, job: Job) -> tuple[int, bytes]:

@@ -145,8 +145,8 @@ def test_predict_equals_evaluate_on_the_same_post(world: Path, run: str) -> None
     if opened.kind == "value":
         assert live.forecast.value[0] == pytest.approx(stored.value[0], abs=1e-4)
     else:
-        tempered = load_doubt(opened).calibration.probabilities(stored, opened.target.cuts)
-        assert live.forecast.probabilities[0].tolist() == pytest.approx(tempered[0].tolist(), abs=1e-4)
+        said = load_doubt(opened).forecast(stored).probabilities
+        assert live.forecast.probabilities[0].tolist() == pytest.approx(said[0].tolist(), abs=1e-4)
 
 
 def test_no_counter_can_change_a_prediction(world: Path) -> None:

@@ -69,6 +69,7 @@ DATA = DatasetMeta(
     source="pixelrec",
     sources={"pixelrec": SourceMeta(format="pixelrec", images="/home/somebody/cover", columns={}, not_used=())},
     columns={"views": "after"},
+    table={},
     config=PrepareConfig(),
     rows=RowCounts(read=1150, kept=1148, left_out={"every counter missing": 2}),
     missing={},

@@ -25,13 +25,18 @@ from typer.testing import CliRunner
 
 from engage_cli.config.general import CLASS_NAMES, EncoderConfig
 from engage_cli.data.dataset import load_dataset
+from engage_cli.data.schema import OWN
+from engage_cli.data.table_format import NUMBER, ColumnFormat
+from engage_cli.errors import WrongCallError
 from engage_cli.main import app
+from engage_cli.progress.reporters import SilentReporter
 from engage_cli.runs.run_folder import load_run
 from engage_cli.steps.predict import MOST_VARIANTS, SURE_ENOUGH
 from engage_cli.steps.predict import _files as prediction_files
 from engage_cli.steps.predict import table as step
 from engage_cli.steps.predict._files import COUNTS, write_predictions
 from engage_cli.steps.predict.lines import answer_lines
+from engage_cli.steps.predict.requests import Reads, make_posts
 from engage_cli.steps.predict.table import predict_table
 from tests.calls import answer, engage
 from tests.test_bad_images import IMAGES
@@ -573,3 +578,25 @@ def test_a_line_is_answered_before_the_next_is_given(world: Path, covers: list[P
             assert line["id"] == number
         process.stdin.close()
         assert process.wait(timeout=30) == 0
+
+
+@pytest.mark.parametrize(
+    ("decimal", "given", "number"),
+    [(",", "1,5", 1.5), (",", "1.234,5", 1234.5), (".", "1,234.5", 1234.5), (",", 1.5, 1.5), ("", "1.5", 1.5)],
+)
+def test_numbers_are_read_as_the_runs_own_table_was(decimal: str, given: str | float, number: float) -> None:
+    posts = _with_length(decimal, given)
+    assert posts[OWN + "length"].tolist() == [number]
+
+
+def test_a_number_that_the_runs_own_table_would_not_have_is_refused() -> None:
+    with pytest.raises(WrongCallError, match=r"is no number with a comma before its decimals"):
+        _with_length(",", "1.5")
+
+
+def _with_length(decimal: str, given: str | float) -> pd.DataFrame:
+    column = OWN + "length"
+    table = {column: ColumnFormat(name="length", kind=NUMBER, decimal=decimal)}
+    reads = Reads(run="r", columns={column: NUMBER}, date=False, table=table)
+    texts = {"tags": "", "description": "", "posted_at": ""}
+    return make_posts(reads, [("", "a title")], **texts, columns={"length": given}, reporter=SilentReporter())

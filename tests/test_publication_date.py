@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from engage_cli.data.table_format import DATE, ColumnFormat
 from engage_cli.errors import WrongCallError
+from engage_cli.progress.reporters import SilentReporter
 from engage_cli.steps.predict._publication_date import parse_publication_date
 from engage_cli.steps.predict.lines import answer_lines
+from engage_cli.steps.predict.requests import Reads, make_posts
 from tests.calls import engage
 
 
@@ -67,6 +70,23 @@ def test_what_could_mean_another_is_refused(text: str, words: str) -> None:
         parse_publication_date(text)
     assert words in str(refused.value)
     assert len(str(refused.value)) < 250
+
+
+@pytest.mark.parametrize(
+    ("text", "order", "day"),
+    [
+        ("06/09/2026", "DMY", "2026-09-06"),
+        ("06/09/2026", "MDY", "2026-06-09"),
+        ("12/24/2026", "DMY", "2026-12-24"),  # it can be nothing else
+        ("2026-06-09", "DMY", "2026-06-09"),
+    ],
+)
+def test_the_runs_own_table_decides_between_two(text: str, order: str, day: str) -> None:
+    table = {"posted_at": ColumnFormat(name="day", kind=DATE, date_order=order)}
+    reads = Reads(run="r", columns={}, date=True, table=table)
+    given = {"tags": "", "description": "", "posted_at": text, "columns": {}}
+    posts = make_posts(reads, [("", "a title")], **given, reporter=SilentReporter())
+    assert posts["posted_at"].iloc[0].date().isoformat() == day
 
 
 def test_the_command_and_its_lines_refuse_it_alike(world: Path, pixelrec: Path) -> None:

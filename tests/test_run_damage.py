@@ -81,7 +81,7 @@ def ask(world: Path) -> Callable[[Path], Answer]:
             names = ()
             if opened.doubt.neighbours is not None:
                 names = tuple(load_names(run.open(NAMES_FILE), len(opened.doubt.neighbours.scores))["id"])
-            about = {key: value for key, value in describe_run(run).items() if key != "run"}
+            about = {key: value for key, value in describe_run(run, opened.doubt.neighbours).items() if key != "run"}
             numbers = (said.value, said.percentile, said.probabilities, said.distance, *said.intervals.values())
             return (*map(repr_of, numbers), names, json.dumps(about, allow_nan=False))
 

@@ -154,11 +154,11 @@ def test_what_the_run_is(server: Server, world: Path, tmp_path: Path) -> None:
     run = tmp_path / "gp"
     shutil.copytree(world / "runs" / "gp", run)
     (score,) = answer("evaluate", run, "--data", world / "data", "--resamples", 20)["runs"]
-    told = describe_run(load_run(run))["test"]
+    told = describe_run(load_run(run), None)["test"]
     assert told["rows"] == score["rows"]
     assert {one["name"]: one["value"] for one in told["metrics"]}["r2"] == score["metrics"]["r2"]["value"]
     change(run, "metrics.json", lambda metrics: metrics.update(finished="another day"))  # trained again since
-    assert describe_run(load_run(run))["test"] is None
+    assert describe_run(load_run(run), None)["test"] is None
 
 
 @pytest.mark.parametrize("name", [name for name, (data, why) in IMAGES.items() if data and "path" not in why])

@@ -116,7 +116,7 @@ def predict(
     tags: str = "",
     description: str = "",
     posted_at: str = "",
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str | float] | None = None,
     explain: bool = False,
     overlay: Path | None = None,
     stdin: bytes | None = None,

@@ -32,15 +32,16 @@ class PublicationDate(NamedTuple):
     has_time: bool  # a day alone is at midnight
 
 
-def parse_publication_date(text: str) -> PublicationDate:
+def parse_publication_date(text: str, order: str = "") -> PublicationDate:
     """Parse --posted-at; raise WrongCallError, with the form to write, for what is no date or could be two.
 
-    A time is in UTC unless an offset follows it.
+    A time is in UTC unless an offset follows it. `order` is that of the dates in the run's own table, DMY or MDY: it
+    decides where a date could be two.
     """
     if len(text) > LONGEST:
         raise WrongCallError(f"--posted-at '{text[:LONGEST]}...' is no date; {_ASK}")
     found = _TIME.match(text.strip())
-    day = _parse_day(text, found["day"] if found else text.strip())
+    day = _parse_day(text, found["day"] if found else text.strip(), order)
     time = datetime.time()
     if found:
         zone = (found["zone"] or "+00:00").replace("Z", "+00:00")
@@ -60,15 +61,20 @@ def parse_publication_date(text: str) -> PublicationDate:
     return PublicationDate(moment, has_time=bool(found))
 
 
-def _parse_day(whole: str, text: str) -> datetime.date:
+def _parse_day(whole: str, text: str, order: str) -> datetime.date:
     forms = (_COMPACT,) if re.fullmatch(r"\d{8}", text) else _FORMS
-    days = dict.fromkeys(day for form in forms if (day := _read(text, form)) is not None)
+    found = {form: day for form in forms if (day := _read(text, form)) is not None}
+    days = dict.fromkeys(day for form, day in found.items() if _order_of(form) == order) or dict.fromkeys(found.values())
     if not days:
         raise WrongCallError(f"--posted-at '{whole}' is no date; {_ASK}")
     if len(days) > 1:
         either = " or ".join(f"{day:%Y-%m-%d}" for day in days)
         raise WrongCallError(f"--posted-at '{whole}' can be read in two ways ({either}); write it as one of these")
     return next(iter(days))
+
+
+def _order_of(form: str) -> str:
+    return "".join(part for part in form.upper() if part in "DMY")
 
 
 def _read(text: str, form: str) -> datetime.date | None:

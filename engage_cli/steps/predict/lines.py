@@ -96,7 +96,7 @@ def _answer(asked: OpenRun, reads: Reads, request: dict[str, Any]) -> dict[str, 
         tags=_text(request, "tags"),
         description=_text(request, "description"),
         posted_at=_text(request, "posted_at"),
-        columns={str(name): str(value) for name, value in columns.items()},
+        columns={str(name): value if isinstance(value, float) else str(value) for name, value in columns.items()},
         reporter=SilentReporter(),
     )
     return answer_of(asked, posts, [files.get(image) for image in posts["image"]]).to_json()

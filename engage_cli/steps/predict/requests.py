@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -12,6 +12,7 @@ from engage_cli.data.author_history import add_time
 from engage_cli.data.cells.numbers import parse_scores
 from engage_cli.data.cells.texts import clean_text
 from engage_cli.data.schema import OWN
+from engage_cli.data.table_format import ColumnFormat
 from engage_cli.errors import WrongCallError
 from engage_cli.features.groups.columns import NUMBER, Time
 from engage_cli.models.predictor import extra_columns, members_of
@@ -34,11 +35,12 @@ class Reads:
     run: str  # what sentences call it
     columns: Mapping[str, str]  # column of the table -> a number or a category
     date: bool  # even where no column is made of it
+    table: Mapping[str, ColumnFormat] = field(default_factory=dict)  # how the run's own table wrote each column
 
 
 def reads_of(run: Run) -> Reads:
     has_date = any(member.meta.reads_date for member in members_of(run))
-    return Reads(run=str(run.folder), columns=extra_columns(run), date=has_date)
+    return Reads(run=str(run.folder), columns=extra_columns(run), date=has_date, table=run.meta.data.table)
 
 
 def make_posts(
@@ -48,12 +50,16 @@ def make_posts(
     tags: str,
     description: str,
     posted_at: str,
-    columns: Mapping[str, str],
+    columns: Mapping[str, str | float],
     reporter: Reporter,
 ) -> pd.DataFrame:
-    """Return a row for each (image, title). What the run was trained on and is not given is said."""
+    """Return a row for each (image, title). What the run was trained on and is not given is said.
+
+    Dates, and numbers that are texts, are read as the run's own table was.
+    """
     texts = [tags, description, *(title for _, title in pairs)]
-    for name, text in (*zip(("--tags", "--description", *["--title"] * len(pairs)), texts, strict=True), *columns.items()):
+    given = [(name, value) for name, value in columns.items() if isinstance(value, str)]
+    for name, text in (*zip(("--tags", "--description", *["--title"] * len(pairs)), texts, strict=True), *given):
         if len(text) > LONGEST_TEXT:
             raise WrongCallError(f"{name} has {len(text):,} characters; at most {LONGEST_TEXT:,} are read")
     tags, description, *titles = clean_text(pd.Series([as_unicode(text) for text in texts], dtype=str)).tolist()
@@ -69,7 +75,8 @@ def make_posts(
     if posts.duplicated(["image", "title"]).any():
         raise WrongCallError("an image or a title is given twice (but for spaces); give each once")
     if posted_at:
-        date = parse_publication_date(as_unicode(posted_at))
+        order = reads.table["posted_at"].date_order if "posted_at" in reads.table else ""
+        date = parse_publication_date(as_unicode(posted_at), order)
         posts = add_time(posts.assign(posted_at=date.moment), has_hours=date.has_time)
     posts = _add_columns(posts, reads, columns, reporter)
     if "posted_at" not in posts and reads.date:
@@ -103,18 +110,23 @@ def as_unicode(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _add_columns(posts: pd.DataFrame, reads: Reads, values: Mapping[str, str], reporter: Reporter) -> pd.DataFrame:
+def _add_columns(posts: pd.DataFrame, reads: Reads, values: Mapping[str, str | float], reporter: Reporter) -> pd.DataFrame:
     """Add the further columns that the run was trained on; say which ones are not given."""
     wanted = {name.removeprefix(OWN): (name, kind) for name, kind in reads.columns.items()}
-    for name, value in ((name, as_unicode(value)) for name, value in values.items()):
+    for name, given in values.items():
+        value = as_unicode(str(given))
         if name not in wanted:
             there = ", ".join(wanted) or "none"
             raise WrongCallError(f"--with {name}: {reads.run} was trained without it; it was given: {there}")
         column, kind = wanted[name]
         if kind == NUMBER:
-            number = parse_scores(pd.Series([value]))
+            written = reads.table[column].decimal if column in reads.table else ""
+            number = parse_scores(pd.Series([value]), decimal=written if isinstance(given, str) else ".")
+            if number.problem:
+                raise WrongCallError(f"--with {name}={value}: '{value}' can be read in two ways; write it with a dot alone")
             if number.unusable[0]:
-                raise WrongCallError(f"--with {name}={value}: '{value}' is no number")
+                like = " with a comma before its decimals, as in the run's own table" if written == "," else ""
+                raise WrongCallError(f"--with {name}={value}: '{value}' is no number{like}")
             posts[column] = float(number.values[0])
         else:
             posts[column] = str(clean_text(pd.Series([value])).iloc[0])

@@ -13,13 +13,17 @@ from engage_cli.features.groups.columns import Time
 from engage_cli.metrics.descriptions import words_of
 from engage_cli.models.predictor import extra_columns, members_of
 from engage_cli.runs.run_folder import Run, read_test
-from engage_cli.steps.inputs.sources import sees_pictures
+from engage_cli.steps.predict.requests import has_seen_covers
+from engage_cli.uncertainty.neighbours import Neighbours
 
 FIRST_METRICS = {"value": ("pairwise_accuracy", "spearman", "r2"), "classes": ("accuracy", "kappa", "macro_f1")}
 
 
-def describe_run(run: Run) -> dict[str, Any]:
-    """Return what /api/run answers, but for the limits and whether the model is ready. No path of this machine is told."""
+def describe_run(run: Run, known: Neighbours | None) -> dict[str, Any]:
+    """Return what /api/run answers, but for the limits and whether the model is ready. No path of this machine is told.
+
+    `known` are the training posts that the run keeps: one that has met no cover is asked about titles alone.
+    """
     members = members_of(run)
     columns = extra_columns(run)
     rows = next((found for member in members if (found := member.done.rows.get("train"))), None)
@@ -43,7 +47,7 @@ def describe_run(run: Run) -> dict[str, Any]:
         "leaky": run.leaky,
         "marks": list(dict.fromkeys([*([LEAKY] if run.leaky else []), *run.marks])),
         "reads": {
-            "image": any(sees_pictures(member) for member in members),
+            "image": has_seen_covers(run, known),
             "date": any(member.meta.reads_date for member in members) or any(name in Time.names for name in columns),
             "columns": [
                 {"name": name.removeprefix(OWN), "type": kind} for name, kind in columns.items() if name not in Time.names

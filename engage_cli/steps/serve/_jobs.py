@@ -20,7 +20,7 @@ class Job:
     tags: str = ""
     description: str = ""
     posted_at: str = ""
-    columns: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str | float] = field(default_factory=dict)
     explain: bool = False
 
     def to_message(self) -> dict[str, Any]:

@@ -105,7 +105,7 @@ async def _make_job(
     images: list[bytes] = []
     titles: list[str] = []
     texts: dict[str, str] = {}
-    columns: dict[str, str] = {}
+    columns: dict[str, str | float] = {}
     for field, value in items:
         if isinstance(value, UploadFile) != (field == IMAGES):
             raise RefusedError(422, f"'{_short(field)}': only {IMAGES} are files, and {IMAGES} are nothing else")
@@ -166,14 +166,14 @@ def _check_picture(name: str, data: bytes, limits: Limits) -> int:
     return width * height
 
 
-def _columns(text: str) -> dict[str, str]:
+def _columns(text: str) -> dict[str, str | float]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or not all(isinstance(value, (str, int, float)) for value in found.values()):
         raise RefusedError(422, f'"{COLUMNS}" is a JSON object of column names and values')
-    return {str(name): str(value) for name, value in found.items()}
+    return {str(name): value if isinstance(value, float) else str(value) for name, value in found.items()}
 
 
 def _name(given: str, others: Sequence[str]) -> str:

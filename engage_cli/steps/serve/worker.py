@@ -17,7 +17,6 @@ from typing import Any, BinaryIO
 import pandas as pd
 
 from engage_cli.errors import EngageError
-from engage_cli.evaluation.evidence import warnings_of
 from engage_cli.io.strict_json import strict
 from engage_cli.progress.reporters import SilentReporter
 from engage_cli.runs.run_folder import load_run
@@ -46,7 +45,7 @@ def main() -> None:
     except EngageError as error:
         _send(answers, pack({"failed": str(error)}))
         raise SystemExit(1) from None
-    _send(answers, pack({"about": describe_run(run)}))
+    _send(answers, pack({"about": describe_run(run, asked.doubt.neighbours)}))
     while (got := read(sys.stdin.buffer)) is not None:
         message, files = got
         replies = answer(asked, reads, _jobs_of(message, files))
@@ -122,7 +121,7 @@ def _answer_together(asked: OpenRun, jobs: dict[int, tuple[Job, pd.DataFrame]]) 
                 )
             else:
                 said = answer_from(asked, table, predictions.take(rows), forecast.take(rows))
-            replies[number] = OK, {**said.to_json(), "warnings": warnings_of(asked.run)}
+            replies[number] = OK, said.to_json()
         except EngageError as error:
             replies[number] = _refuse(error)
     return replies
