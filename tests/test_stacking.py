@@ -142,7 +142,7 @@ def test_a_member_that_is_far_better_is_found_by_many_posts_and_not_by_few(bette
         said = [Predictions(value=truth + size * random.normal(size=num)) for size in (better, 3.0, 3.0)]
         weights[num] = fit_weights(said, truth).members
     assert weights[3000][0] > 5 * max(weights[3000][1:])
-    assert weights[6] == pytest.approx((1 / 3, 1 / 3, 1 / 3)) or better < 1.0
+    assert max(weights[6]) == min(weights[6]) or better < 1.0  # their shares are equal still
     assert weights[30][0] <= weights[3000][0] + 0.2
 
 

@@ -11,6 +11,9 @@ import pandas as pd
 from engage_cli.data.folds import count_groups, make_folds
 
 NUM_FOLDS = 5
+VERY_FEW = 100  # posts: of fewer, models of five folds know clearly less than one of all posts, so there are ten
+FOLDS_OF_VERY_FEW = 10
+WHOLE_RANKS = 10  # residuals, and one, in multiples of which the ends of an 80 % interval fall on one of them
 STOPPING_SHARE = 9  # one of so many posts of a fold stops its training: an 80/10/10 split has as many
 LEAST_FITTED = 4  # posts, of which one stops the training
 LATER = 0.9  # of the posts came after as many of the others, as in a split by date
@@ -26,10 +29,12 @@ class Division:
 
 
 def divide_anew(posts: pd.DataFrame, *, in_order: bool, seed: int = 0) -> list[Division]:
-    """Divide posts into up to five folds; near-duplicates and, where they suffice, authors are kept together.
+    """Divide posts into up to five folds, fewer than 100 into ten; near-duplicates and authors stay together.
 
-    `in_order`: no post is predicted by what was fitted on later ones (rolling origin; Tashman 2000). The first half of the
-    posts is then never held out. What leaves too few posts to fit on is left out.
+    Authors do not where there are fewer than folds.
+
+    `in_order`: no post is predicted by what was fitted on later ones (rolling origin; Tashman 2000). About the first half
+    of the posts is then never held out. What leaves too few posts to fit on is left out.
     """
     divisions = _in_order(posts) if in_order else _at_random(posts, seed)
     return [one for one in divisions if len(one.fitted) and len(one.stopping) and len(one.held_out)]
@@ -43,7 +48,7 @@ def are_later(posts: pd.DataFrame, others: pd.DataFrame) -> bool:
 
 
 def _at_random(posts: pd.DataFrame, seed: int) -> list[Division]:
-    num = min(NUM_FOLDS, count_groups(posts))
+    num = min(FOLDS_OF_VERY_FEW if len(posts) < VERY_FEW else NUM_FOLDS, count_groups(posts))
     if num < 2:
         return []
     folds = make_folds(posts, num, seed=seed)
@@ -69,7 +74,7 @@ def _in_order(posts: pd.DataFrame) -> list[Division]:
     dated = np.flatnonzero(~np.isnat(times))
     dated = dated[np.argsort(times[dated], kind="stable")]
     group = posts["group"].to_numpy()
-    edges = np.unique(np.linspace(len(dated) // 2, len(dated), NUM_FOLDS).round().astype(np.int64))
+    edges = np.unique(np.linspace(len(dated) - _count_last(len(dated)), len(dated), NUM_FOLDS).round().astype(np.int64))
     found = []
     for start, end in pairwise(edges):
         held_out = dated[start:end]
@@ -80,3 +85,13 @@ def _in_order(posts: pd.DataFrame) -> list[Division]:
             fitted = np.sort(np.concatenate([earlier[:last], undated]))
             found.append(Division(fitted=fitted, stopping=np.sort(earlier[last:]), held_out=np.sort(held_out)))
     return found
+
+
+def _count_last(num: int) -> int:
+    """Return how many of the last posts are held out: half; of few, so many that an interval of 80 % needs no rounding.
+
+    Rounded outward, an interval from 27 residuals would hold 86 of 100.
+    """
+    half = -(-num // 2)
+    whole = -(-(half + 1) // WHOLE_RANKS) * WHOLE_RANKS - 1
+    return whole if num < VERY_FEW and whole <= 2 * num / 3 else half

@@ -15,6 +15,7 @@ from engage_cli.runs.run_folder import Run
 ENOUGH_VALIDATION = 50  # posts: of fewer, every post is predicted in turn
 LEAST_FOR_RANGE = 9  # held-out posts, for an interval of 80 of 100
 NUM_RESAMPLES = 500
+ON_VALIDATION = "validation posts"  # how posts were held out where they suffice
 HELPS = "more posts help most: several hundred"
 COIN_TOSS = "treat this as a coin toss"
 
@@ -56,7 +57,7 @@ def list_warnings(found: Evidence) -> list[str]:
             f"{posts}: it is not shown to be better than a guess (on {count_posts(found.held_out)} that it had not seen "
             f"{label} is {write_figure(found.value)}, interval {bounds}; a guess has 0); {COIN_TOSS}; {HELPS}"
         )
-    elif found.held_out < 2 * ENOUGH_VALIDATION and found.posts < 8 * ENOUGH_VALIDATION:
+    elif found.method != ON_VALIDATION:
         said.append(f"{posts} are few: ranges are wide, and figures may change much with more; {HELPS}")
     return said
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from engage_cli.data.dataset import Dataset
-from engage_cli.evaluation.evidence import weigh_evidence
+from engage_cli.evaluation.evidence import ON_VALIDATION, weigh_evidence
 from engage_cli.metrics.metrics import true_of
 from engage_cli.models.predictor import Predictor, load_predictor
 from engage_cli.progress.reporters import Reporter
@@ -18,8 +18,6 @@ from engage_cli.uncertainty.conformal import fit_calibration
 from engage_cli.uncertainty.error_correlation import fit_correlation
 from engage_cli.uncertainty.forecast import CALIBRATION_FILE, save_doubt
 from engage_cli.uncertainty.neighbours import Neighbours, choose_posts, fit_neighbours
-
-ON_VALIDATION = "validation posts"
 
 
 def calibrate(run: Run, dataset: Dataset, source: Any, reporter: Reporter, *, held_out: HeldOut | None = None) -> Evidence:

@@ -11,6 +11,7 @@ import numpy as np
 from engage_cli.data.dataset import Dataset
 from engage_cli.data.targets.target import Target
 from engage_cli.errors import WrongCallError
+from engage_cli.evaluation.evidence import ON_VALIDATION
 from engage_cli.io.own_folders import own_run
 from engage_cli.io.records import file_hash
 from engage_cli.metrics.metrics import compute_metrics, true_of
@@ -25,7 +26,7 @@ from engage_cli.runs.records import RunMeta, RunMetrics
 from engage_cli.runs.run_folder import MARKER, MEMBERS, Run
 from engage_cli.steps.evaluate import open_runs
 from engage_cli.steps.inputs.sources import source_of
-from engage_cli.steps.train._calibrate import ON_VALIDATION, calibrate
+from engage_cli.steps.train._calibrate import calibrate
 from engage_cli.steps.train._cross_fit import HeldOut, held_out_by_all
 
 COMMAND = "evaluate --stack"
