@@ -147,14 +147,11 @@ def test_nothing_is_unpickled_and_no_remote_code_is_trusted() -> None:
             assert word not in text, f"{path}: {word}"
 
 
-def test_functions_take_few_parameters_and_dicts_of_anything_are_rare() -> None:
-    dicts = 0
+def test_functions_take_few_parameters() -> None:
     for module, path in MODULES.items():
         tree = ast.parse(path.read_text())
-        dicts += path.read_text().count("dict[str, Any]")
         for node in ast.walk(tree):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 arguments = node.args
                 number = len(arguments.posonlyargs) + len(arguments.args) + len(arguments.kwonlyargs)
                 assert number <= 12, f"{module}.{node.name} has {number} parameters"
-    assert dicts < 25
