@@ -72,7 +72,7 @@ def blind(world: Path, encoders: EncoderConfig, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture
 def doubtful(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engage_cli.steps.serve.worker.warnings_of", lambda run: WARNINGS)
+    monkeypatch.setattr("engage_cli.steps.predict.warnings_of", lambda run: WARNINGS)
 
 
 @pytest.mark.usefixtures("doubtful")
@@ -104,7 +104,7 @@ def test_a_run_of_classes_that_is_doubtful(
     covers: list[Path],  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("engage_cli.steps.serve.worker.warnings_of", lambda run: WARNINGS[:1])
+    monkeypatch.setattr("engage_cli.steps.predict.warnings_of", lambda run: WARNINGS[:1])
     with serving_here(classes) as server:
         page = visit(server, width=320)
         compare(page, covers, TITLES)

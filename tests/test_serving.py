@@ -6,16 +6,18 @@ import asyncio
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import jsonschema
+import numpy as np
 import pytest
 from PIL import Image
 
 from engage_cli.runs.model_table import MODELS, PREDICTORS
 from engage_cli.runs.run_folder import load_run
-from engage_cli.steps.predict.requests import reads_of
+from engage_cli.steps.predict.requests import IMAGE, reads_of
 from engage_cli.steps.predict.session import OpenRun
 from engage_cli.steps.serve._about import describe_run
 from engage_cli.steps.serve._api import make_app
@@ -24,6 +26,7 @@ from engage_cli.steps.serve._jobs import Job
 from engage_cli.steps.serve._limits import MIB, Limits
 from engage_cli.steps.serve._process import ModelProcess
 from engage_cli.steps.serve.worker import answer as answer_jobs
+from engage_cli.uncertainty.forecast import load_doubt
 from tests.calls import answer, engage
 from tests.run_files import change
 from tests.served import Server, serving
@@ -159,6 +162,16 @@ def test_what_the_run_is(server: Server, world: Path, tmp_path: Path) -> None:
     assert {one["name"]: one["value"] for one in told["metrics"]}["r2"] == score["metrics"]["r2"]["value"]
     change(run, "metrics.json", lambda metrics: metrics.update(finished="another day"))  # trained again since
     assert describe_run(load_run(run), None)["test"] is None
+
+
+def test_a_run_that_has_met_no_cover_takes_titles_alone(world: Path) -> None:
+    run = load_run(world / "runs" / "gp")
+    known = load_doubt(run).neighbours
+    assert known is not None
+    assert describe_run(run, known)["reads"]["image"]
+    covers = known.spaces[IMAGE]
+    same = replace(covers, points=np.repeat(covers.points[:1], len(covers.points), axis=0))
+    assert not describe_run(run, replace(known, spaces={**known.spaces, IMAGE: same}))["reads"]["image"]
 
 
 @pytest.mark.parametrize("name", [name for name, (data, why) in IMAGES.items() if data and "path" not in why])
