@@ -171,7 +171,7 @@ def test_a_body_that_dawdles_is_refused(goes_on: bool, hasty: Server) -> None:
         found = b""
         for _ in range(200):
             with contextlib.suppress(TimeoutError):
-                if goes_on:
+                if goes_on and are_open([connection]):
                     connection.send(b"x")
                 if not (part := connection.recv(65536)):
                     break
@@ -225,7 +225,10 @@ def test_what_is_no_http_is_told_so(sent: bytes, patient: Server, caplog: pytest
 def test_bytes_of_a_refused_body_are_not_taken_for_a_request(patient: Server) -> None:
     head = b"POST /nowhere HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 20\r\n\r\n"
     with connected(patient, head + b"\xff" * 10) as connection:
-        assert connection.recv(65536).startswith(b"HTTP/1.1 404 ")
+        refused = b""
+        while not refused.endswith(b"}"):  # the head and the body may come one after the other
+            refused += connection.recv(65536)
+        assert refused.startswith(b"HTTP/1.1 404 ")
         connection.sendall(b"\xff" * 10 + b"GET /icon.svg HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
 

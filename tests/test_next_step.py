@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,8 @@ def test_after_embed_comes_the_training_that_reads_it(world: Path) -> None:
 
     dataset = load_dataset(world / "data")
     assert after_embed(dataset, EncoderConfig(), Path("data")) == "Next: engage train"
-    dataset.meta["targets"].pop("popularity")
+    others = {name: target for name, target in dataset.meta.targets.items() if name != "popularity"}
+    dataset = replace(dataset, meta=replace(dataset.meta, targets=others))
     tokens = after_embed(dataset, EncoderConfig(tokens=16, precision="fp32"), Path("other data"))
     assert tokens == (
         "Next: engage train-regressor --recipe stored --fusion stack --tokens 16 --target views --encoder-precision fp32 "

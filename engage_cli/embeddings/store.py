@@ -222,6 +222,8 @@ class FeatureStore:
         """Return several tensors' rows of keys: every shard is read once, and verified when this process first reads it."""
         if missing := self.missing(keys):
             raise EngageError(f"{self.folder} lacks {len(missing):,} vectors; run `engage embed` again")
+        if not keys:
+            return [self._nothing(name, 0) for name in names]
         places = np.array([self._where.get(key, (-1, -1)) for key in keys], dtype=np.int64).reshape(-1, 2)
         order = np.argsort(places[:, 0], kind="stable")
         numbers, starts = np.unique(places[order, 0], return_index=True)
