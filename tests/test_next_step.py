@@ -11,6 +11,7 @@ import pytest
 from engage_cli.cli.render.next_step import next_step
 from engage_cli.config.general import EncoderConfig
 from engage_cli.data.dataset import load_dataset
+from engage_cli.data.dataset_meta import fingerprint_of
 from engage_cli.steps.train import pipeline as step
 from tests.calls import engage
 from tests.test_train import few_trees
@@ -68,7 +69,8 @@ def test_after_embed_comes_the_training_that_reads_it(world: Path) -> None:
     dataset = load_dataset(world / "data")
     assert after_embed(dataset, EncoderConfig(), Path("data")) == "Next: engage train"
     others = {name: target for name, target in dataset.meta.targets.items() if name != "popularity"}
-    dataset = replace(dataset, meta=replace(dataset.meta, targets=others))
+    known = fingerprint_of(dataset.meta.files, others)
+    dataset = replace(dataset, meta=replace(dataset.meta, targets=others, fingerprint=known))
     tokens = after_embed(dataset, EncoderConfig(tokens=16, precision="fp32"), Path("other data"))
     assert tokens == (
         "Next: engage train-regressor --recipe stored --fusion stack --tokens 16 --target views --encoder-precision fp32 "
