@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +10,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock, Timeout
 
 from engage_cli.config.general import CLASS_NAMES
 from engage_cli.data.author_history import add_time
 from engage_cli.data.schema import KNOWN_AFTER, OWN
 from engage_cli.data.targets.target import Target
-from engage_cli.errors import EngageError, WrongCallError
+from engage_cli.errors import EngageError
 from engage_cli.evaluation.evidence import warnings_of
 from engage_cli.images.check import stamp_of
 from engage_cli.images.decode import ImageError, read_bytes, resolve_inside
@@ -29,16 +27,16 @@ from engage_cli.io.files import (
     read_json,
     remove_tree,
     replacing,
-    sweep_dead,
     write_json,
     write_text,
 )
-from engage_cli.io.own_folders import OwnFolder, is_plain_file, refuse_link
+from engage_cli.io.own_folders import OwnFolder, is_plain_file
 from engage_cli.models.predictor import extra_columns, members_of
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.run_folder import MARKER, Run, load_run, newest_run
 from engage_cli.steps.inputs.sources import sees_pictures
-from engage_cli.steps.predict._files import check_rows, check_suffix, write_predictions
+from engage_cli.steps.predict._files import check_rows, write_predictions
+from engage_cli.steps.predict._places import PROBLEM_COLUMNS, check_places, lock_output, parts_of, problems_of
 from engage_cli.steps.predict._tables import read_asked, unseen_texts
 from engage_cli.steps.predict.session import OpenRun
 from engage_cli.uncertainty.forecast import INTERVALS, Forecast
@@ -46,7 +44,6 @@ from engage_cli.uncertainty.forecast import INTERVALS, Forecast
 PART_ROWS = 512
 READERS = 4
 PLAN_FILE = "plan.json"
-PROBLEM_COLUMNS = ("row", "id", "problem")
 
 
 def _share_of(name: str) -> str:
@@ -91,7 +88,7 @@ def predict_table(
 ) -> TableSummary:
     """Write one row of predictions a row of the table, in its order, and the rows with problems beside them."""
     reporter = reporter or SilentReporter()
-    _check_places(table, out)
+    check_places(table, out)
     opened = load_run(run) if run is not None else newest_run(runs_dir)
     if run is None:
         reporter.say(f"run: {opened.folder} (the newest finished one)")
@@ -99,7 +96,7 @@ def predict_table(
         reporter.say(mark)
     posts, problems = _read(table, images_dir, mapping or {}, opened, reporter)
     check_rows(out, len(posts))
-    with _lock(out):
+    with lock_output(out):
         return _predict_posts(posts, problems, table, out, images_dir, mapping or {}, opened, reporter)
 
 
@@ -113,7 +110,7 @@ def _predict_posts(
     opened: Run,
     reporter: Reporter,
 ) -> TableSummary:
-    parts = _parts_of(out)
+    parts = parts_of(out)
     went_on = _make_room(parts, table, posts["image"], images_dir, mapping, opened)
     starts = range(0, len(posts), PART_ROWS)
     paths = [parts / f"part-{number:05d}.parquet" for number in range(len(starts))]
@@ -151,53 +148,6 @@ def _predict_posts(
         marks=opened.marks,
         warnings=tuple(warnings_of(opened)),
     )
-
-
-def _check_places(table: Path, out: Path) -> None:
-    """Raise WrongCallError where what is written would be no table, or would take the place of something else."""
-    check_suffix(out)
-    problems = _problems_of(out)
-    for path in (out, problems, _parts_of(out), _lock_of(out)):
-        refuse_link(path)
-    if any(path.exists() and table.exists() and path.samefile(table) for path in (out, problems)):
-        raise WrongCallError(f"--out {out} would take the place of the table itself; name another file")
-    if problems.exists() and not _is_ours(problems):
-        raise WrongCallError(f"{problems}, where problems are written, is another file; name another --out")
-
-
-def _problems_of(out: Path) -> Path:
-    return out.with_name(f"{out.name}.problems.csv")
-
-
-def _parts_of(out: Path) -> Path:
-    return out.with_name(f".{out.name}.parts")
-
-
-def _lock_of(out: Path) -> Path:
-    return out.with_name(f".{out.name}.lock")
-
-
-def _is_ours(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.readline(64).strip() == ",".join(PROBLEM_COLUMNS).encode()
-
-
-@contextlib.contextmanager
-def _lock(out: Path) -> Iterator[None]:
-    """Hold the output's lock; the system frees it when a process dies, however it dies."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    path = _lock_of(out)
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise EngageError(f"another process is writing {out}; wait for it, or name another --out") from None
-    try:
-        sweep_dead(out.parent, out.name, _problems_of(out).name)
-        yield
-    finally:
-        path.unlink(missing_ok=True)  # while it is held: after, it may be another call's
-        lock.release()
 
 
 def _read(
@@ -302,7 +252,7 @@ def _of_images(rows: pd.DataFrame) -> list[tuple[int, str, str]]:
 
 def _write_problems(out: Path, problems: Sequence[tuple[int, str, str]]) -> str | None:
     """Write row, id, problem; return the file, or None where there is no problem."""
-    path = _problems_of(out)
+    path = problems_of(out)
     if not problems:
         path.unlink(missing_ok=True)  # of an earlier call: _check_places saw to that
         return None
