@@ -337,7 +337,7 @@ def test_parts_of_another_table_are_not_gone_on_with(world: Path, tmp_path: Path
     [
         ("id,views\na,1\n", "posts.csv", "no column with an image or a text"),
         ("", "posts.csv", "is empty"),
-        ("id,title\n,x\n", "posts.csv", "row 1: the id"),
+        ("id,title\n,x\n", "posts.csv", "the id (column 'id') is empty in 1 of 1 rows, first in row 1"),
         ("id,title\na,x\n", "posts.xls", "unknown kind of table"),
     ],
 )
