@@ -1,0 +1,1 @@
+"""The Python API. Its public names are those of `engage_cli`."""
