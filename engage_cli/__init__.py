@@ -42,7 +42,7 @@ _PLACES = {
     "sample_posts": "engage_cli.api.sample:sample_posts",
     "train": "engage_cli.api.pipeline:train",
 }
-__all__ = [  # noqa: F822, the names are found by __getattr__
+__all__ = [
     "EngageError",
     "EngagementClassifier",
     "EngagementRegressor",

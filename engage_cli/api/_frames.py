@@ -87,7 +87,7 @@ def _place_images(cells: Sequence[Any], column: str, made: Path, root: Path | No
     made.mkdir(parents=True)
     names = []
     for row, (cell, kind) in enumerate(zip(cells, kinds, strict=True)):
-        names.append(f"{row}.image.png" if kind == "memory" else "" if not kind else f"{row}{Path(cell).suffix}")
+        names.append(f"{row}.png" if kind == "memory" else "" if not kind else f"{row}{Path(cell).suffix}")
         if kind == "memory":
             (made / names[row]).write_bytes(cell if isinstance(cell, bytes) else _png(cell))
         elif kind:

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from engage_cli.config.general import CLASS_NAMES
-from engage_cli.data.author_history import add_time
-from engage_cli.data.schema import KNOWN_AFTER, OWN
-from engage_cli.data.targets.target import Target
 from engage_cli.errors import EngageError
 from engage_cli.evaluation.evidence import warnings_of
 from engage_cli.images.check import stamp_of
-from engage_cli.images.decode import ImageError, read_bytes, resolve_inside
 from engage_cli.io.csv_cells import csv_of_rows
 from engage_cli.io.files import (
     file_fingerprint,
@@ -31,33 +24,15 @@ from engage_cli.io.files import (
     write_text,
 )
 from engage_cli.io.own_folders import OwnFolder, is_plain_file
-from engage_cli.models.predictor import extra_columns, members_of
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.run_folder import MARKER, Run, load_run, newest_run
-from engage_cli.steps.inputs.sources import sees_pictures
 from engage_cli.steps.predict._files import check_rows, write_predictions
 from engage_cli.steps.predict._places import PROBLEM_COLUMNS, check_places, lock_output, parts_of, problems_of
-from engage_cli.steps.predict._tables import read_asked, unseen_texts
+from engage_cli.steps.predict.asked_posts import COLUMNS, predict_rows, read_posts
 from engage_cli.steps.predict.session import OpenRun
-from engage_cli.uncertainty.forecast import INTERVALS, Forecast
 
 PART_ROWS = 512
-READERS = 4
 PLAN_FILE = "plan.json"
-
-
-def _share_of(name: str) -> str:
-    return f"p_{name.lower().replace(' ', '_')}"
-
-
-# What a person looks for comes first. Every table has every column, whatever the run.
-COLUMNS = (
-    *("id", "title", "count"),
-    *(f"count_{name}_{end}" for name in INTERVALS for end in ("low", "high")),
-    *("is_guess", "value", "percentile"),
-    *(f"interval_{name}_{end}" for name in INTERVALS for end in ("low", "high")),
-    *("class", *map(_share_of, CLASS_NAMES), "neighbour_distance", "problem"),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +69,7 @@ def predict_table(
         reporter.say(f"run: {opened.folder} (the newest finished one)")
     for mark in opened.marks:
         reporter.say(mark)
-    posts, problems = _read(table, images_dir, mapping or {}, opened, reporter)
+    posts, problems = read_posts(table, images_dir, mapping or {}, opened, reporter)
     check_rows(out, len(posts))
     with lock_output(out):
         return _predict_posts(posts, problems, table, out, images_dir, mapping or {}, opened, reporter)
@@ -126,7 +101,7 @@ def _predict_posts(
                 continue
             some = posts.iloc[start : start + PART_ROWS].reset_index(drop=True)
             with replacing(path) as beside:
-                _predict(asked, some, images_dir).to_parquet(beside, index=False)
+                predict_rows(asked, some, images_dir).to_parquet(beside, index=False)
             stage.advance(len(some))
     whole = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
     problems += [(row, id, problem) for row, id, problem in _of_images(whole)]
@@ -148,27 +123,6 @@ def _predict_posts(
         marks=opened.marks,
         warnings=tuple(warnings_of(opened)),
     )
-
-
-def _read(
-    table: Path, images_dir: Path | None, mapping: Mapping[str, str], run: Run, reporter: Reporter
-) -> tuple[pd.DataFrame, list[tuple[int, str, str]]]:
-    wanted = [name for name in extra_columns(run) if name not in KNOWN_AFTER]  # a table of posts to come has no counters
-    found = read_asked(table, images_dir=images_dir, mapping=mapping, run=run)
-    reporter.say("columns: " + ", ".join(f"{ours} = {theirs}" for ours, theirs in found.found.items()))
-    for note in (*found.warnings, *unseen_texts(found.posts, found.found, run)):
-        reporter.say(note)
-    posts = found.posts
-    if "posted_at" in posts and posts["posted_at"].notna().any():
-        times = posts["posted_at"].dropna()
-        posts = add_time(posts, has_hours=bool((times != times.dt.normalize()).any()))
-    if missing := [name.removeprefix(OWN) for name in wanted if name not in posts]:
-        reporter.say(f"the table has no {', '.join(missing)}, which the run was trained on: taken as unknown")
-    if images_dir is None and any(sees_pictures(member) for member in members_of(run)):
-        reporter.say("no --images-dir: every post is predicted as one without a cover")
-    assert found.problems is not None
-    columns = (found.problems[name].tolist() for name in ("row", "id", "problem"))
-    return posts, [(int(row), str(id), str(problem)) for row, id, problem in zip(*columns, strict=True)]
 
 
 def _make_room(
@@ -198,51 +152,6 @@ def _make_room(
     remove_tree(parts)
     write_json(parts / PLAN_FILE, plan)
     return False
-
-
-def _predict(asked: OpenRun, posts: pd.DataFrame, images_dir: Path | None) -> pd.DataFrame:
-    with ThreadPoolExecutor(READERS) as readers:
-        read = list(readers.map(lambda name: _read_image(images_dir, name), posts["image"]))
-    images = [data for data, _ in read]
-    said = asked.forecast(posts, images)
-    broken = asked.sources.problems_of(images)
-    asked.sources.forget()
-    problems = [first or second for (_, first), second in zip(read, broken, strict=True)]
-    return _rows_of(posts, said, problems, asked.run.target)
-
-
-def _read_image(images_dir: Path | None, name: str) -> tuple[bytes | None, str]:
-    if images_dir is None:
-        return None, ""
-    try:
-        return (read_bytes(resolve_inside(images_dir, name)), "") if name else (None, "no image named")
-    except ImageError as problem:
-        return None, str(problem)
-
-
-def _rows_of(posts: pd.DataFrame, said: Forecast, problems: Sequence[str], target: Target) -> pd.DataFrame:
-    """Return one row of COLUMNS a post; what a run does not say is missing, and its column is there."""
-    nothing = np.full(len(posts), np.nan)
-    columns: dict[str, Any] = {
-        "id": posts["id"].to_numpy(),
-        "title": posts["title"].to_numpy() if "title" in posts else "",
-        "count": nothing if said.count is None else said.count,
-        # Unknown of a run that reads no vectors.
-        "is_guess": pd.array([None] * len(posts) if said.distance is None else said.is_far, dtype="boolean"),
-        "value": nothing if said.value is None else said.value,
-        "percentile": said.percentile,
-        "class": np.asarray(CLASS_NAMES, object)[said.classes],
-        "neighbour_distance": nothing if said.distance is None else said.distance,
-        "problem": list(problems),
-    }
-    for name in INTERVALS:
-        for end, bound in zip(("low", "high"), said.intervals.get(name, (nothing, nothing)), strict=True):
-            counts = target.counts(bound)
-            columns[f"interval_{name}_{end}"] = bound
-            columns[f"count_{name}_{end}"] = nothing if counts is None else np.maximum(0.0, counts)
-    for number, name in enumerate(CLASS_NAMES):
-        columns[_share_of(name)] = said.probabilities[:, number]
-    return pd.DataFrame(columns)[list(COLUMNS)]
 
 
 def _of_images(rows: pd.DataFrame) -> list[tuple[int, str, str]]:
