@@ -151,8 +151,8 @@ class TrainedRun:
         """Return the rows of `variants`, the best first, with four more columns; the index tells which row each was.
 
         The columns: rank (1, 2, ...), p_best (how probable it is that this is the best of all; they add up to 1), value (in
-        `unit`; NaN for a run of classes) and percentile (0 to 100). The order is that of the predictions, so p_best need not
-        fall from row to row. Raises ValueError for more than 400 variants.
+        `unit`; NaN for a run of classes) and percentile (0 to 100). The order is that of the predictions, so p_best need
+        not fall from row to row. Raises ValueError for more than 400 variants.
 
         Example:
             load_run("runs/ensemble-views").rank(pd.DataFrame({"title": ["A cat", "The best cat EVER"]}))
@@ -176,8 +176,8 @@ class TrainedRun:
     ) -> pd.DataFrame:
         """Return what the prediction of one post (a DataFrame of one row) rests on: the model's view, not a cause.
 
-        Columns: kind, name, change, earned, distance. `change` is how far the prediction falls without that part, in `unit`,
-        of classes in points of the percentile. Kinds: "part" (image, title, tags, description), "word" (of the title),
+        Columns: kind, name, change, earned, distance. `change` is how far the prediction falls without that part, in
+        `unit`, of classes in points of the percentile. Kinds: "part" (image, title, tags, description), "word" (of the title),
         "region" (of the image, as "row 0, column 5" of 6 x 6), and "neighbour" (the training posts nearest to it, by title,
         with what they earned in the target's unit and how far they are). Raises ValueError for more than one row.
 
