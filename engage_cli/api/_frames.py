@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
+from PIL import Image, ImageFile
 
 from engage_cli.images.decode import ImageError, resolve_inside
 
@@ -80,6 +80,7 @@ def _place_images(cells: Sequence[Any], column: str, made: Path, root: Path | No
         if root is None:
             absolute = [None if path is None else Path(os.path.abspath(path)) for path in paths]
             root = Path(os.path.commonpath([path.parent for path in absolute if path is not None]))
+            root = next(folder for folder in (root, *root.parents) if folder.is_dir())
             return root, ["" if path is None else str(path.relative_to(root)) for path in absolute]
         return root, ["" if path is None else _inside(path, root, row) for row, path in enumerate(paths)]
     if made.is_dir():  # of an earlier call of ours
@@ -89,7 +90,7 @@ def _place_images(cells: Sequence[Any], column: str, made: Path, root: Path | No
     for row, (cell, kind) in enumerate(zip(cells, kinds, strict=True)):
         names.append(f"{row}.png" if kind == "memory" else "" if not kind else f"{row}{Path(cell).suffix}")
         if kind == "memory":
-            (made / names[row]).write_bytes(cell if isinstance(cell, bytes) else _png(cell))
+            (made / names[row]).write_bytes(cell if isinstance(cell, bytes) else _file_bytes(cell))
         elif kind:
             source = _file_of(root, cell)
             if source.is_file():  # else the post is one without a usable image, as it is where all are files
@@ -128,8 +129,17 @@ def _kind(cell: Any, column: str, row: int) -> str:
     )
 
 
-def _png(image: Image.Image) -> bytes:
-    """Write a picture without loss; what a viewer turns by its EXIF tags stays so."""
+def _file_bytes(image: Image.Image) -> bytes:
+    """Write a picture without loss; what a viewer turns by its EXIF tags stays so.
+
+    A file that was opened and not yet decoded is taken as it is: a JPEG that is decoded small differs a little from its PNG.
+    """
+    if isinstance(image, ImageFile.ImageFile) and image.tile and image.fp is not None:
+        place = image.fp.tell()
+        image.fp.seek(0)
+        data = image.fp.read()
+        image.fp.seek(place)
+        return data
     kept = image if image.mode in PNG_MODES else image.convert("RGB")
     out = io.BytesIO()
     kept.save(out, "PNG", exif=image.getexif())

@@ -80,8 +80,8 @@ def embed(
     """Turn images and texts of a dataset into vectors, once; training does it too where it was not done.
 
     `vision` and `text` are encoders: names of engage's table, ids of a model hub, or local folders. Returns a row for each
-    of the two: side, encoder, folder, dim (the length of a vector), vectors, added, image_problems, seconds and more. Raises
-    EngageError for an encoder that cannot be loaded.
+    of the two: side, encoder, folder, dim (the length of a vector), vectors, added, image_problems, seconds and more.
+    Raises EngageError for an encoder that cannot be loaded.
 
     Example:
         embed(dataset, vision="dinov2-small", text="minilm")

@@ -177,9 +177,9 @@ class TrainedRun:
         """Return what the prediction of one post (a DataFrame of one row) rests on: the model's view, not a cause.
 
         Columns: kind, name, change, earned, distance. `change` is how far the prediction falls without that part, in
-        `unit`, of classes in points of the percentile. Kinds: "part" (image, title, tags, description), "word" (of the title),
-        "region" (of the image, as "row 0, column 5" of 6 x 6), and "neighbour" (the training posts nearest to it, by title,
-        with what they earned in the target's unit and how far they are). Raises ValueError for more than one row.
+        `unit`, of classes in points of the percentile. Kinds: "part" (image, title, tags, description), "word" (of the
+        title), "region" (of the image, as "row 0, column 5" of 6 x 6), and "neighbour" (the training posts nearest to it, by
+        title, with what they earned in the target's unit and how far they are). Raises ValueError for more than one row.
 
         Example:
             load_run("runs/ensemble-views").explain(posts.head(1)).query("kind == 'word'")
