@@ -178,7 +178,7 @@ class TrainedRun:
 
         Columns: kind, name, change, earned, distance. `change` is how far the prediction falls without that part, in
         `unit`, of classes in points of the percentile. Kinds: "part" (image, title, tags, description), "word" (of the
-        title), "region" (of the image, as "row 0, column 5" of 6 x 6), and "neighbour" (the training posts nearest to it, by
+        title), "region" (of the image, as "row 0, column 5" of 6 x 6), and "neighbour" (the nearest training posts, by
         title, with what they earned in the target's unit and how far they are). Raises ValueError for more than one row.
 
         Example:
