@@ -43,7 +43,7 @@ from engage_cli.errors import EngageError
 from engage_cli.io.array_writing import save_arrays
 from engage_cli.io.csv_cells import csv_of_rows
 from engage_cli.io.files import fingerprint, sweep, write_text
-from engage_cli.io.own_folders import own_data
+from engage_cli.io.own_folders import own_data, refuse_link
 
 PLACEHOLDER_KEY = hashlib.blake2b(b"the neutral placeholder", digest_size=KEY_BYTES).hexdigest()
 
@@ -263,7 +263,8 @@ class FeatureStore:
 
 
 def _take_away(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
+    refuse_link(path)
+    if path.is_dir():
         raise EngageError(f"{path} is a folder, where a file of the store belongs; move it elsewhere")
     path.unlink(missing_ok=True)
 

@@ -97,11 +97,12 @@ def _half_written_in(folder: Path) -> list[Path]:
     """Of a link to a folder none: what it leads to is somebody else's."""
     if folder.is_symlink() or not folder.is_dir():
         return []
-    return [entry for entry in folder.iterdir() if half_written_of(entry.name) is not None]
+    half_written = [entry for entry in folder.iterdir() if half_written_of(entry.name) is not None]
+    return [entry for entry in half_written if not entry.is_symlink()]  # no writer of ours leaves a link
 
 
 def _remove(entry: Path) -> None:
-    if entry.is_dir() and not entry.is_symlink():
+    if entry.is_dir():
         remove_tree(entry)
     else:
         entry.unlink(missing_ok=True)
