@@ -13,6 +13,7 @@ from PIL import Image
 from engage_cli.encoders._checkpoints import find_checkpoint
 from engage_cli.encoders.text import TextTower
 from engage_cli.encoders.vision import VisionTower
+from engage_cli.images.decode import digest_of
 from engage_cli.models.neural.training.batches import Cut, Order
 from engage_cli.models.neural.training.image_text_batches import Augmentation, Contents, LiveBatches
 from engage_cli.steps.inputs.contents import FileImages, GivenImages
@@ -126,7 +127,9 @@ def test_an_epoch_starts_where_it_was_left(towers: dict[str, torch.nn.Module]) -
 
 def test_a_file_that_went_away_is_an_absent_picture(tmp_path: Path) -> None:
     (tmp_path / "there.jpg").write_bytes(IMAGES[0])
-    images = FileImages([(tmp_path, "there.jpg"), (tmp_path, "gone.jpg"), None, (tmp_path, "../there.jpg")])
+    same = digest_of(IMAGES[0])
+    places = [(tmp_path, "there.jpg", same), (tmp_path, "gone.jpg", same), None, (tmp_path, "../there.jpg", same)]
+    images = FileImages(places)
     assert [images.read(row) is None for row in range(4)] == [False, True, True, True]
 
 

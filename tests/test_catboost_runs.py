@@ -151,11 +151,11 @@ def test_what_a_fold_fits_differs_from_what_all_rows_give(
     assert not set(table["id"]) & set(dataset.posts["id"][dataset.posts["split"] == "test"])
     for number, (places, *_) in enumerate(seen[1:]):
         assert not set(everyone["id"].iloc[sorted(places)]) & set(table["id"][table["fold"] == number])
-    folds = summary.run.metrics["folds"]
+    folds = summary.run.done.folds
     scores = [
         compute_metrics("value", one["true"].to_numpy(), one["value"].to_numpy())["r2"] for _, one in table.groupby("fold")
     ]
-    assert folds["metrics"]["r2"]["folds"] == pytest.approx(scores)
+    assert list(folds.metrics["r2"].folds) == pytest.approx(scores)
     assert folds["metrics"]["r2"]["mean"] == pytest.approx(np.mean(scores))
     assert folds["metrics"]["r2"]["std"] == pytest.approx(np.std(scores, ddof=1))
 
@@ -334,7 +334,7 @@ def test_more_trees_are_advised_only_where_they_ran_out(dataset: Dataset, tmp_pa
         )
         run = train_catboost(config, dataset=dataset, encoders=EncoderConfig(), run=tmp_path / str(rate))
         warnings[rate] = any("more --iterations than 40 may help" in warning for warning in run.warnings)
-        trees = run.run.metrics["best_iteration"]
+        trees = run.run.done.best_iteration
         assert warnings[rate] == (trees > 38), trees
     assert warnings == {0.01: True, 1.0: False}
 

@@ -16,7 +16,8 @@ from engage_cli.cli.sample import sample
 from engage_cli.data.importers.pixelrec import read_pixelrec
 from engage_cli.errors import EngageError
 from engage_cli.images.decode import decode
-from engage_cli.steps.sample import COVERS, MARKER, PLANTED, TABLE, write_sample
+from engage_cli.io.records import read_record
+from engage_cli.steps.sample import COVERS, KIND, MARKER, PLANTED, TABLE, VERSION, SampleSettings, write_sample
 from engage_cli.synthetic.covers import draw_cover, paint_cover
 from engage_cli.synthetic.planting import (
     CELL,
@@ -215,8 +216,9 @@ def test_a_killed_planted_call_goes_on_to_the_same_bytes(
 def test_ordinary_and_planted_samples_replace_each_other_without_a_trace(whole: Path, tmp_path: Path) -> None:
     write_sample(tmp_path / "ordinary", rows=60, seed=1)
     ordinary, planted = files_in(tmp_path / "ordinary"), files_in(whole)
-    assert json.loads(ordinary[MARKER]) == {"rows": 60, "seed": 1, "images": True}
-    assert json.loads(planted[MARKER]) == {"rows": 60, "seed": 1, "images": True, "planted": True}
+    for folder, is_planted in ((tmp_path / "ordinary", False), (whole, True)):
+        settings = read_record(folder / MARKER, SampleSettings, kind=KIND, version=VERSION, again="")
+        assert settings == SampleSettings(rows=60, seed=1, images=True, planted=is_planted)
     assert planted.keys() - ordinary.keys() == {PLANTED}
     write_sample(tmp_path / "ordinary", rows=60, seed=1, planted=True, overwrite=True)
     assert files_in(tmp_path / "ordinary") == planted
@@ -237,10 +239,9 @@ def test_an_ordinary_sample_is_what_it_was_before_there_were_planted_ones(tmp_pa
     files = files_in(tmp_path)
     found = {
         name: hashlib.blake2b(files[name], digest_size=8).hexdigest()
-        for name in (MARKER, str(TABLE), f"{COVERS}/i0.jpg", f"{COVERS}/i7.jpg", f"{COVERS}/i30.jpg")
+        for name in (str(TABLE), f"{COVERS}/i0.jpg", f"{COVERS}/i7.jpg", f"{COVERS}/i30.jpg")
     }
     assert found == {
-        MARKER: "070cedcb8f1aadda",
         str(TABLE): "e373309d707d232e",
         f"{COVERS}/i0.jpg": "6b34d7afa7cd4cb8",
         f"{COVERS}/i7.jpg": "74371a629e994763",

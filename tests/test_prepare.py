@@ -15,7 +15,6 @@ import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from joblib import delayed
 
 from engage_cli.config.preparation import PrepareConfig
 from engage_cli.data.dataset import IMAGES_FILE, load_dataset
@@ -219,8 +218,11 @@ def test_processes_and_one_process_find_the_same(tmp_path: Path, monkeypatch: py
     alone = answer(*call)
     monkeypatch.setattr(checks, "FEW", 0)
     monkeypatch.setattr(checks, "BATCH", 7)
-    batches: list[int] = []
-    monkeypatch.setattr(checks, "delayed", lambda work: (batches.append(1), delayed(work))[1])
+    batches: list[object] = []
+    across = checks.map_on_all_cores
+    monkeypatch.setattr(
+        checks, "map_on_all_cores", lambda f, some, **how: (batches.extend(some), across(f, some, **how))[1]
+    )
     (tmp_path / "data" / IMAGES_FILE).unlink()
     assert answer(*call, "--overwrite") == alone
     assert len(batches) == (6 if (os.cpu_count() or 1) > 1 else 0)

@@ -111,7 +111,7 @@ def test_it_is_for_one_process(
         (["--members", "gp,magic"], "unknown --members 'magic'; there are: gp, catboost, neural"),
         (["--members", "gp"], "--members names two or more different models"),
         (["--members", "gp,gp"], "--members names two or more different models"),
-        (["--as", "both"], "unknown --as 'both'; there are: classes, value"),
+        (["--as", "both"], "unknown --as 'both'; there are: value, classes"),
         (["--framing", "round"], "unknown --framing 'round'; there are: own, whole"),
     ],
 )

@@ -36,7 +36,7 @@ from matplotlib.figure import Figure
 import engage_cli
 from engage_cli import main
 from engage_cli.models.boosting import fit as boosting
-from engage_cli.runs import run_folder as runs
+from engage_cli.runs import lifecycle
 from engage_cli.steps.embed import _shards as embed_shards
 from engage_cli.steps.predict import table as predict_table
 
@@ -75,7 +75,7 @@ def make_small() -> None:
     boosting.SECONDS_BETWEEN_SNAPSHOTS = 0
     Figure.savefig = draw_nothing  # type: ignore[method-assign]
     clock = types.SimpleNamespace(datetime=Stopped, timezone=datetime.timezone)
-    runs.datetime = clock  # type: ignore[assignment]
+    lifecycle.datetime = clock  # type: ignore[assignment]
 
 
 def run_command(arguments: list[str]) -> int:
