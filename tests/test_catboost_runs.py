@@ -156,8 +156,8 @@ def test_what_a_fold_fits_differs_from_what_all_rows_give(
         compute_metrics("value", one["true"].to_numpy(), one["value"].to_numpy())["r2"] for _, one in table.groupby("fold")
     ]
     assert list(folds.metrics["r2"].folds) == pytest.approx(scores)
-    assert folds["metrics"]["r2"]["mean"] == pytest.approx(np.mean(scores))
-    assert folds["metrics"]["r2"]["std"] == pytest.approx(np.std(scores, ddof=1))
+    assert folds.metrics["r2"].mean == pytest.approx(np.mean(scores))
+    assert folds.metrics["r2"].std == pytest.approx(np.std(scores, ddof=1))
 
 
 @pytest.mark.parametrize(("kind", "objective"), [("classes", "rmse"), ("value", "quantile")])
