@@ -44,13 +44,13 @@ def draw(rows: int, seed: int = 0) -> Data:
     for _ in range(2):
         signal = traits @ random.normal(size=(NUM_TRAITS, EMBEDDING)) / np.sqrt(NUM_TRAITS)
         blocks.append(signal + random.normal(size=signal.shape))
-    handmade = random.normal(size=(rows, HANDMADE))
+    handcrafted = random.normal(size=(rows, HANDMADE))
     carriers = HANDMADE // 3
-    handmade[:, :carriers] += traits[:, random.integers(0, NUM_TRAITS, carriers)]
+    handcrafted[:, :carriers] += traits[:, random.integers(0, NUM_TRAITS, carriers)]
     law = traits[:, :8] @ random.normal(size=8) + 2 * traits[:, 8] * traits[:, 9] + 2 * (traits[:, 10] > 0.5)
     law += np.abs(traits[:, 11]) * traits[:, 12] + random.normal(size=rows) * law.std() * 0.6
     truth = np.digitize(law, np.quantile(law, (0.2, 0.4, 0.6, 0.8))).astype(np.int64)
-    matrix = np.column_stack([*blocks, handmade]).astype(np.float32)
+    matrix = np.column_stack([*blocks, handcrafted]).astype(np.float32)
     table = pd.DataFrame(matrix, columns=[f"f{number}" for number in range(matrix.shape[1])])
     ends = [0, int(rows * 0.8), int(rows * 0.9), rows]
     return {

@@ -40,7 +40,7 @@ from engage_cli.progress.reporters import SilentReporter
 from engage_cli.runs.run_folder import load_run
 from engage_cli.steps.predict.explain import Explanation, explain_post
 from engage_cli.steps.predict.requests import make_posts
-from engage_cli.steps.predict.session import OpenRun
+from engage_cli.steps.predict.session import InferenceSession
 from engage_cli.synthetic.planting import GRID, VIEWS_LAW, WORD, draw_planted_cover, make_planted_posts
 from engage_cli.synthetic.posts import VIEWS_SPREAD
 
@@ -114,10 +114,10 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--posts", type=int, default=100)
     parser.add_argument("--place", type=Path)
-    asked = parser.parse_args()
-    with nullcontext(asked.place) if asked.place else tempfile.TemporaryDirectory() as place:
-        runs = train(Path(place), asked.rows)
-        posts = make_fresh_posts(asked.posts)
+    session = parser.parse_args()
+    with nullcontext(session.place) if session.place else tempfile.TemporaryDirectory() as place:
+        runs = train(Path(place), session.rows)
+        posts = make_fresh_posts(session.posts)
         for name, run in runs.items():
             report(name, explain_all(run, posts))
 
@@ -161,11 +161,11 @@ def make_fresh_posts(num: int) -> list[FreshPost]:
 
 
 def explain_all(run: Path, posts: Sequence[FreshPost]) -> list[Found]:
-    asked, reporter = OpenRun(load_run(run)), SilentReporter()
+    session, reporter = InferenceSession(load_run(run)), SilentReporter()
     found = []
     for number, post in enumerate(posts):
         table = make_posts(
-            asked.run,
+            session.run,
             [(f"{number}.jpg", post.title)],
             tags=post.tags,
             description=post.description,
@@ -174,16 +174,16 @@ def explain_all(run: Path, posts: Sequence[FreshPost]) -> list[Found]:
             reporter=reporter,
         )
         start = time.perf_counter()
-        why = explain_post(asked, table, post.cover, overlay=None, reporter=reporter)
+        why = explain_post(session, table, post.cover, overlay=None, reporter=reporter)
         seconds = time.perf_counter() - start
-        model = why.value - _value(asked, table, post.plain) if post.plain is not None else None
+        model = why.value - _value(session, table, post.plain) if post.plain is not None else None
         found.append(Found(post=post, why=why, model=model, seconds=seconds))
-        asked.sources.forget()
+        session.sources.forget()
     return found
 
 
-def _value(asked: OpenRun, post: pd.DataFrame, cover: bytes) -> float:
-    return float(asked.doubt.main(asked.predict(post, [cover]))[0])
+def _value(session: InferenceSession, post: pd.DataFrame, cover: bytes) -> float:
+    return float(session.uncertainty.main(session.predict(post, [cover]))[0])
 
 
 def report(name: str, found: Sequence[Found]) -> None:

@@ -36,7 +36,7 @@ from engage_cli.steps.inputs.sources import source_of
 from engage_cli.steps.prepare import prepare
 from engage_cli.steps.prepare.import_posts import Source
 from engage_cli.steps.train.pipeline import train_ensemble
-from engage_cli.uncertainty.forecast import load_doubt
+from engage_cli.uncertainty.forecast import load_uncertainty
 
 REAL = "id=video_id,views=view_count,likes=like_count,comments=comment_count,dislikes=dislike_count,posted_at=published_at"
 NUM_OTHERS = 300
@@ -125,7 +125,7 @@ def score(folder: Path, whole: Dataset, others: pd.DataFrame) -> dict[str, Any]:
     true = true_of(run.kind, scores, classes)
     said = load_predictor(run).predict(others, source_of(run, whole, SilentReporter()))
     members = [load_predictor(one).predict(others, source_of(one, whole, SilentReporter())) for one in members_of(run)]
-    forecast = load_doubt(run).forecast(said)
+    forecast = load_uncertainty(run).forecast(said)
     mean = Weights(members=(1 / len(members),) * len(members)).combine(members)
     primary = PRIMARY[run.kind]
 

@@ -41,9 +41,9 @@ from engage_cli.encoders.encoder import Encoder
 from engage_cli.encoders.text import TextTower
 from engage_cli.images.decode import find_by_stem
 from engage_cli.models.boosting.fit import Rows, boost
-from engage_cli.models.gaussian_process.inputs import ViewMaker
+from engage_cli.models.gaussian_process.inputs import KernelInputsMaker
 from engage_cli.models.gaussian_process.process import fit_process
-from engage_cli.models.neural.finetuning import make_towers, parameter_groups, parse_tune, train_mode
+from engage_cli.models.neural.finetuning import make_towers, parameter_groups, parse_finetune, train_mode
 from engage_cli.models.neural.model import EngagementModel
 from engage_cli.models.neural.objectives import OBJECTIVES
 from engage_cli.models.neural.training.batches import Cut
@@ -186,14 +186,14 @@ def open_rgb(path: Path) -> Any:
 
 def training(place: Path, folders: dict[str, Path], paths: Sequence[Path], titles: Sequence[str]) -> dict[str, Work]:
     size = 64
-    config = TrainConfig(tune="full", epochs=1, batch_size=size, patience=0, precision="bf16", width=256)
+    config = TrainConfig(finetune="full", epochs=1, batch_size=size, patience=0, precision="bf16", width=256)
     scores = np.random.default_rng(0).normal(8, 1, len(paths))
     target = fit_target("views", pd.DataFrame({"views": np.expm1(scores)}), fit_on="train")
     objective = OBJECTIVES["value"].load("hybrid")(target, config)
     wanted = objective.encode(torch.from_numpy(scores))
     names = {"vision": "siglip-base", "text": "deberta-base"}
     encoders = {side: Encoder(side, str(folders[name]), precision="fp32") for side, name in names.items()}
-    towers = make_towers(encoders, parse_tune("full"))
+    towers = make_towers(encoders, parse_finetune("full"))
     model = EngagementModel({"image": 768, "title": 768}, config, out_dim=1, towers=towers).to(GPU)
 
     def live(seed: int | None, num: int) -> LiveBatches:
@@ -252,7 +252,7 @@ def process(dataset: Dataset) -> dict[str, Work]:
             return {name: Block(drawn[:, None], np.ones((len(posts), 1), bool), drawn) for name in names}
 
     widths = dict.fromkeys(("image", "text"), (384,) * 4)
-    views = ViewMaker().fit(posts, Drawn(), widths).transform(posts, Drawn())
+    views = KernelInputsMaker().fit(posts, Drawn(), widths).transform(posts, Drawn())
     truth = rng.standard_normal(num)
     return {
         f"train-gp, {device.type}": lambda device=device: fit_process(views, truth, device=device) for device in (GPU, CPU)

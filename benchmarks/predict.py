@@ -32,9 +32,9 @@ import torch
 from PIL import Image
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 vision, text, model, image, title = sys.argv[1:]
-picture = Image.open(image).convert("RGB")
+image = Image.open(image).convert("RGB")
 towers = [AutoModel.from_pretrained(folder, dtype=torch.bfloat16).eval() for folder in (vision, text)]
-pixels = AutoImageProcessor.from_pretrained(vision)(images=picture, return_tensors="pt")["pixel_values"].bfloat16()
+pixels = AutoImageProcessor.from_pretrained(vision)(images=image, return_tensors="pt")["pixel_values"].bfloat16()
 tokens = AutoTokenizer.from_pretrained(text)([title], return_tensors="pt")
 with torch.inference_mode():
     seen = towers[0](pixel_values=pixels).last_hidden_state[:, 0].float()

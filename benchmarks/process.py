@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from engage_cli.embeddings.store import Block
-from engage_cli.models.gaussian_process.inputs import ViewMaker
+from engage_cli.models.gaussian_process.inputs import KernelInputsMaker
 from engage_cli.models.gaussian_process.process import fit_process
 from engage_cli.steps.sample import write_sample
 
@@ -55,7 +55,7 @@ def measure(num: int) -> None:
     mixed = [" ".join([titles[row], *(words[place] for place in places)]) for row, places in zip(rows, behind, strict=True)]
     posts = pd.DataFrame({"id": np.arange(num).astype(str), "title": mixed, "tags": "", "description": ""})
     start = time.perf_counter()
-    views = ViewMaker().fit(posts, Drawn(), WIDTHS).later(posts, Drawn())
+    views = KernelInputsMaker().fit(posts, Drawn(), WIDTHS).later(posts, Drawn())
     fit_process(views, rng.standard_normal(num))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"{num:>8,} posts {time.perf_counter() - start:>8.0f} s {peak:>6.1f} GB at most", flush=True)

@@ -60,13 +60,13 @@ TITLES = {
     "mae": "MAE",
     "spearman": "Spearman",
 }
-FROZEN = ["--recipe", "study", "--tune", "none", "--precision", "fp32"]  # on a processor fp16 is slow and gains nothing
+FROZEN = ["--recipe", "study", "--finetune", "none", "--precision", "fp32"]  # on a processor fp16 is slow and gains nothing
 STUDY = {  # row -> (kinds, command and its options)
     "study's regressor, encoders frozen": (("value",), ["train-regressor", *FROZEN]),
     "study's classifier, encoders frozen": (("classes",), ["train-classifier", *FROZEN]),
     "study's CatBoost, without counters": (
         ("value", "classes"),
-        ["train-catboost", "--features", "embeddings,text_counts,category", "--pool", "checkpoint", "--framing", "own"],
+        ["train-catboost", "--features", "embeddings,text_counts,category", "--pool", "checkpoint", "--resize", "native"],
     ),
 }
 MEMBERS = {"gp": "engage train-gp", "catboost": "engage train-catboost", "neural": "engage's neural model"}

@@ -37,7 +37,7 @@ from engage_cli.config.training import TrainConfig
 from engage_cli.data.targets.target import fit_target
 from engage_cli.embeddings.store import Block
 from engage_cli.images.decode import find_by_stem
-from engage_cli.models.neural.finetuning import make_towers, parameter_groups, parse_tune, train_mode
+from engage_cli.models.neural.finetuning import make_towers, parameter_groups, parse_finetune, train_mode
 from engage_cli.models.neural.model import EngagementModel, LiveInput
 from engage_cli.models.neural.objectives import OBJECTIVES
 from engage_cli.models.neural.training.batches import Batch, Cut, StoredBatches
@@ -102,7 +102,7 @@ class Bench:
         self.paths, self.titles, scores = posts_of(asked.posts, place)
         self.target = fit_target("views", pd.DataFrame({"views": np.expm1(scores)}), fit_on="train")
         self.config = TrainConfig(
-            tune="full", fusion="gated", epochs=1, batch_size=BATCH_SIZE, learning_rate=2e-5, head_lr=5e-4, patience=0,
+            finetune="full", fusion="gated", epochs=1, batch_size=BATCH_SIZE, learning_rate=2e-5, head_lr=5e-4, patience=0,
             precision=asked.precision, width=256, dropout=0.2,
         )  # fmt: skip
         self.objective = OBJECTIVES["value"].load("hybrid")(self.target, self.config)
@@ -111,7 +111,7 @@ class Bench:
         encoders = EncoderConfig(precision="fp32")
         self.encoders = {side: make_encoder(side, encoders) for side in ("vision", "text")}
         torch.manual_seed(0)
-        towers = make_towers(self.encoders, parse_tune("full"))
+        towers = make_towers(self.encoders, parse_finetune("full"))
         self.model = EngagementModel({"image": 384, "title": 384}, self.config, out_dim=1, towers=towers)
         self.first = copy.deepcopy(self.model.state_dict())
 
@@ -218,10 +218,10 @@ class Bench:
                 return {"loss": objective.loss(outputs, labels), "logits": outputs}
 
         def collate(rows: list[int]) -> dict[str, Any]:
-            pictures = []
+            images = []
             for row in rows:
-                with Image.open(self.paths[row][0] / self.paths[row][1]) as picture:
-                    pictures.append(picture.convert("RGB"))
+                with Image.open(self.paths[row][0] / self.paths[row][1]) as image:
+                    images.append(image.convert("RGB"))
             tokens = tokenizer(
                 [self.titles[row] for row in rows],
                 padding=True,
@@ -230,7 +230,7 @@ class Bench:
                 return_token_type_ids=False,
                 return_tensors="pt",
             )
-            pixels = processor(images=pictures, return_tensors="pt")["pixel_values"]
+            pixels = processor(images=images, return_tensors="pt")["pixel_values"]
             return {"pixel_values": pixels, **tokens, "labels": self.wanted[rows]}
 
         arguments = transformers.TrainingArguments(

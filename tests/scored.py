@@ -122,7 +122,7 @@ def evaluation_of(*runs: Score, marks: tuple[str, ...] = (), split: str = "test"
 
 
 def posts_of(num: int = 600, **columns: Any) -> pd.DataFrame:
-    """Posts whose views are the truth of `value_score`; every seventh has no picture."""
+    """Posts whose views are the truth of `value_score`; every seventh has no image."""
     true = 9 + 2 * np.random.default_rng(0).normal(size=num)
     posts = pd.DataFrame(
         {

@@ -19,7 +19,7 @@ import httpx
 from engage_cli.progress.reporters import SilentReporter
 from engage_cli.runs.run_folder import load_run
 from engage_cli.steps.predict.requests import reads_of
-from engage_cli.steps.predict.session import OpenRun
+from engage_cli.steps.predict.session import InferenceSession
 from engage_cli.steps.serve._about import describe_run
 from engage_cli.steps.serve._api import make_app
 from engage_cli.steps.serve._connections import make_server
@@ -78,12 +78,12 @@ class ModelHere(ModelProcess):
     def __init__(self, run: Path, limits: Limits) -> None:
         super().__init__(run, limits, print)
         opened = load_run(run)
-        self.asked, self.reads, self.is_ready = OpenRun(opened), reads_of(opened), True
-        self.about = describe_run(opened, self.asked.doubt.neighbours)
-        self.asked.load(SilentReporter())
+        self.session, self.reads, self.is_ready = InferenceSession(opened), reads_of(opened), True
+        self.about = describe_run(opened, self.session.uncertainty.neighbours)
+        self.session.load(SilentReporter())
 
     async def ask(self, job: Job) -> tuple[int, bytes]:
-        (reply,) = await asyncio.to_thread(answer, self.asked, self.reads, [job])
+        (reply,) = await asyncio.to_thread(answer, self.session, self.reads, [job])
         return reply
 
     async def close(self) -> None:

@@ -19,7 +19,7 @@ PIXELREC = (
 
 
 def picture(seed: int, size: tuple[int, int] = (96, 64)) -> Image.Image:
-    """A picture with shapes of all sizes, the large ones strongest, as in photographs; two seeds are far apart."""
+    """An image with shapes of all sizes, the large ones strongest, as in photographs; two seeds are far apart."""
     rng = np.random.default_rng(seed)
     shapes = np.zeros((size[1], size[0], 3))
     for side, strength in ((4, 80), (8, 40), (16, 20), (32, 10)):

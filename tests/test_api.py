@@ -159,7 +159,7 @@ def test_counters_reach_no_model(regressor: EngagementRegressor, posts: pd.DataF
     np.testing.assert_array_equal(regressor.predict(some), regressor.predict(none))
 
 
-def test_images_may_be_paths_bytes_or_pictures(regressor: EngagementRegressor, posts: pd.DataFrame, files: Path) -> None:
+def test_images_may_be_paths_bytes_or_images(regressor: EngagementRegressor, posts: pd.DataFrame, files: Path) -> None:
     given = posts.head(6)
     expected = regressor.predict(given)
     names = [f"{row}.jpg" for row in range(6)]
@@ -167,11 +167,11 @@ def test_images_may_be_paths_bytes_or_pictures(regressor: EngagementRegressor, p
     paths = [files / name for name in names]
     np.testing.assert_array_equal(regressor.predict(given.assign(image=paths)), expected)
     np.testing.assert_array_equal(regressor.predict(given.assign(image=[*paths[:3], *given["image"][3:]])), expected)
-    pictures = [Image.open(io.BytesIO(data)) for data in given["image"]]
-    np.testing.assert_array_equal(regressor.predict(given.assign(image=pictures)), expected)
-    for picture in pictures:
+    images = [Image.open(io.BytesIO(data)) for data in given["image"]]
+    np.testing.assert_array_equal(regressor.predict(given.assign(image=images)), expected)
+    for picture in images:
         picture.load()  # decoded, it is written without loss; a file is decoded smaller, which differs a little
-    np.testing.assert_allclose(regressor.predict(given.assign(image=pictures)), expected, atol=0.02)
+    np.testing.assert_allclose(regressor.predict(given.assign(image=images)), expected, atol=0.02)
     renamed = given.rename(columns={"image": "cover"})
     np.testing.assert_array_equal(regressor.predict(renamed, image_column="cover"), expected)
     assert not np.allclose(regressor.predict(given.drop(columns="image")), expected)

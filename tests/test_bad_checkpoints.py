@@ -107,7 +107,7 @@ def test_poolings_of_sentence_transformers(mode: str, checkpoints: dict[str, str
     assert Encoder("text", other, pool="mean").pooling == "mean"
 
 
-def test_a_picture_encoder_without_class_token_is_averaged(checkpoints: dict[str, str], tmp_path: Path) -> None:
+def test_a_image_encoder_without_class_token_is_averaged(checkpoints: dict[str, str], tmp_path: Path) -> None:
     config = transformers.SwinConfig(
         image_size=32, patch_size=4, embed_dim=16, depths=[1, 1], num_heads=[1, 1], window_size=4
     )
@@ -220,16 +220,16 @@ def test_settings_of_one_side() -> None:
 
 def test_what_auto_stands_for() -> None:
     stored, own = (EncoderConfig().settled(is_own=is_own) for is_own in (False, True))
-    assert (stored.pool, stored.framing) == ("vision=depths,text=depths", "whole")
-    assert (own.pool, own.framing) == ("vision=checkpoint,text=checkpoint", "own")
-    given = EncoderConfig(pool="vision=mean", framing="own")
-    assert (given.settled(is_own=False).pool, given.settled(is_own=False).framing) == ("vision=mean,text=depths", "own")
+    assert (stored.pool, stored.resize) == ("vision=depths,text=depths", "squash")
+    assert (own.pool, own.resize) == ("vision=checkpoint,text=checkpoint", "native")
+    given = EncoderConfig(pool="vision=mean", resize="native")
+    assert (given.settled(is_own=False).pool, given.settled(is_own=False).resize) == ("vision=mean,text=depths", "native")
     assert given.settled(is_own=True).pool == "vision=mean,text=checkpoint"
     assert stored.settled(is_own=True) == stored  # what is settled stays
 
 
 def test_more_regions_than_patches(checkpoints: dict[str, str]) -> None:
-    with pytest.raises(WrongCallError, match=r"--tokens 9: the pictures of .* have only 4 patches"):
+    with pytest.raises(WrongCallError, match=r"--tokens 9: the images of .* have only 4 patches"):
         assert Encoder("vision", checkpoints["vit"], tokens=9).tower
 
 

@@ -31,11 +31,11 @@ def _turned() -> bytes:
     return encoded(picture(6), exif=exif)
 
 
-# A file -> why it gives no picture, or "" where it gives one.
+# A file -> why it gives no image, or "" where it gives one.
 IMAGES: dict[str, tuple[bytes, str]] = {
     "bomb.png": (bomb(), "too many pixels"),
     "truncated.jpg": (encoded(picture(1), quality=95)[:2000], "truncated"),
-    "text.jpg": (b"no picture", "not an image"),
+    "text.jpg": (b"no image", "not an image"),
     "empty.jpg": (b"", "empty file"),
     "cmyk.jpg": (encoded(picture(2).convert("CMYK")), ""),
     "palette.png": (encoded(picture(3).convert("P"), "PNG"), ""),
@@ -79,7 +79,7 @@ def test_images_of_every_kind_and_the_rows_after_them(level: list[str], tmp_path
     ]
 
 
-def test_a_16_bit_picture_is_not_white() -> None:
+def test_a_16_bit_image_is_not_white() -> None:
     assert 40 < np.asarray(decode(_as_16_bit())).mean() < 215
 
 

@@ -1,4 +1,4 @@
-"""Which posts stand in which batch, and what a batch of pictures and texts holds."""
+"""Which posts stand in which batch, and what a batch of images and texts holds."""
 
 from __future__ import annotations
 
@@ -84,12 +84,12 @@ def towers(checkpoints: dict[str, str]) -> dict[str, torch.nn.Module]:
     return {"vision": VisionTower(vision), "text": TextTower(text)}
 
 
-IMAGES = [jpeg((200, 0, 0)), jpeg((0, 200, 0))[:300], None, b"no picture", jpeg((0, 0, 200))]
+IMAGES = [jpeg((200, 0, 0)), jpeg((0, 200, 0))[:300], None, b"no image", jpeg((0, 0, 200))]
 TEXTS = {"title": ["best pizza", "", "cat", "a cat of the best mountain", "car"], "context": ["", "", "food", "", ""]}
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_broken_picture_is_an_absent_one(towers: dict[str, torch.nn.Module], workers: int) -> None:
+def test_a_broken_image_is_an_absent_one(towers: dict[str, torch.nn.Module], workers: int) -> None:
     contents = Contents(GivenImages(IMAGES), TEXTS)
     blocks = ["image", "title", "context"]
     batches = LiveBatches(towers, blocks, contents, torch.arange(5.0), Cut(batch_size=2), device=CPU, workers=workers)
@@ -125,7 +125,7 @@ def test_an_epoch_starts_where_it_was_left(towers: dict[str, torch.nn.Module]) -
     assert batches.sizes == [2, 2, 2, 2, 1]
 
 
-def test_a_file_that_went_away_is_an_absent_picture(tmp_path: Path) -> None:
+def test_a_file_that_went_away_is_an_absent_image(tmp_path: Path) -> None:
     (tmp_path / "there.jpg").write_bytes(IMAGES[0])
     same = digest_of(IMAGES[0])
     places = [(tmp_path, "there.jpg", same), (tmp_path, "gone.jpg", same), None, (tmp_path, "../there.jpg", same)]

@@ -123,7 +123,7 @@ def test_shards_of_img2dataset(tmp_path: Path) -> None:
     found, posts = read_case(tmp_path, "format-img2dataset", "", images=True)
     assert len(posts) == 36
     assert int((posts["image_problem"] == "").sum()) == 32
-    assert has_warning(found, "4 pictures were not downloaded (failed_to_download)")
+    assert has_warning(found, "4 images were not downloaded (failed_to_download)")
     assert posts["title"].iloc[0] == "violin cloud paper button 0"
     assert posts["views"].iloc[0] == 9285.0
 
@@ -176,7 +176,7 @@ def test_names_that_are_not_ours_are_understood(tmp_path: Path) -> None:
     assert found["sources"]["posts.csv"]["columns"]["comments"] == "video_comment_count"
 
 
-def test_pictures_inside_a_parquet(tmp_path: Path) -> None:
+def test_images_inside_a_parquet(tmp_path: Path) -> None:
     folder = CASES / "images-inside-parquet"
     _, posts = read_case(tmp_path, "images-inside-parquet", "posts.parquet", "--images-dir", folder, images=True)
     assert (posts["image_problem"] == "").all()
@@ -259,7 +259,7 @@ def test_views_in_words(tmp_path: Path) -> None:
 # A run's table and one that asks -> features, columns kept, and ids with about the value that is right.
 ASKED = [
     ("asked-category-of-digits", "words,kind,secs", "kind,secs", {"a": 12.0, "b": 5.3}),
-    ("asked-date-in-two-orders", "handmade", "", {"a": 11.1}),
+    ("asked-date-in-two-orders", "handcrafted", "", {"a": 11.1}),
     ("asked-number-that-is-empty", "words,kind,secs", "kind,secs", {"a": 5.5}),
 ]
 

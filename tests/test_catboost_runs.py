@@ -321,9 +321,9 @@ def test_a_category_is_given_as_prepare_cleans_it(tmp_path: Path, pixelrec: Path
         "--features", "title_statistics,mood", "--rsm", 1, "--run", tmp_path / "run",
     )  # fmt: skip
     ask = ["predict", pixelrec / "cover" / "i5.jpg", "--title", "title 4", "--run", tmp_path / "run"]
-    loud = [answer(*ask, "--with", f"mood={text}")["posts"][0]["value"] for text in ("lo\nud", "lo\r\nud", "calm")]
+    loud = [answer(*ask, "--column", f"mood={text}")["posts"][0]["value"] for text in ("lo\nud", "lo\r\nud", "calm")]
     assert loud[0] == loud[1] != loud[2]
-    assert engage(*ask, "--with", "mood=\udcff").exit_code == 0  # bytes of another encoding than UTF-8
+    assert engage(*ask, "--column", "mood=\udcff").exit_code == 0  # bytes of another encoding than UTF-8
 
 
 def test_more_trees_are_advised_only_where_they_ran_out(dataset: Dataset, tmp_path: Path) -> None:
@@ -370,12 +370,12 @@ def test_the_moment_of_publication_is_read_from_a_date(tmp_path: Path, pixelrec:
     assert load_table(run.joinpath).further_columns == {"hour": "number", "weekday": "number"}
     ask = ["predict", pixelrec / "cover" / "i5.jpg", "--title", "title 3", "--run", run]
     assert "without hour, weekday: give --posted-at" in engage(*ask).stderr
-    named = answer(*ask, "--with", "hour=18", "--with", "weekday=1", "--explain")["posts"][0]
+    named = answer(*ask, "--column", "hour=18", "--column", "weekday=1", "--explain")["posts"][0]
     for moment in ("2026-11-24T18:30", "2026-11-24 19:30+01:00"):
         result = engage(*ask, "--posted-at", moment, "--explain", "--json")
         assert "without hour" not in result.stderr
         assert json.loads(result.stdout)["posts"][0] == named
-    midnight = answer(*ask, "--with", "hour=0", "--with", "weekday=1")["posts"][0]
+    midnight = answer(*ask, "--column", "hour=0", "--column", "weekday=1")["posts"][0]
     assert answer(*ask, "--posted-at", "2026-11-24T00:00")["posts"][0] == midnight
     assert "without hour: give --posted-at" in engage(*ask, "--posted-at", "2026-11-24").stderr
     assert "'someday' is no date" in engage(*ask, "--posted-at", "someday").stderr
@@ -423,7 +423,7 @@ def test_the_studys_features_give_the_label_away_and_all_say_so(
     assert "without views, likes, comments, shares, favorites" in shown.stderr
     posts = load_dataset(tmp_path / "data").posts
     best = posts.loc[load_run(run).target.score(posts).argmax(), ["views", "likes", "comments", "shares", "favorites"]]
-    assert answer(*ask, *(f"--with={name}={n}" for name, n in best.items()))["posts"][0]["class"] == "Very High"
+    assert answer(*ask, *(f"--column={name}={n}" for name, n in best.items()))["posts"][0]["class"] == "Very High"
 
 
 def test_the_mark_is_drawn_into_the_plots(tmp_path: Path, dataset: Dataset, encoders: EncoderConfig) -> None:

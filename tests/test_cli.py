@@ -128,7 +128,7 @@ def test_predict_equals_evaluate_on_the_same_post(world: Path, run: str) -> None
     from engage_cli.runs.run_folder import load_run
     from engage_cli.steps.inputs.sources import encoder_config, source_of
     from engage_cli.steps.predict import predict
-    from engage_cli.uncertainty.forecast import load_doubt
+    from engage_cli.uncertainty.forecast import load_uncertainty
 
     data, opened = load_dataset(world / "data"), load_run(world / "runs" / run)
     assert isinstance(encoder_config(opened), EncoderConfig)
@@ -145,7 +145,7 @@ def test_predict_equals_evaluate_on_the_same_post(world: Path, run: str) -> None
     if opened.kind == "value":
         assert live.forecast.value[0] == pytest.approx(stored.value[0], abs=1e-4)
     else:
-        said = load_doubt(opened).forecast(stored).probabilities
+        said = load_uncertainty(opened).forecast(stored).probabilities
         assert live.forecast.probabilities[0].tolist() == pytest.approx(said[0].tolist(), abs=1e-4)
 
 

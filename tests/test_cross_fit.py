@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from engage_cli.config.general import EncoderConfig
-from engage_cli.config.training import EnsembleConfig, ProcessConfig
+from engage_cli.config.training import EnsembleConfig, GaussianProcessConfig
 from engage_cli.data.dataset import Dataset
 from engage_cli.evaluation.evidence import warnings_of
 from engage_cli.io.sealed_table import write_sealed
@@ -19,7 +19,7 @@ from engage_cli.steps.train import _cross_fit as cross_fit
 from engage_cli.steps.train import gaussian_process as train_process
 from engage_cli.steps.train import pipeline as train_ensemble
 from engage_cli.steps.train._cross_fit import HELD_OUT_FILE, WORK, load_held_out
-from engage_cli.uncertainty.forecast import load_doubt
+from engage_cli.uncertainty.forecast import load_uncertainty
 from tests.test_train import few_trees
 
 
@@ -31,14 +31,14 @@ def _few(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_post_is_predicted_without_itself_and_a_killed_training_goes_on(
     dataset: Dataset, encoders: EncoderConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = ProcessConfig(target="views", vision=encoders.vision, text=encoders.text)
+    config = GaussianProcessConfig(target="views", vision=encoders.vision, text=encoders.text)
     whole = train_process.train_process(config, dataset=dataset, encoders=encoders, run=tmp_path / "whole").run
     target = whole.target
     both = np.sort(np.concatenate([dataset.rows(part, target) for part in ("train", "validation")]))
     found = load_held_out(whole.folder, dataset)
     assert found is not None
     assert np.sort(found.places).tolist() == both.tolist()
-    assert load_doubt(whole).calibration.rows == len(both)
+    assert load_uncertainty(whole).calibration.rows == len(both)
     assert whole.done.evidence is not None
     assert (whole.done.evidence.held_out, whole.done.evidence.method) == (len(both), "cross-validation")
     assert len(warnings_of(whole)) == 1
@@ -71,7 +71,7 @@ def test_an_ensemble_of_few_posts_learns_its_weights_from_all_of_them(
     run = train_ensemble.train_ensemble(config, dataset=dataset, encoders=encoders, run=tmp_path / "run").run
     num = sum(len(dataset.rows(part, run.target)) for part in ("train", "validation"))
     assert run.done.rows["held_out"] == num
-    assert load_doubt(run).calibration.rows == num
+    assert load_uncertainty(run).calibration.rows == num
     assert 0.5 < sum(run.done.weights.values()) < 1.5
     for member in members_of(run):
         kept = load_held_out(member.folder, dataset)

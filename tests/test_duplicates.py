@@ -1,4 +1,4 @@
-"""Copies of a picture are found whatever was done to their file; different pictures are not."""
+"""Copies of an image are found whatever was done to their file; different images are not."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ def hash_of(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_changed_files_of_one_picture_are_near(change: str) -> None:
+def test_changed_files_of_one_image_are_near(change: str) -> None:
     for seed in range(20):
         image = picture(seed, (320, 224))
         pair = [hash_of(encoded(image, "PNG")), hash_of(CHANGES[change](image))]
         assert len(near_pairs(pair)) == 1, seed
 
 
-def test_different_pictures_are_far() -> None:
+def test_different_images_are_far() -> None:
     hashes = [hash_of(encoded(picture(seed))) for seed in range(300)]
     assert len(set(hashes)) == 300
     assert near_pairs(hashes).size == 0
 
 
-def test_plain_pictures_are_no_copies_of_each_other() -> None:
+def test_plain_images_are_no_copies_of_each_other() -> None:
     assert {perceptual_hash(Image.new("L", (64, 64), grey)) for grey in (0, 128, 255)} == {b""}
 
 

@@ -12,7 +12,7 @@ import torch
 import transformers
 from PIL import Image
 
-from engage_cli.config.general import FRAMINGS
+from engage_cli.config.general import RESIZES
 from engage_cli.embeddings.pipeline import Pipeline
 from engage_cli.encoders._checkpoints import find_checkpoint
 from engage_cli.encoders.encoder import Encoder
@@ -43,7 +43,7 @@ def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def plain_image_vectors(family: str, folder: str) -> np.ndarray:
-    """What the documentation of transformers says, one picture at a time."""
+    """What the documentation of transformers says, one image at a time."""
     processor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil")
     model = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
     vectors = []
@@ -96,7 +96,7 @@ def test_text_equals_plain_code(family: str, precision: str, least: float, check
 
 @pytest.mark.parametrize("family", VISION)
 def test_pixels_equal_the_processors(family: str, checkpoints: dict[str, str]) -> None:
-    """Within two steps of 255 in a few pixels, which resizing a part of a picture rounds otherwise; most are equal."""
+    """Within two steps of 255 in a few pixels, which resizing a part of an image rounds otherwise; most are equal."""
     pixels = Pixels(Path(checkpoints[family]))
     processor = transformers.AutoImageProcessor.from_pretrained(checkpoints[family], backend="pil")
     assert (pixels.recipe is None) == (family == "siglip2")
@@ -151,7 +151,7 @@ def test_a_processor_that_does_more_is_called_itself(
 def test_a_processor_with_other_pixels_is_called_itself(
     checkpoints: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever its settings say: the probe pictures decide."""
+    """Whatever its settings say: the probe images decide."""
     monkeypatch.setattr(Pixels, "_by_processor", lambda self, images: {"pixel_values": torch.zeros(len(images), 3, 32, 32)})
     assert Pixels(Path(checkpoints["vit"])).recipe is None
 
@@ -165,7 +165,7 @@ def test_regions_are_means_of_the_patches_in_them(family: str, checkpoints: dict
     with torch.inference_mode():
         tokens = tower(**prepared)
         few = tower.few(tokens, 4, **prepared)
-    patches = tokens.values[:, -4:]  # a 32 x 32 picture has 2 x 2 patches of 16
+    patches = tokens.values[:, -4:]  # a 32 x 32 image has 2 x 2 patches of 16
     if family == "siglip2":  # 4 x 4 patches
         patches = tokens.values.reshape(1, 2, 2, 2, 2, -1).mean(dim=(2, 4)).flatten(1, 2)
     torch.testing.assert_close(few.values, patches, atol=1e-6, rtol=1e-5)
@@ -225,7 +225,7 @@ def test_pooling(family: str, side: str, pool: str, wanted: str, checkpoints: di
 
 
 @pytest.mark.parametrize("family", ["vit", "dinov2", "clip", "siglip", "siglip2"])
-def test_depths_of_a_picture(family: str, checkpoints: dict[str, str]) -> None:
+def test_depths_of_a_image(family: str, checkpoints: dict[str, str]) -> None:
     """Its own pooling first; then what the patches are on their way, as transformers hands the layers out."""
     plain, deep = (Encoder("vision", checkpoints[family], pool=pool, precision="fp32", dtype="fp32") for pool in POOLS)
     contents = [lambda image=image: encoded(image, "PNG") for image in IMAGES]
@@ -261,12 +261,12 @@ def test_depths_of_a_text(family: str, checkpoints: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("family", ["dinov2", "clip"])
-def test_the_whole_picture_is_pressed_into_the_square(family: str, checkpoints: dict[str, str]) -> None:
-    """What lies at the sides of a wide picture counts, and is what the tower sees of the picture resized by hand."""
+def test_the_whole_image_is_pressed_into_the_square(family: str, checkpoints: dict[str, str]) -> None:
+    """What lies at the sides of a wide image counts, and is what the tower sees of the image resized by hand."""
     wide = photo(320, 120)
     changed = wide.copy()
     changed.paste((255, 0, 0), (0, 0, 30, 120))
-    own, whole = (Encoder("vision", checkpoints[family], framing=framing, precision="fp32") for framing in FRAMINGS)
+    own, whole = (Encoder("vision", checkpoints[family], resize=resize, precision="fp32") for resize in RESIZES)
     files = [lambda image=image: encoded(image, "PNG") for image in (wide, changed)]
     cut, seen = (Pipeline(encoder).encode(files).pooled.astype(np.float32) for encoder in (own, whole))
     np.testing.assert_array_equal(cut[0], cut[1])  # the sides are cut off
@@ -307,7 +307,7 @@ def test_the_record_names_all_that_decides(checkpoints: dict[str, str], tmp_path
     folder = tmp_path / "vit"
     shutil.copytree(checkpoints["vit"], folder)
     records = [Encoder("vision", str(folder), precision="fp32").record]
-    changes: list[dict[str, Any]] = [{"precision": "bf16"}, {"pool": "mean"}, {"pool": "depths"}, {"framing": "whole"}]
+    changes: list[dict[str, Any]] = [{"precision": "bf16"}, {"pool": "mean"}, {"pool": "depths"}, {"resize": "squash"}]
     for options in (*changes, {"tokens": 4}, {"dtype": "fp32"}):
         records.append(Encoder("vision", str(folder), **({"precision": "fp32"} | options)).record)
     settings = folder / "preprocessor_config.json"

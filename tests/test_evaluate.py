@@ -13,7 +13,7 @@ from engage_cli.data.dataset import load_dataset
 from engage_cli.evaluation.results import Score
 from engage_cli.runs.run_folder import load_run
 from engage_cli.steps.evaluate import evaluate
-from engage_cli.steps.train.ensemble import stack
+from engage_cli.steps.train.ensemble import combine
 from tests.calls import answer, engage
 from tests.test_cli import files_in
 
@@ -105,10 +105,10 @@ def test_an_ensemble_is_a_run_that_needs_no_other(world: Path, second: Path, pix
     shutil.copytree(world / "runs" / "catboost-value", first)
     members, data = [first, second], world / "data"
     found = answer(
-        "evaluate", *members, "--stack", "--run", tmp_path / "both", "--data", data, "--resamples", 20, "--no-report"
+        "evaluate", *members, "--ensemble", "--run", tmp_path / "both", "--data", data, "--resamples", 20, "--no-report"
     )
     assert [score["run"] for score in found["runs"]] == [*map(str, members), str(tmp_path / "both")]
-    saved = json.loads((tmp_path / "both" / "stack.json").read_text())
+    saved = json.loads((tmp_path / "both" / "ensemble.json").read_text())
     assert list(saved["weights"]) == ["1-first", "2-words"]
     assert all(weight >= 0 for weight in saved["weights"].values())
     scores = {score["run"]: score for score in found["runs"]}
@@ -126,7 +126,7 @@ def test_an_ensemble_is_a_run_that_needs_no_other(world: Path, second: Path, pix
     assert len(post["explanation"]["neighbours"]) == 5
     assert "Next" in engage("evaluate", tmp_path / "both", "--data", data, "--resamples", 5).stdout
     card = (tmp_path / "both" / "README.md").read_text()
-    assert "stack" in card
+    assert "ensemble" in card
 
 
 def _evaluate(run: Path, data: Path) -> Score:
@@ -135,8 +135,8 @@ def _evaluate(run: Path, data: Path) -> Score:
 
 def test_an_ensemble_of_classes_predicts_probabilities(world: Path, tmp_path: Path) -> None:
     members = [world / "runs" / "classifier", world / "runs" / "catboost"]
-    run = stack(members, dataset=load_dataset(world / "data"), run=tmp_path / "both")
-    weights = json.loads((tmp_path / "both" / "stack.json").read_text())["weights"]
+    run = combine(members, dataset=load_dataset(world / "data"), run=tmp_path / "both")
+    weights = json.loads((tmp_path / "both" / "ensemble.json").read_text())["weights"]
     assert min(weights.values()) >= 0 < max(weights.values())
     assert run.kind == "classes"
     score = _evaluate(tmp_path / "both", world / "data")
@@ -154,7 +154,7 @@ def test_an_ensemble_of_classes_predicts_probabilities(world: Path, tmp_path: Pa
 )
 def test_ensembles_that_make_no_sense_are_refused(world: Path, tmp_path: Path, names: list[str], words: str) -> None:
     members = [world / "runs" / name for name in names]
-    result = engage("evaluate", *members, "--stack", "--run", tmp_path / "run", "--data", world / "data", "--no-report")
+    result = engage("evaluate", *members, "--ensemble", "--run", tmp_path / "run", "--data", world / "data", "--no-report")
     assert (result.exit_code, result.stdout) == (2, "")
     assert words in result.stderr
     assert not (tmp_path / "run").exists()
@@ -165,7 +165,7 @@ def test_an_ensemble_carries_the_mark_of_a_leaky_member(world: Path, checkpoints
     common = ["--data", world / "data", "--as", "value", "--target", "views", "--iterations", 10]
     answer("train-catboost", *common, "--features", "study", *clip, "--run", leaky)
     assert load_run(leaky).leaky
-    run = stack([world / "runs" / "catboost-value", leaky], dataset=load_dataset(world / "data"), run=tmp_path / "both")
+    run = combine([world / "runs" / "catboost-value", leaky], dataset=load_dataset(world / "data"), run=tmp_path / "both")
     assert run.leaky
     assert any("LEAKY" in mark for mark in run.marks)
     page = tmp_path / "page.html"
@@ -177,7 +177,7 @@ def test_an_ensemble_carries_the_mark_of_a_leaky_member(world: Path, checkpoints
 
 def test_wrong_calls_of_evaluate() -> None:
     for arguments, words in (
-        (["a", "--run", "b"], "--run names the ensemble of --stack"),
+        (["a", "--run", "b"], "--run names the ensemble of --ensemble"),
         (["a", "--report", "b.html", "--no-report"], "give one of the two"),
     ):
         result = engage("evaluate", *arguments)

@@ -17,7 +17,7 @@ from engage_cli.evaluation.results import Evaluation, Slice
 from engage_cli.metrics.descriptions import label_of, say_verdict, words_of, write_figure
 from engage_cli.metrics.metrics import METRICS
 from engage_cli.reports import evaluation as evaluation_report
-from engage_cli.reports._examples import choose_posts, count_pictureless
+from engage_cli.reports._examples import choose_posts, count_imageless
 from engage_cli.reports.evaluation import render_report, say_plainly
 from tests.scored import class_score, evaluation_of, posts_of, read_image, value_score
 
@@ -74,7 +74,7 @@ def test_one_file_that_needs_nothing(whole: str) -> None:
     assert not re.search(r"(src|href|srcset)\s*=\s*[\"'](?!data:)", whole)
     assert not re.search(r"https?://|@import|url\(|<script", whole)
     assert 'name="viewport" content="width=device-width' in whole
-    assert whole.count("prefers-color-scheme: dark") == 1 + 4 + 2 + 3  # the style, and a dark picture of each plot
+    assert whole.count("prefers-color-scheme: dark") == 1 + 4 + 2 + 3  # the style, and a dark image of each plot
     reader = read_page(whole)
     assert reader.tags.count("source") == reader.tags.count("picture") == 9
     assert len(whole) < 4_000_000
@@ -105,7 +105,7 @@ def test_the_words_come_first(whole: str) -> None:
         )
     ]
     assert places == sorted(places)
-    assert "600 test posts, 86 of them without a usable picture." in text
+    assert "600 test posts, 86 of them without a usable image." in text
     assert "That says nothing: it was given what it predicts." in text
 
 
@@ -173,7 +173,7 @@ def test_degenerate_evaluations(evaluation: Evaluation) -> None:
     posts = posts_of(evaluation.runs[0].rows)[["id", "title"]]
     page = render_report(evaluation, posts, lambda row: None, targets={})
     text = read_page(page).text
-    assert "no picture" in text
+    assert "no image" in text
     assert "data:image/jpeg" not in page
     assert ("was not computed" in text) == (not evaluation.comparisons)
     assert ("optimistic figures" in text) == (evaluation.split == "validation")
@@ -189,12 +189,12 @@ def test_paths_of_this_machine_are_not_told() -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_pictures_are_read_once_and_small() -> None:
+def test_images_are_read_once_and_small() -> None:
     asked = []
 
     def read(row: int) -> bytes | None:
         asked.append(row)
-        return b"no picture" if row % 2 else read_image(row)
+        return b"no image" if row % 2 else read_image(row)
 
     posts = posts_of(200)
     evaluation = evaluation_of(value_score(200, slices=False), value_score(200, name="runs/b", slices=False))
@@ -242,12 +242,12 @@ def test_classes_are_shown_by_their_mean() -> None:
     assert worse.posts[0].row == (score.true - mean).argmin()
 
 
-def test_posts_without_a_picture_are_counted() -> None:
+def test_posts_without_a_image_are_counted() -> None:
     posts = posts_of(14)
-    assert count_pictureless(posts, np.arange(14)) == 2
-    assert count_pictureless(posts, np.array([3, 4])) == 1
-    assert count_pictureless(posts.drop(columns="image_problem").assign(image=""), np.arange(14)) == 14
-    assert count_pictureless(posts[["id"]], np.arange(14)) == 0
+    assert count_imageless(posts, np.arange(14)) == 2
+    assert count_imageless(posts, np.array([3, 4])) == 1
+    assert count_imageless(posts.drop(columns="image_problem").assign(image=""), np.arange(14)) == 14
+    assert count_imageless(posts[["id"]], np.arange(14)) == 0
 
 
 def test_plain_sentences() -> None:

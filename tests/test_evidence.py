@@ -11,8 +11,8 @@ import pytest
 
 from engage_cli.errors import EngageError
 from engage_cli.evaluation.evidence import (
-    doubt_score,
     list_warnings,
+    score_warnings,
     warn_of_few,
     warnings_of,
     weigh_evidence,
@@ -118,9 +118,9 @@ def test_no_verdict_from_a_bootstrap_of_six_posts() -> None:
 
 
 def test_a_score_on_test_posts_is_doubted_too() -> None:
-    assert doubt_score("r2", {"value": 0.9, "low": 0.9, "high": 0.9}, 6, "test") == [
+    assert score_warnings("r2", {"value": 0.9, "low": 0.9, "high": 0.9}, 6, "test") == [
         "6 test posts: too few to show whether it is better than a guess"
     ]
-    assert doubt_score("r2", {"value": 0.3, "low": 0.1, "high": 0.5}, 300, "test") == []
-    (said,) = doubt_score("kappa", {"value": 0.1, "low": -0.1, "high": 0.3}, 90, "test")
+    assert score_warnings("r2", {"value": 0.3, "low": 0.1, "high": 0.5}, 300, "test") == []
+    (said,) = score_warnings("kappa", {"value": 0.1, "low": -0.1, "high": 0.3}, 90, "test")
     assert said.startswith("90 test posts: it is not shown to be better than a guess")

@@ -23,12 +23,12 @@ from engage_cli.runs.run_folder import load_run
 from engage_cli.steps.inputs.sources import source_of
 from engage_cli.steps.predict.explain import NOT_A_CAUSE, Explanation, explain_post
 from engage_cli.steps.predict.requests import make_posts, reads_of
-from engage_cli.steps.predict.session import OpenRun
+from engage_cli.steps.predict.session import InferenceSession
 from engage_cli.steps.prepare import prepare
 from engage_cli.steps.prepare.import_posts import Source
 from engage_cli.steps.sample import write_sample
 from engage_cli.steps.train.catboost import train_catboost
-from engage_cli.steps.train.ensemble import stack
+from engage_cli.steps.train.ensemble import combine
 from engage_cli.synthetic.planting import GRID as PLANTED_GRID
 from engage_cli.synthetic.planting import WORD, draw_planted_cover, make_planted_posts
 from tests.calls import answer, engage
@@ -61,7 +61,7 @@ def runs(planted: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str
         with pytest.MonkeyPatch.context() as patch:  # its plots take longer than all else here
             patch.setattr("engage_cli.steps.train.catboost.draw_importance", lambda *_, **__: None)
             train_catboost(config, dataset=planted, encoders=EncoderConfig(), run=root / name)
-    stack([root / "both", root / "texts"], dataset=planted, run=root / "stack")
+    combine([root / "both", root / "texts"], dataset=planted, run=root / "stack")
     return {name: root / name for name in ("both", "texts", "classes", "stack")}
 
 
@@ -75,11 +75,11 @@ def cover(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ask(run: Path) -> Callable[..., tuple[Explanation, Callable[..., float]]]:
     """Return what explains a post, and beside it what predicts it with other contents."""
-    asked = OpenRun(load_run(run))
+    session = InferenceSession(load_run(run))
 
     def table(title: str, tags: str, description: str) -> pd.DataFrame:
         return make_posts(
-            reads_of(asked.run),
+            reads_of(session.run),
             [("cover.jpg", title)],
             tags=tags,
             description=description,
@@ -92,9 +92,9 @@ def ask(run: Path) -> Callable[..., tuple[Explanation, Callable[..., float]]]:
         image: bytes | None, title: str = TITLE, tags: str = TAGS, description: str = "by me"
     ) -> tuple[Explanation, Callable[..., float]]:
         def value(*, image: bytes | None = image, title: str = title, tags: str = tags, text: str = description) -> float:
-            return float(asked.doubt.main(asked.predict(table(title, tags, text), [image]))[0])
+            return float(session.uncertainty.main(session.predict(table(title, tags, text), [image]))[0])
 
-        return explain_post(asked, table(title, tags, description), image, overlay=None, reporter=SILENT), value
+        return explain_post(session, table(title, tags, description), image, overlay=None, reporter=SILENT), value
 
     return explain
 
@@ -191,7 +191,7 @@ def test_json_and_terminal_name_the_word_and_call_it_the_models_view(
     assert words[0].split()[0] == WORD
     assert words[0].split()[1][0] in "+×"
     assert any("bottom left" in line for line in lines)
-    assert f"  picture: {tmp_path / 'new' / 'why.png'}" in lines
+    assert f"  image: {tmp_path / 'new' / 'why.png'}" in lines
 
     before = cover.read_bytes()
     result = engage(*call[:-1], cover.parent / "." / cover.name)
@@ -220,18 +220,18 @@ def test_changes_equal_asking_again(name: str, runs: dict[str, Path], cover: Pat
         assert "what each part does to percentile" in shown
 
 
-def test_a_run_that_does_not_look_at_pictures_says_so(runs: dict[str, Path], cover: Path, tmp_path: Path) -> None:
+def test_a_run_that_does_not_look_at_images_says_so(runs: dict[str, Path], cover: Path, tmp_path: Path) -> None:
     overlay = tmp_path / "why.png"
     call = ["predict", cover, "--title", TITLE, "--run", runs["texts"], "--explain", "--overlay", overlay]
     result = engage(*call, "--json")
-    assert f"no {overlay}: the run does not look at the picture" in result.stderr
+    assert f"no {overlay}: the run does not look at the image" in result.stderr
     why = answer(*call)["posts"][0]["explanation"]
     assert why["regions"] is why["windows"] is why["overlay"] is None
     assert [part["part"] for part in why["without"]] == ["title"]
     assert not overlay.exists()
     shown = engage(*call).stdout
     assert "region" not in shown
-    assert "picture:" not in shown
+    assert "image:" not in shown
 
 
 def test_titles_of_one_word_and_of_none(runs: dict[str, Path], cover: Path) -> None:
@@ -263,12 +263,12 @@ def test_neighbours_are_the_nearest_training_posts_with_what_they_earned(name: s
         rows = [block.astype(np.float64) for block in blocks.values()]
         return np.concatenate([one / np.maximum(np.linalg.norm(one, axis=1, keepdims=True), 1e-12) for one in rows], axis=1)
 
-    asked = OpenRun(run)
+    session = InferenceSession(run)
     image = pixelrec / "cover" / "i5.jpg"
     posts = make_posts(
         reads_of(run), [(str(image), "the best pizza")], tags="", description="", posted_at="", columns={}, reporter=SILENT
     )
-    own = load_predictor(run).vectors(posts, asked.sources.of([image.read_bytes()]))
+    own = load_predictor(run).vectors(posts, session.sources.of([image.read_bytes()]))
     assert own is not None
     away = np.linalg.norm(points(vectors) - points({block: own[block] for block in vectors}), axis=1)
     nearest = np.argsort(away)[:5]
@@ -292,7 +292,7 @@ def test_neighbours_are_the_nearest_training_posts_with_what_they_earned(name: s
 def test_a_run_with_encoders_of_its_own(dataset: Dataset, encoders: EncoderConfig, pixelrec: Path, tmp_path: Path) -> None:
     answer(
         "train-regressor", "--data", dataset.folder, "--vision", encoders.vision, "--text", encoders.text,
-        "--tune", "top:1", "--width", 16, "--epochs", 1, "--target", "views", "--run", tmp_path / "run",
+        "--finetune", "top:1", "--width", 16, "--epochs", 1, "--target", "views", "--run", tmp_path / "run",
     )  # fmt: skip
     image = (pixelrec / "cover" / "i5.jpg").read_bytes()
     why, value = ask(tmp_path / "run")(image, title="the best pizza")
@@ -352,7 +352,7 @@ def test_a_window_covers_its_own_pixels_and_shares_are_means_of_windows() -> Non
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 900), (900, 300)])
-def test_an_overlay_of_any_picture(size: tuple[int, int]) -> None:
+def test_an_overlay_of_any_image(size: tuple[int, int]) -> None:
     out = io.BytesIO()
     Image.new("RGB", size, (255, 120, 0)).save(out, "PNG")
     shares = np.zeros((GRID, GRID))
@@ -360,7 +360,7 @@ def test_an_overlay_of_any_picture(size: tuple[int, int]) -> None:
     with Image.open(io.BytesIO(draw_overlay(out.getvalue(), shares if size != (1, 1) else 0 * shares, "words"))) as sheet:
         pixels = np.asarray(sheet.convert("RGB"), dtype=int)
         assert sheet.format == "PNG"
-    if size == (900, 300):  # on an orange picture both tints show
+    if size == (900, 300):  # on an orange image both tints show
         lifts, clear, lowers = pixels[5, 5], pixels[120, 300], pixels[235, 715]
         assert lifts[0] - lifts[2] > clear[0] - clear[2] + 50
         assert lowers[2] - lowers[0] > clear[2] - clear[0] + 50

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from engage_cli.errors import EngageError
-from engage_cli.io.files import replacing, replacing_by_library, sweep, sweep_dead
+from engage_cli.io.files import atomic_write, atomic_write_by_library, sweep, sweep_dead
 from engage_cli.runtime.worker_processes import map_on_all_cores
 from tests.calls import engage
 from tests.faults.dying import kill_itself
@@ -105,7 +105,7 @@ def test_where_no_lock_is_held_only_files_of_dead_writers_are_swept(tmp_path: Pa
     assert sorted(tmp_path.iterdir()) == sorted([alive, another])
 
 
-@pytest.mark.parametrize("write", [replacing, replacing_by_library])
+@pytest.mark.parametrize("write", [atomic_write, atomic_write_by_library])
 def test_what_fails_leaves_the_old_file_and_nothing_beside_it(write, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")

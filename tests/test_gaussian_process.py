@@ -20,16 +20,22 @@ from engage_cli.models.gaussian_process import inputs as post_views
 from engage_cli.models.gaussian_process import process as gaussian_process
 from engage_cli.models.gaussian_process._kernels import LENGTHS, TERMS, Products, first_lengths, kernel, present_terms
 from engage_cli.models.gaussian_process.decomposition import parts_of
-from engage_cli.models.gaussian_process.inputs import TERM_KINDS, ViewMaker, Views, views_from_arrays, views_to_arrays
-from engage_cli.models.gaussian_process.predictor import Cuts, ProcessPredictor
+from engage_cli.models.gaussian_process.inputs import (
+    TERM_KINDS,
+    KernelInputs,
+    KernelInputsMaker,
+    kernel_inputs_from_arrays,
+    kernel_inputs_to_arrays,
+)
+from engage_cli.models.gaussian_process.predictor import Cuts, GaussianProcessPredictor
 from engage_cli.models.gaussian_process.process import (
     JITTER,
     GaussianProcess,
-    Likeness,
+    KernelParams,
     ProcessState,
     error_left_out,
     fit_process,
-    learn_likeness,
+    learn_kernel_params,
     likelihood,
     predict_sum,
 )
@@ -44,7 +50,7 @@ def unit(rows: np.ndarray) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def make_views(num: int, seed: int = 0, **more: Any) -> Views:
+def make_views(num: int, seed: int = 0, **more: Any) -> KernelInputs:
     rng = np.random.default_rng(seed)
 
     def terms() -> Any:
@@ -64,10 +70,10 @@ def make_views(num: int, seed: int = 0, **more: Any) -> Views:
         "widths": {"text": (6,), "image": (5,)},
         **{kind: terms() for kind in STYLE},
     }
-    return Views(**{**found, **more})
+    return KernelInputs(**{**found, **more})
 
 
-def one_term(term: str, first: Views, second: Views) -> np.ndarray:
+def one_term(term: str, first: KernelInputs, second: KernelInputs) -> np.ndarray:
     lengths = {name: torch.tensor(value, dtype=torch.float64) for name, value in first_lengths([term], first).items()}
     return kernel(Products(first, second), {term: torch.tensor(1.0, dtype=torch.float64)}, lengths).numpy()
 
@@ -116,8 +122,8 @@ def test_the_parts_that_tell_something_are_found() -> None:
     text = np.concatenate([unit(rng.standard_normal((400, 6))), unit(rng.standard_normal((400, 4)))], axis=1)
     views = make_views(400, text=text, widths={"text": (6, 4), "image": (5,)})
     truth = np.sin(3 * text[:, 6]) + text[:, 7] + 0.2 * rng.standard_normal(400)
-    likeness = learn_likeness(views, (truth - truth.mean()) / truth.std(), landmarks=views)
-    assert likeness.lengths["text 0"] > 2 * likeness.lengths["text 1"]
+    kernel_params = learn_kernel_params(views, (truth - truth.mean()) / truth.std(), landmarks=views)
+    assert kernel_params.lengths["text 0"] > 2 * kernel_params.lengths["text 1"]
 
 
 def test_slopes_are_those_of_autograd() -> None:
@@ -159,8 +165,8 @@ def test_what_is_said_of_posts_left_out_is_fitted_after_the_likelihood(monkeypat
         with monkeypatch.context() as patch:
             for name, value in how.items():
                 patch.setattr(gaussian_process, name, value)
-            likeness = learn_likeness(views, truth, landmarks=views, advance=notes.append)
-        return float(((truth - gaussian_process._solve(likeness, views, truth)[1]) ** 2).mean())
+            kernel_params = learn_kernel_params(views, truth, landmarks=views, advance=notes.append)
+        return float(((truth - gaussian_process._solve(kernel_params, views, truth)[1]) ** 2).mean())
 
     both = error()
     assert [note.endswith(" nats a post") for note in notes] == [True] * 30 + [False] * 30
@@ -180,7 +186,7 @@ def test_what_a_post_lacks_makes_it_like_no_other() -> None:
     assert set(present_terms(views)) == set(TERMS)
 
 
-LIKENESS = Likeness(
+LIKENESS = KernelParams(
     weights={"text": 0.6, "words": 0.3, "day": 0.2},
     lengths=first_lengths(["text", "words", "day"], make_views(1)),
     noise=0.4,
@@ -194,7 +200,7 @@ def test_predictions_are_those_of_the_textbook() -> None:
     cross = sum(weight * one_term(term, new, views) for term, weight in LIKENESS.weights.items())
     expected = cross @ np.linalg.solve(gram + (0.4 + JITTER) * np.eye(40), truth)
     coefficients, left_out = gaussian_process._solve(LIKENESS, views, truth)
-    process = GaussianProcess(likeness=LIKENESS, landmarks=views, coefficients=coefficients, mean=3.0, std=2.0)
+    process = GaussianProcess(kernel_params=LIKENESS, landmarks=views, coefficients=coefficients, mean=3.0, std=2.0)
     np.testing.assert_allclose(process.predict(new), 3 + 2 * expected, atol=1e-8)
     for row in (0, 17, 39):
         rest = np.delete(np.arange(40), row)
@@ -208,13 +214,13 @@ def test_with_every_post_a_landmark_the_projection_is_exact() -> None:
     exact, _ = gaussian_process._solve(LIKENESS, views, truth)
     projected = gaussian_process._project(LIKENESS, views, views, truth, lambda note: None)
     said = [
-        GaussianProcess(likeness=LIKENESS, landmarks=views, coefficients=some, mean=0.0, std=1.0).predict(new)
+        GaussianProcess(kernel_params=LIKENESS, landmarks=views, coefficients=some, mean=0.0, std=1.0).predict(new)
         for some in (exact, projected)
     ]
     np.testing.assert_allclose(said[0], said[1], atol=2e-3)
 
 
-def planted(num: int, seed: int = 0, **more: Any) -> tuple[Views, np.ndarray]:
+def planted(num: int, seed: int = 0, **more: Any) -> tuple[KernelInputs, np.ndarray]:
     """Posts whose truth is a bend of their text's direction, and noise of a quarter of its variance."""
     views = make_views(num, seed, **more)
     rng = np.random.default_rng(seed + 100)
@@ -225,10 +231,10 @@ def planted(num: int, seed: int = 0, **more: Any) -> tuple[Views, np.ndarray]:
 
 def test_it_learns_which_likeness_counts() -> None:
     views, truth = planted(400)
-    likeness = learn_likeness(views, truth, landmarks=views)
-    by_text = sum(weight for term, weight in likeness.weights.items() if TERMS[term][0] == "text")
-    assert by_text > 0.5 * sum(likeness.weights.values())
-    assert likeness.noise == pytest.approx(0.2, abs=0.1)  # a fifth of the variance
+    kernel_params = learn_kernel_params(views, truth, landmarks=views)
+    by_text = sum(weight for term, weight in kernel_params.weights.items() if TERMS[term][0] == "text")
+    assert by_text > 0.5 * sum(kernel_params.weights.values())
+    assert kernel_params.noise == pytest.approx(0.2, abs=0.1)  # a fifth of the variance
     process, left_out = fit_process(views, truth)
     new, wanted = planted(300, seed=5)
     r2 = 1 - ((wanted - process.predict(new)) ** 2).sum() / ((wanted - wanted.mean()) ** 2).sum()
@@ -252,7 +258,7 @@ def test_of_many_posts_landmarks_serve_nearly_as_well(monkeypatch: pytest.Monkey
 def test_views_and_process_come_back_from_arrays() -> None:
     views, truth = planted(60)
     num_terms = {kind: getattr(views, kind).shape[1] for kind in TERM_KINDS}
-    back = views_from_arrays(views_to_arrays(views), num_terms=num_terms, widths=views.widths)
+    back = kernel_inputs_from_arrays(kernel_inputs_to_arrays(views), num_terms=num_terms, widths=views.widths)
     for name in ("day", "weekday", "statistics"):
         np.testing.assert_array_equal(getattr(back, name), getattr(views, name))
     assert back.author.tolist() == views.author.tolist()
@@ -330,7 +336,7 @@ def test_a_run_of_likes_keeps_three_processes(world: Path, tmp_path: Path) -> No
     answer("train-gp", "--data", world / "data", "--target", "likes", *names, "--run", run)
     state = json.loads((run / "process.json").read_text())
     assert [one["of"] for one in state["processes"]] == ["likes", "views", "likes beyond views"]
-    predictor = ProcessPredictor(load_run(run))
+    predictor = GaussianProcessPredictor(load_run(run))
     assert [share for share, _ in predictor.processes] == [0.5, 0.5, 0.5]
     assert predictor.cuts is None
 
@@ -346,7 +352,7 @@ def test_a_killed_training_of_likes_does_not_fit_again_what_it_had_fitted(
     answer(*command, tmp_path / "whole")
     asked: list[float] = []
 
-    def killed_in_the_third(views: Views, truth: np.ndarray, **more: Any) -> Any:
+    def killed_in_the_third(views: KernelInputs, truth: np.ndarray, **more: Any) -> Any:
         asked.append(float(truth.mean()))
         if len(asked) == 3:
             raise KeyboardInterrupt
@@ -378,12 +384,12 @@ def test_the_maker_sees_no_counter_and_fits_on_training_posts_alone(world: Path)
     data = load_dataset(world / "data")
     source: Any = source_of(load_run(world / "runs" / "gp"), data, SilentReporter())
     train = data.posts[data.posts["split"] == "train"]
-    maker = ViewMaker()
+    maker = KernelInputsMaker()
     maker.fit(train, source)
     before = {name: array.copy() for name, array in maker.arrays().items()}
-    found = views_to_arrays(maker.transform(data.posts, source))
+    found = kernel_inputs_to_arrays(maker.transform(data.posts, source))
     shuffled = data.posts.assign(views=1.0, likes=data.posts["likes"].to_numpy()[::-1])
-    again = views_to_arrays(maker.transform(shuffled, source))
+    again = kernel_inputs_to_arrays(maker.transform(shuffled, source))
     for name, array in found.items():
         np.testing.assert_array_equal(again[name], array)
     for name, array in before.items():
@@ -397,7 +403,7 @@ def test_terms_of_many_posts_are_counted_in_a_sample(world: Path, monkeypatch: p
 
     def terms(most: int) -> set[str]:
         monkeypatch.setattr(post_views, "MOST_COUNTED", most)
-        maker = ViewMaker()
+        maker = KernelInputsMaker()
         maker.fit(train, source)
         return set(maker.tfidf.terms["words"])
 
@@ -412,9 +418,9 @@ def test_views_of_many_posts_are_made_when_they_are_taken(world: Path, monkeypat
     source: Any = source_of(load_run(world / "runs" / "gp"), data, SilentReporter())
     train = data.posts[data.posts["split"] == "train"]
     truth = np.log1p(train["views"].to_numpy(float))
-    whole = ViewMaker().fit(train, source)
+    whole = KernelInputsMaker().fit(train, source)
     monkeypatch.setattr(post_views, "AT_ONCE", 50)
-    maker = ViewMaker().fit(train, source)
+    maker = KernelInputsMaker().fit(train, source)
     for name, scale in whole.scales.items():
         np.testing.assert_allclose(maker.scales[name], scale, rtol=1e-5, atol=1e-6)
     vectors = maker.vectors(train, source)["text"]
@@ -428,7 +434,7 @@ def test_views_of_many_posts_are_made_when_they_are_taken(world: Path, monkeypat
     (kept, _), (made, left_out) = (fit_process(some, truth) for some in (views, maker.later(train, source)))
     assert len(made.landmarks) == 60
     assert np.isnan(left_out).all()
-    assert made.likeness == kept.likeness
+    assert made.kernel_params == kept.kernel_params
     np.testing.assert_array_equal(made.coefficients, kept.coefficients)
 
 

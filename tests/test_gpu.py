@@ -51,7 +51,7 @@ def train_on(device: torch.device, config: TrainConfig, folder: Path) -> tuple[P
     return fit(task, config, checkpoints=Checkpoints(folder), device=device, reporter=SilentReporter(), log=log), model
 
 
-@pytest.mark.parametrize("fusion", ["gated", "stack"])
+@pytest.mark.parametrize("fusion", ["gated", "study"])
 def test_the_same_losses_as_on_the_cpu(fusion: str, tmp_path: Path) -> None:
     config = dataclasses.replace(SMALL, fusion=fusion, dropout=0.0)
     on_cpu, on_gpu = (train_on(device, config, tmp_path / device.type)[0] for device in (CPU, GPU))
@@ -103,7 +103,7 @@ def test_batches_arrive_whole_and_in_order() -> None:
 
 def test_outputs_equal_those_of_the_cpu() -> None:
     torch.manual_seed(0)
-    config = dataclasses.replace(SMALL, fusion="stack")
+    config = dataclasses.replace(SMALL, fusion="study")
     model = EngagementModel(DIMS, config, out_dim=3)
     found = []
     for device in (CPU, GPU):
@@ -170,7 +170,7 @@ def test_a_process_is_that_of_the_cpu(most: int, monkeypatch: pytest.MonkeyPatch
     views, new = make_views(300), make_views(40, seed=1)
     truth = np.sin(3 * views.text[:, 0]) + 0.2 * np.random.default_rng(0).standard_normal(300)
     (ours, ours_out), (theirs, theirs_out) = (fit_process(views, truth, device=device) for device in (GPU, CPU))
-    assert ours.likeness.weights == pytest.approx(theirs.likeness.weights, rel=0.02, abs=1e-3)
+    assert ours.kernel_params.weights == pytest.approx(theirs.kernel_params.weights, rel=0.02, abs=1e-3)
     np.testing.assert_allclose(ours.predict(new, GPU), theirs.predict(new), atol=1e-2)
     np.testing.assert_allclose(theirs.predict(new, GPU), theirs.predict(new), atol=1e-5)
     np.testing.assert_allclose(ours_out, theirs_out, atol=1e-2)

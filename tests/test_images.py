@@ -1,4 +1,4 @@
-"""Whatever the file is, the answer is a picture or a reason."""
+"""Whatever the file is, the answer is an image or a reason."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ KINDS = ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", *(["AVIF"] if features.che
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_damaged_bytes_are_a_picture_or_a_reason(kind: str) -> None:
+def test_damaged_bytes_are_a_image_or_a_reason(kind: str) -> None:
     """Whatever a decoder raises on damaged files, one of them never ends a run."""
     whole, rng = with_exif(kind), np.random.default_rng(0)
     reasons = set()

@@ -1,4 +1,4 @@
-"""The plots of importance: what is in the pictures, and that all of it is inside."""
+"""The plots of importance: what is in the images, and that all of it is inside."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from engage_cli.data.dataset import Dataset
 from engage_cli.data.leakage import known_before
 from engage_cli.encoders.encoder import Encoder
 from engage_cli.errors import WrongCallError
-from engage_cli.models.neural.finetuning import layers_of, make_towers, parameter_groups, parse_tune, train_mode
+from engage_cli.models.neural.finetuning import layers_of, make_towers, parameter_groups, parse_finetune, train_mode
 from engage_cli.models.neural.fusion import FUSIONS
 from engage_cli.models.neural.model import EngagementModel, seed_everything
 from engage_cli.models.neural.training._validation import outputs_of
@@ -78,16 +78,16 @@ def test_the_study_end_to_end(
     assert len((run / "history.jsonl").read_text().splitlines()) == 2
     saved = load_run(run)
     assert saved.meta.recipe == "study"
-    assert saved.meta.model == "tuned"
+    assert saved.meta.model == "finetuned"
     config = saved.meta.settings(TrainConfig, folder=run)
-    assert (config.tune, config.fusion) == ("full", "stack" if command == "train-regressor" else "concat")
+    assert (config.finetune, config.fusion) == ("full", "study" if command == "train-regressor" else "concat")
 
     trained = dict(load_predictor(saved).model.named_parameters())
     encoders = EncoderConfig(vision=config.vision, text=config.text, precision="fp32")
     seed_everything(config.seed)
     sides = {side: make_encoder(side, encoders) for side in ("vision", "text")}
     out_dim = 1 if command == "train-regressor" else 5
-    fresh = EngagementModel(saved.meta.dims, config, out_dim=out_dim, towers=make_towers(sides, parse_tune("full")))
+    fresh = EngagementModel(saved.meta.dims, config, out_dim=out_dim, towers=make_towers(sides, parse_finetune("full")))
     names = {id(parameter): name for name, parameter in fresh.named_parameters()}
     groups = parameter_groups(fresh, config)
     expected = {f"{side} layer {n}" for side in ("vision", "text") for n in (0, 1)} | {"new layers"}
@@ -142,12 +142,12 @@ def test_killed_and_continued_with_encoders_in_the_loop(
 STUDY = {  # spec, section 4, written down a second time
     "train-regressor": {
         "learning_rate": 2e-5, "weight_decay": 0.01, "batch_size": 16, "accumulate": 3, "epochs": 50, "precision": "fp16",
-        "schedule": "cosine", "clip_norm": 1.0, "objective": "hybrid", "fusion": "stack", "tune": "full", "patience": 0,
+        "schedule": "cosine", "clip_norm": 1.0, "objective": "hybrid", "fusion": "study", "finetune": "full", "patience": 0,
         "vision": "siglip", "text": "deberta", "blocks": "image,title,context", "target": "popularity",
     },
     "train-classifier": {
         "learning_rate": 2e-5, "weight_decay": 0.01, "batch_size": 16, "epochs": 1, "objective": "cross-entropy",
-        "tune": "full", "vision": "vit", "text": "bert", "blocks": "image,text", "target": "engagement",
+        "finetune": "full", "vision": "vit", "text": "bert", "blocks": "image,text", "target": "engagement",
     },
 }  # fmt: skip
 
@@ -171,17 +171,17 @@ def test_the_studys_hyper_parameters_stand_in_run_json(
 def test_which_recipe_is_taken() -> None:
     def taken(has_gpu: bool, recipe: str | None = None, **given: object) -> tuple[str, str]:
         resolved = resolve("value", recipe, given, has_gpu=has_gpu)
-        return resolved.recipe, resolved.config.tune
+        return resolved.recipe, resolved.config.finetune
 
-    assert taken(False) == ("stored", "none")
+    assert taken(False) == ("frozen", "none")
     assert taken(True) == ("study", "full")
-    assert taken(True, tune="none") == ("stored", "none")
-    assert taken(False, tune="lora") == ("tuned", "lora")
-    assert taken(True, tune="lora") == ("study", "lora")
-    assert taken(False, "tuned") == ("tuned", "top:2")
-    assert taken(False, "study", tune="top:1") == ("study", "top:1")
+    assert taken(True, finetune="none") == ("frozen", "none")
+    assert taken(False, finetune="lora") == ("finetune", "lora")
+    assert taken(True, finetune="lora") == ("study", "lora")
+    assert taken(False, "finetune") == ("finetune", "top:2")
+    assert taken(False, "study", finetune="top:1") == ("study", "top:1")
     assert resolve("classes", "study", {"epochs": 3, "lr": None}, has_gpu=False).given == {"epochs": 3}
-    with pytest.raises(WrongCallError, match="unknown --recipe 'x'; there are: stored, best, tuned, study"):
+    with pytest.raises(WrongCallError, match="unknown --recipe 'x'; there are: frozen, seeds3, finetune, study"):
         taken(False, "x")
     fields = {field.name for field in dataclasses.fields(TrainConfig)}
     assert all(set(values) <= fields for kinds in RECIPES.values() for values in kinds.values())
@@ -209,13 +209,13 @@ def encoders_of(checkpoints: dict[str, str], vision: str, text: str) -> dict[str
 )
 def test_what_learns_in_each_mode(checkpoints: dict[str, str], vision: str, text: str) -> None:
     def learning(mode: str) -> dict[str, set[str]]:
-        towers = make_towers(encoders_of(checkpoints, vision, text), parse_tune(mode))
+        towers = make_towers(encoders_of(checkpoints, vision, text), parse_finetune(mode))
         return {side: {n for n, p in tower.named_parameters() if p.requires_grad} for side, tower in towers.items()}
 
     whole, top, lora = learning("full"), learning("top:1"), learning("lora")
     for side in ("vision", "text"):
         assert any("embed" in name for name in whole[side])
-        layers, num = layers_of(make_towers(encoders_of(checkpoints, vision, text), parse_tune("full"))[side])
+        layers, num = layers_of(make_towers(encoders_of(checkpoints, vision, text), parse_finetune("full"))[side])
         assert num == 2
         assert any(name.startswith(f"{layers}.1.") for name in top[side])
         assert not any(name.startswith(f"{layers}.0.") or "embed" in name for name in top[side])
@@ -227,8 +227,8 @@ def test_what_learns_in_each_mode(checkpoints: dict[str, str], vision: str, text
 
 
 def test_frozen_parts_stay_in_eval_mode(checkpoints: dict[str, str]) -> None:
-    config = TrainConfig(tune="top:1", width=8, heads=2)
-    towers = make_towers(encoders_of(checkpoints, "vit", "bert"), parse_tune("top:1"))
+    config = TrainConfig(finetune="top:1", width=8, heads=2)
+    towers = make_towers(encoders_of(checkpoints, "vit", "bert"), parse_finetune("top:1"))
     model = EngagementModel({"image": 32, "title": 32}, config, out_dim=1, towers=towers)
     train_mode(model)
     modes = {name: module.training for name, module in model.named_modules()}
@@ -239,8 +239,10 @@ def test_frozen_parts_stay_in_eval_mode(checkpoints: dict[str, str]) -> None:
 
 
 def test_learning_rates_by_depth(checkpoints: dict[str, str]) -> None:
-    config = TrainConfig(tune="full", learning_rate=1.0, head_lr=7.0, layer_decay=0.5, weight_decay=0.1, width=8, heads=2)
-    towers = make_towers(encoders_of(checkpoints, "vit", "bert"), parse_tune("full"))
+    config = TrainConfig(
+        finetune="full", learning_rate=1.0, head_lr=7.0, layer_decay=0.5, weight_decay=0.1, width=8, heads=2
+    )
+    towers = make_towers(encoders_of(checkpoints, "vit", "bert"), parse_finetune("full"))
     model = EngagementModel({"image": 32, "title": 32}, config, out_dim=1, towers=towers)
     rates = {group["name"]: (group["rate"], group["weight_decay"]) for group in parameter_groups(model, config)}
     assert rates["new layers"] == (7.0, 0.1)
@@ -264,7 +266,7 @@ def test_a_live_tower_gives_what_the_store_holds(
     posts = known_before(dataset.posts)
     stored = stored_blocks(dataset, config, blocks).blocks(posts, blocks)
     how = TrainConfig(fusion=fusion, width=16, heads=2, layers=1)
-    towers = make_towers({side: make_encoder(side, config) for side in ("vision", "text")}, parse_tune("full"))
+    towers = make_towers({side: make_encoder(side, config) for side in ("vision", "text")}, parse_finetune("full"))
     wanted, cut = torch.zeros(len(posts)), Cut(batch_size=16)
     live = LiveBatches(towers, blocks, DatasetContents(dataset).contents(posts, blocks), wanted, cut, device=CPU, workers=0)
     kept = StoredBatches(stored, wanted, cut, reads_tokens=bool(tokens), device=CPU)
@@ -282,7 +284,7 @@ def test_small_modes_train_evaluate_and_keep_little(
 ) -> None:
     common = ["--data", dataset.folder, "--vision", checkpoints["vit"], "--text", checkpoints["bert"]]
     small = ["--width", 16, "--epochs", 2, "--checkpointing", "--fusion", "attention", "--modality-dropout", 0.2]
-    found = answer("train-regressor", *common, "--tune", mode, *small, "--run", tmp_path / "run")
+    found = answer("train-regressor", *common, "--finetune", mode, *small, "--run", tmp_path / "run")
     assert 0 < found["trained_parameters"] < found["parameters"]
     from safetensors import safe_open
 
@@ -327,7 +329,7 @@ def test_a_learning_rate_turned_up_until_it_collapses(dataset: Dataset, encoders
 
 @pytest.mark.parametrize("vision", ["vit", "siglip", "siglip2", "clip", "dinov2", "registers"])
 @pytest.mark.parametrize("text", ["bert"])
-def test_gradients_end_at_the_lowest_layer_that_learns_in_pictures(
+def test_gradients_end_at_the_lowest_layer_that_learns_in_images(
     vision: str, text: str, dataset: Dataset, checkpoints: dict[str, str]
 ) -> None:
     no_gradient_below(dataset, checkpoints, vision, text, "vision", ["image"])
@@ -343,7 +345,7 @@ def test_gradients_end_at_the_lowest_layer_that_learns_in_texts(
 def no_gradient_below(
     dataset: Dataset, checkpoints: dict[str, str], vision: str, text: str, side: str, blocks: list[str]
 ) -> None:
-    towers = make_towers(encoders_of(checkpoints, vision, text), parse_tune("top:1"))
+    towers = make_towers(encoders_of(checkpoints, vision, text), parse_finetune("top:1"))
     layers, _ = layers_of(towers[side])
     found: list[bool] = []
     first = towers[side].get_submodule(f"{layers}.0")
@@ -353,7 +355,7 @@ def no_gradient_below(
     posts = known_before(dataset.posts.head(4))
     contents = DatasetContents(dataset).contents(posts, blocks)
     batches = LiveBatches(towers, blocks, contents, torch.zeros(4), Cut(batch_size=4), device=CPU, workers=0)
-    config = TrainConfig(tune="top:1", fusion="attention", width=8, heads=2)
+    config = TrainConfig(finetune="top:1", fusion="attention", width=8, heads=2)
     model = EngagementModel({blocks[0]: towers[side].dim}, config, out_dim=1, towers=towers)
     train_mode(model)
     outputs = model(next(batches.epoch(0)).blocks)
@@ -362,9 +364,9 @@ def no_gradient_below(
 
 
 def test_tokens_and_positions_do_not_decay(checkpoints: dict[str, str]) -> None:
-    config = TrainConfig(tune="full", weight_decay=0.1, width=8, heads=2)
+    config = TrainConfig(finetune="full", weight_decay=0.1, width=8, heads=2)
     for vision in ("dinov2", "registers", "siglip", "clip", "vit"):
-        towers = make_towers(encoders_of(checkpoints, vision, "bert"), parse_tune("full"))
+        towers = make_towers(encoders_of(checkpoints, vision, "bert"), parse_finetune("full"))
         model = EngagementModel({"image": 32, "title": 32}, config, out_dim=1, towers=towers)
         names = {id(p): name for name, p in model.named_parameters()}
         decaying = [names[id(p)] for g in parameter_groups(model, config) if g["weight_decay"] for p in g["params"]]

@@ -38,7 +38,7 @@ NEURAL = {
     "command": "train-regressor",
     "model": "neural",
     "kind": "value",
-    "recipe": "stored",
+    "recipe": "frozen",
     "given": {"vision": "/home/somebody/weights/vit", "epochs": 6, "flip": True},
     "config": {**dataclasses.asdict(TrainConfig()), "vision": "/home/somebody/weights/vit", "epochs": 6},
     "ranks": 1,
@@ -169,7 +169,7 @@ def test_leaky_stands_first() -> None:
     assert "says nothing of posts to come.\n" in card
     assert "runs/classifier-engagement (LEAKY)" in card
     assert "It reads no embeddings." in card
-    stacked = card_of(evaluation_of(class_score()), {**CATBOOST, "model": "stack", "members": ["gp", "neural"]})
+    stacked = card_of(evaluation_of(class_score()), {**CATBOOST, "model": "ensemble", "members": ["gp", "neural"]})
     assert "Those of its members (`members/` in its folder).\n" in stacked
     assert "It reads no embeddings." not in stacked
     assert [row[0] for row in rows_of(card) if row[0] in CLASS_NAMES] == list(CLASS_NAMES)

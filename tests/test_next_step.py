@@ -73,7 +73,7 @@ def test_after_embed_comes_the_training_that_reads_it(world: Path) -> None:
     dataset = replace(dataset, meta=replace(dataset.meta, targets=others, fingerprint=known))
     tokens = after_embed(dataset, EncoderConfig(tokens=16, precision="fp32"), Path("other data"))
     assert tokens == (
-        "Next: engage train-regressor --recipe stored --fusion stack --tokens 16 --target views --encoder-precision fp32 "
+        "Next: engage train-regressor --recipe frozen --fusion study --tokens 16 --target views --encoder-precision fp32 "
         "--data 'other data'"
     )
 

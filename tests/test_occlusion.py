@@ -86,7 +86,7 @@ def test_only_the_pixels_of_its_window_are_covered(size: tuple[int, int]) -> Non
 
 
 @pytest.mark.parametrize("cell", [(0, 0), (2, 3), (5, 1)])
-def test_from_picture_to_shares(cell: tuple[int, int]) -> None:
+def test_from_image_to_shares(cell: tuple[int, int]) -> None:
     """What answers only to the brightness of one place is explained by that place."""
     picture = np.full((60, 90, 3), 20)
     place = np.s_[10 * cell[0] : 10 * cell[0] + 10, 15 * cell[1] : 15 * cell[1] + 15]
@@ -99,7 +99,7 @@ def test_from_picture_to_shares(cell: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (10, 4000), (4000, 10), (3, 5)])
-def test_pictures_of_odd_shapes(size: tuple[int, int]) -> None:
+def test_images_of_odd_shapes(size: tuple[int, int]) -> None:
     data = png(noise(*size))
     whole, pieces = covered(data)
     assert len(pieces) == len(windows())
@@ -112,7 +112,7 @@ def test_pictures_of_odd_shapes(size: tuple[int, int]) -> None:
     assert overlay.width >= round(size[1] * SHOWN_SIDE / max(size))
 
 
-def test_a_large_picture_is_asked_about_no_larger_than_encoders_see() -> None:
+def test_a_large_image_is_asked_about_no_larger_than_encoders_see() -> None:
     assert pixels_of(covered(png(noise(900, 600)))[0]).shape == (LARGEST_SIDE, 299, 3)
 
 
@@ -131,8 +131,8 @@ def test_the_overlay_is_tinted_where_a_cell_carries_something() -> None:
     assert (clear[:360] == 128).all()
 
 
-def test_the_legend_is_whole_beside_a_narrow_picture() -> None:
-    """Its words take the same pixels below a narrow picture as below a wide one."""
+def test_the_legend_is_whole_beside_a_narrow_image() -> None:
+    """Its words take the same pixels below a narrow image as below a wide one."""
     wide, narrow = (
         pixels_of(draw_overlay(png(np.zeros((720, width, 3))), np.zeros((GRID, GRID)), "the model's view; a run")) < 255
         for width in (720, 90)

@@ -14,7 +14,7 @@ from engage_cli.errors import EngageError
 from engage_cli.images.archives import unpack
 from engage_cli.images.decode import digest_of, read_same
 from engage_cli.io import own_folders
-from engage_cli.io.files import replacing, write_text
+from engage_cli.io.files import atomic_write, write_text
 from engage_cli.io.own_folders import OwnFolder, own_run
 from engage_cli.runs import run_folder as runs
 from engage_cli.runs.lifecycle import clear_stage
@@ -122,7 +122,7 @@ def test_a_half_written_file_that_is_a_link_is_neither_swept_nor_written_through
     answer("prepare", "--table", good_table(tmp_path), "--no-images", "--data", data)
     assert mine.read_text() == "mine"
     assert (data / ".posts.parquet.7.tmp").is_symlink()
-    with replacing(tmp_path / "a.txt") as beside:
+    with atomic_write(tmp_path / "a.txt") as beside:
         name = beside.name
     (tmp_path / name).symlink_to(mine)
     write_text(tmp_path / "a.txt", "ours")
@@ -222,12 +222,12 @@ def test_the_report_shows_only_what_prepare_saw(tmp_path: Path) -> None:
     (covers / "link.jpg").symlink_to(tmp_path / "secret.jpg")
     digest = digest_of((covers / "a.jpg").read_bytes())
     assert read_same(covers, "a.jpg", digest) == (covers / "a.jpg").read_bytes()
-    assert read_same(covers, "a.jpg", digest_of(secret)) is None  # another picture than the post's
+    assert read_same(covers, "a.jpg", digest_of(secret)) is None  # another image than the post's
     for name in ("../secret.jpg", "link.jpg", str(tmp_path / "secret.jpg"), "a\0.jpg", ""):
         assert read_same(covers, name, digest_of(secret)) is None
 
 
-def test_an_evaluation_shows_no_picture_that_changed(dataset: datasets.Dataset) -> None:
+def test_an_evaluation_shows_no_image_that_changed(dataset: datasets.Dataset) -> None:
     row = int(np.flatnonzero((dataset.posts["image_hash"] != "").to_numpy())[0])
     images = _Images(dataset)
     assert images.read(row) is not None
@@ -239,7 +239,7 @@ def test_members_never_take_the_names_of_our_own_files(tmp_path: Path) -> None:
     names = [".unpacked.json", ".unpacking.json", ".engage", ".a.jpg.7.tmp", "b.tmp", "c.jpg"]
     archive = write_archive(tmp_path / "covers.tar", {name: encoded(picture(n)) for n, name in enumerate(names)})
     place = tmp_path / "covers"
-    for _ in range(2):  # what is called .tmp is as good a picture as any, also the second time
+    for _ in range(2):  # what is called .tmp is as good an image as any, also the second time
         assert unpack(archive, names, place, lambda: None) == {"hidden file": 4}
         assert {path.name for path in place.iterdir()} == {".unpacked.json", ".unpacking.json", "b.tmp", "c.jpg"}
         assert (place / ".unpacked.json").read_bytes().startswith(b"{")

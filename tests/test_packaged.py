@@ -39,9 +39,9 @@ def test_dinov2_is_rebuilt_whole_and_sees(tmp_path: Path, monkeypatch: pytest.Mo
     files = [draw_cover(subject, 3, (0, number)) for subject in (0, 1) for number in range(2)]
     vectors = Pipeline(encoder).encode([lambda data=data: data for data in files]).pooled.astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    likeness = vectors @ vectors.T
-    assert likeness[0, 1] > likeness[0, 2]  # two cats are more alike than a cat and a pizza
-    assert likeness[2, 3] > likeness[1, 3]
+    kernel_params = vectors @ vectors.T
+    assert kernel_params[0, 1] > kernel_params[0, 2]  # two cats are more alike than a cat and a pizza
+    assert kernel_params[2, 3] > kernel_params[1, 3]
     find_checkpoint.cache_clear()
 
 

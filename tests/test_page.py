@@ -296,8 +296,8 @@ def test_a_change_says_that_the_ranking_is_of_before(visit: Callable[..., Any], 
     page.get_by_label("Remove title 2").click()
     page.get_by_label(f"Remove {COVERS[0]}").click()
     assert page.locator("#stale").is_visible()
-    pictures = page.locator(".cover img")
-    assert pictures.evaluate_all("(all) => all.every((one) => one.complete && one.naturalWidth > 0)")
+    images = page.locator(".cover img")
+    assert images.evaluate_all("(all) => all.every((one) => one.complete && one.naturalWidth > 0)")
 
 
 def test_what_cannot_be_used_is_said(visit: Callable[..., Any], server: Server, covers: list[Path], tmp_path: Path) -> None:
@@ -309,7 +309,7 @@ def test_what_cannot_be_used_is_said(visit: Callable[..., Any], server: Server, 
     assert alert(page).rstrip(".") == server.ask("/api/predict", [broken]).json()["error"]
     assert page.locator(".variant").count() == 0
     give(page, [("words.txt", b"words")], media_type="text/plain")
-    assert alert(page) == "words.txt is no picture; give a JPEG, PNG, WebP or GIF."
+    assert alert(page) == "words.txt is no image; give a JPEG, PNG, WebP or GIF."
     large = tmp_path / "large.jpg"
     with large.open("wb") as file:
         file.truncate(limits["image_bytes"] + 1)
@@ -390,7 +390,7 @@ def test_the_table_is_saved_without_formulas(visit: Callable[..., Any], server: 
         assert row["level"] == post["class"]
 
 
-def test_the_ranking_is_saved_as_a_picture(visit: Callable[..., Any], server: Server, covers: list[Path]) -> None:
+def test_the_ranking_is_saved_as_a_image(visit: Callable[..., Any], server: Server, covers: list[Path]) -> None:
     page = visit(server, scheme="dark")
     compare(page, covers)
     with page.expect_download() as saving:

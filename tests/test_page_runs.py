@@ -39,9 +39,11 @@ FEW = (3, 8, 30)
 
 def few(model: ModelHere, rows: int) -> None:
     """As if the run had been calibrated on so many validation posts."""
-    doubt = model.asked.doubt
-    residuals = doubt.calibration.residuals[:rows]
-    model.asked.doubt = replace(doubt, calibration=replace(doubt.calibration, rows=rows, residuals=residuals))
+    uncertainty = model.asked.uncertainty
+    residuals = uncertainty.calibration.residuals[:rows]
+    model.asked.uncertainty = replace(
+        uncertainty, calibration=replace(uncertainty.calibration, rows=rows, residuals=residuals)
+    )
     model.about["validation"] = {
         "rows": rows,
         "metrics": [
@@ -78,7 +80,7 @@ def doubtful(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("doubtful")
 @pytest.mark.parametrize("rows", FEW)
 def test_few_validation_posts(rows: int, visit: Callable[..., Any], model: ModelHere, covers: list[Path]) -> None:  # noqa: F811
-    doubt, about = model.asked.doubt, model.about
+    uncertainty, about = model.asked.uncertainty, model.about
     try:
         model.about = {**about, "warnings": WARNINGS}
         few(model, rows)
@@ -95,7 +97,7 @@ def test_few_validation_posts(rows: int, visit: Callable[..., Any], model: Model
             assert_accessible(page)
             look(page, f"{rows}-validation-posts")
     finally:
-        model.asked.doubt, model.about = doubt, about
+        model.asked.uncertainty, model.about = uncertainty, about
 
 
 def test_a_run_of_classes_that_is_doubtful(
@@ -183,7 +185,7 @@ def check_png(page: Any, *, num_rows: int, num_lines: int = 2) -> None:
 
 
 def look(page: Any, name: str) -> None:
-    """Leave a picture of the page for a person, where one is wanted."""
+    """Leave an image of the page for a person, where one is wanted."""
     if folder := os.environ.get("ENGAGE_LOOK"):
         page.evaluate("scrollTo(0, 0)")
         page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)

@@ -21,14 +21,14 @@ from engage_cli.embeddings._image_loader import processes_for
 from engage_cli.embeddings.pipeline import Pipeline, Unit
 from engage_cli.encoders.encoder import Encoder
 from engage_cli.errors import EngageError
-from engage_cli.images import reader as picture_reading
+from engage_cli.images import reader as image_reading
 from tests.test_encoders import IMAGES, TEXTS, photo
 from tests.test_images import encoded
 
 FILES = [encoded(image) for image in IMAGES]
 
 
-def reads(files: list[bytes | None]) -> list[picture_reading.ReadImage]:
+def reads(files: list[bytes | None]) -> list[image_reading.ReadImage]:
     return [lambda data=data: data for data in files]
 
 
@@ -169,7 +169,7 @@ def test_large_photographs_are_decoded_small(vit: Encoder, monkeypatch: pytest.M
     """JPEG draft mode: an eighth of the side is decoded, and the vector hardly moves."""
     big = encoded(photo(1600, 1200, 7), "JPEG", quality=90)
     sizes = []
-    opened = picture_reading.open_image
+    opened = image_reading.open_image
 
     def noted(data: bytes | None, at_least: int | None) -> tuple[Image.Image, str]:
         image, problem = opened(data, at_least)
@@ -177,7 +177,7 @@ def test_large_photographs_are_decoded_small(vit: Encoder, monkeypatch: pytest.M
         return image, problem
 
     whole = Pipeline(vit).encode(reads([encoded(photo(1600, 1200, 7))])).pooled[0]
-    monkeypatch.setattr(picture_reading, "open_image", noted)
+    monkeypatch.setattr(image_reading, "open_image", noted)
     small = Pipeline(vit).encode(reads([big])).pooled[0]
     assert sizes == [(200, 150)]
     assert small @ whole / np.linalg.norm(small) / np.linalg.norm(whole) > 0.999
@@ -215,7 +215,7 @@ def test_processes_read_what_threads_read(vit: Encoder) -> None:
 
 def test_an_error_in_a_process_is_its_own_sentence(vit: Encoder, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(FILES[0])
-    changed = partial(picture_reading.read_unchanged, tmp_path, "a.png", "0" * 32)
+    changed = partial(image_reading.read_unchanged, tmp_path, "a.png", "0" * 32)
     pipeline = Pipeline(vit, batch_size=4)
     pipeline.num_processes = 2
     with pytest.raises(EngageError, match=r"a\.png changed since `engage prepare`"):

@@ -84,7 +84,7 @@ def test_the_rate_follows_word_and_badge_too(many: SyntheticPosts) -> None:
     y = np.log(counts["thumbup_number"] / counts["view_number"])[known_likes].to_numpy()
     design = np.column_stack([design_of(many), signs_of(many)])[known][known_likes]
     coefficients, share = explained(design, y)
-    planted = [RATE_LAW[name] for name in ("picture", "words", "match", "word", "badge")]
+    planted = [RATE_LAW[name] for name in ("image", "words", "match", "word", "badge")]
     np.testing.assert_allclose(coefficients[1:], planted, atol=0.02)
     assert share == pytest.approx(1 - 0.04 / 0.57, abs=0.01)
 
@@ -142,12 +142,12 @@ def test_a_badge_changes_its_cell_and_no_other_pixel(row: int, column: int) -> N
         inside[CELL * row : CELL * (row + 1), CELL * column : CELL * (column + 1)] = True
         assert changed[~inside].max() == 0
         assert (changed[inside] > 60).mean() > 0.35, "a badge stands out by day and by night"
-        # A spike can end between two pixels, so the picture of a badge may be a little narrower than it is.
+        # A spike can end between two pixels, so the image of a badge may be a little narrower than it is.
         for side in (0, 1):
             assert 42 <= np.ptp(np.flatnonzero((changed > 60).any(axis=side))) + 1 <= CELL
 
 
-def test_below_the_badge_lies_the_ordinary_picture() -> None:
+def test_below_the_badge_lies_the_ordinary_image() -> None:
     with_full_colours = np.asarray(decode(draw_planted_cover(1, 2, (3, 4), None)), dtype=float)
     assert np.abs(with_full_colours - np.asarray(paint_cover(1, 2, (3, 4)), dtype=float)).mean() < 2
     assert draw_planted_cover(1, 2, (3, 4), (0, 0)) == draw_planted_cover(1, 2, (3, 4), (0, 0))

@@ -173,7 +173,7 @@ def test_an_image_on_stdin_is_as_good_as_its_file(world: Path, covers: list[Path
         (["a.jpg", "--out", "c.csv"], "--out goes with --table"),
         (["--serve-stdin", "--explain"], "--serve-stdin and --explain do not go together"),
         (["a.jpg", "b.jpg", "--explain"], "--explain is of one post"),
-        (["a.jpg", "--overlay", "o.png"], "--overlay is the picture of --explain"),
+        (["a.jpg", "--overlay", "o.png"], "--overlay is the image of --explain"),
         (["a.jpg", "--title", "t", "--title", "t"], "given twice"),
         ([f"{number}.jpg" for number in range(MOST_VARIANTS + 1)], "variants"),
     ],

@@ -60,7 +60,7 @@ def test_histograms_by_value() -> None:
 
 def test_the_terminal_says_what_the_report_says(tmp_path: Path) -> None:
     folder, call = images_and_call(tmp_path)
-    (folder / "p5.jpg").write_bytes(b"no picture")
+    (folder / "p5.jpg").write_bytes(b"no image")
     (folder / "p6.jpg").write_bytes((folder / "p7.jpg").read_bytes())
     result = engage(*call)
     assert result.exit_code == 0

@@ -42,7 +42,7 @@ def test_two_ranks_train_what_one_process_trains(
         *shared,
         "--text",
         checkpoints["clip"],
-        "--tune",
+        "--finetune",
         "top:1",
         "--fusion",
         "attention",

@@ -39,11 +39,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def test_titles_of_real_posts_beat_the_constant(data: Dataset, tmp_path: Path) -> None:
-    """Text alone, so that it takes seconds: the picture's part is measured by hand on all posts."""
+    """Text alone, so that it takes seconds: the image's part is measured by hand on all posts."""
     assert data.meta.rows == RowCounts(read=NUM_POSTS, kept=NUM_POSTS, left_out={})
     assert data.source_names["views"] == "view_count"
     assert not data.meta.image_problems
-    config = resolve("value", "stored", {"target": "views", "blocks": "title,context", "epochs": 15}, has_gpu=False)
+    config = resolve("value", "frozen", {"target": "views", "blocks": "title,context", "epochs": 15}, has_gpu=False)
     run = train_neural(
         config, kind="value", command="train-regressor", dataset=data, encoders=EncoderConfig(), runs_dir=tmp_path / "runs"
     ).run

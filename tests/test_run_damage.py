@@ -24,9 +24,9 @@ from engage_cli.errors import EngageError
 from engage_cli.runs.run_folder import MARKER, load_run, newest_run, verify_run
 from engage_cli.steps.embed import make_encoder
 from engage_cli.steps.inputs import sources
-from engage_cli.steps.predict.session import OpenRun
+from engage_cli.steps.predict.session import InferenceSession
 from engage_cli.steps.serve._about import describe_run
-from engage_cli.steps.train.ensemble import stack
+from engage_cli.steps.train.ensemble import combine
 from engage_cli.uncertainty.neighbours import NAMES_FILE, load_names
 from tests.calls import answer
 from tests.run_files import change, sign, write
@@ -41,7 +41,7 @@ RECORDS = (
     "calibration.json",
     "process.json",
     "features.json",
-    "stack.json",
+    "ensemble.json",
     "test.json",
 )
 
@@ -52,10 +52,10 @@ Answer = tuple[Any, ...]
 def runs(world: Path, encoders: EncoderConfig) -> Path:
     """A run of each model, small as they are."""
     folder, data = world / "runs", world / "data"
-    stack([folder / "gp", folder / "catboost-value"], dataset=load_dataset(data), run=folder / "stack")
+    combine([folder / "gp", folder / "catboost-value"], dataset=load_dataset(data), run=folder / "stack")
     answer(
         "train-regressor", "--data", data, "--vision", encoders.vision, "--text", encoders.text, "--target", "views",
-        "--tune", "top:1", "--epochs", 1, "--blocks", "image,title", "--run", folder / "tuned",
+        "--finetune", "top:1", "--epochs", 1, "--blocks", "image,title", "--run", folder / "tuned",
     )  # fmt: skip
     answer("evaluate", folder / "gp", "--data", data, "--resamples", 2)  # leaves test.json and plots
     return folder
@@ -72,20 +72,20 @@ def ask(world: Path) -> Callable[[Path], Answer]:
             known[side, config] = make_encoder(side, config, is_proven=is_proven)
         return known[side, config]
 
-    def asked(folder: Path) -> Answer:
+    def session(folder: Path) -> Answer:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sources, "make_encoder", remember)
             run = load_run(folder)
-            opened = OpenRun(run)
+            opened = InferenceSession(run)
             said = opened.forecast(posts, [None, None])
             names = ()
-            if opened.doubt.neighbours is not None:
-                names = tuple(load_names(run.open(NAMES_FILE), len(opened.doubt.neighbours.scores))["id"])
-            about = {key: value for key, value in describe_run(run, opened.doubt.neighbours).items() if key != "run"}
+            if opened.uncertainty.neighbours is not None:
+                names = tuple(load_names(run.open(NAMES_FILE), len(opened.uncertainty.neighbours.scores))["id"])
+            about = {key: value for key, value in describe_run(run, opened.uncertainty.neighbours).items() if key != "run"}
             numbers = (said.value, said.percentile, said.probabilities, said.distance, *said.intervals.values())
             return (*map(repr_of, numbers), names, json.dumps(about, allow_nan=False))
 
-    return asked
+    return session
 
 
 def repr_of(numbers: Any) -> str:
@@ -243,7 +243,7 @@ def test_hostile_arrays_never_reach_scipy(edit: Any, words: str, runs: Path, tmp
 
     change(run, "process.json", lambda saved: saved.update(arrays=file_hash(run / "process.safetensors")))
     with pytest.raises(EngageError, match=words):
-        OpenRun(load_run(run))
+        InferenceSession(load_run(run))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -265,7 +265,7 @@ def test_weights_that_are_no_numbers_are_refused(name: str, value: float, runs: 
     safetensors.torch.save_file(tensors, run / "model.safetensors", sealed(tensors, metadata))
     sign(run)
     with pytest.raises(EngageError, match=r"model\.safetensors: head\.0\.weight: a weight is not finite"):
-        OpenRun(load_run(run))
+        InferenceSession(load_run(run))
 
 
 def test_a_damaged_model_never_reaches_catboosts_parser(
@@ -280,7 +280,7 @@ def test_a_damaged_model_never_reaches_catboosts_parser(
 
     monkeypatch.setattr("engage_cli.models.boosting.predictor.load_model", reached)
     with pytest.raises(EngageError, match=r"model\.cbm was changed or damaged: its hash differs; train again"):
-        OpenRun(load_run(run))
+        InferenceSession(load_run(run))
 
 
 @pytest.mark.parametrize("member", ["..", ".", "../gp", "/etc", "a/b", "", "gp\0", ".hidden", "1-gp\n"])
@@ -299,17 +299,17 @@ def test_an_ensemble_is_no_member_and_no_link_is_followed(runs: Path, tmp_path: 
     shutil.rmtree(member)
     member.symlink_to(runs / "gp")
     with pytest.raises(EngageError, match=r"1-gp is a link, and no member of this run"):
-        OpenRun(load_run(run))
+        InferenceSession(load_run(run))
     member.unlink()
     shutil.copytree(runs / "stack", member)
     sign(run)
     with pytest.raises(EngageError, match=r"1-gp/run\.json: model: an ensemble is no member of another"):
-        OpenRun(load_run(run))
+        InferenceSession(load_run(run))
     shutil.rmtree(member)
     shutil.copytree(runs / "regressor", member)
     sign(run)
     with pytest.raises(EngageError, match="1-gp predicts something else than"):
-        OpenRun(load_run(run))
+        InferenceSession(load_run(run))
 
 
 @pytest.mark.parametrize("name", ["run.json", "target.json", MARKER, "process.safetensors", "neighbours.parquet"])
@@ -336,7 +336,7 @@ def test_another_format_is_one_sentence(runs: Path, tmp_path: Path) -> None:
     run = tmp_path / "gp"
     shutil.copytree(runs / "gp", run)
     change(run, "run.json", lambda meta: meta.update(format="run 0"))
-    with pytest.raises(EngageError, match=r"run\.json has format 'run 0', and this engage reads 'run 1'; train again"):
+    with pytest.raises(EngageError, match=r"run\.json has format 'run 0', and this engage reads 'run 2'; train again"):
         load_run(run)
     (run / MARKER).write_text('{"metrics": {"r2": 0.5}}')
     with pytest.raises(EngageError, match=r"metrics\.json was written by an older engage, or damaged"):

@@ -81,17 +81,17 @@ def test_run_json_is_written_first(tmp_path: Path) -> None:
 
 
 def test_files_are_whole_or_absent_and_readable(tmp_path: Path) -> None:
-    from engage_cli.io.files import replacing
+    from engage_cli.io.files import atomic_write
 
     (tmp_path / "plain").touch()
-    with replacing(tmp_path / "a" / "file") as beside:
+    with atomic_write(tmp_path / "a" / "file") as beside:
         beside.write_text("whole")
         beside.chmod(0o600)
         assert not (tmp_path / "a" / "file").exists()
     assert (tmp_path / "a" / "file").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
     def write_half() -> None:
-        with replacing(tmp_path / "b") as beside:
+        with atomic_write(tmp_path / "b") as beside:
             beside.write_text("half")
             raise ValueError("half")
 

@@ -18,7 +18,7 @@ from PIL import Image
 from engage_cli.runs.model_table import MODELS, PREDICTORS
 from engage_cli.runs.run_folder import load_run
 from engage_cli.steps.predict.requests import IMAGE, reads_of
-from engage_cli.steps.predict.session import OpenRun
+from engage_cli.steps.predict.session import InferenceSession
 from engage_cli.steps.serve._about import describe_run
 from engage_cli.steps.serve._api import make_app
 from engage_cli.steps.serve._guard import HEADERS, is_loopback
@@ -26,7 +26,7 @@ from engage_cli.steps.serve._jobs import Job
 from engage_cli.steps.serve._limits import MIB, Limits
 from engage_cli.steps.serve._process import ModelProcess
 from engage_cli.steps.serve.worker import answer as answer_jobs
-from engage_cli.uncertainty.forecast import load_doubt
+from engage_cli.uncertainty.forecast import load_uncertainty
 from tests.calls import answer, engage
 from tests.run_files import change
 from tests.served import Server, serving
@@ -112,15 +112,15 @@ def test_a_reason_is_that_of_predict(server: Server, world: Path, pixelrec: Path
 @pytest.mark.parametrize("name", ["classifier", "catboost", "catboost-value", "regressor"])
 def test_other_kinds_of_runs(name: str, world: Path, pixelrec: Path, covers: list[tuple[str, bytes]]) -> None:
     run = load_run(world / "runs" / name)
-    asked = OpenRun(run, num_towers=None)
+    session = InferenceSession(run, num_towers=None)
     names, images = zip(*covers, strict=True)
     jobs = [
         Job(names=names, images=images, titles=("a cat",)),
-        Job(names=("text.jpg",), images=(b"no picture",)),
+        Job(names=("text.jpg",), images=(b"no image",)),
         Job(names=names[:1], images=images[:1], titles=("a cat", "a dog"), tags="food", posted_at="2026-11-24"),
         Job(names=names, images=images, titles=("a cat", "a cat ")),
     ]
-    replies = answer_jobs(asked, reads_of(run), jobs)
+    replies = answer_jobs(session, reads_of(run), jobs)
     assert [status for status, _ in replies] == [200, 422, 200, 422]
     for job, (status, body) in zip(jobs, replies, strict=True):
         if status == 200:
@@ -166,7 +166,7 @@ def test_what_the_run_is(server: Server, world: Path, tmp_path: Path) -> None:
 
 def test_a_run_that_has_met_no_cover_takes_titles_alone(world: Path) -> None:
     run = load_run(world / "runs" / "gp")
-    known = load_doubt(run).neighbours
+    known = load_uncertainty(run).neighbours
     assert known is not None
     assert describe_run(run, known)["reads"]["image"]
     covers = known.spaces[IMAGE]

@@ -58,7 +58,7 @@ def test_no_question_breaks_the_server(path: str, method: str, mode: schemathesi
     )
     @given(case=operation.as_strategy(generation_mode=mode), files=SOME_FILES, keeps=st.booleans())
     def ask(case: schemathesis.Case, files: list[bytes], keeps: bool) -> None:
-        if files and isinstance(case.body, dict) and "images" in case.body:  # a fuzzer by itself draws no picture
+        if files and isinstance(case.body, dict) and "images" in case.body:  # a fuzzer by itself draws no image
             case.body["images"] = files
             if not keeps:
                 for name in ("posted_at", "with"):

@@ -137,7 +137,7 @@ def test_a_tar_header_of_three_gigabytes_is_refused(kind: bytes, suffix: str, tm
         unpack(path, ["a.jpg"], tmp_path / "out", lambda: None)
 
 
-def test_an_archive_that_unpacks_to_far_more_than_pictures_do_is_given_up(
+def test_an_archive_that_unpacks_to_far_more_than_images_do_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archives, "ALWAYS_UNPACKED", 1 << 20)

@@ -31,10 +31,10 @@ def many() -> SyntheticPosts:
 
 
 def design_of(posts: SyntheticPosts, drop: str = "") -> np.ndarray:
-    """Columns: 1, picture, words, match."""
+    """Columns: 1, image, words, match."""
     factors = posts.factors
     parts = {
-        "picture": LEVELS[factors["style"]],
+        "image": LEVELS[factors["style"]],
         "words": LEVELS[factors["tone"]],
         "match": np.where(factors["match"], 1.0, -1.0),
     }
@@ -93,7 +93,7 @@ def test_log_views_follow_the_documented_law(many: SyntheticPosts) -> None:
     known = follows_the_law(many)
     y = np.log(many.table["view_number"][known].astype(float))
     coefficients, share = explained(design_of(many)[known], y.to_numpy())
-    planted = [VIEWS_SPREAD * VIEWS_LAW[name] for name in ("picture", "words", "match")]
+    planted = [VIEWS_SPREAD * VIEWS_LAW[name] for name in ("image", "words", "match")]
     assert planted == [0.8, 0.8, 0.8]
     np.testing.assert_allclose(coefficients[1:], planted, atol=0.02)
     assert coefficients[0] == pytest.approx(np.log(MEDIAN_VIEWS), abs=0.02)
@@ -101,7 +101,7 @@ def test_log_views_follow_the_documented_law(many: SyntheticPosts) -> None:
     assert y.max() > np.log(20e6)
 
 
-@pytest.mark.parametrize("dropped", ["picture", "words", "match"])
+@pytest.mark.parametrize("dropped", ["image", "words", "match"])
 def test_each_part_holds_a_quarter_of_the_score(many: SyntheticPosts, dropped: str) -> None:
     _, share = explained(design_of(many, dropped), many.factors["views_score"].to_numpy())
     assert share == pytest.approx(0.5, abs=0.02)
@@ -121,7 +121,7 @@ def test_engagement_per_view_follows_the_same_factors(many: SyntheticPosts) -> N
     earned = counts["thumbup_number"] + 2 * counts["comment_number"]
     earned += 3 * counts["share_number"] + 3 * counts["favorite_number"]
     coefficients, share = explained(design_of(many)[known], np.log(earned / counts["view_number"]).to_numpy())
-    planted = [RATE_LAW[name] for name in ("picture", "words", "match")]
+    planted = [RATE_LAW[name] for name in ("image", "words", "match")]
     np.testing.assert_allclose(coefficients[1:], planted, atol=0.02)
     assert share == pytest.approx(0.78, abs=0.02)
 

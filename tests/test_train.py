@@ -53,7 +53,7 @@ def test_the_run_predicts_what_its_weighed_members_do(trained: Path, world: Path
     run, data = load_run(trained), load_dataset(world / "data")
     posts = data.posts.iloc[data.rows("test", run.target)]
     found = load_predictor(run).predict(posts, source_of(run, data, SilentReporter())).main
-    saved = json.loads((trained / "stack.json").read_text())
+    saved = json.loads((trained / "ensemble.json").read_text())
     said = [load_predictor(one).predict(posts, source_of(one, data, SilentReporter())).main for one in members_of(run)]
     weights = [saved["weights"][name] for name in run.meta.members]
     if run.kind == "value":
@@ -112,7 +112,7 @@ def test_it_is_for_one_process(
         (["--members", "gp"], "--members names two or more different models"),
         (["--members", "gp,gp"], "--members names two or more different models"),
         (["--as", "both"], "unknown --as 'both'; there are: value, classes"),
-        (["--framing", "round"], "unknown --framing 'round'; there are: own, whole"),
+        (["--resize", "round"], "unknown --resize 'round'; there are: own, whole"),
     ],
 )
 def test_wrong_calls(options: list[str], sentence: str, world: Path, tmp_path: Path) -> None:

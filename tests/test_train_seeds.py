@@ -1,4 +1,4 @@
-"""`--recipe best` and `--seeds`: models that differ by their seed alone, and their mean."""
+"""`--recipe seeds3` and `--seeds`: models that differ by their seed alone, and their mean."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def trained(request: pytest.FixtureRequest, world: Path, encoders: EncoderConfig
     run = world / "runs" / f"seeds-{request.param}"
     names = ["--vision", encoders.vision, "--text", encoders.text]
     data = ["--data", world / "data", "--target", "views"]
-    found = answer(COMMANDS[request.param], "--recipe", "best", *data, *names, "--seed", 4, "--epochs", 2, "--run", run)
+    found = answer(COMMANDS[request.param], "--recipe", "seeds3", *data, *names, "--seed", 4, "--epochs", 2, "--run", run)
     assert (found["kind"], found["weights"]) == (request.param, dict.fromkeys(("seed-4", "seed-5", "seed-6"), 1 / 3))
     return run
 
@@ -49,12 +49,12 @@ def test_the_mean_of_models_of_different_seeds_is_predicted(trained: Path, world
     assert [one.meta.config["seed"] for one in members_of(run)] == [4, 5, 6]
     assert {one.meta.config["seeds"] for one in members_of(run)} == {1}
     assert all(not {"seed", "seeds"} & set(one.meta.given) for one in members_of(run))
-    assert (run.meta.recipe, run.meta.given["epochs"]) == ("best", 2)
+    assert (run.meta.recipe, run.meta.given["epochs"]) == ("seeds3", 2)
 
 
 def test_a_member_is_what_one_seed_alone_gives(trained: Path, world: Path, tmp_path: Path) -> None:
     run = load_run(trained)
-    names = ["--vision", run.meta.config["vision"], "--text", run.meta.config["text"], "--recipe", "stored"]
+    names = ["--vision", run.meta.config["vision"], "--text", run.meta.config["text"], "--recipe", "frozen"]
     data = ["--data", world / "data", "--target", "views"]
     alone = answer(COMMANDS[run.kind], *data, *names, "--seed", 5, "--epochs", 2, "--run", tmp_path / "one")
     assert load_run(trained / "members" / "seed-5").done.metrics == pytest.approx(alone["metrics"], abs=1e-5)
@@ -71,7 +71,7 @@ def test_a_killed_training_goes_on_with_the_seed_where_it_was(
     world: Path, encoders: EncoderConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = {"target": "views", "vision": encoders.vision, "text": encoders.text, "epochs": 1, "seeds": 2}
-    resolved = resolve("value", "stored", names, has_gpu=False)
+    resolved = resolve("value", "frozen", names, has_gpu=False)
     how = {"kind": "value", "command": "train-regressor", "dataset": load_dataset(world / "data"), "encoders": encoders}
     run, train = tmp_path / "run", step.train_neural
 
@@ -90,7 +90,7 @@ def test_a_killed_training_goes_on_with_the_seed_where_it_was(
     summary = step.train_seeds(resolved, run=run, **how)
     assert summary.went_on
     assert (run / "members" / "seed-0" / MARKER).stat().st_mtime_ns == first
-    assert json.loads((run / "stack.json").read_text())["weights"] == {"seed-0": 0.5, "seed-1": 0.5}
+    assert json.loads((run / "ensemble.json").read_text())["weights"] == {"seed-0": 0.5, "seed-1": 0.5}
 
 
 def test_it_is_for_one_process(
@@ -99,7 +99,7 @@ def test_it_is_for_one_process(
     monkeypatch.setattr(step, "get_world_size", lambda: 2)
     how = {"kind": "value", "command": "train-regressor", "dataset": load_dataset(world / "data"), "encoders": encoders}
     with pytest.raises(WrongCallError, match="3 seeds are trained in one process; under torchrun give --seeds 1"):
-        step.train_seeds(resolve("value", "best", {}, has_gpu=False), run=tmp_path / "run", **how)
+        step.train_seeds(resolve("value", "seeds3", {}, has_gpu=False), run=tmp_path / "run", **how)
     assert not (tmp_path / "run").exists()
 
 
@@ -107,10 +107,10 @@ def test_it_is_for_one_process(
     ("options", "sentence"),
     [
         (["--text", "nowhere/at-all"], "nowhere/at-all"),
-        (["--flip"], "--flip is for encoders that are trained; give --tune too"),
+        (["--flip"], "--flip is for encoders that are trained; give --finetune too"),
         (["--seeds", "0"], "--seeds"),
         (["--seed", str(2**32 - 1)], "--seed 4294967295 and the 2 after it: a seed is at most 4294967295"),
-        (["--tune", "none", "--lr", "1e38", "--clip-norm", "0"], "with a smaller --learning-rate than 1e+38"),
+        (["--finetune", "none", "--lr", "1e38", "--clip-norm", "0"], "with a smaller --learning-rate than 1e+38"),
     ],
 )
 def test_what_is_refused_leaves_nothing(
@@ -118,7 +118,7 @@ def test_what_is_refused_leaves_nothing(
 ) -> None:
     run = tmp_path / "run"
     data = ["--data", world / "data", "--target", "views", "--vision", encoders.vision, "--text", encoders.text]
-    shown = engage("train-regressor", "--recipe", "best", *data, *options, "--run", run)
+    shown = engage("train-regressor", "--recipe", "seeds3", *data, *options, "--run", run)
     assert shown.exit_code in (1, 2)
     assert sentence in shown.stderr
     assert not run.exists()
@@ -126,6 +126,6 @@ def test_what_is_refused_leaves_nothing(
 
 def test_the_best_recipe_is_the_stored_one_but_for_what_it_names() -> None:
     for kind in COMMANDS:
-        best, stored = (resolve(kind, recipe, {}, has_gpu=True).config for recipe in ("best", "stored"))
+        best, stored = (resolve(kind, recipe, {}, has_gpu=True).config for recipe in ("seeds3", "frozen"))
         assert dataclasses.replace(best, seeds=1) == stored
         assert best.seeds == 3

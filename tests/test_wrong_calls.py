@@ -27,7 +27,7 @@ WRONG = [
     (["prepare", "--pixelrec-dir", "x", "--fractions", "1/2"], 2, "sum to 100"),
     (["embed"], 1, "make it with `engage prepare`"),
     (["train-regressor"], 1, "make it with `engage prepare`"),
-    (["train-regressor", "--fusion", "soup"], 2, "unknown fusion 'soup'; there are: concat, attention, gated, stack"),
+    (["train-regressor", "--fusion", "soup"], 2, "unknown fusion 'soup'; there are: concat, attention, gated, study"),
     (["train-classifier", "--objective", "hybrid"], 2, "unknown objective 'hybrid'; there are: cross-entropy, ordinal"),
     (["evaluate", "nowhere"], 1, "make it with `engage prepare`"),
     (["predict", "nowhere.jpg"], 1, "nowhere.jpg: no such file"),
@@ -40,7 +40,7 @@ def test_wrong_calls(
     arguments: list[str], code: int, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "text.jpg").write_text("no image")
     result = engage(*arguments)
     assert (result.exit_code, result.stdout) == (code, "")
     assert sentence in result.stderr
@@ -56,10 +56,16 @@ def test_names_that_do_not_exist(world: Path, encoders: EncoderConfig) -> None:
         (["embed", *data, "--vision", "google/vit-base-patch16-224"], "the hub cannot be reached"),
         (["train-regressor", *data, "--blocks", "image,sound"], "each once: image, title, context, text"),
         (["train-regressor", *data, "--precision", "fp8"], "unknown --precision 'fp8'; there are: fp32, bf16, fp16"),
-        (["train-regressor", *data, "--tune", "half"], "unknown --tune 'half'; there are: none, top:N, lora, full"),
-        (["train-regressor", *data, "--tune", "top:0"], "unknown --tune 'top:0'; there are: none, top:N, lora, full"),
-        (["train-regressor", *data, "--recipe", "mine"], "unknown --recipe 'mine'; there are: stored, best, tuned, study"),
-        (["train-regressor", *data, "--flip"], "--flip is for encoders that are trained; give --tune too"),
+        (["train-regressor", *data, "--finetune", "half"], "unknown --finetune 'half'; there are: none, top:N, lora, full"),
+        (
+            ["train-regressor", *data, "--finetune", "top:0"],
+            "unknown --finetune 'top:0'; there are: none, top:N, lora, full",
+        ),
+        (
+            ["train-regressor", *data, "--recipe", "mine"],
+            "unknown --recipe 'mine'; there are: frozen, seeds3, finetune, study",
+        ),
+        (["train-regressor", *data, "--flip"], "--flip is for encoders that are trained; give --finetune too"),
         (["train-regressor", *data, "--schedule", "step"], "unknown --schedule 'step'; there are: cosine, constant"),
         (
             [

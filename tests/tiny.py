@@ -99,7 +99,7 @@ def _siglip(folder: Path) -> None:
 
 
 def _siglip2(folder: Path) -> None:
-    """NaFlex: every picture keeps its shape and has its own number of patches."""
+    """NaFlex: every image keeps its shape and has its own number of patches."""
     from transformers import Siglip2Config, Siglip2Model, Siglip2TextConfig, Siglip2VisionConfig
 
     text = Siglip2TextConfig(vocab_size=32, max_position_embeddings=64, projection_size=32, **HIDDEN)

@@ -130,7 +130,7 @@ def _kind(cell: Any, column: str, row: int) -> str:
 
 
 def _file_bytes(image: Image.Image) -> bytes:
-    """Write a picture without loss; what a viewer turns by its EXIF tags stays so.
+    """Write an image without loss; what a viewer turns by its EXIF tags stays so.
 
     A file that was opened and not yet decoded is taken as it is: a JPEG decoded small differs a little from its PNG.
     """

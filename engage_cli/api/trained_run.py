@@ -24,9 +24,9 @@ from engage_cli.progress.reporters import Reporter, SilentReporter, make_reporte
 from engage_cli.runs.run_folder import Run
 from engage_cli.runs.run_folder import load_run as open_run_folder
 from engage_cli.steps.predict import answer_of
-from engage_cli.steps.predict.asked_posts import predict_rows, read_covers, read_posts
 from engage_cli.steps.predict.explain import explain_post
-from engage_cli.steps.predict.session import OpenRun
+from engage_cli.steps.predict.session import InferenceSession
+from engage_cli.steps.predict.table_posts import predict_rows, read_covers, read_posts
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 LEVELS = {0.8: "80", 0.95: "95"}
@@ -127,7 +127,7 @@ class TrainedRun:
             raise ValueError(f"level={level}: there are intervals of {' and '.join(map(str, LEVELS))}")
         if self.kind != "value":
             raise ValueError(f"{self.folder} predicts classes, which have no interval; ask predict_proba")
-        if not self._open.doubt.calibration.supports(level):
+        if not self._open.uncertainty.calibration.supports(level):
             raise ValueError(f"{self.folder} had too few held-out posts for an interval of {level}")
         said = self.forecast(posts, image_column=image_column, images_dir=images_dir)
         return said[[f"interval_{LEVELS[level]}_{end}" for end in ("low", "high")]].to_numpy(float)
@@ -215,8 +215,8 @@ class TrainedRun:
         return compute_metrics("classes", true, shares, ["accuracy"])["accuracy"]
 
     @cached_property
-    def _open(self) -> OpenRun:
-        return OpenRun(self._run, num_towers=None)
+    def _open(self) -> InferenceSession:
+        return InferenceSession(self._run, num_towers=None)
 
     def _columns(self, posts: pd.DataFrame) -> dict[str, str]:
         """Return the columns that the run's own table called something else: ours -> that name, where it is here too."""

@@ -31,11 +31,14 @@ class EvaluateOptions:
     no_report: bool = setting(
         False, "Write nothing: no page, and no plots and model card in the runs.", flags=("--no-report",)
     )
-    stack: bool = setting(
-        False, "Also combine the runs into an ensemble, and store it as a run of its own.", flags=("--stack",)
+    ensemble: bool = setting(
+        False,
+        "Also combine the runs into an ensemble, and store it as a run of its own.",
+        flags=("--ensemble",),
+        former_flags=("--stack",),
     )
     run: Path | None = setting(
-        None, "Of --stack: the ensemble's folder. Without it: a new one under --runs.", show_default=False
+        None, "Of --ensemble: the ensemble's folder. Without it: a new one under --runs.", show_default=False
     )
 
 
@@ -45,12 +48,12 @@ def evaluate(options: EvaluateOptions, at: DataPlace, place: RunsPlace, output: 
 
     engage evaluate runs/regressor-views runs/catboost-views --by tag
 
-    engage evaluate runs/regressor-views runs/catboost-views --stack --run runs/both
+    engage evaluate runs/regressor-views runs/catboost-views --ensemble --run runs/both
 
     engage evaluate runs/* --json --no-report
     """
-    if options.run is not None and not options.stack:
-        raise WrongCallError("--run names the ensemble of --stack; the runs to score are named without an option")
+    if options.run is not None and not options.ensemble:
+        raise WrongCallError("--run names the ensemble of --ensemble; the runs to score are named without an option")
     if options.report is not None and options.no_report:
         raise WrongCallError("--report and --no-report: give one of the two")
     from engage_cli.data.dataset import load_dataset
@@ -61,10 +64,10 @@ def evaluate(options: EvaluateOptions, at: DataPlace, place: RunsPlace, output: 
 
     reporter, dataset = make_reporter(), load_dataset(at.data)
     folders = finished_among(options.folders or [], reporter)
-    if options.stack:
-        from engage_cli.steps.train.ensemble import stack as stack_step
+    if options.ensemble:
+        from engage_cli.steps.train.ensemble import combine
 
-        folders.append(stack_step(folders, dataset=dataset, run=options.run, runs_dir=place.runs, reporter=reporter).folder)
+        folders.append(combine(folders, dataset=dataset, run=options.run, runs_dir=place.runs, reporter=reporter).folder)
     folders = folders or [newest_run(place.runs).folder]
     page = None
     if not options.no_report:
@@ -88,7 +91,7 @@ def evaluate(options: EvaluateOptions, at: DataPlace, place: RunsPlace, output: 
         if output.json:
             print_json({**evaluation.to_json(), "written": [str(path) for path in written]})
         else:
-            if options.stack:
+            if options.ensemble:
                 print_line(f"The ensemble is {folders[-1]}.\n")
             next_command = after_evaluate(evaluation, dataset, place.runs)
             show_evaluation(evaluation, written, next_command, with_intervals=options.resamples > 0)

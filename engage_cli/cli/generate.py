@@ -4,7 +4,7 @@ A field's name, type, default, help, range, choices and panel stand in its datac
 a function whose parameters are annotated with such dataclasses:
 
     @generated(rename={"encoders.precision": "encoder_precision"})
-    def train_gp(config: ProcessConfig, encoders: EncoderConfig, place: TrainingPlace) -> None: ...
+    def train_gp(config: GaussianProcessConfig, encoders: EncoderConfig, place: TrainingPlace) -> None: ...
 
 Fields of one name in several dataclasses are one option, which all of them get.
 """
@@ -43,6 +43,14 @@ class _Option(NamedTuple):
 
     parameter: inspect.Parameter
     fills: list[tuple[str, str]]  # parameter of the command, field of its dataclass
+    former: inspect.Parameter | None = None  # its spelling of the release before, hidden
+
+    def take(self, values: dict[str, Any]) -> Any:
+        """Return its value, by whichever spelling it was given."""
+        value = values[self.parameter.name]
+        if self.former is None or (former := values.pop(self.former.name)) in (None, []):
+            return value
+        return [*(value or []), *former] if isinstance(former, list) else former
 
 
 def generated(
@@ -65,13 +73,15 @@ def generated(
 
         def run(**values: Any) -> None:
             filled: dict[str, dict[str, Any]] = {name: {} for name in hints}
-            for name, option in options.items():
+            for option in options.values():
+                value = option.take(values)
                 for parameter, field in option.fills:
-                    filled[parameter][field] = values[name]
+                    filled[parameter][field] = value
             command(**{name: _make(hint, filled[name]) for name, hint in hints.items()})
 
         run.__name__, run.__doc__, run.__module__ = command.__name__, command.__doc__, command.__module__
         parameters = [option.parameter for option in options.values()]
+        parameters += [option.former for option in options.values() if option.former]
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return run
@@ -97,12 +107,22 @@ def _options(
                 continue
             default = None if given else defaults.get(name, _default_of(field))
             type_ = types[field.name] | None if given else types[field.name]
-            option = _typer_option(name, setting_of(config, field.name), given, field.name)
-            made = inspect.Parameter(
-                name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[type_, option]
-            )
-            options[name] = _Option(made, [(parameter, field.name)])
+            about = setting_of(config, field.name)
+            made = _parameter(name, type_, default, _typer_option(name, about, given, field.name))
+            former = _parameter(f"former_{name}", type_ | None, None, _former_option(about)) if about.former_flags else None
+            options[name] = _Option(made, [(parameter, field.name)], former)
     return options
+
+
+def _parameter(name: str, type_: Any, default: Any, option: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[type_, option])
+
+
+def _former_option(about: Setting) -> Any:
+    def translate(value: Any) -> Any:
+        return about.former_names.get(value, value) if isinstance(value, str) else value
+
+    return typer.Option(*about.former_flags, hidden=True, callback=translate)
 
 
 def _typer_option(name: str, about: Setting, given: GivenOf | None, field: str) -> Any:
@@ -124,18 +144,21 @@ def _typer_option(name: str, about: Setting, given: GivenOf | None, field: str) 
         envvar=about.envvar,
         readable=False,
         rich_help_panel=about.panel,
-        callback=_one_of(flags[0], names, about) if names and not about.is_open else None,
+        callback=_check(flags[0], names if not about.is_open else (), about),
         show_default=not is_hidden,
         show_envvar=about.envvar is not None,
     )
 
 
-def _one_of(flag: str, names: Collection[str], about: Setting) -> Callable[[Any], Any]:
-    """Return a callback that refuses what is none of the names."""
+def _check(flag: str, names: Collection[str], about: Setting) -> Callable[[Any], Any] | None:
+    """Return a callback that translates former names and refuses unknown ones; None where anything may be given."""
+    if not names and not about.former_names:
+        return None
     there = (*about.more_names, *names)
 
     def check(value: Any) -> Any:
-        if value is None or value in about.more_names:
+        value = about.former_names.get(value, value) if isinstance(value, str) else value
+        if value is None or value in about.more_names or not names:
             return value
         if isinstance(names, Registry):
             return names.check(value)

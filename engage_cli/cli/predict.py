@@ -31,7 +31,8 @@ class PostOptions:
     columns: list[str] | None = setting(
         None,
         "A further column that the run was trained on; give it several times.",
-        flags=("--with",),
+        flags=("--column",),
+        former_flags=("--with",),
         metavar="NAME=VALUE",
     )
     explain: bool = setting(False, "Also say what the prediction of one post rests on.", flags=("--explain",), panel=WHY)
@@ -47,7 +48,7 @@ class PostOptions:
             "--tags": self.tags,
             "--description": self.description,
             "--posted-at": self.posted_at,
-            "--with": self.columns,
+            "--column": self.columns,
             "--explain": self.explain,
             "--overlay": self.overlay,
             "an image": self.images,
@@ -146,7 +147,7 @@ def _predict(post: PostOptions, place: FinishedRun, *, json: bool) -> None:
         tags=post.tags,
         description=post.description,
         posted_at=post.posted_at,
-        columns=parse_pairs(post.columns or [], "--with duration=30"),
+        columns=parse_pairs(post.columns or [], "--column duration=30"),
         explain=post.explain,
         overlay=post.overlay,
         stdin=sys.stdin.buffer.read(MOST_BYTES + 1) if STDIN in map(str, images) else None,

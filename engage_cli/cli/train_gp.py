@@ -6,11 +6,11 @@ from engage_cli.cli.generate import generated
 from engage_cli.cli.places import DataPlace, NewRun, Output
 from engage_cli.cli.render.train import show_training
 from engage_cli.config.general import EncoderConfig
-from engage_cli.config.training import ProcessConfig
+from engage_cli.config.training import GaussianProcessConfig
 
 
 @generated(rename={"encoders.precision": "encoder_precision"}, without=("encoders.tokens",))
-def train_gp(at: DataPlace, config: ProcessConfig, place: NewRun, encoders: EncoderConfig, output: Output) -> None:
+def train_gp(at: DataPlace, config: GaussianProcessConfig, place: NewRun, encoders: EncoderConfig, output: Output) -> None:
     """Train a Gaussian process, which predicts from similar posts: their words, images, dates and authors.
 
     engage train-gp --target views

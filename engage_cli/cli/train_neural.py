@@ -9,7 +9,7 @@ from engage_cli.cli.generate import GivenOf
 from engage_cli.cli.places import DataPlace, NewRun, Output
 from engage_cli.cli.render.train import show_training
 from engage_cli.config.general import EncoderConfig
-from engage_cli.config.recipes import RECIPES, WHAT, help_with_defaults, resolve
+from engage_cli.config.recipes import RECIPE_DESCRIPTIONS, RECIPES, help_with_defaults, resolve
 from engage_cli.config.settings import setting
 from engage_cli.config.training import TrainConfig
 from engage_cli.runtime.distributed import get_rank
@@ -17,7 +17,7 @@ from engage_cli.runtime.distributed import get_rank
 if TYPE_CHECKING:
     from engage_cli.runs.records import Kind
 
-_RECIPES = "; ".join(f"{name}: {WHAT[name]}" for name in RECIPES)
+_RECIPES = "; ".join(f"{name}: {RECIPE_DESCRIPTIONS[name]}" for name in RECIPES)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,8 +25,9 @@ class RecipeChoice:
     recipe: str | None = setting(
         None,
         f"Hyper-parameters under a name ({_RECIPES}). Your options override the recipe. Default: study on a GPU, else "
-        "tuned with --tune, else stored.",
+        "finetune with --finetune, else frozen.",
         show_default=False,
+        former_names={"stored": "frozen", "best": "seeds3", "tuned": "finetune"},
     )
 
 

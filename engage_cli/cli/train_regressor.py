@@ -23,9 +23,9 @@ def train_regressor(
 
     engage train-regressor --target views
 
-    engage train-regressor --vision siglip --fusion stack --tokens 16
+    engage train-regressor --vision siglip --fusion study --tokens 16
 
-    engage train-regressor --tune top:2 --epochs 3
+    engage train-regressor --finetune top:2 --epochs 3
 
     torchrun --nproc-per-node 2 -m engage_cli train-regressor --recipe study
     """

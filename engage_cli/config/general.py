@@ -37,12 +37,14 @@ class EncoderConfig:
         "vision=mean. auto is depths for stored features, checkpoint for encoders that are trained and the study's way.",
         panel=ENCODERS,
     )
-    framing: str = setting(
+    resize: str = setting(
         "auto",
-        "How a picture comes into the encoder's square: whole (pressed into it), own (as the checkpoint's processor does, "
-        "which often cuts the sides off). auto is whole for stored features, own for encoders that are trained and the "
-        "study's way.",
+        "How an image is fitted to the encoder's square: squash (resized to it, ignoring the aspect ratio), native (as the "
+        "checkpoint's processor does, which often cuts the sides off). auto is squash for stored embeddings, native for "
+        "encoders that are trained and for the study's recipe.",
         panel=ENCODERS,
+        former_flags=("--framing",),
+        former_names={"whole": "squash", "own": "native"},
     )
     tokens: int = setting(
         0,
@@ -54,17 +56,17 @@ class EncoderConfig:
     dtype: str = setting("fp16", "Number format of stored vectors: fp16 or fp32.", panel=ENCODERS)
 
     def settled(self, *, is_own: bool) -> EncoderConfig:
-        """Return it with every "auto" of pooling and framing replaced: by what checkpoints do themselves, or by ours."""
-        pool, framing = ("checkpoint", OWN) if is_own else ("depths", WHOLE)
+        """Return it with every "auto" of pooling and resize replaced: by what checkpoints do themselves, or by ours."""
+        pool, resize = ("checkpoint", NATIVE) if is_own else ("depths", SQUASH)
         pools = {side: setting_of_side(self.pool, side, pool).replace("auto", pool) for side in ("vision", "text")}
         return dataclasses.replace(
             self,
             pool=",".join(f"{side}={pooling}" for side, pooling in pools.items()),
-            framing=framing if self.framing == "auto" else self.framing,
+            resize=resize if self.resize == "auto" else self.resize,
         )
 
 
-OWN, WHOLE = FRAMINGS = ("own", "whole")
+NATIVE, SQUASH = RESIZES = ("native", "squash")
 AUTO = "auto"  # the name of a default that depends on other options
 STUDY = "study"  # the name under which the study's own way is reached
 MOST_VARIANTS = 400  # of one post that are ranked at once

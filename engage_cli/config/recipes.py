@@ -15,8 +15,8 @@ CLASSES = {"target": "engagement", "objective": "cross-entropy"}
 # What helped a neural model alone, on validation posts of three splits; benchmarks/RESULTS.md says what did not.
 BEST = {"seeds": 3}
 # Encoders in the loop learn slowly, what is new learns fast, and few epochs suffice.
-TUNED = {
-    "tune": "top:2",
+FINETUNED = {
+    "finetune": "top:2",
     "epochs": 5,
     "batch_size": 16,
     "accumulate": 2,
@@ -31,9 +31,9 @@ STUDY_REGRESSOR = {
     "vision": "siglip",
     "text": "deberta",
     "blocks": "image,title,context",
-    "fusion": "stack",
+    "fusion": "study",
     "objective": "hybrid",
-    "tune": "full",
+    "finetune": "full",
     "epochs": 50,
     "batch_size": 16,
     "accumulate": 3,
@@ -55,7 +55,7 @@ STUDY_CLASSIFIER = {
     "blocks": "image,text",
     "fusion": "concat",
     "objective": "cross-entropy",
-    "tune": "full",
+    "finetune": "full",
     "epochs": 1,
     "batch_size": 16,
     "accumulate": 1,
@@ -71,15 +71,15 @@ STUDY_CLASSIFIER = {
     "patience": 0,
 }
 RECIPES: dict[str, dict[str, dict[str, Any]]] = {
-    "stored": {"value": {}, "classes": CLASSES},
-    "best": {"value": BEST, "classes": {**CLASSES, **BEST}},
-    "tuned": {"value": TUNED, "classes": {**CLASSES, **TUNED}},
+    "frozen": {"value": {}, "classes": CLASSES},
+    "seeds3": {"value": BEST, "classes": {**CLASSES, **BEST}},
+    "finetune": {"value": FINETUNED, "classes": {**CLASSES, **FINETUNED}},
     "study": {"value": STUDY_REGRESSOR, "classes": {**CLASSES, **STUDY_CLASSIFIER}},
 }
-WHAT = {
-    "stored": "our defaults for stored features",
-    "best": "our defaults for stored features, and the mean of several seeds",
-    "tuned": "our defaults for training encoders too",
+RECIPE_DESCRIPTIONS = {
+    "frozen": "our defaults for stored features",
+    "seeds3": "our defaults for stored features, and the mean of several seeds",
+    "finetune": "our defaults for training encoders too",
     "study": "the study's hyper-parameters, its encoders trained end to end",
 }
 
@@ -95,13 +95,13 @@ class Resolved(NamedTuple):
 def resolve(kind: str, recipe: str | None, given: Mapping[str, Any], *, has_gpu: bool) -> Resolved:
     """Return the configuration of a recipe under what is given (None is not given).
 
-    Without a recipe: "stored" where `tune` says none; on a GPU "study"; elsewhere "tuned" where encoders are to be
-    trained, else "stored".
+    Without a recipe: "frozen" where `finetune` says none; on a GPU "study"; elsewhere "finetune" where encoders are to be
+    trained, else "frozen".
     """
     explicit = {name: value for name, value in given.items() if value is not None}
-    tune = explicit.get("tune")
+    finetune = explicit.get("finetune")
     if recipe is None:
-        recipe = "stored" if tune == "none" else "study" if has_gpu else "tuned" if tune else "stored"
+        recipe = "frozen" if finetune == "none" else "study" if has_gpu else "finetune" if finetune else "frozen"
     if recipe not in RECIPES:
         raise WrongCallError(f"unknown --recipe '{recipe}'; there are: {', '.join(RECIPES)}")
     config = dataclasses.replace(TrainConfig(), **{**RECIPES[recipe][kind], **explicit})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,8 @@ class Setting:
     metavar: str | None = None
     envvar: str | None = None
     show_default: bool = True
+    former_flags: tuple[str, ...] = ()  # of the release before: they still work, and help does not show them
+    former_names: Mapping[str, str] = dataclasses.field(default_factory=dict)  # the same of values: former -> name of today
 
 
 def setting(default: Any, help: str, **about: Any) -> Any:

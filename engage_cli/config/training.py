@@ -20,18 +20,25 @@ MODEL, LOOP, TRAINED_ENCODERS, MACHINE = "Model", "Training loop", "Encoders in 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """A neural run. The defaults are those of the recipe "stored"; config.recipes holds where the others differ."""
+    """A neural run. The defaults are those of the recipe "frozen"; config.recipes holds where the others differ."""
 
     target: str = setting("popularity", "What is predicted.", table=TARGETS)
     vision: str = setting(EncoderConfig.vision, VISION_HELP)
     text: str = setting(EncoderConfig.text, TEXT_HELP)
     blocks: str = setting("image,title,context", "What the model sees of a post, separated by commas.", panel=MODEL)
-    fusion: str = setting("gated", "How blocks are joined.", panel=MODEL, table="engage_cli.models.neural.fusion:FUSIONS")
+    fusion: str = setting(
+        "gated",
+        "How blocks are joined.",
+        panel=MODEL,
+        table="engage_cli.models.neural.fusion:FUSIONS",
+        former_names={"stack": "study"},
+    )
     objective: str = setting("hybrid", "The loss, and how outputs become predictions.", panel=MODEL)
     class_weights: str = setting("none", "Classes only: balanced weighs a post by the rarity of its class.", panel=MODEL)
-    tune: str = setting(
+    finetune: str = setting(
         "none",
-        "Which part of the encoders is trained too: none (stored features are read), top:N (last N layers), lora, full.",
+        "Which part of the encoders is trained too: none (stored embeddings are read), top:N (last N layers), lora, full.",
+        former_flags=("--tune",),
     )
     epochs: int = setting(40, "Passes over the training posts.", panel=LOOP, low=1)
     batch_size: int = setting(64, "Posts per micro-batch (of each rank under torchrun).", panel=LOOP, low=1)
@@ -99,13 +106,13 @@ class TrainConfig:
     compile: bool = setting(False, "Compile the model first (torch.compile).", panel=MACHINE, flags=("--compile",))
     flip: bool = setting(
         False,
-        "Mirror half of the training images; off, for covers carry lettering. Needs --tune.",
+        "Mirror half of the training images; off, for covers carry lettering. Needs --finetune.",
         panel=TRAINED_ENCODERS,
         flags=("--flip",),
     )
     crop: float = setting(
         1.0,
-        "Smallest share of an image that a random crop keeps in training; 1 never crops. Needs --tune.",
+        "Smallest share of an image that a random crop keeps in training; 1 never crops. Needs --finetune.",
         panel=TRAINED_ENCODERS,
         low=0.05,
         high=1,
@@ -129,7 +136,7 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProcessConfig:
+class GaussianProcessConfig:
     """A Gaussian process: it chooses by what training posts say of each other, so that little is left to be set."""
 
     target: str = setting("popularity", "What is predicted.", table=TARGETS)
@@ -138,7 +145,7 @@ class ProcessConfig:
     )
     vision: str = setting(EncoderConfig.vision, VISION_HELP)
     text: str = setting(EncoderConfig.text, TEXT_HELP)
-    seed: int = setting(0, "Seed of the sample of posts by which likeness is learned.", low=0, high=LARGEST_SEED)
+    seed: int = setting(0, "Seed of the sample of posts by which similarity is learned.", low=0, high=LARGEST_SEED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +177,7 @@ class CatBoostConfig:
     text: str = setting(EncoderConfig.text, f"{TEXT_HELP} auto is {DEFAULT_TEXT}, and clip-base with --features study.")
     features: str = setting(
         "honest",
-        "What a post is described by: honest is all that is known before publication; embeddings, words and handmade are "
+        "What describes a post: honest is all that is known before publication; embeddings, words and handcrafted are "
         "parts of it; study is the study's own set with the counters that its label is computed from, and is marked LEAKY. "
         "Groups and your own columns are added by name, as in honest,duration.",
     )

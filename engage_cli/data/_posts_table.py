@@ -15,7 +15,7 @@ from engage_cli.data.schema import ALL_COUNTERS, BOOKKEEPING_COLUMNS, OWN, SCORE
 from engage_cli.errors import EngageError
 from engage_cli.io.records import check_file
 
-TEXT, NUMBER, WHOLE, TIME = "text", "number", "whole number", "time"
+TEXT, NUMBER, SQUASH, TIME = "text", "number", "whole number", "time"
 NUMBERS = ("hour", "weekday", "author_posts", "author_median_views", *ALL_COUNTERS, SCORE)
 RANGES = {"hour": (0, 23), "weekday": (0, 6), **dict.fromkeys(("author_posts", "author_median_views"), (0, np.inf))}
 RANGES |= dict.fromkeys(ALL_COUNTERS, (0, np.inf))
@@ -75,7 +75,7 @@ def _kind_of(type: pa.DataType) -> str:
     if pa.types.is_float64(type):
         return NUMBER
     if pa.types.is_int64(type):
-        return WHOLE
+        return SQUASH
     return TIME if pa.types.is_timestamp(type) else str(type)
 
 
@@ -83,7 +83,7 @@ def _kinds_of(name: str) -> tuple[str, ...]:
     if name.startswith(OWN):
         return (TEXT, NUMBER)
     if name == "source_row":
-        return (WHOLE,)
+        return (SQUASH,)
     return (TIME,) if name == "posted_at" else (NUMBER,) if name in NUMBERS else (TEXT,)
 
 

@@ -14,7 +14,7 @@ from engage_cli.data.dataset_meta import MARKER, POSTS_FILE, DatasetMeta, read_m
 from engage_cli.data.target_names import TARGETS
 from engage_cli.data.targets.target import Target
 from engage_cli.errors import EngageError
-from engage_cli.io.files import replacing
+from engage_cli.io.files import atomic_write
 from engage_cli.io.own_folders import own_data
 from engage_cli.io.records import hash_files
 
@@ -89,7 +89,7 @@ def load_dataset(folder: Path) -> Dataset:
 def save_posts(folder: Path, posts: pd.DataFrame) -> dict[str, str]:
     """Write the posts; return the hashes that the marker is to hold. The marker of an older dataset goes first."""
     own_data(folder).remove_file(folder / MARKER)
-    with replacing(folder / POSTS_FILE) as beside:
+    with atomic_write(folder / POSTS_FILE) as beside:
         posts.to_parquet(beside, index=False, compression="zstd")
     return hash_files(folder, [POSTS_FILE])
 

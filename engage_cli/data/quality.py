@@ -145,11 +145,11 @@ def _find_largest_groups(posts: pd.DataFrame) -> tuple[Group, ...]:
 
 
 def _choose_examples(posts: pd.DataFrame, target: Target, scores: np.ndarray) -> tuple[Example, ...]:
-    """Take training posts at even steps from the lowest score to the highest; those with a picture first."""
+    """Take training posts at even steps from the lowest score to the highest; those with an image first."""
     rows = np.flatnonzero((posts["split"] == "train").to_numpy())
     usable = np.isfinite(scores)
-    pictured = usable & (posts["image_problem"].iloc[rows] == "").to_numpy()
-    usable = pictured if pictured.sum() >= NUM_EXAMPLES else usable
+    with_image = usable & (posts["image_problem"].iloc[rows] == "").to_numpy()
+    usable = with_image if with_image.sum() >= NUM_EXAMPLES else usable
     rows, scores = rows[usable], scores[usable]
     order = np.argsort(scores, kind="stable")
     places = np.unique(np.linspace(0, len(order) - 1, min(NUM_EXAMPLES, len(order))).round().astype(int))

@@ -20,7 +20,7 @@ LATER = 0.9  # of the posts came after as many of the others, as in a split by d
 
 
 @dataclass(frozen=True, kw_only=True)
-class Division:
+class Resplit:
     """Places of posts, rising: those that a model is fitted on, those that stop its training, those it then predicts."""
 
     fitted: np.ndarray
@@ -28,7 +28,7 @@ class Division:
     held_out: np.ndarray
 
 
-def divide_anew(posts: pd.DataFrame, *, in_order: bool, seed: int = 0) -> list[Division]:
+def resplit(posts: pd.DataFrame, *, in_order: bool, seed: int = 0) -> list[Resplit]:
     """Divide posts into up to five folds, fewer than 100 into ten; near-duplicates and authors stay together.
 
     Authors do not where there are fewer than folds.
@@ -47,7 +47,7 @@ def are_later(posts: pd.DataFrame, others: pd.DataFrame) -> bool:
     return bool(posts["posted_at"].quantile(1 - LATER) >= others["posted_at"].quantile(LATER))
 
 
-def _at_random(posts: pd.DataFrame, seed: int) -> list[Division]:
+def _at_random(posts: pd.DataFrame, seed: int) -> list[Resplit]:
     num = min(FOLDS_OF_VERY_FEW if len(posts) < VERY_FEW else NUM_FOLDS, count_groups(posts))
     if num < 2:
         return []
@@ -59,7 +59,7 @@ def _at_random(posts: pd.DataFrame, seed: int) -> list[Division]:
         if parts > 1:
             inner = make_folds(posts.iloc[training], parts, seed=seed + 1)
             found.append(
-                Division(
+                Resplit(
                     fitted=training[inner.fitted(0)],
                     stopping=training[inner.held_out(0)],
                     held_out=folds.held_out(number),
@@ -68,7 +68,7 @@ def _at_random(posts: pd.DataFrame, seed: int) -> list[Division]:
     return found
 
 
-def _in_order(posts: pd.DataFrame) -> list[Division]:
+def _in_order(posts: pd.DataFrame) -> list[Resplit]:
     """Posts without a date are never held out, and fitted on always."""
     times = posts["posted_at"].to_numpy("datetime64[us]")
     dated = np.flatnonzero(~np.isnat(times))
@@ -83,7 +83,7 @@ def _in_order(posts: pd.DataFrame) -> list[Division]:
             undated = np.flatnonzero(np.isnat(times) & ~np.isin(group, group[held_out]))
             last = len(earlier) - max(1, len(earlier) // STOPPING_SHARE)
             fitted = np.sort(np.concatenate([earlier[:last], undated]))
-            found.append(Division(fitted=fitted, stopping=np.sort(earlier[last:]), held_out=np.sort(held_out)))
+            found.append(Resplit(fitted=fitted, stopping=np.sort(earlier[last:]), held_out=np.sort(held_out)))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Batches of pictures for a tower, read ahead by threads, or by processes where these are worth their start."""
+"""Batches of images for a tower, read ahead by threads, or by processes where these are worth their start."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def processes_for(num_images: int, device: torch.device, cores: int) -> int:
     return min(cores - 1, MOST_PROCESSES) if is_worth_it else 0
 
 
-class PictureBatches:
+class ImageBatches:
     """What is read ahead. On a GPU batches come in memory that it can copy from by itself."""
 
     def __init__(self, tower: VisionTower, clock: Clock, *, num_threads: int, num_processes: int, pins: bool) -> None:

@@ -40,7 +40,7 @@ class LiveVectors:
         self._problems.clear()
 
     def problem_of(self, image: bytes) -> str:
-        """Return why an image that was asked for gives no picture; "" where it gives one."""
+        """Return why an image that was asked for gives no image; "" where it gives one."""
         return self._problems.get(_key_of(image), "")
 
     def of_images(self, images: Sequence[bytes | None]) -> Block:

@@ -22,7 +22,7 @@ from engage_cli.io.ranges import Count
 from engage_cli.io.record_fields import Fingerprint, Hash, one_of
 from engage_cli.io.records import read_record, record, write_record
 
-KIND, VERSION = "engage features", 1
+KIND, VERSION = "engage features", 2
 MANIFEST = "manifest.json"
 SHARD = re.compile(r"^shard-(\d{5,9})\.safetensors$")
 KEY_BYTES = 16
@@ -44,7 +44,7 @@ class EncoderMeta:
     tokens: Count
     dtype: Annotated[str, one_of("fp16", "fp32")]
     normalised: bool
-    framing: Annotated[str, one_of("own", "whole")]
+    resize: Annotated[str, one_of("native", "squash")]
     preprocessing: str
 
 

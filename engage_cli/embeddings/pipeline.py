@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engage_cli.embeddings._image_loader import PictureBatches, processes_for
+from engage_cli.embeddings._image_loader import ImageBatches, processes_for
 from engage_cli.encoders.encoder import DTYPES, Encoder
 from engage_cli.encoders.text import TextTower, Tokenized
 from engage_cli.encoders.vision import VisionTower
@@ -152,14 +152,14 @@ class Pipeline:
         if isinstance(tower, TextTower):
             readers = ThreadPoolExecutor(self.num_readers)
             return self._texts(tower, units, opened, readers), partial(readers.shutdown, cancel_futures=True)
-        pictures = PictureBatches(
+        images = ImageBatches(
             tower,
             self.clock,
             num_threads=self.num_readers,
             num_processes=self.num_processes,
             pins=self.kind == "cuda",
         )
-        return self._pictures(units, opened, pictures), pictures.close
+        return self._images(units, opened, images), images.close
 
     def _texts(
         self, tower: TextTower, units: Iterable[Unit], opened: deque[_Open], readers: ThreadPoolExecutor
@@ -179,14 +179,14 @@ class Pipeline:
                 yield _Batch(position, rows, readers.submit(self._padded, tower, some))
             position += 1
 
-    def _pictures(self, units: Iterable[Unit], opened: deque[_Open], pictures: PictureBatches) -> Iterator[_Batch]:
+    def _images(self, units: Iterable[Unit], opened: deque[_Open], images: ImageBatches) -> Iterator[_Batch]:
         for position, unit in enumerate(units):
             opened.append(_Open(unit))
             first, num = 0, len(unit.contents)
             while first < num:
                 until = min(first + self._images_per_batch(), num)
                 reads: Sequence[Any] = unit.contents[first:until]
-                prepared = pictures.begin(reads, opened[-1].problems, first)
+                prepared = images.begin(reads, opened[-1].problems, first)
                 yield _Batch(position, list(range(first, until)), prepared)
                 first = until
 

@@ -58,5 +58,5 @@ class Tower(Protocol):
         ...
 
     def few(self, tokens: Tokens, num: int, **prepared: Tensor) -> Tokens:
-        """(B, num, dim): regions of a picture, or the first words of a text."""
+        """(B, num, dim): regions of an image, or the first words of a text."""
         ...

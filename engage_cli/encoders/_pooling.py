@@ -19,7 +19,7 @@ from engage_cli.errors import EngageError, WrongCallError
 
 CLIP = ("clip", "clip_vision_model", "clip_text_model")
 SIGLIP = ("siglip", "siglip_vision_model", "siglip_text_model", "siglip2", "siglip2_vision_model", "siglip2_text_model")
-# Of other families nobody knows whether the first token stands for the whole picture: their patches are averaged.
+# Of other families nobody knows whether the first token stands for the whole image: their patches are averaged.
 WITH_CLASS_TOKEN = (
     *("vit", "deit", "beit", "data2vec-vision", "vit_msn"),
     *("dinov2", "dinov2_with_registers", "dinov3_vit", *CLIP),
@@ -27,7 +27,7 @@ WITH_CLASS_TOKEN = (
 # CLIP's two sides and SigLIP's text: the token that stands for all, through the last layer.
 PROJECTED = "projected"
 # Behind the name of a pooling: with what is known of the tokens before the last layer. The last layers forget what their
-# training had no use for, as a picture's style and a text's manner; frozen, the layers in between tell it.
+# training had no use for, as an image's style and a text's manner; frozen, the layers in between tell it.
 DEPTHS = "+depths"
 # And with the dense layers that sentence-transformers puts behind it.
 DENSE = "+dense"
@@ -44,7 +44,7 @@ def find_pooling(checkpoint: Checkpoint, side: str, asked: str) -> str:
         return find_pooling(checkpoint, side, asked.removesuffix(DEPTHS).replace("depths", "checkpoint")) + DEPTHS
     family = str(checkpoint.config.get("model_type"))
     if family == "vit_mae":
-        raise EngageError(f"'{checkpoint.name}' ({family}) hides patches at random: the same picture gives other vectors")
+        raise EngageError(f"'{checkpoint.name}' ({family}) hides patches at random: the same image gives other vectors")
     if asked.removesuffix(DENSE) not in (*POOLINGS, PROJECTED):
         raise WrongCallError(f"unknown --pool '{asked}'; there are: {', '.join(POOLINGS)}")
     if side == "text" and asked in ("cls", "mean"):  # whatever is noted beside the checkpoint

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from engage_cli.config.general import FRAMINGS, OWN
+from engage_cli.config.general import NATIVE, RESIZES
 from engage_cli.encoders._checkpoints import find_checkpoint
 from engage_cli.encoders._loading import first_line
 from engage_cli.encoders._pooling import DEPTHS, find_pooling, region_grid
@@ -35,18 +35,18 @@ class Encoder:
         pool: str = "checkpoint",
         tokens: int = 0,
         dtype: str = "fp16",
-        framing: str = OWN,
+        resize: str = NATIVE,
         is_proven: bool = False,
     ) -> None:
         """`is_proven`: a run was trained on it, so it need not be tried when it is loaded."""
         if dtype not in DTYPES:
             raise WrongCallError(f"unknown --dtype '{dtype}'; there are: {', '.join(DTYPES)}")
-        if framing not in FRAMINGS:
-            raise WrongCallError(f"unknown --framing '{framing}'; there are: {', '.join(FRAMINGS)}")
+        if resize not in RESIZES:
+            raise WrongCallError(f"unknown --resize '{resize}'; there are: {', '.join(RESIZES)}")
         if tokens and side == "vision":
             region_grid(tokens)
         self.side, self.tokens, self.dtype, self.is_proven = side, tokens, dtype, is_proven
-        self.framing = framing if side == "vision" else OWN
+        self.resize = resize if side == "vision" else NATIVE
         self.device = find_device()
         self.precision = choose_precision(precision, self.device)
         self.checkpoint = find_checkpoint(side, name)
@@ -64,7 +64,7 @@ class Encoder:
             "tokens": self.tokens,
             "dtype": self.dtype,
             "normalised": False,
-            "framing": self.framing,
+            "resize": self.resize,
             "preprocessing": PREPROCESSING if self.side == "vision" else self._text_preprocessing,
         }
 
@@ -85,7 +85,7 @@ class Encoder:
     def _tower(self) -> VisionTower | TextTower:
         torch.set_float32_matmul_precision(matmul_precision(self.device))
         how = self.checkpoint, PRECISIONS[self.precision], self.pooling
-        tower = (VisionTower(*how, self.framing) if self.side == "vision" else TextTower(*how)).to(self.device)
+        tower = (VisionTower(*how, self.resize) if self.side == "vision" else TextTower(*how)).to(self.device)
         try:
             if not self.is_proven:
                 self._try(tower)
@@ -97,7 +97,7 @@ class Encoder:
         return tower
 
     def _try(self, tower: VisionTower | TextTower) -> None:
-        """Encode one picture or text: what a checkpoint's files do not tell shows here, before any work is done."""
+        """Encode one image or text: what a checkpoint's files do not tell shows here, before any work is done."""
         prepared = tower.prepare([placeholder()]) if isinstance(tower, VisionTower) else tower.prepare(["a"])
         prepared = {name: tensor.to(self.device) for name, tensor in prepared.items()}
         with torch.no_grad():  # not inference mode: what a model caches here may be trained with

@@ -1,8 +1,8 @@
-"""From a picture to the pixels that a checkpoint was trained on: what its own processor does, at half the cost.
+"""From an image to the pixels that a checkpoint was trained on: what its own processor does, at half the cost.
 
-A processor resizes the whole picture, crops the middle and computes in float32 on the CPU. Here only what the crop shows
+A processor resizes the whole image, crops the middle and computes in float32 on the CPU. Here only what the crop shows
 is resized, and rescaling and normalising happen beside the tower, on bytes. A processor that does anything else than
-resize, crop, rescale and normalise is called as it is; so is one whose pixels differ from ours on the probe pictures.
+resize, crop, rescale and normalise is called as it is; so is one whose pixels differ from ours on the probe images.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from torch import Tensor
 
 from engage_cli.encoders._loading import load_processor
 from engage_cli.errors import EngageError
-from engage_cli.images.resize import Recipe, shrink_all
+from engage_cli.images.resize import ResizeConfig, shrink_all
 
-PREPROCESSING = "pixels 1"  # to be raised when the same picture gives other pixels
+PREPROCESSING = "pixels 1"  # to be raised when the same image gives other pixels
 KNOWN_STEPS = {"do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb"}
 PROBE_SIZES = ((211, 120), (97, 330), (600, 601))
-# Of the range of a pixel: resizing a part of a picture rounds a few pixels otherwise, by one step or two.
+# Of the range of a pixel: resizing a part of an image rounds a few pixels otherwise, by one step or two.
 TOLERANCE = 2.5 / 255
 
 
@@ -32,7 +32,7 @@ class Pixels:
     """A checkpoint's preprocessing."""
 
     def __init__(self, folder: Path, *, is_whole: bool = False) -> None:
-        """`is_whole`: a picture is pressed into the size that the checkpoint wants, and nothing is cut off."""
+        """`is_whole`: an image is pressed into the size that the checkpoint wants, and nothing is cut off."""
         from transformers import AutoImageProcessor
 
         self.folder = folder
@@ -48,13 +48,13 @@ class Pixels:
 
     @property
     def needed_side(self) -> int | None:
-        """Pixels a side below which a picture must not be decoded; None where the whole picture is needed."""
+        """Pixels a side below which an image must not be decoded; None where the whole image is needed."""
         if self.recipe is None:
             return None
         return self.recipe.needed_side
 
     def prepare(self, images: Sequence[Image.Image]) -> dict[str, Tensor]:
-        """RGB pictures to {"pixel_values": (B, H, W, 3) uint8}, or to what the processor gives, float32."""
+        """RGB images to {"pixel_values": (B, H, W, 3) uint8}, or to what the processor gives, float32."""
         if self.recipe is None:
             return self._by_processor(images)
         return {"pixel_values": torch.from_numpy(shrink_all(images, self.recipe))}
@@ -74,24 +74,24 @@ class Pixels:
             return dict(self.processor(images=list(images), return_tensors="pt"))
         except ValueError as error:
             raise EngageError(
-                f"the image processor of {self.folder} does not give pictures of one shape: {str(error).splitlines()[0]}"
+                f"the image processor of {self.folder} does not give images of one shape: {str(error).splitlines()[0]}"
             ) from None
 
-    def _is_right(self, recipe: Recipe) -> bool:
+    def _is_right(self, recipe: ResizeConfig) -> bool:
         self.recipe = recipe
         rng = np.random.default_rng(0)
         for width, height in PROBE_SIZES:
             coarse = Image.fromarray(rng.integers(0, 256, (12, 12, 3), dtype=np.uint8))
-            picture = coarse.resize((width, height), Image.Resampling.BICUBIC)
-            found = self.normalise(self.prepare([picture])["pixel_values"], torch.float32)
-            wanted = self._by_processor([picture])["pixel_values"]
+            image = coarse.resize((width, height), Image.Resampling.BICUBIC)
+            found = self.normalise(self.prepare([image])["pixel_values"], torch.float32)
+            wanted = self._by_processor([image])["pixel_values"]
             allowed = TOLERANCE * 255 * recipe.scale / min(recipe.std)
             if found.shape != wanted.shape or (found - wanted).abs().max() > allowed:
                 return False
         return True
 
 
-def read_recipe(processor: Any) -> Recipe | None:
+def read_recipe(processor: Any) -> ResizeConfig | None:
     """Return what a processor does; None where it does more than resizing, cropping, rescaling and normalising."""
     settings: Mapping[str, Any] = processor.to_dict()
     steps = {name for name, value in settings.items() if name.startswith("do_") and value}
@@ -110,7 +110,7 @@ def read_recipe(processor: Any) -> Recipe | None:
     if not (isinstance(mean, (list, tuple)) and isinstance(std, (list, tuple)) and len(mean) == len(std) == 3):
         return None
     resample = settings.get("resample")
-    return Recipe(
+    return ResizeConfig(
         shortest_edge=edge,
         resized=resized,
         crop=cropped,

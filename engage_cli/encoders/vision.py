@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from engage_cli.config.general import OWN, WHOLE
+from engage_cli.config.general import NATIVE, SQUASH
 from engage_cli.encoders import Tokens
 from engage_cli.encoders._checkpoints import Checkpoint
 from engage_cli.encoders._loading import load_model
@@ -52,7 +52,7 @@ class VisionTower(nn.Module):
         checkpoint: Checkpoint,
         dtype: torch.dtype = torch.float32,
         pool: str = "checkpoint",
-        framing: str = OWN,
+        resize: str = NATIVE,
     ) -> None:
         super().__init__()
         import transformers
@@ -64,7 +64,7 @@ class VisionTower(nn.Module):
         options: dict[str, Any] = {"add_pooling_layer": False} if self.family in WITHOUT_POOLER else {}
         model_class = getattr(transformers, MODELS.get(self.family, "AutoModel"))
         self.model = load_model(model_class, checkpoint.folder, dtype, **options)
-        self.pixels = Pixels(checkpoint.folder, is_whole=framing == WHOLE)
+        self.pixels = Pixels(checkpoint.folder, is_whole=resize == SQUASH)
         width = getattr(self.model.config, "hidden_size", None)
         if not isinstance(width, int):
             raise EngageError(f"{checkpoint.folder} ({self.family}) is no image encoder that engage knows: no hidden_size")
@@ -111,7 +111,7 @@ class VisionTower(nn.Module):
 
     def few(self, tokens: Tokens, num: int, **prepared: Tensor) -> Tokens:
         """(B, num, dim): the patches averaged over a grid of regions, row by row."""
-        if "spatial_shapes" in prepared:  # every picture has its own number of patches
+        if "spatial_shapes" in prepared:  # every image has its own number of patches
             parts = []
             for values, (rows, columns) in zip(tokens.values, prepared["spatial_shapes"].tolist(), strict=True):
                 parts.append(regions_of(values[None, : rows * columns], (rows, columns), num))
@@ -120,7 +120,7 @@ class VisionTower(nn.Module):
             rows, columns = self._patch_grid(prepared["pixel_values"])
             first = tokens.values.shape[1] - rows * columns  # class and register tokens stand before the patches
             if num > rows * columns:
-                raise WrongCallError(f"--tokens {num}: the pictures of '{self.name}' have only {rows * columns} patches")
+                raise WrongCallError(f"--tokens {num}: the images of '{self.name}' have only {rows * columns} patches")
             if first < 0:
                 raise EngageError(f"--tokens: the encoder '{self.name}' ({self.family}) has no grid of patches")
             regions = regions_of(tokens.values[:, first:], (rows, columns), num)
@@ -128,7 +128,7 @@ class VisionTower(nn.Module):
 
     @property
     def larger_batches(self) -> int:
-        """How many times as many pictures as usual go into a batch: of few patches, as CLIP B/32 has them, twice as many.
+        """How many times as many images as usual go into a batch: of few patches, as CLIP B/32 has them, twice as many.
 
         Its products are small, and on two cores 16 at a time are 10 % faster than 8; of 257 patches 8 are.
         """

@@ -62,7 +62,7 @@ def list_warnings(found: Evidence) -> list[str]:
     return said
 
 
-def doubt_score(metric: str, found: Mapping[str, float], rows: int, split: str) -> list[str]:
+def score_warnings(metric: str, found: Mapping[str, float], rows: int, split: str) -> list[str]:
     """Say where the posts of an evaluation do not show a score to be better than a guess."""
     where = f"{rows:,} {split} post{'' if rows == 1 else 's'}"
     if rows < LEAST_FOR_VERDICT:

@@ -9,7 +9,7 @@ import numpy as np
 from engage_cli.evaluation.results import Metrics
 from engage_cli.models.predictions import Predictions
 from engage_cli.uncertainty.error_correlation import beats_in_pairs
-from engage_cli.uncertainty.forecast import Doubt
+from engage_cli.uncertainty.forecast import UncertaintyModel
 
 NUM_PAIRS = 5_000
 NUM_BINS = 10
@@ -32,12 +32,14 @@ def interval_metrics(
     return found
 
 
-def pair_metrics(doubt: Doubt, predictions: Predictions, true: np.ndarray, *, num_resamples: int, seed: int = 0) -> Metrics:
+def pair_metrics(
+    uncertainty: UncertaintyModel, predictions: Predictions, true: np.ndarray, *, num_resamples: int, seed: int = 0
+) -> Metrics:
     """Return pair_ece: of 5,000 random pairs, how far P(one beats the other) is from how often it does, in ten bins.
 
     The interval is over posts, which many pairs share. The error is never below what chance alone gives: about 0.01.
     """
-    chances, wins, pairs = chances_of_pairs(doubt, predictions, true, seed=seed)
+    chances, wins, pairs = chances_of_pairs(uncertainty, predictions, true, seed=seed)
     if not len(wins):
         return {}
     generator = np.random.default_rng(seed)
@@ -51,7 +53,7 @@ def pair_metrics(doubt: Doubt, predictions: Predictions, true: np.ndarray, *, nu
 
 
 def chances_of_pairs(
-    doubt: Doubt, predictions: Predictions, true: np.ndarray, *, seed: int = 0
+    uncertainty: UncertaintyModel, predictions: Predictions, true: np.ndarray, *, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (m,) P(the first beats the second) of random pairs, (m,) whether it did, and (2, m) who they are.
 
@@ -62,11 +64,11 @@ def chances_of_pairs(
     generator = np.random.default_rng(seed)
     first = generator.integers(0, len(true), NUM_PAIRS)
     second = (first + generator.integers(1, len(true), NUM_PAIRS)) % len(true)
-    points, correlation = doubt.points(predictions), np.zeros(len(first))
+    points, correlation = uncertainty.points(predictions), np.zeros(len(first))
     if points is not None:
         away = np.linalg.norm(points[first] - points[second], axis=1)
-        correlation = doubt.correlation.at_distance(away)
-    chances = beats_in_pairs(doubt.calibration, predictions.take(first), predictions.take(second), correlation)
+        correlation = uncertainty.correlation.at_distance(away)
+    chances = beats_in_pairs(uncertainty.calibration, predictions.take(first), predictions.take(second), correlation)
     return chances, (true[first] > true[second]) + (true[first] == true[second]) / 2, np.stack([first, second])
 
 

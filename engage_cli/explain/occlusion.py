@@ -1,6 +1,6 @@
 """Which part of a cover carries a prediction: it is covered piece by piece, and the prediction asked again.
 
-A window of two by two cells of a grid slides over the picture, filled with the picture's mean colour (Zeiler and Fergus
+A window of two by two cells of a grid slides over the image, filled with the image's mean colour (Zeiler and Fergus
 2014); a cell's share is the mean over the windows that cover it. That tells best where something lies, but half of those
 windows cover only a part of it: what it does is told by the one of them that changes most.
 """
@@ -17,13 +17,13 @@ from engage_cli.images.decode import decode
 
 GRID = 6  # cells a side
 WINDOW = 2  # cells a side
-LARGEST_SIDE = 448  # of the picture that is covered: no encoder here sees more detail
+LARGEST_SIDE = 448  # of the image that is covered: no encoder here sees more detail
 SHOWN_SIDE = 720
 LEGEND, MARGIN = 44, 10
 LIFTS, LOWERS = (213, 94, 0), (0, 114, 178)  # orange and blue: told apart by the colour-blind too
 STRONGEST = 0.62  # opacity of the cell that carries most
 FAINT = 0.06  # of the largest: what is smaller is left clear
-COLOUR = 0.2  # that the picture keeps: on an orange one no tint would show
+COLOUR = 0.2  # that the image keeps: on an orange one no tint would show
 
 Places = list[tuple[int, int]]
 
@@ -35,17 +35,17 @@ def windows() -> Places:
 
 
 def covered(data: bytes) -> tuple[bytes, list[bytes]]:
-    """Return the picture as it is compared, and one with each of the windows covered, all without further loss."""
-    picture = decode(data, LARGEST_SIDE)
-    picture.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
-    mean = tuple(int(value) for value in np.asarray(picture).reshape(-1, 3).mean(axis=0).round())
+    """Return the image as it is compared, and one with each of the windows covered, all without further loss."""
+    image = decode(data, LARGEST_SIDE)
+    image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+    mean = tuple(int(value) for value in np.asarray(image).reshape(-1, 3).mean(axis=0).round())
     found = []
     for row, column in windows():
-        one = picture.copy()
-        box = (*_corner(picture, row, column), *_corner(picture, row + WINDOW, column + WINDOW))
+        one = image.copy()
+        box = (*_corner(image, row, column), *_corner(image, row + WINDOW, column + WINDOW))
         one.paste(mean, box)
         found.append(_to_bytes(one))
-    return _to_bytes(picture), found
+    return _to_bytes(image), found
 
 
 def cell_shares(changes: Sequence[float]) -> np.ndarray:
@@ -68,17 +68,17 @@ def effect_at(changes: np.ndarray, row: int, column: int) -> float:
 
 
 def draw_overlay(data: bytes, shares: np.ndarray, words: str) -> bytes:
-    """Return a PNG: the picture, paler, its cells tinted by their shares, and below it what the colours mean."""
-    picture = ImageEnhance.Color(decode(data)).enhance(COLOUR).convert("RGBA")
-    scale = SHOWN_SIDE / max(picture.size)
-    picture = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
+    """Return a PNG: the image, paler, its cells tinted by their shares, and below it what the colours mean."""
+    image = ImageEnhance.Color(decode(data)).enhance(COLOUR).convert("RGBA")
+    scale = SHOWN_SIDE / max(image.size)
+    image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
     largest = float(np.abs(shares).max()) or 1.0
     tint = np.zeros((*shares.shape, 4), np.uint8)
     for (row, column), share in np.ndenumerate(shares / largest):
         opacity = STRONGEST * abs(share) if abs(share) > FAINT else 0.0
         tint[row, column] = (*(LIFTS if share > 0 else LOWERS), round(255 * opacity))
-    layer = Image.fromarray(tint, "RGBA").resize(picture.size, Image.Resampling.BICUBIC)
-    shown = Image.alpha_composite(picture, layer).convert("RGB")
+    layer = Image.fromarray(tint, "RGBA").resize(image.size, Image.Resampling.BICUBIC)
+    shown = Image.alpha_composite(image, layer).convert("RGB")
     font, keys = ImageFont.load_default(13), ((LIFTS, "lifts the prediction"), (LOWERS, "lowers it"))
     needed = max(font.getlength(words), sum(36 + font.getlength(meaning) for _, meaning in keys))
     size = (max(shown.width, 2 * MARGIN + round(needed)), shown.height + LEGEND)
@@ -106,12 +106,12 @@ def _edge(down: str, across: str) -> str:
     return across if down == "middle" else down
 
 
-def _corner(picture: Image.Image, row: int, column: int) -> tuple[int, int]:
-    x, y = (round(size * min(max(cell, 0), GRID) / GRID) for size, cell in ((picture.width, column), (picture.height, row)))
+def _corner(image: Image.Image, row: int, column: int) -> tuple[int, int]:
+    x, y = (round(size * min(max(cell, 0), GRID) / GRID) for size, cell in ((image.width, column), (image.height, row)))
     return x, y
 
 
-def _to_bytes(picture: Image.Image) -> bytes:
+def _to_bytes(image: Image.Image) -> bytes:
     out = io.BytesIO()
-    picture.save(out, "BMP")
+    image.save(out, "BMP")
     return out.getvalue()

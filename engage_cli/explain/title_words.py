@@ -25,10 +25,10 @@ class Word(NamedTuple):
 def words_of(text: str) -> list[Word]:
     """Return the first words, each with the marks that stand on it; an emoji is a word, a dash or a mark alone is none."""
     found = (Word(match[0], match.start(), match.end()) for match in _WORD.finditer(text))
-    return [word for word in found if _HAS_LETTER.search(word.text) or _has_picture(word.text)][:MOST_WORDS]
+    return [word for word in found if _HAS_LETTER.search(word.text) or _has_image(word.text)][:MOST_WORDS]
 
 
-def _has_picture(text: str) -> bool:
+def _has_image(text: str) -> bool:
     return any(unicodedata.category(sign) == "So" for sign in text)
 
 

@@ -16,12 +16,12 @@ from engage_cli.embeddings.store import Block, BlockSource
 class TableSource(BlockSource, Protocol):
     """Where features of posts come from, given the posts."""
 
-    def pictures(self, posts: pd.DataFrame) -> np.ndarray:
+    def image_statistics(self, posts: pd.DataFrame) -> np.ndarray:
         """Return (n, IMAGE_FEATURES) float32; NaN for a post without a usable cover."""
         ...
 
 
-class Given:
+class PostInputs:
     """Some posts, with only what is known before publication, and what is computed from it once and at need.
 
     `counters` are columns known only after publication, which the user asked for by name.
@@ -32,12 +32,12 @@ class Given:
         self.posts = known_before(posts).join(posts[[name for name in counters if name in posts]])
         self._source = source
         self._blocks: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        self._pictures: np.ndarray | None = None
+        self._image_statistics: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.posts)
 
-    def take(self, rows: np.ndarray) -> Given:
+    def take(self, rows: np.ndarray) -> PostInputs:
         """Return the posts of these places; what was computed for all is not computed again."""
         return _Part(self, np.asarray(rows))
 
@@ -49,11 +49,11 @@ class Given:
         """(n,) bool: whether the post has such content."""
         return self._block(block)[1]
 
-    def pictures(self) -> np.ndarray:
+    def image_statistics(self) -> np.ndarray:
         """(n, IMAGE_FEATURES) float32."""
-        if self._pictures is None:
-            self._pictures = self._source.pictures(self.posts)
-        return self._pictures
+        if self._image_statistics is None:
+            self._image_statistics = self._source.image_statistics(self.posts)
+        return self._image_statistics
 
     def text(self, column: str) -> pd.Series:
         """(n,) strings; empty where the post, or the whole table, has none."""
@@ -74,15 +74,15 @@ class Given:
         return self._blocks[name]
 
 
-class _Part(Given):
-    def __init__(self, whole: Given, rows: np.ndarray) -> None:
+class _Part(PostInputs):
+    def __init__(self, whole: PostInputs, rows: np.ndarray) -> None:
         self.whole, self.rows = whole, rows
         self.posts = whole.posts.iloc[rows]
-        self._blocks, self._pictures = {}, None
+        self._blocks, self._image_statistics = {}, None
 
     def _block(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         vectors, has = self.whole._block(name)
         return vectors[self.rows], has[self.rows]
 
-    def pictures(self) -> np.ndarray:
-        return self.whole.pictures()[self.rows]
+    def image_statistics(self) -> np.ndarray:
+        return self.whole.image_statistics()[self.rows]

@@ -17,6 +17,9 @@ OWN_PART = "own_columns"
 STUDY_ENCODER = "clip-base"  # study, section 4.2: image and text by one checkpoint
 
 
+FORMER_NAMES = {"handmade": "handcrafted"}  # of the release before: they still work
+
+
 @dataclass(frozen=True, kw_only=True)
 class FeatureChoice:
     parts: tuple[str, ...]
@@ -28,7 +31,7 @@ class FeatureChoice:
 
 
 def parse_features(text: str, columns: Iterable[str], sources: Mapping[str, str]) -> FeatureChoice:
-    """Parse "honest", "honest,duration", "handmade,words_score" or "study".
+    """Parse "honest", "honest,duration", "handcrafted,words_score" or "study".
 
     `columns` are the table's, `sources` maps our columns to the source's names. Counters come with "study" alone; all
     else that is or looks like one is refused as such.
@@ -38,7 +41,7 @@ def parse_features(text: str, columns: Iterable[str], sources: Mapping[str, str]
     history = {column: part for part, cls in (("time", Time), ("author", Author)) for column in cls.names}
     parts: list[str] = []
     chosen: list[str] = []
-    names = [part.strip() for part in text.split(",")]
+    names = [FORMER_NAMES.get(part.strip(), part.strip()) for part in text.split(",")]
     if STUDY in names and len(names) > 1:
         raise WrongCallError(
             f"--features {text}: {STUDY} is the study's experiment as it was; it takes no further features"

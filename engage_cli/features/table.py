@@ -18,9 +18,9 @@ from engage_cli.data.folds import Folds
 from engage_cli.errors import EngageError
 from engage_cli.features.groups import LEAKY_PARTS, PARTS, ColumnKind, PartOptions, TablePart
 from engage_cli.features.groups.columns import CATEGORY, NUMBER
-from engage_cli.features.inputs import Given
+from engage_cli.features.inputs import PostInputs
 from engage_cli.io.array_reading import Spec, load_arrays
-from engage_cli.io.files import replacing
+from engage_cli.io.files import atomic_write
 from engage_cli.io.ranges import UniqueNames
 from engage_cli.io.records import check_file, file_hash, parse, record
 from engage_cli.runs.records import AGAIN, Hash, read_run_record, write_run_record
@@ -89,8 +89,8 @@ class FeatureTable:
         return list(dict.fromkeys(block for part in self.parts.values() for block in part.blocks))
 
     @property
-    def reads_pictures(self) -> bool:
-        return any(part.reads_pictures for part in self.parts.values())
+    def reads_images(self) -> bool:
+        return any(part.reads_images for part in self.parts.values())
 
     def labels(self) -> dict[str, str]:
         """Column -> what people call it, of those that mean something one by one."""
@@ -102,7 +102,7 @@ class FeatureTable:
         return {column: self.parts[part].meaning(column) for part, columns in self.columns.items() for column in columns}
 
     def fit(
-        self, given: Given, truth: np.ndarray, folds: Folds, *, advance: Callable[[str], None] = lambda part: None
+        self, given: PostInputs, truth: np.ndarray, folds: Folds, *, advance: Callable[[str], None] = lambda part: None
     ) -> pd.DataFrame:
         """Fit every part on training rows and return their table."""
         found = {}
@@ -117,7 +117,7 @@ class FeatureTable:
         self.categorical = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
         return table
 
-    def transform(self, given: Given) -> pd.DataFrame:
+    def transform(self, given: PostInputs) -> pd.DataFrame:
         """Return the same columns, in the same order, for any posts."""
         table = _join([part.transform(given) for part in self.parts.values()])
         categorical = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
@@ -129,7 +129,7 @@ class FeatureTable:
         """Write the contract, and the arrays before it."""
         states = {name: part.state() for name, part in self.parts.items()}
         arrays = {f"{name}.{key}": array for name, (_, some) in states.items() for key, array in some.items()}
-        with replacing(folder / ARRAYS_FILE) as beside, beside.open("wb") as file:
+        with atomic_write(folder / ARRAYS_FILE) as beside, beside.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
         contract = Contract(
             marks=tuple(marks),

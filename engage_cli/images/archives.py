@@ -2,7 +2,7 @@
 
 A member's own path is never followed: `../x.jpg`, absolute paths, links and devices cannot reach outside, and no member
 takes the name of a file of ours. What was unpacked before is not unpacked again. An archive that unpacks to far more than
-pictures can be packed into is given up.
+images can be packed into is given up.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from engage_cli.errors import EngageError
 from engage_cli.images.decode import IMAGE_SUFFIXES, MOST_BYTES
-from engage_cli.io.files import fingerprint, read_json, replacing, write_json
+from engage_cli.io.files import atomic_write, fingerprint, read_json, write_json
 from engage_cli.io.own_folders import HALF_WRITTEN, OwnFolder, fits, is_plain_file
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -33,7 +33,7 @@ FURTHER_HEADERS = (
 COMPRESSED = {".gz": gzip, ".tgz": gzip, ".bz2": bz2, ".xz": lzma}
 UNREADABLE_ARCHIVES = {".7z": "7z x {name} -ocover", ".rar": "unrar x {name} cover/"}  # and what unpacks them
 MOST_HEADER_BYTES = 1 << 20  # of a tar's further header, as of a long name: tarfile holds it in memory
-# Pictures are packed already. What unpacks to far more than the archive's own size is none of them.
+# Images are packed already. What unpacks to far more than the archive's own size is none of them.
 MOST_EXPANSION, ALWAYS_UNPACKED = 100, 1 << 30  # times, bytes
 STARTED = ".unpacking.json"  # written first: the archive that the files beside it come from
 DONE = ".unpacked.json"  # written last: the names that were asked for, and what was refused
@@ -67,7 +67,7 @@ def unpack(archive: Path, wanted: Collection[str], folder: Path, advance: Callab
             is_wanted = key in asked and _ends_alike(path.with_name(key), asked[key])
             if path.is_absolute() or ".." in path.parts:
                 reason = "path leaves the archive"
-            elif is_wanted and path.name.startswith("."):  # as are all files of ours beside the pictures
+            elif is_wanted and path.name.startswith("."):  # as are all files of ours beside the images
                 reason = "hidden file"
             elif is_wanted and key not in left:
                 reason = "a second file of the same name"
@@ -91,7 +91,7 @@ def unpack(archive: Path, wanted: Collection[str], folder: Path, advance: Callab
 
 
 def _make_room(folder: Path, source: dict[str, object]) -> None:
-    """Keep what comes from this very archive, and remove what another one left: its pictures are not these posts'.
+    """Keep what comes from this very archive, and remove what another one left: its images are not these posts'.
 
     Nothing is removed from a folder that does not carry our mark, nor anything but plain files.
     """
@@ -165,7 +165,7 @@ class _Budget:
     def spend(self, num: int) -> None:
         self.num += num
         if self.num > self.most:
-            raise tarfile.ReadError(f"it unpacks to more than {MOST_EXPANSION} times its size, as pictures do not")
+            raise tarfile.ReadError(f"it unpacks to more than {MOST_EXPANSION} times its size, as images do not")
 
 
 class _Counted:
@@ -202,5 +202,5 @@ def _write(open_member: Callable[[], IO[bytes]], path: Path, size: int) -> None:
         data = file.read(MOST_BYTES + 1)
     if len(data) != size:
         raise tarfile.ReadError("unexpected end of data")
-    with replacing(path) as beside:
+    with atomic_write(path) as beside:
         beside.write_bytes(data)

@@ -1,4 +1,4 @@
-"""One safe way to open an image: whatever the file is, the answer is an RGB picture or an ImageError."""
+"""One safe way to open an image: whatever the file is, the answer is an RGB image or an ImageError."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _BRACKETED = re.compile(r".*\[([^\[\]]+)\]$", re.DOTALL)
 
 
 class ImageError(Exception):
-    """Why a file gives no picture, in a few words that are the same for equal causes."""
+    """Why a file gives no image, in a few words that are the same for equal causes."""
 
 
 def placeholder() -> Image.Image:
-    """The neutral picture that stands for a missing one (study, section 4.2)."""
+    """The neutral image that stands for a missing one (study, section 4.2)."""
     return Image.new("RGB", (224, 224), PLACEHOLDER_GREY)
 
 
@@ -155,7 +155,7 @@ def _decode(data: bytes, mode: str, at_least: int | None) -> Image.Image:
 
 
 def _turn_upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF rotation; a picture whose tags are damaged is shown as it lies, as viewers do."""
+    """Apply the EXIF rotation; an image whose tags are damaged is shown as it lies, as viewers do."""
     try:
         if image.getexif().get(ORIENTATION, 1) == 1:
             return image  # exif_transpose would copy it

@@ -17,14 +17,14 @@ LOW_SIDE = 8  # of which the lowest 8 x 8 are the most stable, and are searched 
 MOST_BITS = 32  # of 256 that near-duplicates differ in
 MOST_LOW_BITS = 4  # of the lowest 64
 LEAST_CONTRAST = 8  # of 255
-DECODED_SIDE = 64  # pixels that a picture needs for its hash
+DECODED_SIDE = 64  # pixels that an image needs for its hash
 PAIRS_AT_ONCE = 1 << 22
 
 
 def perceptual_hash(image: Image.Image) -> bytes:
-    """Return the 32 bytes of a picture's hash, the lowest 8 x 8 frequencies in the first 8; b"" for one plain colour.
+    """Return the 32 bytes of an image's hash, the lowest 8 x 8 frequencies in the first 8; b"" for one plain colour.
 
-    A plain picture has no shapes to compare: all of them would be near-duplicates.
+    A plain image has no shapes to compare: all of them would be near-duplicates.
     """
     import imagehash
 

@@ -1,6 +1,6 @@
 """Files to pixels ahead of a tower: in threads, and in processes where threads cannot keep up.
 
-Python's lock changes hands several times a picture, so threads read about 2,000 small covers a second however many cores
+Python's lock changes hands several times an image, so threads read about 2,000 small covers a second however many cores
 there are: on 16 cores one thread read 1,300, four 2,100, sixteen 1,700; eight processes 7,100 (224 x 224 JPEGs). A
 processor's towers ask for less; a GPU asks for more. Nothing here imports torch: a process is to be ready in a second.
 """
@@ -19,7 +19,7 @@ from PIL import Image
 
 from engage_cli.errors import EngageError
 from engage_cli.images.decode import ImageError, decode, placeholder, read_bytes, resolve_inside
-from engage_cli.images.resize import Recipe, shrink_all
+from engage_cli.images.resize import ResizeConfig, shrink_all
 from engage_cli.runtime.timing import Clock
 from engage_cli.runtime.worker_processes import worker_processes
 
@@ -36,8 +36,8 @@ class Read(NamedTuple):
     seconds: dict[str, float]  # by stage
 
 
-def no_picture() -> None:
-    """What is read of a post without a picture."""
+def no_image() -> None:
+    """What is read of a post without an image."""
 
 
 def read_unchanged(root: Path, name: str, digest: str) -> bytes:
@@ -52,7 +52,7 @@ def read_unchanged(root: Path, name: str, digest: str) -> bytes:
 
 
 def open_image(data: bytes | None, at_least: int | None) -> tuple[Image.Image, str]:
-    """Return a picture and "", or the neutral placeholder and why there is no other."""
+    """Return an image and "", or the neutral placeholder and why there is no other."""
     if data is None:
         return placeholder(), "missing"
     try:
@@ -62,7 +62,7 @@ def open_image(data: bytes | None, at_least: int | None) -> tuple[Image.Image, s
 
 
 def open_images(reads: Sequence[ReadImage], at_least: int | None, clock: Clock) -> tuple[list[Image.Image], list[str]]:
-    """Return pictures, placeholders among them, and the problem of each."""
+    """Return images, placeholders among them, and the problem of each."""
     images, problems = [], []
     for read in reads:
         with clock.wall("read"):
@@ -74,8 +74,8 @@ def open_images(reads: Sequence[ReadImage], at_least: int | None, clock: Clock) 
     return images, problems
 
 
-def read_pixels(reads: Sequence[ReadImage], recipe: Recipe) -> Read:
-    """In a process of `reading_processes`: all that is done to pictures before they are on the device."""
+def read_pixels(reads: Sequence[ReadImage], recipe: ResizeConfig) -> Read:
+    """In a process of `reading_processes`: all that is done to images before they are on the device."""
     clock = Clock()
     images, problems = open_images(reads, recipe.needed_side, clock)
     with clock.work("decode"):
@@ -84,7 +84,7 @@ def read_pixels(reads: Sequence[ReadImage], recipe: Recipe) -> Read:
 
 
 @contextmanager
-def reading_processes(num: int) -> Iterator[Callable[[Sequence[ReadImage], Recipe], Future[Read]]]:
+def reading_processes(num: int) -> Iterator[Callable[[Sequence[ReadImage], ResizeConfig], Future[Read]]]:
     """Start processes, and end them with the block; what is yielded hands them some images of a recipe."""
     with worker_processes(num) as processes:
         yield lambda reads, recipe: processes.submit(read_pixels, reads, recipe)

@@ -1,4 +1,4 @@
-"""Pictures to the size that a checkpoint wants; without torch, for a process that only reads pictures needs none."""
+"""Images to the size that a checkpoint wants; without torch, for a process that only reads images needs none."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ DRAFT_MARGIN = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class ResizeConfig:
     """What a processor does, as numbers."""
 
-    shortest_edge: int | None  # the picture is resized to it, its shape kept ...
+    shortest_edge: int | None  # the image is resized to it, its shape kept ...
     resized: tuple[int, int] | None  # ... or to these (height, width), whatever its shape
     crop: tuple[int, int] | None  # (height, width) of the middle that is kept
     resample: int
@@ -34,17 +34,17 @@ class Recipe:
 
     @property
     def needed_side(self) -> int:
-        """Pixels a side below which a picture must not be decoded."""
+        """Pixels a side below which an image must not be decoded."""
         return DRAFT_MARGIN * (self.shortest_edge or max(self.size))
 
 
-def shrink_all(images: Sequence[Image.Image], recipe: Recipe) -> np.ndarray:
-    """RGB pictures to (B, H, W, 3) uint8."""
+def shrink_all(images: Sequence[Image.Image], recipe: ResizeConfig) -> np.ndarray:
+    """RGB images to (B, H, W, 3) uint8."""
     return np.stack([np.asarray(shrink(image, recipe)) for image in images])
 
 
-def shrink(image: Image.Image, recipe: Recipe) -> Image.Image:
-    """Resize and crop at once: of the resized picture only the part that the crop shows is computed."""
+def shrink(image: Image.Image, recipe: ResizeConfig) -> Image.Image:
+    """Resize and crop at once: of the resized image only the part that the crop shows is computed."""
     width, height = image.size
     if recipe.resized is not None:
         to_height, to_width = recipe.resized

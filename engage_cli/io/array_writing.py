@@ -15,7 +15,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from engage_cli.io.files import replacing_by_library
+from engage_cli.io.files import atomic_write_by_library
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: dict[str, str] | None = None) -> None:
@@ -36,7 +36,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, 
 @contextmanager
 def _writing(path: Path) -> Iterator[Path]:
     try:
-        with replacing_by_library(path) as beside:
+        with atomic_write_by_library(path) as beside:
             yield beside
     except SafetensorError as error:
         raise refused(error, path) from None

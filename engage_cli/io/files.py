@@ -19,7 +19,7 @@ HALF_WRITTEN = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.tmp|\.tmp[0-9A-Za-z]{6
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a path beside `path`; rename it into place when the block ends well, remove it otherwise.
 
     Raise EngageError where `path` is a link: what it leads to is not ours to replace, nor is the link.
@@ -43,7 +43,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def replacing_by_library(path: Path) -> Iterator[Path]:
+def atomic_write_by_library(path: Path) -> Iterator[Path]:
     """Do the same for a writer that makes files of its own beside the one it is given: all lie in a folder beside."""
     refuse_link(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,7 +119,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    with replacing(path) as beside:
+    with atomic_write(path) as beside:
         beside.write_text(text, encoding="utf-8")
 
 

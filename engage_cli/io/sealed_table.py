@@ -14,7 +14,7 @@ import pyarrow as pa
 import xxhash
 from pyarrow import parquet
 
-from engage_cli.io.files import replacing
+from engage_cli.io.files import atomic_write
 
 SEAL = b"engage.seal"
 LARGEST = 8 << 30  # bytes
@@ -24,7 +24,7 @@ Check = Callable[[pd.Series], "pd.Series | np.ndarray"]  # (n,) bool: whether ea
 def write_sealed(path: Path, table: pd.DataFrame, *, kind: str) -> None:
     """Write a table atomically; `kind` names what it holds, and its version."""
     found = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata({SEAL: _seal(table, kind)})
-    with replacing(path) as beside:
+    with atomic_write(path) as beside:
         parquet.write_table(found, beside, compression="zstd")
 
 

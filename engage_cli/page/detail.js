@@ -36,7 +36,7 @@ export async function openDetail(answer, question, variant) {
   find("detail-body").replaceChildren();
   find("detail-problem").textContent = "";
   say(
-    "Covering parts of the picture and leaving out words, to see what changes…",
+    "Covering parts of the image and leaving out words, to see what changes…",
     make("progress", { ariaLabel: "Asking the model" }),
   );
   find("detail").showModal();
@@ -99,7 +99,7 @@ function cover(post, why, told) {
 
 const key = (what) => make("span", { class: "key" }, make("i", { class: what, ariaHidden: "true" }), `${what} it`);
 
-/** A pixel for every cell; the browser blends them over the picture. */
+/** A pixel for every cell; the browser blends them over the image. */
 function drawRegions(regions) {
   const size = regions.length;
   const canvas = make("canvas", { width: size, height: size, ariaHidden: "true" });

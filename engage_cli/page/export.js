@@ -1,4 +1,4 @@
-/** The ranking as a table for spreadsheets, and as a picture. */
+/** The ranking as a table for spreadsheets, and as an image. */
 
 import { imageOf } from "/results.js";
 import {
@@ -152,8 +152,8 @@ function said({ target }, post) {
   return `${expected} ${target}; ${range ? `80 of 100 such posts: ${range.join(" to ")}` : "no range can be given"}`;
 }
 
-/** Fill the box with the picture's middle. */
-/** A picture no larger than it is drawn; nothing where the browser cannot show what the model could read. */
+/** Fill the box with the image's middle. */
+/** An image no larger than it is drawn; nothing where the browser cannot show what the model could read. */
 const small = (file) => createImageBitmap(file, { resizeWidth: 2 * 152, resizeQuality: "high" }).catch(() => null);
 
 function drawPicture(pen, picture, x, y, width, height) {

@@ -59,7 +59,7 @@ function makeCovers(limits, { reads, changed, complain }) {
     if (!reads.image) return "This model reads words only: it takes no covers.";
     const total = covers.reduce((sum, cover) => sum + cover.file.size, file.size);
     if (covers.length === limits.images) return `At most ${plural(limits.images, "cover")} can be compared at once.`;
-    if (file.type && !file.type.startsWith("image/")) return `${file.name} is no picture; give a JPEG, PNG, WebP or GIF.`;
+    if (file.type && !file.type.startsWith("image/")) return `${file.name} is not an image; give a JPEG, PNG, WebP or GIF.`;
     if (!file.size) return `${file.name} is empty.`;
     if (file.size > limits.image_bytes)
       return `${file.name} is larger than ${limits.image_bytes / MIB} MiB; give a smaller one.`;

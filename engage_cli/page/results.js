@@ -21,7 +21,7 @@ const MOST_TICKS = 6;
 const STEPS = [1, 2, 5];
 const NO_RANGE = "No range: the model was checked on too few posts to give one.";
 
-let urls = []; // of the pictures that are shown: the form's may be removed meanwhile
+let urls = []; // of the images that are shown: the form's may be removed meanwhile
 
 export function showResults(answer, question, { explain }) {
   urls.forEach(URL.revokeObjectURL);
@@ -38,7 +38,7 @@ export function showResults(answer, question, { explain }) {
   find("legend").hidden = false;
 }
 
-/** Which picture a post has: every image comes with every title, images first. */
+/** Which image a post has: every image comes with every title, images first. */
 export const imageOf = (question, post) => Math.floor(post / Math.max(1, question.titles.length));
 
 function showVerdict(answer) {

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.textpath import TextToPath
 
-from engage_cli.io.files import replacing, sweep_dead
+from engage_cli.io.files import atomic_write, sweep_dead
 
 DPI = 150
 BLUE, ORANGE, GREEN, INK, EDGE, PALE = "#0072B2", "#D55E00", "#009E73", "#333333", "#999999", "#E3E3E3"
@@ -91,7 +91,7 @@ def style_ticks(axes: Axes, palette: Palette = LIGHT) -> None:
 
 def write(figure: Figure, path: Path) -> None:
     sweep_dead(path.parent, path.name)
-    with replacing(path) as beside:
+    with atomic_write(path) as beside:
         beside.write_bytes(png_of(figure))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from engage_cli.evaluation.results import Score
-from engage_cli.io.files import replacing, sweep_dead
+from engage_cli.io.files import atomic_write, sweep_dead
 from engage_cli.io.own_folders import fits, own_run, plain_files, remove_plain
 from engage_cli.plots._classification import make_confusion_figure, make_reliability_figure
 from engage_cli.plots._regression import LEVELS, make_coverage_figure, make_misses_figure, make_predicted_figure
@@ -54,7 +54,7 @@ def write_plots(folder: Path, score: Score) -> list[Path]:
     own = own_run(folder)
     paths = [own.place("plots", f"{PREFIX}{name}.png") for name in drawn]
     for path, data in zip(paths, drawn.values(), strict=True):
-        with replacing(path) as beside:
+        with atomic_write(path) as beside:
             beside.write_bytes(data)
     for old in plain_files(folder / "plots"):
         if old not in paths and fits(old.name, f"{PREFIX}*.png"):

@@ -61,8 +61,8 @@ def expected_of(score: Score) -> np.ndarray:
     return score.predicted if score.kind == "value" else score.predicted @ np.arange(len(CLASS_NAMES))
 
 
-def count_pictureless(posts: pd.DataFrame, places: np.ndarray) -> int:
-    """Return how many of these posts have no usable picture."""
+def count_imageless(posts: pd.DataFrame, places: np.ndarray) -> int:
+    """Return how many of these posts have no usable image."""
     some = posts.iloc[places]
     lacks = np.zeros(len(some), bool)
     for column, is_lacking in (("image_problem", lambda text: text != ""), ("image", lambda text: text == "")):

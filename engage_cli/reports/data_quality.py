@@ -65,7 +65,7 @@ def render_quality(
 
 
 def thumbnail(data: bytes | None) -> str | None:
-    """Return a small JPEG as a data URI; None where there is no picture."""
+    """Return a small JPEG as a data URI; None where there is no image."""
     if data is None:
         return None
     try:

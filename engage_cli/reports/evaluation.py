@@ -18,7 +18,7 @@ from engage_cli.metrics.metrics import PRIMARY
 from engage_cli.metrics.paired_bootstrap import Comparison
 from engage_cli.plots.evaluation import WORDS, draw_evaluation
 from engage_cli.plots.slices import group_slices
-from engage_cli.reports._examples import choose_posts, count_pictureless
+from engage_cli.reports._examples import choose_posts, count_imageless
 from engage_cli.reports.data_quality import thumbnail
 from engage_cli.runs.names import short_names
 
@@ -47,17 +47,17 @@ def render_report(
     environment.filters.update(num=lambda value: f"{value:,}", figure=write_figure)
     shown = short_names([one.name for one in (*evaluation.runs, *evaluation.baselines)])
     environment.filters["shown"] = lambda name: shown.get(name, name)
-    pictures: dict[int, str | None] = {}  # several runs show the same posts
+    images: dict[int, str | None] = {}  # several runs show the same posts
 
-    def picture(row: int) -> str | None:
-        if row not in pictures:
-            pictures[row] = thumbnail(read_image(row))
-        return pictures[row]
+    def image(row: int) -> str | None:
+        if row not in images:
+            images[row] = thumbnail(read_image(row))
+        return images[row]
 
     return environment.get_template("evaluation.html").render(
         evaluation=evaluation,
         tasks=_describe_tasks(evaluation, posts, targets),
-        runs=[_describe_run(run, posts, targets.get(run.target), picture) for run in evaluation.runs],
+        runs=[_describe_run(run, posts, targets.get(run.target), image) for run in evaluation.runs],
         marks=list(dict.fromkeys(mark for mark in evaluation.marks if mark != LEAKY)),
         leaky=[run.name for run in evaluation.runs if run.leaky],
         leaky_words=LEAKY,
@@ -123,7 +123,7 @@ def _describe_tasks(evaluation: Evaluation, posts: pd.DataFrame, targets: Mappin
                 "fitted": targets.get(target),
                 "class_names": CLASS_NAMES,
                 "rows": own[0].rows,
-                "pictureless": count_pictureless(posts, own[0].places),
+                "imageless": count_imageless(posts, own[0].places),
                 "runs": [(run, say_plainly(run), _main_of(run, comparisons, baselines)) for run in own],
                 "scores": scores,
                 "num_baselines": len(baselines),
@@ -141,7 +141,7 @@ def _main_of(run: Score, comparisons: Sequence[Comparison], baselines: Sequence[
 
 
 def _describe_run(
-    run: Score, posts: pd.DataFrame, target: Target | None, picture: Callable[[int], str | None]
+    run: Score, posts: pd.DataFrame, target: Target | None, image: Callable[[int], str | None]
 ) -> dict[str, Any]:
     light, dark = (draw_evaluation(run, dark=dark) for dark in (False, True))
     columns = [PRIMARY[run.kind], *BESIDE_PRIMARY[run.kind]]
@@ -153,9 +153,9 @@ def _describe_run(
         "slices": {by: some[:MOST_SLICES] for by, some in groups.items()},
         "left_out": {by: max(0, len(some) - MOST_SLICES) for by, some in groups.items()},
         "lists": [
-            (some.heading, [(post, picture(post.row)) for post in some.posts]) for some in choose_posts(run, posts, target)
+            (some.heading, [(post, image(post.row)) for post in some.posts]) for some in choose_posts(run, posts, target)
         ],
-        "pictureless": count_pictureless(posts, run.places),
+        "imageless": count_imageless(posts, run.places),
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 
 from engage_cli.config.general import CLASS_NAMES, LEAKY
-from engage_cli.config.recipes import RECIPES, WHAT
+from engage_cli.config.recipes import RECIPE_DESCRIPTIONS, RECIPES
 from engage_cli.config.training import CatBoostConfig, TrainConfig
 from engage_cli.data.dataset_meta import DatasetMeta
 from engage_cli.data.targets.target import Target
@@ -69,7 +69,7 @@ def render_card(
         data=data,
         sources=[(last_name(name), source.format) for name, source in data.sources.items()] if data else [],
         encoders=meta.get("encoders") or {},
-        recipe_words=WHAT.get(meta.get("recipe", ""), ""),
+        recipe_words=RECIPE_DESCRIPTIONS.get(meta.get("recipe", ""), ""),
         settings=list_differences(meta),
         given=[(name, write_setting(value)) for name, value in meta.get("given", {}).items()],
     )

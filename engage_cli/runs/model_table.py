@@ -17,14 +17,18 @@ class ModelKind(NamedTuple):
     words: str
 
 
-NEURAL, TUNED, CATBOOST, PROCESS, STACK = "neural", "tuned", "catboost", "process", "stack"
+NEURAL, FINETUNED, CATBOOST, GAUSSIAN_PROCESS, ENSEMBLE = "neural", "finetuned", "catboost", "gaussian_process", "ensemble"
 MODELS = {
     NEURAL: ModelKind("engage_cli.models.neural.predictor:NeuralPredictor", VECTORS, "neural network"),
-    TUNED: ModelKind(
-        "engage_cli.models.neural.finetuned_predictor:TunedPredictor", CONTENTS, "neural network that trained its encoders"
+    FINETUNED: ModelKind(
+        "engage_cli.models.neural.finetuned_predictor:FinetunedPredictor",
+        CONTENTS,
+        "neural network that trained its encoders",
     ),
     CATBOOST: ModelKind("engage_cli.models.boosting.predictor:CatBoostPredictor", TABLE, "CatBoost"),
-    PROCESS: ModelKind("engage_cli.models.gaussian_process.predictor:ProcessPredictor", VECTORS, "Gaussian process"),
-    STACK: ModelKind("engage_cli.models.ensemble.predictor:StackPredictor", AS_MEMBERS, "ensemble"),
+    GAUSSIAN_PROCESS: ModelKind(
+        "engage_cli.models.gaussian_process.predictor:GaussianProcessPredictor", VECTORS, "Gaussian process"
+    ),
+    ENSEMBLE: ModelKind("engage_cli.models.ensemble.predictor:EnsemblePredictor", AS_MEMBERS, "ensemble"),
 }
 PREDICTORS = Registry("model", {name: kind.predictor for name, kind in MODELS.items()})

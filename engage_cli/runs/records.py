@@ -19,7 +19,7 @@ from engage_cli.runs.model_table import AS_MEMBERS, MODELS
 
 T = TypeVar("T")
 
-VERSION = 1  # of all files of a run folder; a folder of another one is trained again
+VERSION = 2  # of all files of a run folder; a folder of another one is trained again
 AGAIN = "train again"
 
 Setting = bool | int | float | str | None
@@ -74,7 +74,7 @@ class EncoderRecord:
     tokens: Annotated[int, Field(ge=0, le=4096)]
     dtype: Literal["fp16", "fp32"]
     normalised: bool
-    framing: Literal["own", "whole"]
+    resize: Literal["native", "squash"]
     preprocessing: str
 
 
@@ -95,7 +95,7 @@ class RunMeta:
     encoders: dict[Side, EncoderRecord] = field(default_factory=dict)
     blocks: Annotated[tuple[Block, ...], AfterValidator(once)] = ()  # that it reads
     dims: dict[Block, Width] = field(default_factory=dict)  # of a neural model: the width of each block's tokens
-    reads_pictures: bool = False  # of a table: whether it measures covers
+    reads_images: bool = False  # of a table: whether it measures covers
     reads_date: bool = False
     members: Annotated[tuple[FolderName, ...], AfterValidator(once)] = ()  # of an ensemble: folders in members/
     of: dict[FolderName, Hash] = field(default_factory=dict)  # of stacked runs: the hashes of their markers

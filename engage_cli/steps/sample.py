@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from annotated_types import Ge, Le
 
 from engage_cli.errors import EngageError
-from engage_cli.io.files import half_written_of, replacing, sweep
+from engage_cli.io.files import atomic_write, half_written_of, sweep
 from engage_cli.io.own_folders import OwnFolder
 from engage_cli.io.ranges import Count
 from engage_cli.io.records import read_record, record, write_record
@@ -74,9 +74,9 @@ def write_sample(
         _write_covers(folder / COVERS, posts, seed, reporter)
     if planted:
         truth = posts.table[["item_id"]].set_axis(["id"], axis=1).join(posts.factors[["word", "row", "column"]])
-        with replacing(folder / PLANTED) as beside:
+        with atomic_write(folder / PLANTED) as beside:
             truth.to_csv(beside, index=False, lineterminator="\n")
-    with replacing(folder / TABLE) as beside:
+    with atomic_write(folder / TABLE) as beside:
         posts.table.to_csv(beside, index=False, quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
     table = posts.table
     return SampleSummary(
@@ -145,7 +145,7 @@ def _write_covers(folder: Path, posts: SyntheticPosts, seed: int, reporter: Repo
             path = folder / f"i{number}.jpg"
             if number not in posts.missing_covers and not path.exists():
                 data = _draw(post, (seed, number))
-                with replacing(path) as beside:
+                with atomic_write(path) as beside:
                     beside.write_bytes(data[: len(data) // 2] if number in posts.truncated_covers else data)
             stage.advance()
 

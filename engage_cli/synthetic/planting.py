@@ -8,7 +8,7 @@ else -1; p, w, m and noise are those of synthetic.posts.
     log views  = log 300,000 + 1.6 z
     log rate   = log 0.05 + 0.5 g + 0.5 b + 0.1 p + 0.1 w + 0.1 m + 0.2 e'
 
-All else is the ordinary sample of the seed: its ids, titles, tags and descriptions, its pictures below the badges, and its
+All else is the ordinary sample of the seed: its ids, titles, tags and descriptions, its images below the badges, and its
 quirks. A post without a title has no word, and one whose cover is missing or truncated no badge.
 """
 
@@ -25,8 +25,8 @@ from engage_cli.synthetic.posts import SyntheticPosts, make_posts
 WORD = "GIVEAWAY"
 GRID = 4  # cells a side
 CELL = SIZE // GRID  # pixels a side
-VIEWS_LAW = {"word": 0.9, "badge": 0.9, "picture": 0.2, "words": 0.2, "match": 0.2, "noise": 0.3}
-RATE_LAW = {"word": 0.5, "badge": 0.5, "picture": 0.1, "words": 0.1, "match": 0.1, "noise": 0.2}
+VIEWS_LAW = {"word": 0.9, "badge": 0.9, "image": 0.2, "words": 0.2, "match": 0.2, "noise": 0.3}
+RATE_LAW = {"word": 0.5, "badge": 0.5, "image": 0.1, "words": 0.1, "match": 0.1, "noise": 0.2}
 
 MAGENTA, YELLOW, WHITE = (230, 0, 150), (255, 236, 0), (255, 255, 255)
 SMALLEST_BADGE = 46  # pixels wide

@@ -1,13 +1,13 @@
 """Synthetic posts whose engagement follows a known law: nothing about real audiences can be learned from them.
 
-Each post has a picture style p and a tone of the title w, four levels each, scaled to mean 0 and variance 1; a drawn
+Each post has an image style p and a tone of the title w, four levels each, scaled to mean 0 and variance 1; a drawn
 subject and a named one, and m = +1 where they are the same (half of the posts), else -1; and noise e, standard normal.
 
     z          = 0.5 p + 0.5 w + 0.5 m + 0.5 e                    a quarter of the variance each
     log views  = log 300,000 + 1.6 z
     log rate   = log 0.05 + 0.35 p + 0.35 w + 0.5 m + 0.35 e'     likes per view; the other counters follow likes
 
-p is seen in the picture alone, w in the words alone, and m in neither: it takes both. Real tables have quirks, so these
+p is seen in the image alone, w in the words alone, and m in neither: it takes both. Real tables have quirks, so these
 have them too, off the law: 1 % of the posts carry another post's counters, 0.5 % another's title, 0.25 % no counters,
 0.25 % no title, and 1 % no shares.
 """
@@ -25,9 +25,9 @@ STYLES = ("night", "grey", "pastel", "sunny")
 LEVELS = np.array([-3.0, -1.0, 1.0, 3.0]) / np.sqrt(5.0)  # mean 0, variance 1
 
 MEDIAN_VIEWS, VIEWS_SPREAD = 300_000.0, 1.6
-VIEWS_LAW = {"picture": 0.5, "words": 0.5, "match": 0.5, "noise": 0.5}
+VIEWS_LAW = {"image": 0.5, "words": 0.5, "match": 0.5, "noise": 0.5}
 MEDIAN_RATE = 0.05
-RATE_LAW = {"picture": 0.35, "words": 0.35, "match": 0.5, "noise": 0.35}
+RATE_LAW = {"image": 0.35, "words": 0.35, "match": 0.5, "noise": 0.35}
 # counter -> (share of likes, spread of its own noise)
 PER_LIKE = {
     "comment": (0.05, 0.3),
@@ -96,14 +96,14 @@ def make_posts(
 ) -> SyntheticPosts:
     """Make the posts; the same seed gives the same ones, and under other laws the same ones but for their counters.
 
-    `more` has a value a post of each part that the laws name beyond picture, words, match and noise.
+    `more` has a value a post of each part that the laws name beyond image, words, match and noise.
     """
     rng = np.random.default_rng(seed)
     drawn = rng.integers(0, len(SUBJECTS), rows)
     is_match = rng.random(rows) < 0.5
     named = np.where(is_match, drawn, (drawn + rng.integers(1, len(SUBJECTS), rows)) % len(SUBJECTS))
     style, tone = rng.integers(0, len(STYLES), rows), rng.integers(0, len(TITLES), rows)
-    parts = {"picture": LEVELS[style], "words": LEVELS[tone], "match": np.where(is_match, 1.0, -1.0)}
+    parts = {"image": LEVELS[style], "words": LEVELS[tone], "match": np.where(is_match, 1.0, -1.0)}
     parts |= more or {}
 
     def follow(law: Mapping[str, float]) -> np.ndarray:

@@ -62,7 +62,7 @@ class Forecast:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Doubt:
+class UncertaintyModel:
     """All that a run folder knows of how sure its predictions are."""
 
     target: Target
@@ -151,7 +151,7 @@ class Doubt:
 
 
 @record
-class SavedDoubt:
+class SavedUncertainty:
     """calibration.json."""
 
     calibration: Calibration
@@ -159,19 +159,19 @@ class SavedDoubt:
     has_neighbours: bool
 
 
-def save_doubt(folder: Path, calibration: Calibration, correlation: Correlation, *, has_neighbours: bool) -> None:
-    saved = SavedDoubt(calibration=calibration.rounded(), correlation=correlation, has_neighbours=has_neighbours)
+def save_uncertainty(folder: Path, calibration: Calibration, correlation: Correlation, *, has_neighbours: bool) -> None:
+    saved = SavedUncertainty(calibration=calibration.rounded(), correlation=correlation, has_neighbours=has_neighbours)
     write_run_record(folder / CALIBRATION_FILE, saved, CALIBRATION_KIND)
 
 
-def load_doubt(run: Run) -> Doubt:
+def load_uncertainty(run: Run) -> UncertaintyModel:
     """Read what a run knows of its errors; raise EngageError where that is damaged."""
     path = run.open(CALIBRATION_FILE)
-    saved = read_run_record(path, SavedDoubt, CALIBRATION_KIND)
+    saved = read_run_record(path, SavedUncertainty, CALIBRATION_KIND)
     calibration = saved.calibration
     if calibration.kind != run.kind or (calibration.kind == "value") != bool(calibration.residuals):
         raise EngageError(f"{path}: calibration: it is not that of a run of {run.kind}; {AGAIN}")
-    return Doubt(
+    return UncertaintyModel(
         target=run.target,
         calibration=calibration,
         correlation=saved.correlation,

@@ -19,7 +19,7 @@ from engage_cli.data.schema import BLOCKS
 from engage_cli.errors import EngageError
 from engage_cli.io.array_reading import Spec, load_arrays
 from engage_cli.io.array_writing import save_arrays
-from engage_cli.io.files import replacing
+from engage_cli.io.files import atomic_write
 from engage_cli.runs.records import AGAIN
 
 VECTORS_FILE, NAMES_FILE = "neighbours.safetensors", "neighbours.parquet"
@@ -106,7 +106,7 @@ class Neighbours:
 
     def save(self, folder: Path, posts: pd.DataFrame) -> None:
         """Write both files; `posts` are the training posts that are kept."""
-        with replacing(folder / NAMES_FILE) as beside:
+        with atomic_write(folder / NAMES_FILE) as beside:
             posts[[name for name in NAMES if name in posts]].to_parquet(beside, index=False, compression="zstd")
         arrays = {
             f"{block}/{name}": array

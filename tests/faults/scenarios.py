@@ -58,7 +58,7 @@ SCENARIOS = {
         arguments="evaluate {here}/runs/neural --data {here}/data --resamples 2", after=("train-regressor",)
     ),
     "stack": Scenario(
-        arguments="evaluate {here}/runs/neural {here}/runs/catboost --stack --runs {here}/runs --data {here}/data "
+        arguments="evaluate {here}/runs/neural {here}/runs/catboost --ensemble --runs {here}/runs --data {here}/data "
         "--resamples 0",
         after=("train-regressor", "train-catboost"),
     ),

@@ -44,7 +44,7 @@ def show_evaluation(evaluation: Evaluation, written: Sequence[Path], next_comman
         if recalls:
             columns = ["", *(name.removeprefix(RECALL).replace("_", " ") for name in recalls)]
             print_table("Recall of each class", columns, [_row(score, recalls, False) for score in scores])
-        _show_sureness([score for score in scores if "pair_ece" in score.metrics])
+        _show_uncertainty([score for score in scores if "pair_ece" in score.metrics])
         _show_slices([score for score in scores if score.slices], metrics[:3])
     leaky = {score.name for score in evaluation.runs if score.leaky}
     for comparison in evaluation.comparisons:
@@ -73,7 +73,7 @@ def show_evaluation(evaluation: Evaluation, written: Sequence[Path], next_comman
     print_line(f"\n{next_command}")
 
 
-def _show_sureness(scores: Sequence[Score]) -> None:
+def _show_uncertainty(scores: Sequence[Score]) -> None:
     """How sure the runs are, and whether they may be: coverage overall and in the worst fifth of the predictions."""
     if not scores:
         return

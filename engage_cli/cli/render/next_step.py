@@ -34,13 +34,13 @@ def after_embed(dataset: Dataset, encoders: EncoderConfig, data: Path) -> str:
         ("--vision", encoders.vision, EncoderConfig.vision),
         ("--text", encoders.text, EncoderConfig.text),
         ("--pool", encoders.pool, EncoderConfig.pool),
-        ("--framing", encoders.framing, EncoderConfig.framing),
+        ("--resize", encoders.resize, EncoderConfig.resize),
         ("--encoder-precision", encoders.precision, EncoderConfig.precision),
         ("--dtype", encoders.dtype, EncoderConfig.dtype),
     ):
         words += _option(flag, value, default)
     if encoders.tokens:  # only a fusion that attends reads them; on a GPU another recipe would read no store
-        many = ["--recipe", "stored", "--fusion", "stack", "--tokens", str(encoders.tokens)]
+        many = ["--recipe", "frozen", "--fusion", "study", "--tokens", str(encoders.tokens)]
         return next_step("train-regressor", *many, *words, data=data)
     return next_step("train", *words, data=data)
 

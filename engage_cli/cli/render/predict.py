@@ -167,7 +167,7 @@ def _show_explanation(answer: Answer, why: Explanation) -> None:
     if why.regions is not None and why.windows is not None:
         _show_regions(why.regions, why.windows, effect)
     if why.overlay is not None:
-        print_line(f"  picture: {why.overlay}")
+        print_line(f"  image: {why.overlay}")
     if why.reasons is not None:
         _show_reasons(why.reasons)
     if why.neighbours:

@@ -32,7 +32,7 @@ PROBLEM_COLUMNS = ("source", "row", "id", "problem")  # of problems.csv
 
 @dataclass(frozen=True, kw_only=True)
 class Packed:
-    """Where pictures lie that have to be written out first: in several archives, or in a column of the table itself."""
+    """Where images lie that have to be written out first: in several archives, or in a column of the table itself."""
 
     archives: tuple[Path, ...] = ()  # a post's image is "STEM OF THE ARCHIVE/NAME"
     table: Path | None = None

@@ -35,7 +35,7 @@ def _media_of(path: Path) -> str:
 
 
 def read_gallery_dl(folder: Path) -> Import:
-    """Read every post's metadata; of a post of several files the first picture is its cover."""
+    """Read every post's metadata; of a post of several files the first image is its cover."""
     tree = Tree(folder)
     there = set(tree.files)
     posts: dict[str, tuple[int, dict[str, Any]]] = {}
@@ -48,8 +48,8 @@ def read_gallery_dl(folder: Path) -> Import:
         if info is None or id is None:
             num_broken += 1
             continue
-        is_picture = path.with_name(name) in there and name.lower().endswith(IMAGE_SUFFIXES)
-        image = os.path.relpath(path.with_name(name), folder) if is_picture else ""
+        is_image = path.with_name(name) in there and name.lower().endswith(IMAGE_SUFFIXES)
+        image = os.path.relpath(path.with_name(name), folder) if is_image else ""
         key, number = str(id), int(info["num"]) if str(info.get("num", "")).isdigit() else 0
         if key in posts:
             num_more += 1

@@ -1,4 +1,4 @@
-"""Shards of img2dataset, or any WebDataset: 00000.tar with pictures, and what is known of them in 00000.parquet or the tar.
+"""Shards of img2dataset, or any WebDataset: 00000.tar with images, and what is known of them in 00000.parquet or the tar.
 
 img2dataset README, "Output format": key, status (success, failed_to_download, failed_to_resize), url, caption.
 """
@@ -44,7 +44,7 @@ def recognise(tree: Tree) -> bool:
 
 
 def read_img2dataset(folder: Path) -> Import:
-    """Read all shards; a picture that was not downloaded is none, and its post stays with its text."""
+    """Read all shards; an image that was not downloaded is none, and its post stays with its text."""
     shards = _shards(Tree(folder))
     if not shards:
         raise EngageError(f"no {LAYOUT} below {folder}")
@@ -57,11 +57,11 @@ def read_img2dataset(folder: Path) -> Import:
     matched.found.pop("image", None)
     typed = Typed(frame, matched.found, folder, numbers=numbers)
     posts = typed.posts
-    has_picture = frame["status"] == OK if "status" in frame else pd.Series(True, index=frame.index)
+    has_image = frame["status"] == OK if "status" in frame else pd.Series(True, index=frame.index)
     stems = [shard.stem for shard, part in zip(shards, raws, strict=True) for _ in range(len(part.frame))]
-    posts["image"] = (pd.Series(stems, dtype=str) + "/" + frame["key"]).where(has_picture, "")
-    failed = frame["status"][~has_picture].value_counts() if "status" in frame else pd.Series(dtype=int)
-    notes = [f"{num:,} pictures were not downloaded ({status}); their posts have none" for status, num in failed.items()]
+    posts["image"] = (pd.Series(stems, dtype=str) + "/" + frame["key"]).where(has_image, "")
+    failed = frame["status"][~has_image].value_counts() if "status" in frame else pd.Series(dtype=int)
+    notes = [f"{num:,} images were not downloaded ({status}); their posts have none" for status, num in failed.items()]
     return Import(
         posts=posts,
         source="img2dataset",
@@ -79,7 +79,7 @@ def _read_shard(shard: Path) -> Raw:
     table = shard.with_suffix(".parquet")
     raw = read_frame(table) if table.is_file() else raw_of_records(_records_in(shard), shard)
     if "key" not in raw.frame:
-        raise EngageError(f"{table if table.is_file() else shard} has no 'key' that says which picture is whose")
+        raise EngageError(f"{table if table.is_file() else shard} has no 'key' that says which image is whose")
     return raw
 
 

@@ -1,4 +1,4 @@
-"""A folder of Instaloader: DATE_UTC.json(.xz) of each post, its pictures beside it (DATE_UTC.jpg, or _1.jpg, _2.jpg).
+"""A folder of Instaloader: DATE_UTC.json(.xz) of each post, its images beside it (DATE_UTC.jpg, or _1.jpg, _2.jpg).
 
 instaloader/structures.py: the node of Instagram's own answer; a count of -1 is a hidden one.
 """
@@ -15,20 +15,20 @@ from engage_cli.data.importers.folders import Tree
 from engage_cli.data.tables._documents import (
     count_note,
     first_of,
+    image_beside,
     make_import,
     names_by_folder,
-    picture_beside,
     read_document,
 )
 
 FIELDS = {
-    "id": "shortcode", "image": "the first picture", "title": "caption", "tags": "hashtags of the caption",
+    "id": "shortcode", "image": "the first image", "title": "caption", "tags": "hashtags of the caption",
     "author": "owner",
     "posted_at": "taken_at_timestamp", "views": "video_view_count", "likes": "edge_media_preview_like",
     "comments": "edge_media_to_comment",
 }  # fmt: skip
 NAME = re.compile(r".*_UTC(?:_\w+)?\.json(?:\.xz)?$")
-LAYOUT = "*_UTC.json or *_UTC.json.xz of Instaloader, with pictures beside them"
+LAYOUT = "*_UTC.json or *_UTC.json.xz of Instaloader, with images beside them"
 
 
 def recognise(tree: Tree) -> bool:
@@ -57,7 +57,7 @@ def read_instaloader(folder: Path) -> Import:
 
 def _post(node: dict[str, Any], path: Path, folder: Path, names: dict[Path, set[str]]) -> dict[str, Any]:
     stem = path.name.removesuffix(".xz").removesuffix(".json")
-    picture = picture_beside(names, path.parent, stem, f"{stem}_1")
+    image = image_beside(names, path.parent, stem, f"{stem}_1")
     caption = _caption(node)
     if not caption and f"{stem}.txt" in names[path.parent]:
         caption = (path.parent / f"{stem}.txt").read_text(encoding="utf-8", errors="replace").strip()
@@ -66,7 +66,7 @@ def _post(node: dict[str, Any], path: Path, folder: Path, names: dict[Path, set[
     owner = node.get("owner")
     return {
         "id": str(node["shortcode"]),
-        "image": os.path.relpath(path.parent / picture, folder) if picture else "",
+        "image": os.path.relpath(path.parent / image, folder) if image else "",
         "title": caption,
         "tags": list(dict.fromkeys(tag.lower() for tag in re.findall(r"#(\w+)", caption))),
         "author": first_of(owner, "username", "id") if isinstance(owner, dict) else None,

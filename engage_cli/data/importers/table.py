@@ -71,7 +71,7 @@ def read_table(
     notes += unknown_where_switched_off(posts, raw.frame, switches)
     if split_column:
         posts[GIVEN_PART] = raw.frame[split_column].str.strip()
-    packed = Packed(table=path, column=raw.pictures[0]) if raw.pictures else None
+    packed = Packed(table=path, column=raw.images[0]) if raw.images else None
     if options.fetch_images:
         if not matched.addresses:
             raise EngageError(f"--fetch-images: {path} has no column of images' addresses that could be found")

@@ -14,9 +14,9 @@ from engage_cli.data.importers.folders import Tree
 from engage_cli.data.tables._documents import (
     count_note,
     first_of,
+    image_beside,
     make_import,
     names_by_folder,
-    picture_beside,
     read_document,
 )
 
@@ -56,10 +56,10 @@ def read_yt_dlp(folder: Path) -> Import:
 def _post(info: dict[str, Any], path: Path, folder: Path, names: dict[Path, set[str]]) -> dict[str, Any]:
     stem = path.name.removesuffix(SUFFIX)
     thumbnails = [str(one.get("id")) for one in info.get("thumbnails") or () if isinstance(one, dict)]
-    picture = picture_beside(names, path.parent, stem, *(f"{stem}.{id}" for id in reversed(thumbnails)))
+    image = image_beside(names, path.parent, stem, *(f"{stem}.{id}" for id in reversed(thumbnails)))
     return {
         "id": str(info["id"]),
-        "image": os.path.relpath(path.parent / picture, folder) if picture else "",
+        "image": os.path.relpath(path.parent / image, folder) if image else "",
         "title": first_of(info, "title", "fulltitle"),
         "tags": info.get("tags"),
         "description": info.get("description"),

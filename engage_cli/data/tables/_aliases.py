@@ -50,7 +50,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
             "filepath",
             "thumbnail",
             "cover",
-            "picture",
+            "image",
             "photo",
             "img",
             "imageid",

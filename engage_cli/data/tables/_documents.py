@@ -1,4 +1,4 @@
-"""Posts that lie one by one beside their pictures: JSON files of download tools, made one table."""
+"""Posts that lie one by one beside their images: JSON files of download tools, made one table."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def read_document(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def picture_beside(names: Mapping[Path, set[str]], folder: Path, *stems: str) -> str:
-    """Return the first picture of a folder called after one of the stems; "" where there is none."""
+def image_beside(names: Mapping[Path, set[str]], folder: Path, *stems: str) -> str:
+    """Return the first image of a folder called after one of the stems; "" where there is none."""
     there = names[folder]
     return next((stem + suffix for stem in stems for suffix in IMAGE_SUFFIXES if stem + suffix in there), "")
 

@@ -35,7 +35,7 @@ class Raw:
     notes: list[str] = field(default_factory=list)  # on what was mended
     delimiter: str = ""  # "" where the file has none
     numbers: frozenset[str] = frozenset()  # columns whose cells are numbers in the file, so that a dot is a dot
-    pictures: tuple[str, ...] = ()  # columns of images themselves
+    images: tuple[str, ...] = ()  # columns of images themselves
 
 
 def is_table(path: Path) -> bool:
@@ -187,10 +187,10 @@ def _read_parquet(path: Path) -> Raw:
     again = [name for number, name in enumerate(table.column_names) if name in table.column_names[:number]]
     if again:
         raise EngageError(f"{path}: two columns are called '{again[0]}'; rename one")
-    columns, notes, numbers, pictures = {}, [], set(), []
+    columns, notes, numbers, images = {}, [], set(), []
     for name in table.column_names:
-        if is_of_pictures(table[name].type):
-            pictures.append(name)
+        if is_of_images(table[name].type):
+            images.append(name)
             continue
         if pa.types.is_integer(table[name].type) or pa.types.is_floating(table[name].type):
             numbers.add(name)
@@ -206,10 +206,10 @@ def _read_parquet(path: Path) -> Raw:
                 f"column '{name}' ({table[name].type}) cannot be read and counts as absent: {str(error).splitlines()[0]}"
             )
     frame = pd.DataFrame(columns, index=pd.RangeIndex(len(table)))
-    return Raw(frame=frame, notes=notes, numbers=frozenset(numbers), pictures=tuple(pictures))
+    return Raw(frame=frame, notes=notes, numbers=frozenset(numbers), images=tuple(images))
 
 
-def is_of_pictures(kind: pa.DataType) -> bool:
+def is_of_images(kind: pa.DataType) -> bool:
     """Say whether a column holds files, as Hugging Face's datasets write images: {bytes, path}, or bytes alone."""
     if pa.types.is_struct(kind):
         return {"bytes"} <= {one.name for one in kind} <= {"bytes", "path"}

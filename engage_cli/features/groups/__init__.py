@@ -14,7 +14,7 @@ import pandas as pd
 
 from engage_cli.config.general import STUDY
 from engage_cli.data.folds import Folds
-from engage_cli.features.inputs import Given
+from engage_cli.features.inputs import PostInputs
 from engage_cli.io.array_reading import Spec
 from engage_cli.io.ranges import Count, FromOne
 from engage_cli.io.records import record
@@ -46,7 +46,7 @@ PARTS = Registry(
 HONEST = "honest"
 _EMBEDDINGS = ("image_embedding", "text_embedding", "image_text_match")
 _WORDS = ("words_score", "title_topics", "description_topics")
-_HANDMADE = (
+_HANDCRAFTED = (
     "image_statistics",
     "title_statistics",
     "description_statistics",
@@ -56,10 +56,10 @@ _HANDMADE = (
     "author",
 )
 SETS = {
-    HONEST: (*_EMBEDDINGS, "image_score", "text_score", *_WORDS, *_HANDMADE),
+    HONEST: (*_EMBEDDINGS, "image_score", "text_score", *_WORDS, *_HANDCRAFTED),
     "embeddings": _EMBEDDINGS,
     "words": _WORDS,
-    "handmade": _HANDMADE,
+    "handcrafted": _HANDCRAFTED,
     # Study, section 4.2: with counters, from which its label is computed.
     STUDY: (*_EMBEDDINGS, "text_counts", "category", "counters"),
 }
@@ -89,13 +89,13 @@ class TablePart:
 
     group: str  # what the group is called where importance is shown
     blocks: tuple[str, ...] = ()  # whose vectors it reads
-    reads_pictures = False
+    reads_images = False
     reads_columns: Sequence[str] = ()  # of the posts, beside their texts; known when fitted
 
     def __init__(self, options: PartOptions) -> None:
         self.options = options
 
-    def fit(self, given: Given, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
+    def fit(self, given: PostInputs, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
         """Fit on training rows and return their columns: float32 for numbers, object for categories.
 
         `truth` is (n,) float64: values, or numbers of classes. What is fitted on it is given to a training row as
@@ -103,7 +103,7 @@ class TablePart:
         """
         return self.transform(given)
 
-    def transform(self, given: Given) -> pd.DataFrame:
+    def transform(self, given: PostInputs) -> pd.DataFrame:
         """Return the same columns for any posts."""
         raise NotImplementedError
 
@@ -128,11 +128,11 @@ class TablePart:
         raise NotImplementedError
 
 
-def make_table(columns: np.ndarray, names: Sequence[str], given: Given) -> pd.DataFrame:
+def make_table(columns: np.ndarray, names: Sequence[str], given: PostInputs) -> pd.DataFrame:
     """Return (n, F) numbers as columns."""
     return pd.DataFrame(np.asarray(columns, np.float32), columns=list(names), index=given.posts.index)
 
 
-def no_columns(given: Given) -> pd.DataFrame:
+def no_columns(given: PostInputs) -> pd.DataFrame:
     """What a part returns where the posts have nothing for it."""
     return pd.DataFrame(index=given.posts.index)

@@ -12,7 +12,7 @@ from engage_cli.data.folds import Folds
 from engage_cli.data.schema import ALL_COUNTERS, OWN
 from engage_cli.features.groups import PartOptions, TablePart, make_table, no_columns
 from engage_cli.features.handcrafted import MISSING
-from engage_cli.features.inputs import Given
+from engage_cli.features.inputs import PostInputs
 from engage_cli.io.ranges import UniqueNames
 from engage_cli.io.records import record
 
@@ -45,11 +45,11 @@ class _Numbers(TablePart):
     def reads_columns(self) -> list[str]:  # type: ignore[override]
         return self.present
 
-    def fit(self, given: Given, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
+    def fit(self, given: PostInputs, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
         self.present = [name for name in self.names if given.number(name).notna().any()]
         return self.transform(given)
 
-    def transform(self, given: Given) -> pd.DataFrame:
+    def transform(self, given: PostInputs) -> pd.DataFrame:
         if not self.present:
             return no_columns(given)
         return make_table(np.stack([given.number(name) for name in self.present], axis=1), self.present, given)
@@ -81,7 +81,7 @@ class OwnColumns(TablePart):
 
     group = "own columns"
 
-    def transform(self, given: Given) -> pd.DataFrame:
+    def transform(self, given: PostInputs) -> pd.DataFrame:
         columns: dict[str, pd.Series] = {}
         for name, kind in self.options.columns.items():
             text = given.text(name)
@@ -98,7 +98,7 @@ class Counters(_Numbers):
     group = "counters"
     names = ALL_COUNTERS
 
-    def transform(self, given: Given) -> pd.DataFrame:
+    def transform(self, given: PostInputs) -> pd.DataFrame:
         numbers = {name: given.number(name).to_numpy(np.float64) for name in self.present}
         columns = dict(numbers)
         columns |= {f"log_{name}": np.log1p(values) for name, values in numbers.items()}

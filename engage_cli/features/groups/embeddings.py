@@ -10,7 +10,7 @@ import pandas as pd
 from engage_cli.data.folds import Folds
 from engage_cli.errors import EngageError
 from engage_cli.features.groups import NothingFitted, PartOptions, TablePart, make_table, no_columns
-from engage_cli.features.inputs import Given
+from engage_cli.features.inputs import PostInputs
 from engage_cli.io.array_reading import Spec
 
 
@@ -23,7 +23,7 @@ class ImageEmbedding(TablePart):
         self.mean: np.ndarray | None = None  # (D,)
         self.components: np.ndarray | None = None  # (K, D)
 
-    def fit(self, given: Given, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
+    def fit(self, given: PostInputs, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
         vectors = given.vectors(self.blocks[0])
         if self.options.pca is not None:
             from sklearn.decomposition import PCA
@@ -32,7 +32,7 @@ class ImageEmbedding(TablePart):
             self.mean, self.components = fitted.mean_.astype(np.float32), fitted.components_.astype(np.float32)
         return self.transform(given)
 
-    def transform(self, given: Given) -> pd.DataFrame:
+    def transform(self, given: PostInputs) -> pd.DataFrame:
         (block,) = self.blocks
         vectors = given.vectors(block)
         if self.mean is not None:
@@ -83,7 +83,7 @@ class ImageTextMatch(TablePart):
     group = "image-text match"
     blocks = ("image", "text")
 
-    def transform(self, given: Given) -> pd.DataFrame:
+    def transform(self, given: PostInputs) -> pd.DataFrame:
         if not (width := self.options.shared_width):
             return no_columns(given)
         cosines = cosine(given.vectors("image")[:, :width], given.vectors("text")[:, :width])

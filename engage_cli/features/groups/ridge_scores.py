@@ -17,7 +17,7 @@ from engage_cli.data.schema import texts_of
 from engage_cli.features.groups import PartOptions, TablePart, make_table
 from engage_cli.features.groups.embeddings import must_be_as_wide
 from engage_cli.features.groups.tfidf import TfIdf
-from engage_cli.features.inputs import Given
+from engage_cli.features.inputs import PostInputs
 from engage_cli.io.array_reading import Spec
 from engage_cli.io.ranges import NotNegative, Number
 from engage_cli.io.records import record
@@ -47,7 +47,7 @@ class Score(TablePart):
         self.coefficients = np.zeros(0, np.float32)  # (D,)
         self.intercept, self.alpha = 0.0, 0.0
 
-    def fit(self, given: Given, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
+    def fit(self, given: PostInputs, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
         rows = self._fit_rows(given)
         if rows.shape[1] == 0:
             self.intercept = float(truth.mean())
@@ -64,7 +64,7 @@ class Score(TablePart):
         self.coefficients, self.intercept = model.coef_.astype(np.float32), float(model.intercept_)
         return make_table(scores[:, None], [self._name], given)
 
-    def transform(self, given: Given) -> pd.DataFrame:
+    def transform(self, given: PostInputs) -> pd.DataFrame:
         if not self.coefficients.size:
             return make_table(np.full((len(given), 1), self.intercept), [self._name], given)
         scores = self._rows(given) @ self.coefficients + self.intercept
@@ -80,10 +80,10 @@ class Score(TablePart):
         self.intercept, self.alpha = state.intercept, state.alpha
         self.coefficients = arrays["coefficients"]
 
-    def _fit_rows(self, given: Given) -> Any:
+    def _fit_rows(self, given: PostInputs) -> Any:
         return self._rows(given)
 
-    def _rows(self, given: Given) -> Any:
+    def _rows(self, given: PostInputs) -> Any:
         """Return (n, D), dense or sparse."""
         raise NotImplementedError
 
@@ -111,12 +111,12 @@ class ImageScore(Score):
         super().__init__(options)
         self.mean, self.scale = np.zeros(0, np.float32), np.zeros(0, np.float32)
 
-    def _fit_rows(self, given: Given) -> np.ndarray:
+    def _fit_rows(self, given: PostInputs) -> np.ndarray:
         vectors = given.vectors(self.blocks[0])
         self.mean, self.scale = vectors.mean(axis=0), np.maximum(vectors.std(axis=0), SMALLEST_SCALE)
         return self._rows(given)
 
-    def _rows(self, given: Given) -> np.ndarray:
+    def _rows(self, given: PostInputs) -> np.ndarray:
         vectors = given.vectors(self.blocks[0])
         must_be_as_wide(vectors, self.mean, self.blocks[0])
         return (vectors - self.mean) / self.scale
@@ -162,10 +162,10 @@ class WordsScore(Score):
         super().__init__(options)
         self.tfidf = TfIdf(MOST_TERMS)
 
-    def _fit_rows(self, given: Given) -> Any:
+    def _fit_rows(self, given: PostInputs) -> Any:
         return self.tfidf.fit_transform(texts_of(given.posts, "text"))
 
-    def _rows(self, given: Given) -> Any:
+    def _rows(self, given: PostInputs) -> Any:
         return self.tfidf.transform(texts_of(given.posts, "text"))
 
     def state(self) -> tuple[ScoreFitted, dict[str, np.ndarray]]:

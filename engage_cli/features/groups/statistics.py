@@ -13,7 +13,7 @@ from engage_cli.features.handcrafted import (
     meaning_of,
     measure_texts,
 )
-from engage_cli.features.inputs import Given
+from engage_cli.features.inputs import PostInputs
 from engage_cli.registry import Registry
 
 STUDY_COUNTS = ("title_characters", "title_words", "description_characters", "description_words")  # study, section 4.2
@@ -21,10 +21,10 @@ STUDY_COUNTS = ("title_characters", "title_words", "description_characters", "de
 
 class ImageStatistics(TablePart):
     group = "image statistics"
-    reads_pictures = True
+    reads_images = True
 
-    def transform(self, given: Given) -> pd.DataFrame:
-        return make_table(given.pictures(), list(IMAGE_FEATURES), given)
+    def transform(self, given: PostInputs) -> pd.DataFrame:
+        return make_table(given.image_statistics(), list(IMAGE_FEATURES), given)
 
     def meaning(self, column: str) -> str:
         return meaning_of(IMAGE_FEATURES, column)
@@ -33,7 +33,7 @@ class ImageStatistics(TablePart):
 class TitleStatistics(TablePart):
     group = "title statistics"
 
-    def transform(self, given: Given) -> pd.DataFrame:
+    def transform(self, given: PostInputs) -> pd.DataFrame:
         titles = given.text("title")
         numbers = measure_texts(titles, TITLE_FEATURES)
         categories = {name: titles.map(TITLE_CATEGORIES.load(name)).astype(object) for name in TITLE_CATEGORIES}
@@ -47,7 +47,7 @@ class TitleStatistics(TablePart):
 class DescriptionStatistics(TablePart):
     group = "description statistics"
 
-    def transform(self, given: Given) -> pd.DataFrame:
+    def transform(self, given: PostInputs) -> pd.DataFrame:
         return measure_texts(given.text("description"), DESCRIPTION_FEATURES)
 
     def meaning(self, column: str) -> str:
@@ -59,7 +59,7 @@ class TextCounts(TablePart):
 
     group = "text counts"
 
-    def transform(self, given: Given) -> pd.DataFrame:
+    def transform(self, given: PostInputs) -> pd.DataFrame:
         tables = {"title": TITLE_FEATURES, "description": DESCRIPTION_FEATURES}
         parts = [
             measure_texts(given.text(column), Registry(table.kind, {n: table[n] for n in STUDY_COUNTS if n in table}))

@@ -13,7 +13,7 @@ import pandas as pd
 from engage_cli.data.folds import Folds
 from engage_cli.features.groups import PartOptions, TablePart, make_table, no_columns
 from engage_cli.features.handcrafted import MISSING
-from engage_cli.features.inputs import Given
+from engage_cli.features.inputs import PostInputs
 from engage_cli.io.ranges import UniqueNames
 from engage_cli.io.records import record
 
@@ -44,14 +44,14 @@ class _TagReader(TablePart):
         super().__init__(options)
         self.between = SIGNS
 
-    def _learn(self, given: Given) -> list[list[str]]:
+    def _learn(self, given: PostInputs) -> list[list[str]]:
         texts = given.text("tags")
         there = texts[texts != ""]
         if len(there) and there.str.contains(SIGNS).mean() <= HARDLY_ANY and there.nunique() > FEW_ALIKE * len(there):
             self.between = SPACES
         return self._read(given)
 
-    def _read(self, given: Given) -> list[list[str]]:
+    def _read(self, given: PostInputs) -> list[list[str]]:
         split = re.compile(self.between).split
         return [
             list(dict.fromkeys(tag for part in split(text) if (tag := part.strip().casefold())))
@@ -73,7 +73,7 @@ class Tags(_TagReader):
         self.frequent: list[str] = []
         self.is_used = False
 
-    def fit(self, given: Given, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
+    def fit(self, given: PostInputs, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
         tags = self._learn(given)
         self.is_used = any(len(some) > 1 for some in tags)
         counts = Counter(tag for some in tags for tag in some)
@@ -82,7 +82,7 @@ class Tags(_TagReader):
         self.frequent = frequent[:MOST_TAGS]
         return self.transform(given)
 
-    def transform(self, given: Given) -> pd.DataFrame:
+    def transform(self, given: PostInputs) -> pd.DataFrame:
         if not self.is_used:
             return no_columns(given)
         place = {tag: number for number, tag in enumerate(self.frequent)}
@@ -110,11 +110,11 @@ class Tags(_TagReader):
 class Category(_TagReader):
     """The first tag as a category. One that no training post has is as good as none to CatBoost."""
 
-    def fit(self, given: Given, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
+    def fit(self, given: PostInputs, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
         self._learn(given)
         return self.transform(given)
 
-    def transform(self, given: Given) -> pd.DataFrame:
+    def transform(self, given: PostInputs) -> pd.DataFrame:
         first = [tags[0] if tags else MISSING for tags in self._read(given)]
         return pd.DataFrame({"category": np.array(first, dtype=object)}, index=given.posts.index)
 

@@ -11,7 +11,7 @@ import pandas as pd
 from engage_cli.data.folds import Folds
 from engage_cli.features.groups import NothingFitted, PartOptions, TablePart, make_table, no_columns
 from engage_cli.features.groups.tfidf import TfIdf
-from engage_cli.features.inputs import Given
+from engage_cli.features.inputs import PostInputs
 from engage_cli.io.array_reading import Spec
 
 MOST_TERMS = 30_000
@@ -28,7 +28,7 @@ class TitleTopics(TablePart):
         self.tfidf = TfIdf(MOST_TERMS)
         self.components = np.zeros((0, 0), np.float32)  # (K, V)
 
-    def fit(self, given: Given, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
+    def fit(self, given: PostInputs, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
         from sklearn.decomposition import TruncatedSVD
 
         texts = given.text(self.column)
@@ -43,12 +43,12 @@ class TitleTopics(TablePart):
         self.components = fitted.components_.astype(np.float32)
         return self._table(rows, given)
 
-    def transform(self, given: Given) -> pd.DataFrame:
+    def transform(self, given: PostInputs) -> pd.DataFrame:
         if not self.components.size:
             return no_columns(given)
         return self._table(self.tfidf.transform(given.text(self.column).tolist()), given)
 
-    def _table(self, rows: Any, given: Given) -> pd.DataFrame:
+    def _table(self, rows: Any, given: PostInputs) -> pd.DataFrame:
         names = [f"{self.column}_topic_{number}" for number in range(len(self.components))]
         return make_table(rows @ self.components.T, names, given)
 

@@ -1,4 +1,4 @@
-"""Handmade features: what can be counted or measured in a post's texts and cover, each under a name that people use.
+"""Hand-crafted features: what can be counted or measured in a post's texts and cover, each under a name that people use.
 
 A feature is one function, whose docstring says what it is and [its unit], and one line in a table here.
 """
@@ -18,7 +18,7 @@ from engage_cli.images.decode import ImageError, read_bytes, resolve_inside
 from engage_cli.registry import Registry
 
 if TYPE_CHECKING:
-    from engage_cli.features.handcrafted.image import Picture
+    from engage_cli.features.handcrafted.image import LoadedImage
 
 
 # (text) -> float
@@ -52,7 +52,7 @@ DESCRIPTION_FEATURES = Registry(
         "description_lines": "engage_cli.features.handcrafted.text:lines",
     },
 )
-# (Picture) -> float
+# (Image) -> float
 IMAGE_FEATURES = Registry(
     "image feature",
     {
@@ -97,16 +97,16 @@ def measure_texts(texts: pd.Series, table: Registry) -> pd.DataFrame:
     return pd.DataFrame(np.stack(columns, axis=1), columns=list(table), index=texts.index)
 
 
-def measure_picture(picture: Picture | None) -> np.ndarray:
+def measure_image(image: LoadedImage | None) -> np.ndarray:
     """Return (features,) float32 of a cover; NaN for a post without one."""
-    if picture is None:
+    if image is None:
         return np.full(len(IMAGE_FEATURES), np.nan, np.float32)
-    return np.array([IMAGE_FEATURES.load(name)(picture) for name in IMAGE_FEATURES], np.float32)
+    return np.array([IMAGE_FEATURES.load(name)(image) for name in IMAGE_FEATURES], np.float32)
 
 
 def measure_file(root: Path, name: str, digest: str) -> np.ndarray | None:
     """Measure a cover's file; None where the one with this hash is no longer there, NaN where it cannot be decoded."""
-    from engage_cli.features.handcrafted.image import Picture
+    from engage_cli.features.handcrafted.image import LoadedImage
 
     try:
         data = read_bytes(resolve_inside(root, name))
@@ -115,9 +115,9 @@ def measure_file(root: Path, name: str, digest: str) -> np.ndarray | None:
     if hashlib.blake2b(data, digest_size=16).hexdigest() != digest:
         return None
     try:
-        return measure_picture(Picture(data))
+        return measure_image(LoadedImage(data))
     except ImageError:
-        return measure_picture(None)
+        return measure_image(None)
 
 
 def measure_files(files: Sequence[tuple[Path, str, str]]) -> list[np.ndarray | None]:

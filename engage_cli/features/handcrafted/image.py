@@ -29,11 +29,11 @@ HUES = {  # degrees
 }
 
 
-class Picture:
+class LoadedImage:
     """A decoded cover."""
 
     def __init__(self, data: bytes) -> None:
-        """Decode; raise ImageError where the bytes are no picture."""
+        """Decode; raise ImageError where the bytes are no image."""
         image = decode(data, at_least=SIDE)
         width, height = read_size(data)
         is_turned = (image.width > image.height) != (width > height) and image.width != image.height
@@ -60,120 +60,120 @@ class Picture:
         return dict(zip(HUES, (counts / hue.size).tolist(), strict=True))
 
 
-def width(picture: Picture) -> float:
+def width(image: LoadedImage) -> float:
     """Width of the file [pixels]."""
-    return picture.width
+    return image.width
 
 
-def height(picture: Picture) -> float:
+def height(image: LoadedImage) -> float:
     """Height of the file [pixels]."""
-    return picture.height
+    return image.height
 
 
-def aspect(picture: Picture) -> float:
+def aspect(image: LoadedImage) -> float:
     """Width over height [ratio]; above 1 is landscape."""
-    return picture.width / picture.height
+    return image.width / image.height
 
 
-def brightness(picture: Picture) -> float:
+def brightness(image: LoadedImage) -> float:
     """Mean luma [0 black to 1 white]."""
-    return float(picture.luma.mean())
+    return float(image.luma.mean())
 
 
-def contrast(picture: Picture) -> float:
+def contrast(image: LoadedImage) -> float:
     """Standard deviation of the luma [0 to 0.5]."""
-    return float(picture.luma.std())
+    return float(image.luma.std())
 
 
-def saturation(picture: Picture) -> float:
+def saturation(image: LoadedImage) -> float:
     """Mean saturation [0 grey to 1]."""
-    return float(picture.hsv[..., 1].mean())
+    return float(image.hsv[..., 1].mean())
 
 
-def colourfulness(picture: Picture) -> float:
+def colourfulness(image: LoadedImage) -> float:
     """Colourfulness of Hasler and Süsstrunk (2003), equation 4 of their M3 [0 grey, 0.4 very colourful]."""
-    red, green, blue = np.moveaxis(picture.rgb, -1, 0)
+    red, green, blue = np.moveaxis(image.rgb, -1, 0)
     first, second = red - green, (red + green) / 2 - blue
     spread = np.hypot(first.std(), second.std())
     return float(spread + 0.3 * np.hypot(first.mean(), second.mean()))
 
 
-def warmth(picture: Picture) -> float:
+def warmth(image: LoadedImage) -> float:
     """Mean of red minus blue [-1 cold to 1 warm]."""
-    return float((picture.rgb[..., 0] - picture.rgb[..., 2]).mean())
+    return float((image.rgb[..., 0] - image.rgb[..., 2]).mean())
 
 
-def red(picture: Picture) -> float:
+def red(image: LoadedImage) -> float:
     """Red in the cover [share of its pixels, 0 to 1]."""
-    return picture.hue_shares["red"]
+    return image.hue_shares["red"]
 
 
-def orange(picture: Picture) -> float:
+def orange(image: LoadedImage) -> float:
     """Orange, brown and skin in the cover [share of its pixels, 0 to 1]."""
-    return picture.hue_shares["orange"]
+    return image.hue_shares["orange"]
 
 
-def yellow(picture: Picture) -> float:
+def yellow(image: LoadedImage) -> float:
     """Yellow in the cover [share of its pixels, 0 to 1]."""
-    return picture.hue_shares["yellow"]
+    return image.hue_shares["yellow"]
 
 
-def green(picture: Picture) -> float:
+def green(image: LoadedImage) -> float:
     """Green in the cover [share of its pixels, 0 to 1]."""
-    return picture.hue_shares["green"]
+    return image.hue_shares["green"]
 
 
-def cyan(picture: Picture) -> float:
+def cyan(image: LoadedImage) -> float:
     """Cyan in the cover [share of its pixels, 0 to 1]."""
-    return picture.hue_shares["cyan"]
+    return image.hue_shares["cyan"]
 
 
-def blue(picture: Picture) -> float:
+def blue(image: LoadedImage) -> float:
     """Blue in the cover [share of its pixels, 0 to 1]."""
-    return picture.hue_shares["blue"]
+    return image.hue_shares["blue"]
 
 
-def purple(picture: Picture) -> float:
+def purple(image: LoadedImage) -> float:
     """Purple in the cover [share of its pixels, 0 to 1]."""
-    return picture.hue_shares["purple"]
+    return image.hue_shares["purple"]
 
 
-def pink(picture: Picture) -> float:
+def pink(image: LoadedImage) -> float:
     """Pink in the cover [share of its pixels, 0 to 1]."""
-    return picture.hue_shares["pink"]
+    return image.hue_shares["pink"]
 
 
-def black(picture: Picture) -> float:
+def black(image: LoadedImage) -> float:
     """Nearly black in the cover [share of its pixels, 0 to 1]."""
-    return float((picture.luma <= DARK).mean())
+    return float((image.luma <= DARK).mean())
 
 
-def white(picture: Picture) -> float:
+def white(image: LoadedImage) -> float:
     """Nearly white in the cover [share of its pixels, 0 to 1]."""
-    return float((picture.luma >= LIGHT).mean())
+    return float((image.luma >= LIGHT).mean())
 
 
-def sharpness(picture: Picture) -> float:
+def sharpness(image: LoadedImage) -> float:
     """Standard deviation of the luma's Laplacian [0 blurred, 0.2 sharp]; its square is the usual measure of focus."""
-    return float(ndimage.laplace(picture.luma, mode="nearest").std())
+    return float(ndimage.laplace(image.luma, mode="nearest").std())
 
 
-def edge_density(picture: Picture) -> float:
+def edge_density(image: LoadedImage) -> float:
     """Pixels on an edge, by Sobel's operator [share, 0 to 1]."""
-    across, down = (ndimage.sobel(picture.luma, axis=axis, mode="nearest") / 4 for axis in (1, 0))
+    across, down = (ndimage.sobel(image.luma, axis=axis, mode="nearest") / 4 for axis in (1, 0))
     return float((np.hypot(across, down) >= EDGE).mean())
 
 
-def entropy(picture: Picture) -> float:
+def entropy(image: LoadedImage) -> float:
     """Entropy of the luma in 256 steps [bits, 0 to 8]; a plain cover has little."""
-    counts = np.bincount((picture.luma * 255).astype(np.int64).ravel(), minlength=256)
+    counts = np.bincount((image.luma * 255).astype(np.int64).ravel(), minlength=256)
     shares = counts[counts > 0] / counts.sum()
     return float((shares * np.log2(1 / shares)).sum())
 
 
-def lettering(picture: Picture) -> float:
+def lettering(image: LoadedImage) -> float:
     """How much of the cover looks like lettering: many upright strokes between dark and light [share, 0 to 1]."""
-    luma = picture.luma
+    luma = image.luma
     strokes = np.abs(np.diff(luma, axis=1, prepend=luma[:, :1])) >= STROKE_EDGE
     density = ndimage.uniform_filter(strokes.astype(np.float32), WINDOW, mode="constant")[::2, ::2]
     # What is darkest and lightest in a window is found as well on every second pixel, in a quarter of the time.

@@ -18,7 +18,7 @@ from engage_cli.config.general import CLASS_NAMES, QUANTILE_LEVELS
 from engage_cli.config.training import CatBoostConfig
 from engage_cli.errors import EngageError
 from engage_cli.io.array_writing import refused
-from engage_cli.io.files import remove_tree, replacing_by_library, write_text
+from engage_cli.io.files import atomic_write_by_library, remove_tree, write_text
 from engage_cli.io.own_folders import refuse_link
 from engage_cli.models.predictions import Predictions
 from engage_cli.progress.reporters import Stage
@@ -150,7 +150,7 @@ def save_model(model: Any, path: Path) -> None:
         if name in known.keys():  # noqa: SIM118 - it is no mapping
             del known[name]
     try:
-        with replacing_by_library(path) as beside:
+        with atomic_write_by_library(path) as beside:
             model.save_model(str(beside), format="cbm")
     except CatBoostError as error:
         raise refused(error, path) from None

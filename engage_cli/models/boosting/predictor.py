@@ -10,7 +10,7 @@ import pandas as pd
 
 from engage_cli.data.schema import KNOWN_AFTER
 from engage_cli.errors import EngageError
-from engage_cli.features.inputs import Given, TableSource
+from engage_cli.features.inputs import PostInputs, TableSource
 from engage_cli.features.table import load_table
 from engage_cli.models.boosting.fit import load_model, predict_table
 from engage_cli.models.boosting.shap import UNIT_OF_CLASSES, contributions_of
@@ -37,28 +37,28 @@ class CatBoostPredictor:
         self.kind = run.kind
         self.unit = str(run.target.formula) if run.kind == "value" else UNIT_OF_CLASSES
         self.folder, self.table = run.folder, load_table(run.open)
-        if not set(self.table.blocks) <= set(run.meta.blocks) or self.table.reads_pictures != run.meta.reads_pictures:
-            raise EngageError(f"{run.folder / FIRST}: blocks or reads_pictures: they are not those of its table; {AGAIN}")
+        if not set(self.table.blocks) <= set(run.meta.blocks) or self.table.reads_images != run.meta.reads_images:
+            raise EngageError(f"{run.folder / FIRST}: blocks or reads_images: they are not those of its table; {AGAIN}")
         self.counters = [name for name in self.table.further_columns if name in KNOWN_AFTER]
         self.model = load_model(run.open(MODEL_FILE))  # verified first: CatBoost's own parser takes files on trust
         if self.model is None:
             raise EngageError(f"{run.folder / MODEL_FILE} is no model that CatBoost can read; {AGAIN}")
 
     def predict(self, posts: pd.DataFrame, source: TableSource) -> Predictions:
-        given = Given(posts, source, counters=self.counters)
+        given = PostInputs(posts, source, counters=self.counters)
         with blaming(self.folder / MODEL_FILE, "the model does not fit its table"):
             predictions = predict_table(self.model, self.table.transform(given), self.kind)
         return dataclasses.replace(predictions, vectors=self._vectors(given)).checked(self.folder)
 
     def vectors(self, posts: pd.DataFrame, source: TableSource) -> dict[str, np.ndarray] | None:
-        return self._vectors(Given(posts, source))
+        return self._vectors(PostInputs(posts, source))
 
-    def _vectors(self, given: Given) -> dict[str, np.ndarray] | None:
+    def _vectors(self, given: PostInputs) -> dict[str, np.ndarray] | None:
         return {name: given.vectors(name) for name in self.table.blocks} or None
 
     def explain(self, posts: pd.DataFrame, source: TableSource) -> list[Reasons]:
         """Return what each post's prediction rests on."""
-        table = self.table.transform(Given(posts, source, counters=self.counters))
+        table = self.table.transform(PostInputs(posts, source, counters=self.counters))
         contributions, starts = contributions_of(self.model, table, self.table.categorical)
         return [self._reasons(table.iloc[row], contributions[row], starts[row]) for row in range(len(table))]
 

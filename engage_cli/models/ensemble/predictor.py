@@ -24,7 +24,7 @@ from engage_cli.models.predictor import load_predictor, members_of
 from engage_cli.runs.records import AGAIN, FolderName, read_run_record, write_run_record
 from engage_cli.runs.run_folder import FIRST, Run
 
-WEIGHTS_FILE, WEIGHTS_KIND = "stack.json", "run weights"
+WEIGHTS_FILE, WEIGHTS_KIND = "ensemble.json", "run weights"
 MOST_WEIGHT = 1000.0  # far beyond what validation posts ever give
 NEARLY_ZERO = 1e-4  # a cumulative probability is held this far from 0 and 1
 
@@ -60,7 +60,7 @@ def join_scores(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 @record
 class SavedWeights:
-    """stack.json: what each member counts, by its name, and what is added to values."""
+    """ensemble.json: what each member counts, by its name, and what is added to values."""
 
     weights: dict[FolderName, Annotated[float, Field(ge=0, le=MOST_WEIGHT)]]
     offset: Number
@@ -71,7 +71,7 @@ def save_weights(folder: Path, members: Sequence[str], weights: Weights) -> None
     write_run_record(folder / WEIGHTS_FILE, saved, WEIGHTS_KIND)
 
 
-class StackPredictor:
+class EnsemblePredictor:
     def __init__(self, run: Run) -> None:
         self.folder = run.folder
         path = run.open(WEIGHTS_FILE)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engage_cli.models.gaussian_process.inputs import TERM_KINDS, Views
+from engage_cli.models.gaussian_process.inputs import TERM_KINDS, KernelInputs
 
 # A term -> the simple kernels that it is the product of.
 TERMS: dict[str, tuple[str, ...]] = {
@@ -50,26 +50,26 @@ CPU = torch.device("cpu")
 UNLIKE = 1e12  # the squared distance of what cannot be compared: an infinite one would have no gradient
 
 
-def first_lengths(terms: Iterable[str], views: Views) -> dict[str, float]:
+def first_lengths(terms: Iterable[str], inputs: KernelInputs) -> dict[str, float]:
     """Return where the search begins for each length that the terms need: of an embedding one for each of its parts."""
     found: dict[str, float] = {}
     for name in dict.fromkeys(name for term in terms for name in TERMS[term]):
         if name in LENGTHS:
-            parts = _parts(name, views)
+            parts = _parts(name, inputs)
             found |= dict.fromkeys(parts, LENGTHS[name] * len(parts) ** 0.5)
     return found
 
 
-def _parts(name: str, views: Views) -> list[str]:
+def _parts(name: str, inputs: KernelInputs) -> list[str]:
     """Return the names of what a simple kernel is computed from."""
-    return [f"{name} {number}" for number in range(len(views.widths[name]))] if name in views.widths else [name]
+    return [f"{name} {number}" for number in range(len(inputs.widths[name]))] if name in inputs.widths else [name]
 
 
 class Products:
     """What the simple kernels are computed from, for the posts of two sets: computed once, whatever the lengths are."""
 
     def __init__(
-        self, first: Views, second: Views, *, dtype: torch.dtype = torch.float64, device: torch.device = CPU
+        self, first: KernelInputs, second: KernelInputs, *, dtype: torch.dtype = torch.float64, device: torch.device = CPU
     ) -> None:
         self.dtype, self.device = dtype, device
         self.shape = (len(first), len(second))
@@ -110,16 +110,16 @@ class Products:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
 
-def present_terms(views: Views) -> list[str]:
+def present_terms(inputs: KernelInputs) -> list[str]:
     """Return the terms that these posts have something for."""
     has = {
-        **{kind: getattr(views, kind).nnz > 0 for kind in TERM_KINDS},
-        "text": bool(views.text.any()),
-        "image": bool(views.image.any()),
-        "day": bool(np.isfinite(views.day).any()),
-        "weekday": bool(np.isfinite(views.weekday).any()),
-        "statistics": bool(views.statistics.any()),
-        "author": bool((views.author != "").any()),
+        **{kind: getattr(inputs, kind).nnz > 0 for kind in TERM_KINDS},
+        "text": bool(inputs.text.any()),
+        "image": bool(inputs.image.any()),
+        "day": bool(np.isfinite(inputs.day).any()),
+        "weekday": bool(np.isfinite(inputs.weekday).any()),
+        "statistics": bool(inputs.statistics.any()),
+        "author": bool((inputs.author != "").any()),
     }
     has["season"] = has["day"]
     return [term for term, names in TERMS.items() if all(has[name] for name in names)]

@@ -1,6 +1,6 @@
 """A score that grows with views, in two ways: as it is, and as the views plus what people did with what they saw.
 
-log1p(likes) = log1p(views) + (log1p(likes) - log1p(views)). Other words and pictures tell of the one than of the other, so
+log1p(likes) = log1p(views) + (log1p(likes) - log1p(views)). Other words and images tell of the one than of the other, so
 that models of each find what a model of their sum misses; the mean of both ways does a little better than the first
 alone (benchmarks/RESULTS.md). Counters of training posts are learned here, as in every target; no model is given one.
 """

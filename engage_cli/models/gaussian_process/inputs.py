@@ -29,7 +29,7 @@ MOST_DAYS = 4e6  # of a date, before and after 1970: more than Python's own have
 
 
 @dataclass(frozen=True, kw_only=True)
-class Views:
+class KernelInputs:
     """n posts. A post that lacks something has zeros there, or NaN for a number: it is like no other in that."""
 
     words: Any  # (n, V) CSR, rows of length 1
@@ -46,7 +46,7 @@ class Views:
     author: np.ndarray  # (n,) object; "" where unknown
     widths: Mapping[str, tuple[int, ...]]  # of the parts of image and text
 
-    def take(self, rows: np.ndarray) -> Views:
+    def take(self, rows: np.ndarray) -> KernelInputs:
         return replace(self, **{name: getattr(self, name)[rows] for name in PER_POST})
 
     def part(self, block: str, number: int) -> slice:
@@ -57,18 +57,18 @@ class Views:
         return len(self.day)
 
 
-PER_POST = tuple(field.name for field in fields(Views) if field.name != "widths")
+PER_POST = tuple(field.name for field in fields(KernelInputs) if field.name != "widths")
 
 
 class Takes(Protocol):
     """Views of posts, or what makes them of some posts at a time."""
 
-    def take(self, rows: np.ndarray) -> Views: ...
+    def take(self, rows: np.ndarray) -> KernelInputs: ...
 
     def __len__(self) -> int: ...
 
 
-class ViewMaker:
+class KernelInputsMaker:
     """Posts to Views; fitted on training posts."""
 
     def __init__(self) -> None:
@@ -78,7 +78,9 @@ class ViewMaker:
         self.widths: dict[str, tuple[int, ...]] = {}
         self.scale = np.zeros((2, 0), np.float32)  # means and deviations of the statistics
 
-    def fit(self, posts: pd.DataFrame, source: BlockSource, widths: Mapping[str, Sequence[int]] | None = None) -> ViewMaker:
+    def fit(
+        self, posts: pd.DataFrame, source: BlockSource, widths: Mapping[str, Sequence[int]] | None = None
+    ) -> KernelInputsMaker:
         """`widths` are those of the parts that an encoder's vectors have, of each block; without, each is one part."""
         posts = known_before(posts)
         some = posts if len(posts) <= MOST_COUNTED else posts.sample(MOST_COUNTED, random_state=0)
@@ -103,7 +105,7 @@ class ViewMaker:
         """Return what makes the views of posts when they are taken: of all at once they may not fit into memory."""
         return _Later(self, posts, source)
 
-    def transform(self, posts: pd.DataFrame, source: BlockSource) -> Views:
+    def transform(self, posts: pd.DataFrame, source: BlockSource) -> KernelInputs:
         posts = known_before(posts)
         texts, titles = texts_of(posts, "text"), texts_of(posts, "title")
         vectors = self.vectors(posts, source)
@@ -125,7 +127,7 @@ class ViewMaker:
         day = np.full(len(posts), np.nan)
         day[is_known] = dates[is_known].dt.tz_localize(None).to_numpy().astype("datetime64[s]").astype(np.float64) / 86_400
         author = posts["author"].fillna("").astype(str) if "author" in posts else pd.Series("", index=posts.index)
-        return Views(
+        return KernelInputs(
             **{kind: self.tfidf.rows(texts, kind) for kind in PLAIN},
             **{kind: self.style.rows(titles, kind) for kind in STYLE},
             **placed,
@@ -165,7 +167,7 @@ class ViewMaker:
 
 
 def maker_specs() -> dict[str, Spec]:
-    """Return what `ViewMaker.arrays` gives."""
+    """Return what `KernelInputsMaker.arrays` gives."""
     specs = {"scale": Spec(dtype="float32", shape=(2, NUM_STATISTICS))}
     for kind in TERM_KINDS:
         specs |= term_specs(kind)
@@ -185,11 +187,11 @@ def _statistics(posts: pd.DataFrame) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Later:
-    maker: ViewMaker
+    maker: KernelInputsMaker
     posts: pd.DataFrame
     source: BlockSource
 
-    def take(self, rows: np.ndarray) -> Views:
+    def take(self, rows: np.ndarray) -> KernelInputs:
         return self.maker.transform(self.posts.iloc[rows], self.source)
 
     def __len__(self) -> int:
@@ -229,8 +231,8 @@ def _parts(widths: Sequence[int]) -> list[slice]:
     return [slice(int(end - width), int(end)) for end, width in zip(ends, widths, strict=True)]
 
 
-def views_to_arrays(views: Views) -> dict[str, np.ndarray]:
-    """Return what `views_from_arrays` takes; strings and sparse matrices as plain arrays."""
+def kernel_inputs_to_arrays(views: KernelInputs) -> dict[str, np.ndarray]:
+    """Return what `kernel_inputs_from_arrays` takes; strings and sparse matrices as plain arrays."""
     found: dict[str, np.ndarray] = {}
     for name in PER_POST:
         value = getattr(views, name)
@@ -249,7 +251,7 @@ def views_to_arrays(views: Views) -> dict[str, np.ndarray]:
 
 
 def view_specs() -> dict[str, Spec]:
-    """Return what `views_to_arrays` gives of n posts."""
+    """Return what `kernel_inputs_to_arrays` gives of n posts."""
     specs = {
         "day": Spec(dtype="float64", shape=("n",), low=-MOST_DAYS, high=MOST_DAYS, has_gaps=True),
         "weekday": Spec(dtype="float64", shape=("n",), low=0, high=6, has_gaps=True),
@@ -264,9 +266,9 @@ def view_specs() -> dict[str, Spec]:
     return specs
 
 
-def views_from_arrays(
+def kernel_inputs_from_arrays(
     arrays: Mapping[str, np.ndarray], *, num_terms: Mapping[str, int], widths: Mapping[str, tuple[int, ...]]
-) -> Views:
+) -> KernelInputs:
     """Take arrays of `view_specs`, whose maker has so many terms of each kind, and blocks with parts of these widths.
 
     Raises ValueError where they do not fit together.
@@ -283,4 +285,4 @@ def views_from_arrays(
         raise ValueError("authors, or the parts of vectors, are not as many as they have to be")
     plain: Sequence[str] = ("text", "image", "day", "weekday", "statistics")
     values = {name: arrays[name].astype(np.float32) if name in BLOCKS else arrays[name] for name in plain}
-    return Views(**matrices, author=authors, widths=found, **values)
+    return KernelInputs(**matrices, author=authors, widths=found, **values)

@@ -23,11 +23,11 @@ from engage_cli.io.ranges import FourRising, Number, Positive
 from engage_cli.io.records import check_file, file_hash, record
 from engage_cli.models.gaussian_process.inputs import (
     BLOCKS,
-    ViewMaker,
+    KernelInputsMaker,
+    kernel_inputs_from_arrays,
+    kernel_inputs_to_arrays,
     maker_specs,
     view_specs,
-    views_from_arrays,
-    views_to_arrays,
 )
 from engage_cli.models.gaussian_process.process import GaussianProcess, ProcessState, predict_sum
 from engage_cli.models.predictions import Predictions
@@ -72,7 +72,7 @@ class SavedProcesses:
     left_out_r2: Number | None  # R² of training posts that were each left out, where that is known
 
 
-class ProcessPredictor:
+class GaussianProcessPredictor:
     def __init__(self, run: Run) -> None:
         if sorted(run.meta.blocks) != sorted(BLOCKS):
             raise EngageError(f"{run.folder / 'run.json'}: blocks: a process reads {' and '.join(BLOCKS)}; {AGAIN}")
@@ -109,7 +109,7 @@ class _Once:
 
 def save_processes(
     folder: Path,
-    maker: ViewMaker,
+    maker: KernelInputsMaker,
     processes: Sequence[tuple[str, float, GaussianProcess]],
     cuts: Cuts | None,
     *,
@@ -120,7 +120,7 @@ def save_processes(
     `left_out_r2` is known only once all are fitted, and a training that goes on must find it.
     """
     arrays = {f"maker/{name}": array for name, array in maker.arrays().items()}
-    arrays |= {f"landmarks/{name}": array for name, array in views_to_arrays(processes[0][2].landmarks).items()}
+    arrays |= {f"landmarks/{name}": array for name, array in kernel_inputs_to_arrays(processes[0][2].landmarks).items()}
     arrays["coefficients"] = np.stack([process.coefficients for _, _, process in processes])
     save_arrays(folder / ARRAYS_FILE, arrays)
     states = tuple(SavedProcess(**asdict(process.state()), of=of, share=share) for of, share, process in processes)
@@ -139,16 +139,16 @@ def has_process(folder: Path) -> bool:
 
 def load_processes(
     folder: Path, saved: SavedProcesses
-) -> tuple[ViewMaker, list[tuple[float, GaussianProcess]], Cuts | None]:
+) -> tuple[KernelInputsMaker, list[tuple[float, GaussianProcess]], Cuts | None]:
     path = check_file(folder / ARRAYS_FILE, saved.arrays, again=AGAIN)
     specs = {f"maker/{name}": spec for name, spec in maker_specs().items()}
     specs |= {f"landmarks/{name}": spec for name, spec in view_specs().items()}
     specs["coefficients"] = Spec(dtype="float64", shape=(len(saved.processes), "n"))
     arrays = load_arrays(path, specs, again=AGAIN)
-    maker = ViewMaker()
+    maker = KernelInputsMaker()
     try:
         maker.restore(_under("maker/", arrays))
-        landmarks = views_from_arrays(_under("landmarks/", arrays), num_terms=maker.num_terms, widths=maker.widths)
+        landmarks = kernel_inputs_from_arrays(_under("landmarks/", arrays), num_terms=maker.num_terms, widths=maker.widths)
     except (ValueError, LookupError) as error:
         raise EngageError(f"{path}: {error}; {AGAIN}") from None
     try:

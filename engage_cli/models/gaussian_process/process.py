@@ -1,6 +1,6 @@
 """A Gaussian process over posts (Rasmussen and Williams 2006): what is known of a post is what is known of posts like it.
 
-How much each likeness counts, and how far it reaches, is learned from training posts, by their marginal likelihood and
+How much each similarity counts, and how far it reaches, is learned from training posts, by their marginal likelihood and
 then by what is said of each without itself: no validation post is needed for it. Up to MOST_EXACT training posts are all
 kept and solved exactly; of more, so many are landmarks to which all others are compared (the projected process, section
 8.3.4).
@@ -21,7 +21,7 @@ from torch.nn.functional import softplus
 from engage_cli.io.ranges import NotNegative, Number, Positive
 from engage_cli.io.records import parse, record
 from engage_cli.models.gaussian_process._kernels import CPU, LENGTHS, TERMS, Products, first_lengths, kernel, present_terms
-from engage_cli.models.gaussian_process.inputs import Takes, Views
+from engage_cli.models.gaussian_process.inputs import KernelInputs, Takes
 
 MOST_EXACT = 6_000
 MOST_LEARNED_FROM = 1_500  # posts that are learned from at once; of more, samples take turns
@@ -38,7 +38,7 @@ Advance = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Likeness:
+class KernelParams:
     """What was learned of the kernel. Weights and noise are shares of the target's variance, more or less."""
 
     weights: dict[str, float]
@@ -51,7 +51,7 @@ class Likeness:
         lengths = {name: torch.tensor(value, dtype=torch.float64) for name, value in self.lengths.items()}
         return kernel(products, weights, lengths)
 
-    def between(self, first: Views, second: Views, device: torch.device = CPU) -> Tensor:
+    def between(self, first: KernelInputs, second: KernelInputs, device: torch.device = CPU) -> Tensor:
         """(n, m) float64, computed some rows at a time: the terms of all would take ten times the memory."""
         found = torch.empty((len(first), len(second)), dtype=torch.float64, device=device)
         for start in range(0, len(first), AT_ONCE):
@@ -60,15 +60,15 @@ class Likeness:
         return found
 
 
-def learn_likeness(
-    views: Takes,
+def learn_kernel_params(
+    inputs: Takes,
     truth: np.ndarray,
     *,
-    landmarks: Views,
+    landmarks: KernelInputs,
     seed: int = 0,
     advance: Advance = lambda note: None,
     device: torch.device = CPU,
-) -> Likeness:
+) -> KernelParams:
     """Fit to standardised truths (n,) by gradients, random samples of the posts in turn.
 
     There is a weight for every term that the landmarks have something for.
@@ -82,12 +82,12 @@ def learn_likeness(
     logs = torch.tensor([np.log(value) for value in first.values()], dtype=torch.float64, requires_grad=True)
     noise = torch.tensor(FIRST_NOISE, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.Adam([weights, logs, noise], lr=STEP)
-    samples = _samples(len(views), seed)
+    samples = _samples(len(inputs), seed)
     late: list[Tensor] = []
     for step in range(NUM_STEPS):
-        if step == 0 or (step % STEPS_A_SAMPLE == 0 and len(views) > MOST_LEARNED_FROM):
+        if step == 0 or (step % STEPS_A_SAMPLE == 0 and len(inputs) > MOST_LEARNED_FROM):
             some = next(samples)
-            sample, wanted = views.take(some), torch.from_numpy(truth[some]).to(device)
+            sample, wanted = inputs.take(some), torch.from_numpy(truth[some]).to(device)
             products = Products(sample, sample, dtype=torch.float32, device=device)
             identity = torch.eye(len(some), dtype=torch.float64, device=device)
         optimizer.param_groups[0]["lr"] = STEP * (1 if step < LATE * NUM_STEPS else LATE_STEP)
@@ -107,7 +107,7 @@ def learn_likeness(
             late.append(torch.cat([softplus(weights), logs, softplus(noise)[None]]).detach())
         advance(note)
     mean = torch.stack(late).mean(dim=0).tolist()
-    return Likeness(
+    return KernelParams(
         weights=dict(zip(names, mean[: len(names)], strict=True)),
         lengths={name: float(np.exp(log)) for name, log in zip(first, mean[len(names) : -1], strict=True)},
         noise=mean[-1],
@@ -179,44 +179,48 @@ class ProcessState:
 
 @dataclass(frozen=True, kw_only=True)
 class GaussianProcess:
-    """Fitted: a post's prediction is mean + std x (its likeness to the landmarks) @ coefficients."""
+    """Fitted: a post's prediction is mean + std x (its similarity to the landmarks) @ coefficients."""
 
-    likeness: Likeness
-    landmarks: Views
+    kernel_params: KernelParams
+    landmarks: KernelInputs
     coefficients: np.ndarray  # (m,)
     mean: float
     std: float
 
-    def predict(self, views: Views, device: torch.device = CPU) -> np.ndarray:
+    def predict(self, inputs: KernelInputs, device: torch.device = CPU) -> np.ndarray:
         """(n,) float64."""
-        return predict_sum([(1.0, self)], views, device)
+        return predict_sum([(1.0, self)], inputs, device)
 
     def state(self) -> ProcessState:
-        return ProcessState(**asdict(self.likeness), mean=self.mean, std=self.std)
+        return ProcessState(**asdict(self.kernel_params), mean=self.mean, std=self.std)
 
     @classmethod
-    def restore(cls, state: ProcessState, landmarks: Views, coefficients: np.ndarray) -> GaussianProcess:
+    def restore(cls, state: ProcessState, landmarks: KernelInputs, coefficients: np.ndarray) -> GaussianProcess:
         """Raise ValueError where a length is missing that the landmarks' terms need."""
-        likeness = Likeness(weights=state.weights, lengths=state.lengths, noise=state.noise)
+        kernel_params = KernelParams(weights=state.weights, lengths=state.lengths, noise=state.noise)
         if missing := set(first_lengths(state.weights, landmarks)) - set(state.lengths):
             raise ValueError(f"there is no length of '{min(missing)}'")
-        return cls(likeness=likeness, landmarks=landmarks, coefficients=coefficients, mean=state.mean, std=state.std)
+        return cls(
+            kernel_params=kernel_params, landmarks=landmarks, coefficients=coefficients, mean=state.mean, std=state.std
+        )
 
 
-def predict_sum(processes: Sequence[tuple[float, GaussianProcess]], views: Takes, device: torch.device = CPU) -> np.ndarray:
+def predict_sum(
+    processes: Sequence[tuple[float, GaussianProcess]], inputs: Takes, device: torch.device = CPU
+) -> np.ndarray:
     """(n,) float64: the sum of share x prediction, of processes that have the same landmarks."""
-    found, landmarks = np.zeros(len(views)), processes[0][1].landmarks
-    for start in range(0, len(views), AT_ONCE):
-        rows = np.arange(start, min(start + AT_ONCE, len(views)))
-        products = Products(views.take(rows), landmarks, device=device)
+    found, landmarks = np.zeros(len(inputs)), processes[0][1].landmarks
+    for start in range(0, len(inputs), AT_ONCE):
+        rows = np.arange(start, min(start + AT_ONCE, len(inputs)))
+        products = Products(inputs.take(rows), landmarks, device=device)
         for share, process in processes:
-            said = (process.likeness.of(products) @ torch.from_numpy(process.coefficients).to(device)).cpu().numpy()
+            said = (process.kernel_params.of(products) @ torch.from_numpy(process.coefficients).to(device)).cpu().numpy()
             found[rows] += share * (process.mean + process.std * said)
     return found
 
 
 def fit_process(
-    views: Takes,
+    inputs: Takes,
     truth: np.ndarray,
     *,
     seed: int = 0,
@@ -225,34 +229,36 @@ def fit_process(
 ) -> tuple[GaussianProcess, np.ndarray]:
     """Fit on training posts; return it with (n,) what it would say of each of them without having seen it.
 
-    The latter by the identity of section 5.4.2, for the likeness as it is; of more posts than are solved exactly, NaN.
+    The latter by the identity of section 5.4.2, for the similarity as it is; of more posts than are solved exactly, NaN.
     """
     mean, std = float(truth.mean()), float(truth.std()) or 1.0
     wanted = (truth - mean) / std
-    landmarks = landmarks_of(views, seed=seed)
-    likeness = learn_likeness(views, wanted, landmarks=landmarks, seed=seed, advance=advance, device=device)
-    if len(landmarks) == len(views):
-        coefficients, left_out = _solve(likeness, landmarks, wanted, device)
+    landmarks = landmarks_of(inputs, seed=seed)
+    kernel_params = learn_kernel_params(inputs, wanted, landmarks=landmarks, seed=seed, advance=advance, device=device)
+    if len(landmarks) == len(inputs):
+        coefficients, left_out = _solve(kernel_params, landmarks, wanted, device)
     else:
-        coefficients = _project(likeness, views, landmarks, wanted, advance, device)
-        left_out = np.full(len(views), np.nan)
+        coefficients = _project(kernel_params, inputs, landmarks, wanted, advance, device)
+        left_out = np.full(len(inputs), np.nan)
     advance("solved")
-    process = GaussianProcess(likeness=likeness, landmarks=landmarks, coefficients=coefficients, mean=mean, std=std)
+    process = GaussianProcess(
+        kernel_params=kernel_params, landmarks=landmarks, coefficients=coefficients, mean=mean, std=std
+    )
     return process, mean + std * left_out
 
 
-def landmarks_of(views: Takes, *, seed: int = 0) -> Views:
+def landmarks_of(inputs: Takes, *, seed: int = 0) -> KernelInputs:
     """Return the training posts that others are compared with: all, or a sample that is the same for the same seed."""
-    if len(views) <= MOST_EXACT:
-        return views if isinstance(views, Views) else views.take(np.arange(len(views)))
-    return views.take(np.sort(np.random.default_rng(seed + 1).permutation(len(views))[:MOST_EXACT]))
+    if len(inputs) <= MOST_EXACT:
+        return inputs if isinstance(inputs, KernelInputs) else inputs.take(np.arange(len(inputs)))
+    return inputs.take(np.sort(np.random.default_rng(seed + 1).permutation(len(inputs))[:MOST_EXACT]))
 
 
 def _solve(
-    likeness: Likeness, views: Views, wanted: np.ndarray, device: torch.device = CPU
+    kernel_params: KernelParams, inputs: KernelInputs, wanted: np.ndarray, device: torch.device = CPU
 ) -> tuple[np.ndarray, np.ndarray]:
-    covariance = likeness.between(views, views, device)
-    covariance.diagonal().add_(likeness.noise + JITTER)
+    covariance = kernel_params.between(inputs, inputs, device)
+    covariance.diagonal().add_(kernel_params.noise + JITTER)
     factor = torch.linalg.cholesky(covariance)
     coefficients, errors = _left_out(factor, torch.from_numpy(wanted).to(device))
     return coefficients.cpu().numpy(), wanted - errors.cpu().numpy()
@@ -265,20 +271,20 @@ def _left_out(factor: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _project(
-    likeness: Likeness,
-    views: Takes,
-    landmarks: Views,
+    kernel_params: KernelParams,
+    inputs: Takes,
+    landmarks: KernelInputs,
     wanted: np.ndarray,
     advance: Advance,
     device: torch.device = CPU,
 ) -> np.ndarray:
-    total = (likeness.noise + JITTER) * likeness.between(landmarks, landmarks, device)
+    total = (kernel_params.noise + JITTER) * kernel_params.between(landmarks, landmarks, device)
     total.diagonal().add_(JITTER)
     right = torch.zeros(len(landmarks), dtype=torch.float64, device=device)
-    for start in range(0, len(views), AT_ONCE):
-        rows = np.arange(start, min(start + AT_ONCE, len(views)))
-        part = likeness.between(views.take(rows), landmarks, device)
+    for start in range(0, len(inputs), AT_ONCE):
+        rows = np.arange(start, min(start + AT_ONCE, len(inputs)))
+        part = kernel_params.between(inputs.take(rows), landmarks, device)
         total += part.T @ part
         right += part.T @ torch.from_numpy(wanted[rows]).to(device)
-        advance(f"{rows[-1] + 1:,} of {len(views):,} posts compared")
+        advance(f"{rows[-1] + 1:,} of {len(inputs):,} posts compared")
     return torch.linalg.solve(total, right).cpu().numpy()

@@ -1,4 +1,4 @@
-"""A neural run whose encoders were trained too, as a predictor: it reads pictures and texts."""
+"""A neural run whose encoders were trained too, as a predictor: it reads images and texts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engage_cli.data.leakage import known_before
 from engage_cli.data.schema import side_of
 from engage_cli.encoders.encoder import Encoder
 from engage_cli.errors import EngageError
-from engage_cli.models.neural.finetuning import make_towers, parse_tune
+from engage_cli.models.neural.finetuning import make_towers, parse_finetune
 from engage_cli.models.neural.model import BlockInput, EngagementModel
 from engage_cli.models.neural.predictor import plan_model, read_config
 from engage_cli.models.neural.training._validation import outputs_of
@@ -27,7 +27,7 @@ from engage_cli.runs.run_folder import FIRST, Run, blaming
 from engage_cli.runtime.devices import find_device
 
 
-class TunedPredictor:
+class FinetunedPredictor:
     def __init__(self, run: Run) -> None:
         config, self.objective = read_config(run)
         self.folder, self.dims = run.folder, run.meta.dims
@@ -44,11 +44,11 @@ class TunedPredictor:
                     pool=saved.pooling,
                     tokens=saved.tokens,
                     dtype="fp32",
-                    framing=saved.framing,
+                    resize=saved.resize,
                 )
                 for side, saved in run.meta.encoders.items()
             }
-            towers = make_towers(encoders, parse_tune(config.tune))
+            towers = make_towers(encoders, parse_finetune(config.finetune))
         num_tokens = next(iter(encoders.values())).tokens
         self.model = EngagementModel(
             self.dims, config, out_dim=self.objective.out_dim, towers=towers, num_tokens=num_tokens

@@ -34,30 +34,32 @@ NO_DECAY = (
 )
 
 
-class Tune(NamedTuple):
-    """A parsed --tune."""
+class Finetune(NamedTuple):
+    """A parsed --finetune."""
 
     mode: str  # "none", "top", "lora" or "full"
     num_layers: int = 0
 
 
-def parse_tune(text: str) -> Tune:
+def parse_finetune(text: str) -> Finetune:
     """Parse none, top:N, lora or full; raise WrongCallError for anything else."""
     if text in ("none", "lora", "full"):
-        return Tune(text)
+        return Finetune(text)
     mode, _, number = text.partition(":")
     if mode == "top" and number.isdecimal() and int(number) > 0:
-        return Tune("top", int(number))
-    raise WrongCallError(f"unknown --tune '{text}'; there are: {', '.join(MODES)} (N from 1)")
+        return Finetune("top", int(number))
+    raise WrongCallError(f"unknown --finetune '{text}'; there are: {', '.join(MODES)} (N from 1)")
 
 
-def make_towers(encoders: Mapping[str, Encoder], tune: Tune, *, checkpointing: bool = False) -> dict[str, nn.Module]:
+def make_towers(
+    encoders: Mapping[str, Encoder], finetune: Finetune, *, checkpointing: bool = False
+) -> dict[str, nn.Module]:
     """Load each side's encoder for training. Encoders are in fp32: weights learn in it, whatever the checkpoint's type."""
     towers: dict[str, nn.Module] = {}
     for side, encoder in encoders.items():
         assert encoder.precision == "fp32"
         towers[side] = encoder.tower
-        prepare_tower(towers[side], tune, checkpointing=checkpointing)
+        prepare_tower(towers[side], finetune, checkpointing=checkpointing)
     return towers
 
 
@@ -65,16 +67,18 @@ def layers_of(tower: nn.Module) -> tuple[str, int]:
     """Return the name and the length of an encoder's list of layers."""
     lists = [(name, len(module)) for name, module in tower.named_modules() if isinstance(module, nn.ModuleList)]
     if not lists:
-        raise EngageError(f"--tune: the encoder '{getattr(tower, 'name', '?')}' has no list of layers; give --tune full")
+        raise EngageError(
+            f"--finetune: the encoder '{getattr(tower, 'name', '?')}' has no list of layers; give --finetune full"
+        )
     return max(lists, key=lambda one: one[1])
 
 
-def prepare_tower(tower: nn.Module, tune: Tune, *, checkpointing: bool) -> None:
+def prepare_tower(tower: nn.Module, finetune: Finetune, *, checkpointing: bool) -> None:
     """Set which parameters of a tower learn; insert LoRA's matrices."""
-    if tune.mode == "lora":
+    if finetune.mode == "lora":
         _insert_lora(tower)
-    elif tune.mode == "top":
-        _train_top(tower, tune.num_layers)
+    elif finetune.mode == "top":
+        _train_top(tower, finetune.num_layers)
     if checkpointing:
         model: Any = tower.model
         if not getattr(model, "supports_gradient_checkpointing", False):
@@ -171,7 +175,7 @@ def _train_top(tower: nn.Module, num_layers: int) -> None:
     """Train the last layers and what stands after them."""
     layers, num = layers_of(tower)
     if num_layers > num:
-        raise WrongCallError(f"--tune top:{num_layers}: the encoder '{getattr(tower, 'name', '?')}' has {num} layers")
+        raise WrongCallError(f"--finetune top:{num_layers}: the encoder '{getattr(tower, 'name', '?')}' has {num} layers")
     is_after = False
     for name, parameter in tower.named_parameters():
         place = re.match(re.escape(layers) + r"\.(\d+)\.", name)
@@ -185,7 +189,7 @@ def _insert_lora(tower: nn.Module) -> None:
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
-        raise EngageError("--tune lora needs peft; install it with: pip install 'engage-cli[lora]'") from None
+        raise EngageError("--finetune lora needs peft; install it with: pip install 'engage-cli[lora]'") from None
     layers, _ = layers_of(tower)
     names = [
         name
@@ -193,7 +197,7 @@ def _insert_lora(tower: nn.Module) -> None:
         if isinstance(module, nn.Linear) and name.startswith(f"{layers}.") and QUERIES_AND_VALUES.search(name)
     ]
     if not names:
-        raise EngageError(f"--tune lora: no queries and values found in the encoder '{getattr(tower, 'name', '?')}'")
+        raise EngageError(f"--finetune lora: no queries and values found in the encoder '{getattr(tower, 'name', '?')}'")
     for parameter in tower.parameters():
         parameter.requires_grad_(False)
     config = LoraConfig(r=LORA_RANK, lora_alpha=LORA_ALPHA, lora_dropout=LORA_DROPOUT, target_modules=names)

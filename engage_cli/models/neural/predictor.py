@@ -13,7 +13,7 @@ from engage_cli.config.training import TrainConfig
 from engage_cli.data.leakage import known_before
 from engage_cli.embeddings.store import Block, BlockSource
 from engage_cli.errors import EngageError
-from engage_cli.models.neural.finetuning import parse_tune
+from engage_cli.models.neural.finetuning import parse_finetune
 from engage_cli.models.neural.fusion import FUSIONS
 from engage_cli.models.neural.model import EngagementModel
 from engage_cli.models.neural.objectives import OBJECTIVES, Objective
@@ -66,9 +66,9 @@ def read_config(run: Run) -> tuple[TrainConfig, Objective]:
     with blaming(run.folder / FIRST, "config"):
         FUSIONS.check(config.fusion)
         objective: Objective = OBJECTIVES[run.kind].load(config.objective)(run.target, config)
-        is_tuned = parse_tune(config.tune).mode != "none"
-    if is_tuned != (run.meta.reads == CONTENTS):
-        raise EngageError(f"{run.folder / FIRST}: config.tune: '{config.tune}' does not go with its model; {AGAIN}")
+        is_finetuned = parse_finetune(config.finetune).mode != "none"
+    if is_finetuned != (run.meta.reads == CONTENTS):
+        raise EngageError(f"{run.folder / FIRST}: config.finetune: '{config.finetune}' does not go with its model; {AGAIN}")
     if not run.meta.dims:
         raise EngageError(f"{run.folder / FIRST}: dims: there is no block; {AGAIN}")
     return config, objective

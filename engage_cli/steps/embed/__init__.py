@@ -79,7 +79,7 @@ def make_encoder(side: str, config: EncoderConfig, *, is_proven: bool = False) -
         {"vision": config.vision, "text": config.text}[side],
         precision=config.precision,
         pool=setting_of_side(config.pool, side, "depths"),
-        framing=config.framing,
+        resize=config.resize,
         tokens=config.tokens,
         dtype=config.dtype,
         is_proven=is_proven,
@@ -198,7 +198,7 @@ def _write(
 
 
 def _image_problems(posts: pd.DataFrame, store: FeatureStore) -> list[tuple[str, str, str]]:
-    """Return (id, image, problem) of each post without a picture, also those that fail only when decoded whole."""
+    """Return (id, image, problem) of each post without an image, also those that fail only when decoded whole."""
     keys = content_keys(posts, "image")
     decoded = store.column("decoded", keys).astype(bool)
     is_placeholder = np.array([key == PLACEHOLDER_KEY for key in keys], dtype=bool)

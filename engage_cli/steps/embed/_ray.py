@@ -41,7 +41,7 @@ class ShardWriter:
             pool=record["pooling"],
             tokens=record["tokens"],
             dtype=record["dtype"],
-            framing=record["framing"],
+            resize=record["resize"],
         )
         self.differs = self.encoder.record != record
         self.contents = Contents(self.dataset, blocks)

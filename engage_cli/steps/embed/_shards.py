@@ -15,7 +15,7 @@ from engage_cli.data.dataset import Dataset
 from engage_cli.data.schema import side_of, texts_of
 from engage_cli.embeddings.pipeline import Encoded, Pipeline, Unit
 from engage_cli.embeddings.store import PLACEHOLDER_KEY, FeatureStore, content_keys
-from engage_cli.images.reader import ReadImage, no_picture, read_unchanged
+from engage_cli.images.reader import ReadImage, no_image, read_unchanged
 
 SHARD_SIZE = {"vision": 256, "text": 2048}  # a kill costs at most so many vectors
 WRITES_AHEAD = 2
@@ -46,7 +46,7 @@ class Contents:
 
     @cached_property
     def _rows(self) -> dict[str, int]:
-        """Of each picture the first post that has it."""
+        """Of each image the first post that has it."""
         keys = self.keys
         return dict(zip(reversed(keys), range(len(keys) - 1, -1, -1), strict=True))
 
@@ -66,7 +66,7 @@ class Contents:
         sources, names, roots = self._places
         row = self._rows[key]
         root = roots[sources[row]]
-        return no_picture if key == PLACEHOLDER_KEY or root is None else partial(read_unchanged, root, names[row], key)
+        return no_image if key == PLACEHOLDER_KEY or root is None else partial(read_unchanged, root, names[row], key)
 
 
 def plan(store: FeatureStore, keys: Sequence[str]) -> list[Shard]:

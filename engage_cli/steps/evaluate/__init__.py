@@ -12,7 +12,7 @@ from engage_cli.data.dataset import Dataset
 from engage_cli.data.targets.target import Target
 from engage_cli.errors import EngageError, WrongCallError
 from engage_cli.evaluation.baselines import BASELINES, NEED_VECTORS, Part
-from engage_cli.evaluation.evidence import doubt_score, warnings_of
+from engage_cli.evaluation.evidence import score_warnings, warnings_of
 from engage_cli.evaluation.results import Evaluation, Metrics, Score, Slice
 from engage_cli.evaluation.slices import cut
 from engage_cli.evaluation.uncertainty_metrics import interval_metrics, pair_metrics
@@ -23,7 +23,7 @@ from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.model_table import CONTENTS
 from engage_cli.runs.run_folder import FIRST, MARKER, Run, load_run, newest_run
 from engage_cli.steps.inputs.sources import source_of
-from engage_cli.uncertainty.forecast import load_doubt
+from engage_cli.uncertainty.forecast import load_uncertainty
 from engage_cli.uncertainty.neighbours import unit
 
 SPLITS = ("test", "validation")
@@ -106,9 +106,9 @@ def finished_among(paths: Sequence[Path], reporter: Reporter) -> list[Path]:
 
 def _score_run(run: Run, dataset: Dataset, split: str, by: Sequence[str], num_resamples: int, reporter: Reporter) -> Score:
     places = dataset.rows(split, run.target)
-    posts, doubt = dataset.posts.iloc[places], load_doubt(run)
+    posts, uncertainty = dataset.posts.iloc[places], load_uncertainty(run)
     predictions = load_predictor(run).predict(posts, source_of(run, dataset, reporter))
-    said = doubt.forecast(predictions)
+    said = uncertainty.forecast(predictions)
     is_test = split == "test"  # how sure a run may be was learned from validation posts: there it would be right by design
     intervals = said.intervals if is_test else {}
     true = _truth(run.target, run.kind, dataset, places)
@@ -120,7 +120,7 @@ def _score_run(run: Run, dataset: Dataset, split: str, by: Sequence[str], num_re
     primary = PRIMARY[run.kind]
     metrics |= interval_metrics(intervals, true, num_resamples=num_resamples)
     if is_test:
-        metrics |= pair_metrics(doubt, predictions, true, num_resamples=min(num_resamples, SLICE_RESAMPLES))
+        metrics |= pair_metrics(uncertainty, predictions, true, num_resamples=min(num_resamples, SLICE_RESAMPLES))
     resamples = min(num_resamples, SLICE_RESAMPLES)
     slices = []
     for name in dict.fromkeys((*by, BY_PREDICTION)):
@@ -146,7 +146,7 @@ def _score_run(run: Run, dataset: Dataset, split: str, by: Sequence[str], num_re
         intervals=intervals,
         slices=tuple(slices),
         leaky=run.leaky,
-        warnings=(*warnings_of(run), *doubt_score(primary, metrics[primary], len(true), split)),
+        warnings=(*warnings_of(run), *score_warnings(primary, metrics[primary], len(true), split)),
     )
 
 

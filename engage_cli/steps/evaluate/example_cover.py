@@ -7,7 +7,7 @@ from pathlib import Path
 from engage_cli.data.dataset import Dataset
 from engage_cli.runs.run_folder import Run
 from engage_cli.steps.predict.requests import has_seen_covers
-from engage_cli.uncertainty.forecast import load_doubt
+from engage_cli.uncertainty.forecast import load_uncertainty
 
 NO_COVER = Path()  # the run has seen none, so it is asked about titles alone
 
@@ -17,7 +17,7 @@ def example_cover(run: Run, dataset: Dataset) -> Path | None:
 
     NO_COVER for a run that has seen no covers; None where no cover is left.
     """
-    if not has_seen_covers(run, load_doubt(run).neighbours):
+    if not has_seen_covers(run, load_uncertainty(run).neighbours):
         return NO_COVER
     posts = dataset.posts
     usable = posts[posts["image_hash"] != ""]

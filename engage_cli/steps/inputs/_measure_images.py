@@ -28,7 +28,7 @@ HASH = "image_hash"
 Named = tuple[Path, str, str]  # folder, name, hash
 
 
-class PictureStatistics:
+class ImageStatistics:
     """The measured covers of a data folder."""
 
     def __init__(self, dataset: Dataset) -> None:

@@ -1,4 +1,4 @@
-"""Pictures and texts of posts, for models whose encoders are in the loop."""
+"""Images and texts of posts, for models whose encoders are in the loop."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from engage_cli.runs.model_table import CONTENTS, TABLE
 from engage_cli.runs.run_folder import FIRST, Run, blaming
 from engage_cli.steps.embed import make_encoder, stored_blocks
 from engage_cli.steps.inputs.contents import DatasetContents, GivenContents
-from engage_cli.steps.inputs.table_source import LiveTable, PictureMemo, StoredTable
+from engage_cli.steps.inputs.table_source import ImageMemo, LiveTable, StoredTable
 
 
 def encoder_config(run: Run) -> EncoderConfig:
@@ -33,7 +33,7 @@ def encoder_config(run: Run) -> EncoderConfig:
         vision=encoders["vision"].name if "vision" in encoders else EncoderConfig.vision,
         text=encoders["text"].name if "text" in encoders else EncoderConfig.text,
         pool=",".join(f"{side}={encoder.pooling}" for side, encoder in encoders.items()),
-        framing=encoders.get("vision", any_side).framing,
+        resize=encoders.get("vision", any_side).resize,
         precision=any_side.precision,
         tokens=any_side.tokens,
         dtype=any_side.dtype,
@@ -54,7 +54,7 @@ def source_of(run: Run, dataset: Dataset, reporter: Reporter) -> Source:
     if run.meta.reads == CONTENTS:
         return DatasetContents(dataset)
     if run.meta.reads == TABLE:
-        return StoredTable(dataset, config, blocks, reads_pictures=run.meta.reads_pictures, reporter=reporter)
+        return StoredTable(dataset, config, blocks, reads_images=run.meta.reads_images, reporter=reporter)
     return stored_blocks(dataset, config, blocks, reporter)
 
 
@@ -65,9 +65,9 @@ class LiveSources:
         self.run, self.num_towers = run, num_towers
         self._encoders: dict[str, Encoder] = {}  # of all members, by record
         self._vectors: dict[str, LiveVectors] = {}  # by the records of both sides: members with equal encoders share them
-        self._pictures = PictureMemo()
+        self._images = ImageMemo()
         self._members = [(member, self._vectors_of(member)) for member in members_of(run)]
-        self.sees_pictures = any(sees_pictures(member) for member, _ in self._members)
+        self.sees_images = any(sees_images(member) for member, _ in self._members)
 
     @property
     def encoders(self) -> list[Encoder]:
@@ -80,13 +80,13 @@ class LiveSources:
         return found if self.run.meta.is_ensemble else found[0]
 
     def problems_of(self, images: Sequence[bytes | None]) -> list[str]:
-        """Return why each image that the run looks at gives no picture; "" where it gives one, or there is none.
+        """Return why each image that the run looks at gives no image; "" where it gives one, or there is none.
 
-        To be asked after the run was: a picture that was decoded for it is not decoded again.
+        To be asked after the run was: an image that was decoded for it is not decoded again.
         """
-        if not self.sees_pictures:
+        if not self.sees_images:
             return [""] * len(images)
-        seen = next((vectors for member, vectors in self._members if _embeds_pictures(member)), None)
+        seen = next((vectors for member, vectors in self._members if _embeds_images(member)), None)
         find = seen.problem_of if seen is not None else problem_of
         return [find(image) if image is not None else "" for image in images]
 
@@ -94,7 +94,7 @@ class LiveSources:
         """Drop what was made of the contents so far: they are not kept for ever."""
         for vectors in self._vectors.values():
             vectors.forget()
-        self._pictures.forget()
+        self._images.forget()
 
     def _vectors_of(self, member: Run) -> LiveVectors:
         found = _encoders_of(member, self._encoders if member.meta.reads != CONTENTS else {})
@@ -105,20 +105,20 @@ class LiveSources:
         if member.meta.reads == CONTENTS:
             return GivenContents(images)
         blocks = LiveBlocks(vectors, images)
-        return LiveTable(blocks, images, self._pictures) if member.meta.reads == TABLE else blocks
+        return LiveTable(blocks, images, self._images) if member.meta.reads == TABLE else blocks
 
 
-def sees_pictures(run: Run) -> bool:
+def sees_images(run: Run) -> bool:
     """Say whether anything of a cover reaches the run."""
-    return run.meta.reads_pictures or any(side_of(block) == "vision" for block in blocks_of(run))
+    return run.meta.reads_images or any(side_of(block) == "vision" for block in blocks_of(run))
 
 
-def _embeds_pictures(run: Run) -> bool:
+def _embeds_images(run: Run) -> bool:
     return run.meta.reads != CONTENTS and any(side_of(block) == "vision" for block in blocks_of(run))
 
 
 def problem_of(image: bytes) -> str:
-    """Return why an image gives no picture; "" where it gives one."""
+    """Return why an image gives no image; "" where it gives one."""
     try:
         decode(image)
     except ImageError as problem:

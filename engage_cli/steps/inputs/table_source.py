@@ -14,12 +14,12 @@ from engage_cli.data.dataset import Dataset
 from engage_cli.embeddings.live import LiveBlocks
 from engage_cli.embeddings.store import Block, StoredBlocks
 from engage_cli.encoders.encoder import Encoder
-from engage_cli.features.handcrafted import measure_picture
-from engage_cli.features.handcrafted.image import Picture
+from engage_cli.features.handcrafted import measure_image
+from engage_cli.features.handcrafted.image import LoadedImage
 from engage_cli.images.decode import ImageError
 from engage_cli.progress.reporters import Reporter
 from engage_cli.steps.embed import stored_blocks
-from engage_cli.steps.inputs._measure_images import PictureStatistics
+from engage_cli.steps.inputs._measure_images import ImageStatistics
 
 
 class StoredTable:
@@ -31,12 +31,12 @@ class StoredTable:
         encoders: EncoderConfig,
         blocks: Sequence[str],
         *,
-        reads_pictures: bool,
+        reads_images: bool,
         reporter: Reporter,
     ) -> None:
         self._blocks = stored_blocks(dataset, encoders, blocks, reporter) if blocks else StoredBlocks({})
-        self._statistics = PictureStatistics(dataset)
-        if reads_pictures:
+        self._statistics = ImageStatistics(dataset)
+        if reads_images:
             self._statistics.measure(dataset.posts, reporter)
 
     @property
@@ -47,12 +47,12 @@ class StoredTable:
     def blocks(self, posts: pd.DataFrame, names: Sequence[str]) -> dict[str, Block]:
         return self._blocks.blocks(posts, names)
 
-    def pictures(self, posts: pd.DataFrame) -> np.ndarray:
+    def image_statistics(self, posts: pd.DataFrame) -> np.ndarray:
         return self._statistics.of(posts)
 
 
-class PictureMemo:
-    """What was measured in pictures, by their bytes, until `forget`."""
+class ImageMemo:
+    """What was measured in images, by their bytes, until `forget`."""
 
     def __init__(self) -> None:
         self._known: dict[bytes | None, np.ndarray] = {}
@@ -74,18 +74,18 @@ class PictureMemo:
 class LiveTable:
     """Of posts that lie in no data folder; `images` holds each post's file, or None for a post without one."""
 
-    def __init__(self, blocks: LiveBlocks, images: Sequence[bytes | None], memo: PictureMemo) -> None:
+    def __init__(self, blocks: LiveBlocks, images: Sequence[bytes | None], memo: ImageMemo) -> None:
         self._blocks, self._images, self._memo = blocks, images, memo
 
     def blocks(self, posts: pd.DataFrame, names: Sequence[str]) -> dict[str, Block]:
         return self._blocks.blocks(posts, names)
 
-    def pictures(self, posts: pd.DataFrame) -> np.ndarray:
+    def image_statistics(self, posts: pd.DataFrame) -> np.ndarray:
         return self._memo.measure(self._images)
 
 
 def _measure(data: bytes | None) -> np.ndarray:
     try:
-        return measure_picture(Picture(data) if data is not None else None)
+        return measure_image(LoadedImage(data) if data is not None else None)
     except ImageError:
-        return measure_picture(None)
+        return measure_image(None)

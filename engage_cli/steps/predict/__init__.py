@@ -20,7 +20,7 @@ from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.run_folder import Run, load_run, newest_run
 from engage_cli.steps.predict.explain import Explanation, explain_post
 from engage_cli.steps.predict.requests import has_seen_covers, make_posts, reads_of
-from engage_cli.steps.predict.session import OpenRun
+from engage_cli.steps.predict.session import InferenceSession
 from engage_cli.uncertainty.error_correlation import chances_of_best, chances_to_beat, draw_together
 from engage_cli.uncertainty.forecast import INTERVALS, Forecast
 
@@ -128,7 +128,7 @@ def predict(
 
     Without an image the titles alone are predicted, by a run that has seen no covers. `posted_at` is when it will be
     published, in UTC unless it says otherwise; `columns` are further columns that the run was given. The image "-" is in
-    `stdin`. `overlay` is where the picture of `explain` is written.
+    `stdin`. `overlay` is where the image of `explain` is written.
     """
     reporter = reporter or SilentReporter()
     pairs = pairs_of(list(map(str, images)), titles)
@@ -146,27 +146,31 @@ def predict(
         columns=columns or {},
         reporter=reporter,
     )
-    asked = OpenRun(opened)
+    session = InferenceSession(opened)
     if not images:
-        check_titles_alone(asked)
-    asked.load(reporter)
+        check_titles_alone(session)
+    session.load(reporter)
     contents = [files.get(image) for image in posts["image"]]
     explanation = None
     if explain:
-        explanation = explain_post(asked, posts, contents[0], overlay=overlay, reporter=reporter)
-    return answer_of(asked, posts, contents, explanation=explanation)
+        explanation = explain_post(session, posts, contents[0], overlay=overlay, reporter=reporter)
+    return answer_of(session, posts, contents, explanation=explanation)
 
 
 def answer_of(
-    asked: OpenRun, posts: pd.DataFrame, images: Sequence[bytes | None], *, explanation: Explanation | None = None
+    session: InferenceSession,
+    posts: pd.DataFrame,
+    images: Sequence[bytes | None],
+    *,
+    explanation: Explanation | None = None,
 ) -> Answer:
     """Answer for posts that are variants of each other, where there are several."""
-    predictions = asked.predict(posts, images)
-    return answer_from(asked, posts, predictions, asked.doubt.forecast(predictions), explanation=explanation)
+    predictions = session.predict(posts, images)
+    return answer_from(session, posts, predictions, session.uncertainty.forecast(predictions), explanation=explanation)
 
 
 def answer_from(
-    asked: OpenRun,
+    session: InferenceSession,
     posts: pd.DataFrame,
     predictions: Predictions,
     forecast: Forecast,
@@ -175,21 +179,21 @@ def answer_from(
 ) -> Answer:
     """As `answer_of`, of posts that were predicted already."""
     return Answer(
-        run=asked.run,
+        run=session.run,
         images=tuple(posts["image"]),
         titles=tuple(posts["title"]),
         forecast=forecast,
-        ranking=_rank(asked, predictions) if len(posts) > 1 else None,
+        ranking=_rank(session, predictions) if len(posts) > 1 else None,
         explanation=explanation,
     )
 
 
-def _rank(asked: OpenRun, predictions: Predictions) -> Ranking:
-    doubt = asked.doubt
-    correlation = doubt.correlation.of_variants(doubt.points(predictions), len(predictions))
-    draws = draw_together(doubt.calibration, predictions, correlation)
+def _rank(session: InferenceSession, predictions: Predictions) -> Ranking:
+    uncertainty = session.uncertainty
+    correlation = uncertainty.correlation.of_variants(uncertainty.points(predictions), len(predictions))
+    draws = draw_together(uncertainty.calibration, predictions, correlation)
     best = chances_of_best(draws)
-    order = np.argsort(-doubt.main(predictions), kind="stable")
+    order = np.argsort(-uncertainty.main(predictions), kind="stable")
     top = order[:MOST_COMPARED]
     return Ranking(order=tuple(order.tolist()), best=tuple(best[order].tolist()), beats=chances_to_beat(draws[:, top]))
 
@@ -199,7 +203,7 @@ def _check(pairs: Sequence[tuple[str, str]], *, explain: bool, overlay: Path | N
     if explain and len(pairs) > 1:
         raise WrongCallError(f"--explain is of one post, and these are {len(pairs)} variants; name one image and one title")
     if overlay is not None and not explain:
-        raise WrongCallError("--overlay is the picture of --explain; give both")
+        raise WrongCallError("--overlay is the image of --explain; give both")
     if overlay is not None and (overlay.suffix.lower() != ".png" or overlay.is_dir()):
         raise WrongCallError(f"--overlay {overlay}: name the .png that is to be written")
     if overlay is not None and overlay.is_file() and any(Path(i).is_file() and overlay.samefile(i) for i, _ in pairs):
@@ -214,12 +218,12 @@ def pairs_of(images: Sequence[str], titles: Sequence[str]) -> list[tuple[str, st
     return [(name, title) for name in names for title in list(titles) or [""]]
 
 
-def check_titles_alone(asked: OpenRun) -> None:
+def check_titles_alone(session: InferenceSession) -> None:
     """Raise WrongCallError where the run expects a cover: without one it would predict a post that lacks something."""
-    if has_seen_covers(asked.run, asked.doubt.neighbours):
+    if has_seen_covers(session.run, session.uncertainty.neighbours):
         raise WrongCallError(
-            f"name an image: {asked.run.folder} was trained on posts with covers; titles alone are compared by a run that "
-            "was trained without, as after `engage prepare --no-images`"
+            f"name an image: {session.run.folder} was trained on posts with covers; titles alone are compared by a run "
+            "that was trained without them, as after `engage prepare --no-images`"
         )
 
 

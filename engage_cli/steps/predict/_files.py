@@ -11,7 +11,7 @@ import pandas as pd
 
 from engage_cli.errors import EngageError, WrongCallError
 from engage_cli.io.csv_cells import csv_of_table
-from engage_cli.io.files import replacing
+from engage_cli.io.files import atomic_write
 
 TEXTS = ("id", "title", "class", "problem")
 COUNTS = ("count", "count_80_low", "count_80_high", "count_95_low", "count_95_high")
@@ -39,7 +39,7 @@ def check_rows(out: Path, num: int) -> None:
 
 def write_predictions(out: Path, rows: pd.DataFrame) -> None:
     """Write the rows; what is not known is an empty cell (.csv, .xlsx) or null (.parquet, .jsonl)."""
-    with replacing(out) as beside:
+    with atomic_write(out) as beside:
         WRITERS[out.suffix.lower()](beside, rows)
 
 

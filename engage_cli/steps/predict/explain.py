@@ -14,18 +14,18 @@ import pandas as pd
 from engage_cli.data.schema import TEXT_COLUMNS
 from engage_cli.explain.occlusion import GRID, WINDOW, cell_shares, covered, draw_overlay
 from engage_cli.explain.title_words import Word, without, words_of
-from engage_cli.io.files import replacing
+from engage_cli.io.files import atomic_write
 from engage_cli.models.boosting.predictor import CatBoostPredictor, Reasons
 from engage_cli.progress.reporters import Reporter
 from engage_cli.runs.model_table import TABLE
 from engage_cli.steps.inputs.table_source import LiveTable
-from engage_cli.steps.predict.session import OpenRun
+from engage_cli.steps.predict.session import InferenceSession
 from engage_cli.uncertainty.neighbours import NAMES_FILE, load_names
 
 NOT_A_CAUSE = "the model's view, not a cause"
 UNIT_OF_PERCENTILES = "percentile"
 LEAST_OF_VALUES, LEAST_OF_PERCENTILES = 0.002, 0.05  # changes that are told: of the target's deviation; of 100
-BATCH = 16  # questions that are asked at once: progress shows, and no more pictures are in memory
+BATCH = 16  # questions that are asked at once: progress shows, and no more images are in memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,23 +83,23 @@ class Explanation:
 class _Question:
     """A post that differs from the one that is explained."""
 
-    kind: str  # "part", "word", "window", or "whole": the picture as it is compared with covered ones
+    kind: str  # "part", "word", "window", or "whole": the image as it is compared with covered ones
     name: str
     post: pd.DataFrame
     image: bytes | None
 
 
 def explain_post(
-    asked: OpenRun, post: pd.DataFrame, image: bytes | None, *, overlay: Path | None, reporter: Reporter
+    session: InferenceSession, post: pd.DataFrame, image: bytes | None, *, overlay: Path | None, reporter: Reporter
 ) -> Explanation:
     """Explain the prediction of one post (a table of one row)."""
     title = str(post["title"].iloc[0])
     words = words_of(title)
-    questions = [*_without_parts(asked, post, image), *_without_words(post, image, title, words)]
-    if image is not None and asked.sources.sees_pictures:
+    questions = [*_without_parts(session, post, image), *_without_words(post, image, title, words)]
+    if image is not None and session.sources.sees_images:
         questions += _covered(post, image)
-    own = asked.doubt.main(asked.predict(post, [image]))
-    answers = _ask_all(asked, questions, reporter)
+    own = session.uncertainty.main(session.predict(post, [image]))
+    answers = _ask_all(session, questions, reporter)
     value = float(own[0])
     of = {kind: [(q, a) for q, a in zip(questions, answers, strict=True) if q.kind == kind] for kind in _kinds(questions)}
     regions = windows = None
@@ -107,23 +107,23 @@ def explain_post(
         whole = of["whole"][0][1]
         changes = [whole - answer for _, answer in of["window"]]
         regions, windows = cell_shares(changes), np.reshape(changes, (GRID + WINDOW - 1, -1))
-        least = LEAST_OF_VALUES * asked.run.target.std if asked.run.kind == "value" else LEAST_OF_PERCENTILES
+        least = LEAST_OF_VALUES * session.run.target.std if session.run.kind == "value" else LEAST_OF_PERCENTILES
         regions[np.abs(regions) < least] = 0.0  # what rounding does, not the cover
     if overlay is not None and image is not None and regions is not None:
-        with replacing(overlay) as beside:
-            beside.write_bytes(draw_overlay(image, regions, f"{NOT_A_CAUSE}; {asked.run.folder.name}"))
+        with atomic_write(overlay) as beside:
+            beside.write_bytes(draw_overlay(image, regions, f"{NOT_A_CAUSE}; {session.run.folder.name}"))
     elif overlay is not None:
-        reporter.say(f"no {overlay}: the run does not look at the picture")
+        reporter.say(f"no {overlay}: the run does not look at the image")
         overlay = None
     return Explanation(
-        unit=str(asked.run.target.formula) if asked.run.kind == "value" else UNIT_OF_PERCENTILES,
+        unit=str(session.run.target.formula) if session.run.kind == "value" else UNIT_OF_PERCENTILES,
         value=value,
         parts=tuple(Part(part=q.name, without=a, change=value - a) for q, a in of.get("part", ())),
         words=tuple((q.name, value - a) for q, a in of.get("word", ())),
         regions=regions,
         windows=windows,
-        neighbours=_neighbours(asked, post, image),
-        reasons=_reasons(asked, post, image),
+        neighbours=_neighbours(session, post, image),
+        reasons=_reasons(session, post, image),
         overlay=overlay,
     )
 
@@ -132,19 +132,19 @@ def _kinds(questions: Sequence[_Question]) -> list[str]:
     return list(dict.fromkeys(question.kind for question in questions))
 
 
-def _ask_all(asked: OpenRun, questions: Sequence[_Question], reporter: Reporter) -> list[float]:
+def _ask_all(session: InferenceSession, questions: Sequence[_Question], reporter: Reporter) -> list[float]:
     answers: list[float] = []
     with reporter.stage("asking again without parts of it", len(questions)) as stage:
         for start in range(0, len(questions), BATCH):
             some = questions[start : start + BATCH]
             posts = pd.concat([question.post for question in some], ignore_index=True)
-            answers += asked.doubt.main(asked.predict(posts, [question.image for question in some])).tolist()
+            answers += session.uncertainty.main(session.predict(posts, [question.image for question in some])).tolist()
             stage.advance(len(some))
     return answers
 
 
-def _without_parts(asked: OpenRun, post: pd.DataFrame, image: bytes | None) -> list[_Question]:
-    found = [_Question("part", "image", post, None)] if image is not None and asked.sources.sees_pictures else []
+def _without_parts(session: InferenceSession, post: pd.DataFrame, image: bytes | None) -> list[_Question]:
+    found = [_Question("part", "image", post, None)] if image is not None and session.sources.sees_images else []
     for column in TEXT_COLUMNS:
         if post[column].iloc[0]:
             found.append(_Question("part", column, post.assign(**{column: ""}), image))
@@ -162,13 +162,13 @@ def _covered(post: pd.DataFrame, image: bytes) -> list[_Question]:
     return [_Question("whole", "", post, whole), *(_Question("window", "", post, piece) for piece in pieces)]
 
 
-def _neighbours(asked: OpenRun, post: pd.DataFrame, image: bytes | None) -> tuple[Neighbour, ...]:
-    known = asked.doubt.neighbours
-    vectors = asked.predictor.vectors(post, asked.sources.of([image]))
+def _neighbours(session: InferenceSession, post: pd.DataFrame, image: bytes | None) -> tuple[Neighbour, ...]:
+    known = session.uncertainty.neighbours
+    vectors = session.predictor.vectors(post, session.sources.of([image]))
     if known is None or vectors is None:
         return ()
     places, distances = (found[0] for found in known.nearest(vectors))
-    target, posts = asked.run.target, load_names(asked.run.open(NAMES_FILE), len(known.scores)).iloc[places]
+    target, posts = session.run.target, load_names(session.run.open(NAMES_FILE), len(known.scores)).iloc[places]
     earned = known.scores[places].astype(np.float64)
     counts = target.counts(earned)
     return tuple(
@@ -185,10 +185,10 @@ def _neighbours(asked: OpenRun, post: pd.DataFrame, image: bytes | None) -> tupl
     )
 
 
-def _reasons(asked: OpenRun, post: pd.DataFrame, image: bytes | None) -> Reasons | None:
-    if asked.run.meta.reads != TABLE:
+def _reasons(session: InferenceSession, post: pd.DataFrame, image: bytes | None) -> Reasons | None:
+    if session.run.meta.reads != TABLE:
         return None
-    predictor, source = asked.predictor, asked.sources.of([image])
+    predictor, source = session.predictor, session.sources.of([image])
     assert isinstance(predictor, CatBoostPredictor)
     assert isinstance(source, LiveTable)
     return predictor.explain(post, source)[0]

@@ -12,7 +12,7 @@ from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.run_folder import load_run, newest_run
 from engage_cli.steps.predict import answer_of, check_titles_alone, check_variants, pairs_of, read_image
 from engage_cli.steps.predict.requests import Reads, in_fields, make_posts, reads_of
-from engage_cli.steps.predict.session import OpenRun
+from engage_cli.steps.predict.session import InferenceSession
 
 MOST_LINE_BYTES = 4 << 20
 MOST_LEVELS = 20  # of lists and objects in each other
@@ -31,8 +31,8 @@ def answer_lines(
     opened = load_run(run) if run is not None else newest_run(runs_dir)
     if run is None:
         reporter.say(f"run: {opened.folder} (the newest finished one)")
-    asked, reads = OpenRun(opened), reads_of(opened)
-    asked.load(reporter)
+    session, reads = InferenceSession(opened), reads_of(opened)
+    session.load(reporter)
     reporter.say("ready")
     for line in lines:
         if not line.strip():
@@ -41,11 +41,11 @@ def answer_lines(
         try:
             request = _parse(line)
             echo = {"id": request["id"]} if "id" in request else {}
-            yield {**echo, **_answer(asked, reads, request)}
+            yield {**echo, **_answer(session, reads, request)}
         except EngageError as error:
             yield {**echo, "error": in_fields(str(error))}
         finally:
-            asked.sources.forget()
+            session.sources.forget()
 
 
 def read_lines(stream: BinaryIO) -> Iterator[bytes]:
@@ -80,12 +80,12 @@ def _is_deeper(value: Any, levels: int) -> bool:
     return bool(items) and (levels == 0 or any(_is_deeper(item, levels - 1) for item in items))
 
 
-def _answer(asked: OpenRun, reads: Reads, request: dict[str, Any]) -> dict[str, Any]:
+def _answer(session: InferenceSession, reads: Reads, request: dict[str, Any]) -> dict[str, Any]:
     images = _texts(request, "image", "images")
     pairs = pairs_of(images, _texts(request, "title", "titles"))
     check_variants(pairs)
     if not images:
-        check_titles_alone(asked)
+        check_titles_alone(session)
     files = {image: read_image(Path(image)) for image in images}
     columns = request.get("with", {})
     if not isinstance(columns, dict):
@@ -99,7 +99,7 @@ def _answer(asked: OpenRun, reads: Reads, request: dict[str, Any]) -> dict[str, 
         columns={str(name): value if isinstance(value, float) else str(value) for name, value in columns.items()},
         reporter=SilentReporter(),
     )
-    return answer_of(asked, posts, [files.get(image) for image in posts["image"]]).to_json()
+    return answer_of(session, posts, [files.get(image) for image in posts["image"]]).to_json()
 
 
 def _text(request: dict[str, Any], name: str) -> str:

@@ -18,7 +18,7 @@ from engage_cli.features.groups.columns import NUMBER, Time
 from engage_cli.models.predictor import extra_columns, members_of
 from engage_cli.progress.reporters import Reporter
 from engage_cli.runs.run_folder import Run
-from engage_cli.steps.inputs.sources import sees_pictures
+from engage_cli.steps.inputs.sources import sees_images
 from engage_cli.steps.predict._publication_date import parse_publication_date
 from engage_cli.uncertainty.neighbours import Neighbours
 
@@ -92,7 +92,7 @@ def has_seen_covers(run: Run, known: Neighbours | None) -> bool:
     A run that reads covers, of posts that had none, met the same stand-in in the place of each. `known` are the training
     posts that it keeps.
     """
-    if not any(sees_pictures(member) for member in members_of(run)):
+    if not any(sees_images(member) for member in members_of(run)):
         return False
     if known is None or IMAGE not in known.spaces:
         return True  # it measures covers and embeds none, or keeps no posts to tell by
@@ -117,16 +117,18 @@ def _add_columns(posts: pd.DataFrame, reads: Reads, values: Mapping[str, str | f
         value = as_unicode(str(given))
         if name not in wanted:
             there = ", ".join(wanted) or "none"
-            raise WrongCallError(f"--with {name}: {reads.run} was trained without it; it was given: {there}")
+            raise WrongCallError(f"--column {name}: {reads.run} was trained without it; it was given: {there}")
         column, kind = wanted[name]
         if kind == NUMBER:
             written = reads.table[column].decimal if column in reads.table else ""
             number = parse_scores(pd.Series([value]), decimal=written if isinstance(given, str) else ".")
             if number.problem:
-                raise WrongCallError(f"--with {name}={value}: '{value}' can be read in two ways; write it with a dot alone")
+                raise WrongCallError(
+                    f"--column {name}={value}: '{value}' can be read in two ways; write it with a dot alone"
+                )
             if number.unusable[0]:
                 like = " with a comma before its decimals, as in the run's own table" if written == "," else ""
-                raise WrongCallError(f"--with {name}={value}: '{value}' is no number{like}")
+                raise WrongCallError(f"--column {name}={value}: '{value}' is no number{like}")
             posts[column] = float(number.values[0])
         else:
             posts[column] = str(clean_text(pd.Series([value])).iloc[0])
@@ -134,5 +136,5 @@ def _add_columns(posts: pd.DataFrame, reads: Reads, values: Mapping[str, str | f
     if times := [name for name in missing if name in Time.names]:
         reporter.say(f"without {', '.join(times)}: give --posted-at, the run was trained on it")
     if missing := [name for name in missing if name not in times]:
-        reporter.say(f"without {', '.join(missing)}: give it as in --with {missing[0]}=..., the run was trained on it")
+        reporter.say(f"without {', '.join(missing)}: give it as in --column {missing[0]}=..., the run was trained on it")
     return posts

@@ -11,14 +11,14 @@ from engage_cli.models.predictor import load_predictor
 from engage_cli.progress.reporters import Reporter
 from engage_cli.runs.run_folder import Run
 from engage_cli.steps.inputs.sources import LiveSources
-from engage_cli.uncertainty.forecast import Forecast, load_doubt
+from engage_cli.uncertainty.forecast import Forecast, load_uncertainty
 
 
-class OpenRun:
+class InferenceSession:
     def __init__(self, run: Run, *, num_towers: int | None = 1) -> None:
         """`num_towers`: 1 for the soonest answer to one post, None for the most posts a second."""
         self.run = run
-        self.doubt = load_doubt(run)
+        self.uncertainty = load_uncertainty(run)
         self.sources = LiveSources(run, num_towers=num_towers)
         self.predictor = load_predictor(run)
 
@@ -35,4 +35,4 @@ class OpenRun:
         return self.predictor.predict(posts, self.sources.of(images))
 
     def forecast(self, posts: pd.DataFrame, images: Sequence[bytes | None]) -> Forecast:
-        return self.doubt.forecast(self.predict(posts, images))
+        return self.uncertainty.forecast(self.predict(posts, images))

@@ -14,12 +14,12 @@ from engage_cli.evaluation.evidence import warnings_of
 from engage_cli.images.check import stamp_of
 from engage_cli.io.csv_cells import csv_of_rows
 from engage_cli.io.files import (
+    atomic_write,
     file_fingerprint,
     fingerprint,
     half_written_of,
     read_json,
     remove_tree,
-    replacing,
     write_json,
     write_text,
 )
@@ -28,8 +28,8 @@ from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.run_folder import MARKER, Run, load_run, newest_run
 from engage_cli.steps.predict._files import check_rows, write_predictions
 from engage_cli.steps.predict._places import PROBLEM_COLUMNS, check_places, lock_output, parts_of, problems_of
-from engage_cli.steps.predict.asked_posts import COLUMNS, predict_rows, read_posts
-from engage_cli.steps.predict.session import OpenRun
+from engage_cli.steps.predict.session import InferenceSession
+from engage_cli.steps.predict.table_posts import COLUMNS, predict_rows, read_posts
 
 PART_ROWS = 512
 PLAN_FILE = "plan.json"
@@ -95,13 +95,13 @@ def _predict_posts(
         reporter.say(f"going on: {num_done:,} of {len(posts):,} rows are predicted already")
     with reporter.stage("predicting", len(posts)) as stage:
         stage.advance(num_done)
-        asked = OpenRun(opened, num_towers=None) if not all(done) else None
+        session = InferenceSession(opened, num_towers=None) if not all(done) else None
         for start, path, is_done in zip(starts, paths, done, strict=True):
-            if is_done or asked is None:
+            if is_done or session is None:
                 continue
             some = posts.iloc[start : start + PART_ROWS].reset_index(drop=True)
-            with replacing(path) as beside:
-                predict_rows(asked, some, images_dir).to_parquet(beside, index=False)
+            with atomic_write(path) as beside:
+                predict_rows(session, some, images_dir).to_parquet(beside, index=False)
             stage.advance(len(some))
     whole = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
     problems += [(row, id, problem) for row, id, problem in _of_images(whole)]

@@ -42,7 +42,7 @@ from engage_cli.io.own_folders import own_data, refuse_link
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.reports.data_quality import render_quality
 from engage_cli.steps.prepare._draft import Draft
-from engage_cli.steps.prepare._split import divide
+from engage_cli.steps.prepare._split import split_posts
 from engage_cli.steps.prepare.images import check_images_of, count_problems
 from engage_cli.steps.prepare.import_posts import (
     ImportedPosts,
@@ -103,7 +103,7 @@ def prepare(
         )
         if draft.posts.empty:
             raise EngageError(f"no usable post in {imported.name}: {_join(draft.left_out)}")
-        split = divide(draft, config, fractions)
+        split = split_posts(draft, config, fractions)
         reporter.say("fitting targets, looking for leaks")
         draft.posts = add_history(draft.posts)
         targets, unavailable = _fit_targets(draft, config, imported.name)

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
-from engage_cli.io.files import replacing
+from engage_cli.io.files import atomic_write
 from engage_cli.progress.reporters import Reporter
 
 AT_ONCE = 8
@@ -59,7 +59,7 @@ def fetch_images(
             except FetchError as problem:
                 return address, "", str(problem)
             name = _stem(address) + next((suffix for sign, suffix in SIGNS.items() if data.startswith(sign)), ".img")
-            with replacing(folder / name) as beside:
+            with atomic_write(folder / name) as beside:
                 beside.write_bytes(data)
             return address, name, ""
 

@@ -25,7 +25,7 @@ MOST_UNDATED = 0.1  # of the posts, for the split by time to be the default
 MANY_DUPLICATES = 0.05  # of the posts in one group
 
 
-def divide(draft: Draft, config: PrepareConfig, fractions: Sequence[float]) -> SplitMeta:
+def split_posts(draft: Draft, config: PrepareConfig, fractions: Sequence[float]) -> SplitMeta:
     """Add the columns group and split; return what is to be said about them."""
     posts = draft.posts
     groups = find_groups(posts, draft.perceptual)

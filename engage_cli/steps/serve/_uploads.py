@@ -146,13 +146,13 @@ async def _make_job(
 
 
 def _count_pixels(names: Sequence[str], images: Sequence[bytes], limits: Limits) -> int:
-    total = sum(_check_picture(name, data, limits) for name, data in zip(names, images, strict=True))
+    total = sum(_check_image(name, data, limits) for name, data in zip(names, images, strict=True))
     if total > limits.request_pixels:
         raise RefusedError(413, f"{total / 1e6:.0f} megapixels in all; give at most {limits.request_pixels // 10**6}")
     return total
 
 
-def _check_picture(name: str, data: bytes, limits: Limits) -> int:
+def _check_image(name: str, data: bytes, limits: Limits) -> int:
     """Return an image's pixels by its content's header: what it is called, and said to be, counts for nothing."""
     try:
         if not data:

@@ -24,7 +24,7 @@ from engage_cli.steps.inputs.sources import problem_of
 from engage_cli.steps.predict import answer_from, answer_of, check_variants
 from engage_cli.steps.predict.explain import explain_post
 from engage_cli.steps.predict.requests import Reads, make_posts, reads_of
-from engage_cli.steps.predict.session import OpenRun
+from engage_cli.steps.predict.session import InferenceSession
 from engage_cli.steps.serve._about import describe_run
 from engage_cli.steps.serve._frames import pack, read
 from engage_cli.steps.serve._jobs import Job
@@ -40,15 +40,15 @@ def main() -> None:
     os.dup2(2, 1)
     try:
         run = load_run(Path(sys.argv[1]))
-        asked, reads = OpenRun(run, num_towers=None), reads_of(run)
-        asked.load(SilentReporter())
+        session, reads = InferenceSession(run, num_towers=None), reads_of(run)
+        session.load(SilentReporter())
     except EngageError as error:
         _send(answers, pack({"failed": str(error)}))
         raise SystemExit(1) from None
-    _send(answers, pack({"about": describe_run(run, asked.doubt.neighbours)}))
+    _send(answers, pack({"about": describe_run(run, session.uncertainty.neighbours)}))
     while (got := read(sys.stdin.buffer)) is not None:
         message, files = got
-        replies = answer(asked, reads, _jobs_of(message, files))
+        replies = answer(session, reads, _jobs_of(message, files))
         _send(answers, pack({"status": [status for status, _ in replies]}, [body for _, body in replies]))
 
 
@@ -66,7 +66,7 @@ def _jobs_of(message: dict[str, Any], files: list[bytes]) -> list[Job]:
     return jobs
 
 
-def answer(asked: OpenRun, reads: Reads, jobs: Sequence[Job]) -> list[tuple[int, bytes]]:
+def answer(session: InferenceSession, reads: Reads, jobs: Sequence[Job]) -> list[tuple[int, bytes]]:
     """Return an HTTP status and a JSON body for each job; the posts of all are encoded and predicted together."""
     replies: dict[int, tuple[int, dict[str, Any]]] = {}
     tables: dict[int, pd.DataFrame] = {}
@@ -80,9 +80,9 @@ def answer(asked: OpenRun, reads: Reads, jobs: Sequence[Job]) -> list[tuple[int,
         shapes.setdefault(tuple(table.columns), []).append(number)
     try:
         for numbers in shapes.values():
-            replies |= _answer_together(asked, {number: (jobs[number], tables[number]) for number in numbers})
+            replies |= _answer_together(session, {number: (jobs[number], tables[number]) for number in numbers})
     finally:
-        asked.sources.forget()
+        session.sources.forget()
     found = (replies[number] for number in range(len(jobs)))
     return [(status, json.dumps(strict(body), allow_nan=False).encode()) for status, body in found]
 
@@ -100,37 +100,39 @@ def _posts_of(reads: Reads, job: Job) -> pd.DataFrame:
     )
 
 
-def _answer_together(asked: OpenRun, jobs: dict[int, tuple[Job, pd.DataFrame]]) -> dict[int, tuple[int, dict[str, Any]]]:
+def _answer_together(
+    session: InferenceSession, jobs: dict[int, tuple[Job, pd.DataFrame]]
+) -> dict[int, tuple[int, dict[str, Any]]]:
     posts = pd.concat([table for _, table in jobs.values()], ignore_index=True)
     images = [cover for job, _ in jobs.values() for cover in job.covers for _ in job.titles]
-    predictions = asked.predict(posts, images)
-    forecast = asked.doubt.forecast(predictions)
+    predictions = session.predict(posts, images)
+    forecast = session.uncertainty.forecast(predictions)
     replies: dict[int, tuple[int, dict[str, Any]]] = {}
     start = 0
     for number, (job, table) in jobs.items():
         rows = slice(start, start + len(table))
         start = rows.stop
         try:
-            _must_be_pictures(asked, job)
+            _must_be_images(session, job)
             if job.explain:
                 said = answer_of(
-                    asked,
+                    session,
                     table,
                     job.covers,
-                    explanation=explain_post(asked, table, job.covers[0], overlay=None, reporter=SilentReporter()),
+                    explanation=explain_post(session, table, job.covers[0], overlay=None, reporter=SilentReporter()),
                 )
             else:
-                said = answer_from(asked, table, predictions.take(rows), forecast.take(rows))
+                said = answer_from(session, table, predictions.take(rows), forecast.take(rows))
             replies[number] = OK, said.to_json()
         except EngageError as error:
             replies[number] = _refuse(error)
     return replies
 
 
-def _must_be_pictures(asked: OpenRun, job: Job) -> None:
-    """Raise EngageError for a file that gives no picture: it was predicted as a post without a cover."""
-    if asked.sources.sees_pictures:
-        problems = asked.sources.problems_of(job.images)
+def _must_be_images(session: InferenceSession, job: Job) -> None:
+    """Raise EngageError for a file that gives no image: it was predicted as a post without a cover."""
+    if session.sources.sees_images:
+        problems = session.sources.problems_of(job.images)
     else:
         problems = [problem_of(image) for image in job.images]
     for name, problem in zip(job.names, problems, strict=True):

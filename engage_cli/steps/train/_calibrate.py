@@ -16,7 +16,7 @@ from engage_cli.runs.run_folder import Run
 from engage_cli.steps.train._cross_fit import HeldOut
 from engage_cli.uncertainty.conformal import fit_calibration
 from engage_cli.uncertainty.error_correlation import fit_correlation
-from engage_cli.uncertainty.forecast import CALIBRATION_FILE, save_doubt
+from engage_cli.uncertainty.forecast import CALIBRATION_FILE, save_uncertainty
 from engage_cli.uncertainty.neighbours import Neighbours, choose_posts, fit_neighbours
 
 
@@ -50,7 +50,7 @@ def calibrate(run: Run, dataset: Dataset, source: Any, reporter: Reporter, *, he
                 points = neighbours.place(vectors)
             authors = posts["author"].fillna("").astype(str).to_numpy(object) if "author" in posts else None
             correlation = fit_correlation(points, calibration.normal_scores(predictions, true), authors)
-            save_doubt(run.folder, calibration, correlation, has_neighbours=points is not None)
+            save_uncertainty(run.folder, calibration, correlation, has_neighbours=points is not None)
         stage.advance()
     return evidence
 

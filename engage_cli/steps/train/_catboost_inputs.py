@@ -16,7 +16,7 @@ from engage_cli.data.schema import KNOWN_AFTER
 from engage_cli.data.targets.target import Target
 from engage_cli.encoders.encoder import Encoder
 from engage_cli.features.groups import PARTS, PartOptions
-from engage_cli.features.inputs import Given
+from engage_cli.features.inputs import PostInputs
 from engage_cli.features.selection import FeatureChoice, parse_pca
 from engage_cli.features.table import FeatureTable, kinds_of
 from engage_cli.metrics.metrics import true_of
@@ -33,7 +33,7 @@ class Inputs:
 
     posts: pd.DataFrame  # with counters: for targets alone
     numbers: np.ndarray  # (n,) their rows in the data, rising
-    given: Given  # what the model may see of them
+    given: PostInputs  # what the model may see of them
     parts: dict[str, np.ndarray]  # "train" and "validation": places in the above
     choice: FeatureChoice
     options: PartOptions
@@ -76,7 +76,7 @@ def make_inputs(
     classes = [PARTS.load(name) for name in choice.parts]
     blocks = list(dict.fromkeys(block for part in classes for block in part.blocks))
     source = StoredTable(
-        dataset, encoders, blocks, reads_pictures=any(part.reads_pictures for part in classes), reporter=reporter
+        dataset, encoders, blocks, reads_images=any(part.reads_images for part in classes), reporter=reporter
     )
     shared = _shared_width(list(source.encoders.values()))
     if "image_text_match" in choice.parts and not shared:
@@ -91,7 +91,7 @@ def make_inputs(
     return Inputs(
         posts=posts,
         numbers=both,
-        given=Given(posts, source, counters=counters),
+        given=PostInputs(posts, source, counters=counters),
         parts={part: np.searchsorted(both, rows) for part, rows in numbers.items()},
         choice=choice,
         options=PartOptions(

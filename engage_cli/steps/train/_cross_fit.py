@@ -17,7 +17,7 @@ import pandas as pd
 
 from engage_cli.config.general import CLASS_NAMES, QUANTILE_LEVELS
 from engage_cli.data.dataset import Dataset
-from engage_cli.data.repeated_folds import Division, are_later, divide_anew
+from engage_cli.data.repeated_folds import Resplit, are_later, resplit
 from engage_cli.data.targets.target import Target
 from engage_cli.evaluation.evidence import ENOUGH_VALIDATION
 from engage_cli.io.files import remove_tree
@@ -34,7 +34,7 @@ HELD_OUT_FILE, KIND = "held_out.parquet", "engage held-out predictions 1"
 WORK = "folds"  # the runs of the folds; gone from a finished run
 IN_TURN, IN_ORDER = "cross-validation", "cross-validation in order of time"
 
-Predict = Callable[[Division, Path], Predictions]  # what a model that is fitted on it says of the held-out posts
+Predict = Callable[[Resplit, Path], Predictions]  # what a model that is fitted on it says of the held-out posts
 Train = Callable[[Dataset, Path], Any]  # data and the folder of a run -> a finished run there
 
 
@@ -94,7 +94,7 @@ def cross_fit(
     return found
 
 
-def plan_folds(dataset: Dataset, target: Target, kind: str) -> tuple[list[Division], str]:
+def plan_folds(dataset: Dataset, target: Target, kind: str) -> tuple[list[Resplit], str]:
     """Divide the training and validation posts, by places in the data, the same for every model; and say how.
 
     A fold in which all posts are of one value or class is left out: there is nothing to learn in it.
@@ -102,9 +102,9 @@ def plan_folds(dataset: Dataset, target: Target, kind: str) -> tuple[list[Divisi
     train, validation = (dataset.rows(part, target) for part in ("train", "validation"))
     in_order = are_later(dataset.posts.iloc[validation], dataset.posts.iloc[train])
     both = np.sort(np.concatenate([train, validation]))
-    divisions = divide_anew(dataset.posts.iloc[both].reset_index(drop=True), in_order=in_order)
+    divisions = resplit(dataset.posts.iloc[both].reset_index(drop=True), in_order=in_order)
     found = [
-        Division(fitted=both[one.fitted], stopping=both[one.stopping], held_out=both[one.held_out]) for one in divisions
+        Resplit(fitted=both[one.fitted], stopping=both[one.stopping], held_out=both[one.held_out]) for one in divisions
     ]
     scores = target.score(dataset.posts)
     truth = true_of(kind, scores, target.classes(scores))
@@ -151,7 +151,7 @@ def held_out_by_all(runs: Sequence[Run], dataset: Dataset) -> list[HeldOut] | No
     return found
 
 
-def train_and_ask(train: Train, dataset: Dataset, division: Division, folder: Path) -> Predictions:
+def train_and_ask(train: Train, dataset: Dataset, division: Resplit, folder: Path) -> Predictions:
     """Train a run on a fold, where that is not done yet, and predict its held-out posts."""
     parts = np.full(len(dataset.posts), "", object)
     parts[division.fitted], parts[division.stopping] = "train", "validation"

@@ -14,10 +14,10 @@ import pyarrow as pa
 from engage_cli.config.general import CLASS_NAMES, QUANTILE_LEVELS
 from engage_cli.config.training import CatBoostConfig
 from engage_cli.data.folds import count_groups, make_folds
-from engage_cli.data.repeated_folds import Division
+from engage_cli.data.repeated_folds import Resplit
 from engage_cli.data.targets.target import Target, fit_target, require_variety
 from engage_cli.errors import EngageError
-from engage_cli.io.files import remove_tree, replacing
+from engage_cli.io.files import atomic_write, remove_tree
 from engage_cli.metrics.metrics import compute_metrics
 from engage_cli.models.boosting.fit import boost, predict_table
 from engage_cli.models.predictions import Predictions
@@ -96,13 +96,13 @@ def cross_validate(
         found = _read_fold(path)
         if found is None:
             found = _run_fold(config, inputs, fold, number, plan.without, work, reporter)
-            with replacing(path) as beside:
+            with atomic_write(path) as beside:
                 found.to_parquet(beside, index=False, compression="zstd")
         tables.append(found)
     table = pd.concat(tables, ignore_index=True)
     if inputs.choice.is_leaky:
         table["leaky"] = True
-    with replacing(folder / OUT_OF_FOLD) as beside:
+    with atomic_write(folder / OUT_OF_FOLD) as beside:
         table.to_parquet(beside, index=False, compression="zstd")
     scores = [compute_metrics(config.kind, *_read(config.kind, one)) for one in tables]
     return Folds(
@@ -155,7 +155,7 @@ def _run_fold(
     )
 
 
-def predict_fold(config: CatBoostConfig, inputs: Inputs, target: Target, division: Division, folder: Path) -> Predictions:
+def predict_fold(config: CatBoostConfig, inputs: Inputs, target: Target, division: Resplit, folder: Path) -> Predictions:
     """Fit on a division of the data's posts, with the run's own target, and predict those that it holds out."""
     places = {name: np.searchsorted(inputs.numbers, rows) for name, rows in vars(division).items()}
     table = inputs.new_table()

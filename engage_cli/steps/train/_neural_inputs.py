@@ -1,4 +1,4 @@
-"""What a neural training reads: stored blocks, or pictures and texts with the encoders that are trained on them."""
+"""What a neural training reads: stored blocks, or images and texts with the encoders that are trained on them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from engage_cli.data.targets.target import Target, require_variety
 from engage_cli.encoders.encoder import Encoder
 from engage_cli.errors import EngageError, WrongCallError
 from engage_cli.metrics.metrics import true_of
-from engage_cli.models.neural.finetuning import make_towers, parse_tune
+from engage_cli.models.neural.finetuning import make_towers, parse_finetune
 from engage_cli.models.neural.fusion import FUSIONS
 from engage_cli.models.neural.objectives import Objective
 from engage_cli.models.neural.training.batches import Batches, Cut, StoredBatches, tokens_of
@@ -99,7 +99,7 @@ def make_inputs(
         )
         for name in PARTS
     }
-    make = _make_stored if parse_tune(config.tune).mode == "none" else _make_live
+    make = _make_stored if parse_finetune(config.finetune).mode == "none" else _make_live
     made = make(dataset, config, encoders, parts, blocks, device, reporter)
     return Inputs(
         train=made.batches["train"],
@@ -150,7 +150,7 @@ def _make_live(
         )
     exact = dataclasses.replace(encoders.settled(is_own=True), precision="fp32", dtype="fp32")
     made = {side: make_encoder(side, exact) for side in dict.fromkeys(map(side_of, blocks))}
-    towers = make_towers(made, parse_tune(config.tune), checkpointing=config.checkpointing)
+    towers = make_towers(made, parse_finetune(config.finetune), checkpointing=config.checkpointing)
     reads_tokens = bool(FUSIONS.load(config.fusion).reads_tokens)
     contents = {name: DatasetContents(dataset).contents(part.posts, blocks) for name, part in parts.items()}
     has_image = bool((parts["train"].posts["image_hash"] != "").any())

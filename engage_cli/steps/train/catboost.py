@@ -153,7 +153,7 @@ def _meta(config: CatBoostConfig, dataset: Dataset, inputs: Inputs, marks: tuple
         data=data_of(dataset),
         encoders=encoders_of(inputs.encoders),
         blocks=tuple(table.blocks),
-        reads_pictures=table.reads_pictures,
+        reads_images=table.reads_images,
         leaky=inputs.choice.is_leaky,
         marks=marks,
     )

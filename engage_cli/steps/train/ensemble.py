@@ -21,7 +21,7 @@ from engage_cli.models.predictions import Predictions
 from engage_cli.models.predictor import load_predictor, members_of
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.lifecycle import clear_stage, copy_run, find_finished, finish_run, open_run
-from engage_cli.runs.model_table import STACK
+from engage_cli.runs.model_table import ENSEMBLE
 from engage_cli.runs.records import RunMeta, RunMetrics
 from engage_cli.runs.run_folder import MARKER, MEMBERS, Run
 from engage_cli.steps.evaluate import open_runs
@@ -29,7 +29,7 @@ from engage_cli.steps.inputs.sources import source_of
 from engage_cli.steps.train._calibrate import calibrate
 from engage_cli.steps.train._cross_fit import HeldOut, held_out_by_all
 
-COMMAND = "evaluate --stack"
+COMMAND = "evaluate --ensemble"
 NOTE_OF_EQUALS = (
     "the mean of models that chose their epochs on these rows: optimistic; `engage evaluate` reads the test split"
 )
@@ -37,7 +37,7 @@ NOTE_OF_FEW = "each of these posts was predicted by models, and by weights, that
 NOTE = "weights fitted on these rows, each row predicted by weights of the others; its members chose their epochs on them"
 
 
-def stack(
+def combine(
     folders: Sequence[Path],
     *,
     dataset: Dataset,
@@ -52,7 +52,7 @@ def stack(
     names = [f"{number}-{member.folder.name}" for number, member in enumerate(members, start=1)]
     meta = RunMeta(
         command=COMMAND,
-        model=STACK,
+        model=ENSEMBLE,
         kind=first.meta.kind,
         members=tuple(names),
         of={name: file_hash(member.folder / MARKER) for name, member in zip(names, members, strict=True)},
@@ -133,17 +133,17 @@ def _ask(members: Sequence[Run], dataset: Dataset, places: np.ndarray, reporter:
 
 def _open_members(folders: Sequence[Path], dataset: Dataset, runs_dir: Path) -> list[Run]:
     if len(folders) < 2:
-        raise WrongCallError("--stack weighs several runs together: name two or more")
+        raise WrongCallError("--ensemble weighs several runs together: name two or more")
     if len({folder.resolve() for folder in folders}) < len(folders):
-        raise WrongCallError("--stack: a run is named twice")
+        raise WrongCallError("--ensemble: a run is named twice")
     members = open_runs(folders, dataset, runs_dir)
     first = members[0]
     for member in members:
         if member.meta.is_ensemble:
-            raise WrongCallError(f"--stack: {member.folder} is an ensemble itself; name its members")
+            raise WrongCallError(f"--ensemble: {member.folder} is an ensemble itself; name its members")
         if (member.kind, member.target) != (first.kind, first.target):
             raise WrongCallError(
-                f"--stack: {first.folder} predicts {first.target.name} as {first.kind}, and {member.folder} "
+                f"--ensemble: {first.folder} predicts {first.target.name} as {first.kind}, and {member.folder} "
                 f"{member.target.name} as {member.kind}; only runs of one target and kind can be weighed together"
             )
     return members

@@ -14,16 +14,16 @@ import numpy as np
 import pandas as pd
 
 from engage_cli.config.general import EncoderConfig
-from engage_cli.config.training import ProcessConfig
+from engage_cli.config.training import GaussianProcessConfig
 from engage_cli.data.dataset import Dataset
 from engage_cli.data.schema import side_of
 from engage_cli.data.targets.target import Target, require_variety
 from engage_cli.embeddings.store import StoredBlocks
 from engage_cli.errors import EngageError, WrongCallError
-from engage_cli.io.files import remove_tree, replacing
+from engage_cli.io.files import atomic_write, remove_tree
 from engage_cli.metrics.metrics import compute_metrics, r2, true_of
 from engage_cli.models.gaussian_process.decomposition import ScorePart, parts_of
-from engage_cli.models.gaussian_process.inputs import BLOCKS, Takes, ViewMaker
+from engage_cli.models.gaussian_process.inputs import BLOCKS, KernelInputsMaker, Takes
 from engage_cli.models.gaussian_process.predictor import Cuts, has_process, left_out_r2_of, save_processes
 from engage_cli.models.gaussian_process.process import (
     MOST_EXACT,
@@ -37,7 +37,7 @@ from engage_cli.models.gaussian_process.process import (
 from engage_cli.models.predictor import load_predictor
 from engage_cli.progress.reporters import Reporter, SilentReporter, Stage
 from engage_cli.runs.lifecycle import clear_stage, finish_run, open_run
-from engage_cli.runs.model_table import PROCESS
+from engage_cli.runs.model_table import GAUSSIAN_PROCESS
 from engage_cli.runs.records import RunMeta, RunMetrics
 from engage_cli.runs.run_folder import Run
 from engage_cli.runtime.devices import find_device
@@ -55,7 +55,7 @@ WORK = "work"  # processes that are fitted before all are; gone from a finished 
 
 
 def train_process(
-    config: ProcessConfig,
+    config: GaussianProcessConfig,
     *,
     dataset: Dataset,
     encoders: EncoderConfig,
@@ -77,7 +77,7 @@ def train_process(
     require_variety(true_of(config.kind, scores, target.classes(scores)), config.kind, target.name)
     meta = RunMeta(
         command=COMMAND,
-        model=PROCESS,
+        model=GAUSSIAN_PROCESS,
         kind=kind_of(config.kind),
         config=dataclasses.asdict(config),
         data=data_of(dataset),
@@ -122,12 +122,12 @@ def train_process(
     return TrainSummary(run=finished, went_on=goes_on, warnings=tuple(dataset.marks))
 
 
-def _train_again(config: ProcessConfig, encoders: EncoderConfig, dataset: Dataset, run: Path) -> TrainSummary:
+def _train_again(config: GaussianProcessConfig, encoders: EncoderConfig, dataset: Dataset, run: Path) -> TrainSummary:
     return train_process(config, dataset=dataset, encoders=encoders, run=run)
 
 
 def _fit(
-    config: ProcessConfig,
+    config: GaussianProcessConfig,
     folder: Path,
     posts: pd.DataFrame,
     scores: np.ndarray,
@@ -141,7 +141,7 @@ def _fit(
     else:
         wanted = _normal_scores(scores)
         parts = [ScorePart(of=target.name, share=1.0, truth=wanted)]
-    maker, fitted = ViewMaker(), list[tuple[str, float, GaussianProcess]]()
+    maker, fitted = KernelInputsMaker(), list[tuple[str, float, GaussianProcess]]()
     left_out = np.zeros(len(wanted))
     places = [folder / WORK / f"{number}.npz" for number in range(len(parts))]
     num_left = sum(not place.is_file() for place in places)
@@ -176,7 +176,7 @@ def _fit_once(
     except (OSError, ValueError, LookupError, EOFError, BadZipFile, EngageError):
         pass  # absent or damaged: fitted below
     process, left_out = fit_process(views, truth, seed=seed, advance=advance, device=find_device())
-    with replacing(place) as beside, beside.open("wb") as file:
+    with atomic_write(place) as beside, beside.open("wb") as file:
         np.savez(
             file,
             state=json.dumps(dataclasses.asdict(process.state())),

@@ -12,13 +12,13 @@ from pathlib import Path
 import torch
 
 from engage_cli.config.general import LARGEST_SEED, STUDY, EncoderConfig
-from engage_cli.config.recipes import WHAT, Resolved
+from engage_cli.config.recipes import RECIPE_DESCRIPTIONS, Resolved
 from engage_cli.config.training import TrainConfig
 from engage_cli.data.dataset import Dataset
 from engage_cli.data.schema import parse_blocks
 from engage_cli.data.targets.target import Target
 from engage_cli.errors import EngageError, WrongCallError
-from engage_cli.models.neural.finetuning import parse_tune
+from engage_cli.models.neural.finetuning import parse_finetune
 from engage_cli.models.neural.fusion import FUSIONS
 from engage_cli.models.neural.model import EngagementModel, num_parameters, seed_everything
 from engage_cli.models.neural.objectives import OBJECTIVES, Objective
@@ -30,7 +30,7 @@ from engage_cli.models.neural.training.task import Task
 from engage_cli.plots.training_log import HistoryLog, require_tensorboard
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.lifecycle import Say, clear_stage, finish_run, open_run
-from engage_cli.runs.model_table import NEURAL, TUNED
+from engage_cli.runs.model_table import FINETUNED, NEURAL
 from engage_cli.runs.records import Kind, RunMeta, RunMetrics
 from engage_cli.runs.run_folder import Run, load_run
 from engage_cli.runtime.devices import MIXED_PRECISIONS, find_device, matmul_precision
@@ -160,7 +160,7 @@ def _train(
 def _meta(resolved: Resolved, kind: Kind, command: str, dataset: Dataset, inputs: Inputs) -> RunMeta:
     return RunMeta(
         command=command,
-        model=TUNED if inputs.towers else NEURAL,
+        model=FINETUNED if inputs.towers else NEURAL,
         kind=kind,
         recipe=resolved.recipe,
         given=resolved.given,
@@ -223,7 +223,7 @@ def _open_together(
 def _describe(resolved: Resolved) -> str:
     names = {field.name for field in dataclasses.fields(TrainConfig)} & set(resolved.given)
     given = ", ".join(f"--{name.replace('_', '-')} {resolved.given[name]}" for name in resolved.given if name in names)
-    return f"recipe {resolved.recipe}: {WHAT[resolved.recipe]}{f'; given: {given}' if given else ''}"
+    return f"recipe {resolved.recipe}: {RECIPE_DESCRIPTIONS[resolved.recipe]}{f'; given: {given}' if given else ''}"
 
 
 def check_training(resolved: Resolved, kind: str) -> None:
@@ -241,7 +241,7 @@ def check_training(resolved: Resolved, kind: str) -> None:
         raise WrongCallError(f"--seed {config.seed} and the {config.seeds - 1} after it: a seed is at most {LARGEST_SEED}")
     if config.tensorboard:
         require_tensorboard()
-    if parse_tune(config.tune).mode == "none":
+    if parse_finetune(config.finetune).mode == "none":
         for name in OF_PICTURES_IN_THE_LOOP:
             if name in resolved.given:
-                raise WrongCallError(f"--{name.replace('_', '-')} is for encoders that are trained; give --tune too")
+                raise WrongCallError(f"--{name.replace('_', '-')} is for encoders that are trained; give --finetune too")

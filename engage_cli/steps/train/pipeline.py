@@ -11,13 +11,13 @@ import torch
 
 from engage_cli.config.general import EncoderConfig
 from engage_cli.config.recipes import resolve
-from engage_cli.config.training import CatBoostConfig, EnsembleConfig, ProcessConfig
+from engage_cli.config.training import CatBoostConfig, EnsembleConfig, GaussianProcessConfig
 from engage_cli.data.dataset import Dataset
 from engage_cli.data.targets.target import require_variety
 from engage_cli.errors import WrongCallError
 from engage_cli.metrics.metrics import true_of
 from engage_cli.progress.reporters import Reporter, SilentReporter
-from engage_cli.runs.model_table import STACK
+from engage_cli.runs.model_table import ENSEMBLE
 from engage_cli.runs.records import RunMeta
 from engage_cli.runtime.distributed import get_world_size
 from engage_cli.steps.train._members import Train, train_members
@@ -50,7 +50,7 @@ def train_ensemble(
     require_variety(true_of(config.kind, scores, target.classes(scores)), config.kind, target.name)
     meta = RunMeta(
         command=COMMAND,
-        model=STACK,
+        model=ENSEMBLE,
         kind=kind_of(config.kind),
         config=dataclasses.asdict(config),
         asked=dataclasses.asdict(encoders),
@@ -83,7 +83,7 @@ def _shared(config: EnsembleConfig) -> dict[str, Any]:
 
 
 def _process(config: EnsembleConfig, **how: Any) -> TrainSummary:
-    return train_process(ProcessConfig(kind=config.kind, **_shared(config)), **how)
+    return train_process(GaussianProcessConfig(kind=config.kind, **_shared(config)), **how)
 
 
 def _catboost(config: EnsembleConfig, **how: Any) -> TrainSummary:
@@ -91,7 +91,7 @@ def _catboost(config: EnsembleConfig, **how: Any) -> TrainSummary:
 
 
 def _neural(config: EnsembleConfig, **how: Any) -> TrainSummary:
-    resolved = resolve(config.kind, "stored", _shared(config), has_gpu=torch.cuda.is_available())
+    resolved = resolve(config.kind, "frozen", _shared(config), has_gpu=torch.cuda.is_available())
     command = "train-regressor" if config.kind == "value" else "train-classifier"
     return train_neural(resolved, kind=kind_of(config.kind), command=command, **how)
 

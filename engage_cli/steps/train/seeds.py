@@ -11,7 +11,7 @@ from engage_cli.config.recipes import Resolved
 from engage_cli.data.dataset import Dataset
 from engage_cli.errors import WrongCallError
 from engage_cli.progress.reporters import Reporter, SilentReporter
-from engage_cli.runs.model_table import STACK
+from engage_cli.runs.model_table import ENSEMBLE
 from engage_cli.runs.records import Kind, RunMeta
 from engage_cli.runtime.distributed import get_world_size
 from engage_cli.steps.train._members import train_members
@@ -39,7 +39,7 @@ def train_seeds(
     if get_world_size() > 1:
         raise WrongCallError(
             f"{config.seeds} seeds are trained in one process; under torchrun give --seeds 1 and a --seed each time, and "
-            "weigh the runs together by `engage evaluate --stack`"
+            "weigh the runs together by `engage evaluate --ensemble`"
         )
     given = {name: value for name, value in resolved.given.items() if name not in ("seed", "seeds")}
     alone = {
@@ -48,7 +48,7 @@ def train_seeds(
     }
     meta = RunMeta(
         command=command,
-        model=STACK,
+        model=ENSEMBLE,
         kind=kind,
         recipe=resolved.recipe,
         given=resolved.given,

@@ -20,7 +20,7 @@ FUSIONS = Registry(
         "concat": "engage_cli.models.neural.fusion.concat:ConcatFusion",
         "attention": "engage_cli.models.neural.fusion.attention:AttentionFusion",
         "gated": "engage_cli.models.neural.fusion.gated:GatedFusion",
-        "stack": "engage_cli.models.neural.fusion.study:StackFusion",
+        "study": "engage_cli.models.neural.fusion.study:StudyFusion",
     },
 )
 

@@ -14,7 +14,7 @@ from engage_cli.models.neural.fusion._cross_attention import CrossModal
 from engage_cli.models.neural.fusion.gated import Gates
 
 
-class StackFusion(nn.Module):
+class StudyFusion(nn.Module):
     """The fused vector is refined by transformer layers in which it attends to the blocks' own vectors."""
 
     reads_tokens: ClassVar[bool] = True

@@ -15,7 +15,7 @@ NUM_POSTS = 2  # of a backward pass
 NUM_BATCHES = 2  # of validation
 
 
-def rehearse(task: Task, device: torch.device, precision: str) -> None:
+def run_sanity_check(task: Task, device: torch.device, precision: str) -> None:
     """Do one backward pass of two posts, and validation as far as two batches.
 
     What the loss does not reach is frozen: AdamW would only let it decay, and other ranks wait for its gradient.

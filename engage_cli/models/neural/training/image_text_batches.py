@@ -1,8 +1,8 @@
-"""Batches for towers in the loop: pictures are decoded ahead, in threads; texts are tokenised once.
+"""Batches for towers in the loop: images are decoded ahead, in threads; texts are tokenised once.
 
 Threads, not the worker processes of a DataLoader: Pillow decodes and resizes without holding Python's lock, and forking a
 process that holds encoders makes it copy every page of them that it writes to (5 s a fork on two cores with 0.6 GB).
-A broken picture stops nobody: the neutral placeholder stands in, and the post counts as one without an image.
+A broken image stops nobody: the neutral placeholder stands in, and the post counts as one without an image.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BATCHES_AHEAD = 2
 
 
 class PostImages(Protocol):
-    """The pictures of posts, by row; read by several threads at once."""
+    """The images of posts, by row; read by several threads at once."""
 
     def __len__(self) -> int: ...
 
@@ -55,10 +55,10 @@ class ContentSource(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """What is done to training pictures, by chance."""
+    """What is done to training images, by chance."""
 
     flip: bool = False
-    crop: float = 1.0  # smallest share of the area that is kept, at the picture's own shape
+    crop: float = 1.0  # smallest share of the area that is kept, at the image's own shape
 
     def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
         if self.crop < 1:
@@ -72,7 +72,7 @@ class Augmentation:
 
 
 class LiveBatches:
-    """Batches of pictures and token ids, those of similar length together."""
+    """Batches of images and token ids, those of similar length together."""
 
     def __init__(
         self,
@@ -93,11 +93,11 @@ class LiveBatches:
         lengths = sum((ids.lengths for ids in self.ids.values()), np.zeros(len(wanted), np.int64))
         self.order = Order(len(wanted), cut, lengths=lengths if self.ids else None)
         self.sizes = self.order.sizes
-        self.pictures: _Pictures | None = None
+        self.images: _Images | None = None
         if "image" in blocks:
             pixels = towers["vision"].pixels
             assert isinstance(pixels, Pixels)
-            self.pictures = _Pictures(contents.images, pixels, augmentation, cut.seed or 0)
+            self.images = _Images(contents.images, pixels, augmentation, cut.seed or 0)
         self.workers = workers if workers >= 0 else min(MOST_WORKERS[self.kind], num_cores())
 
     @property
@@ -106,7 +106,7 @@ class LiveBatches:
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         order = list(self.order.batches(number))[start:]
-        for (rows, num), (pixels, seen) in zip(order, self._pictures(number, [rows for rows, _ in order]), strict=True):
+        for (rows, num), (pixels, seen) in zip(order, self._images(number, [rows for rows, _ in order]), strict=True):
             blocks: dict[str, BlockInput] = {}
             if pixels:
                 blocks["image"] = LiveInput(pixels, seen)
@@ -116,18 +116,18 @@ class LiveBatches:
                 blocks[name] = LiveInput(padded, torch.from_numpy(self.present[name][rows]))
             yield pinned(Batch(rows, blocks, self.wanted[torch.from_numpy(rows)], num), self.device)
 
-    def _pictures(self, number: int, batches: Sequence[np.ndarray]) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
-        pictures = self.pictures
-        if pictures is None:
+    def _images(self, number: int, batches: Sequence[np.ndarray]) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
+        images = self.images
+        if images is None:
             yield from (({}, torch.zeros(0)) for _ in batches)
         elif self.workers == 0:
-            yield from (pictures.read(number, rows) for rows in batches)
+            yield from (images.read(number, rows) for rows in batches)
         else:
             with ThreadPoolExecutor(self.workers) as readers:
                 ahead: deque[Future[tuple[dict[str, Tensor], Tensor]]] = deque()
                 try:
                     for rows in batches:
-                        ahead.append(readers.submit(pictures.read, number, rows))
+                        ahead.append(readers.submit(images.read, number, rows))
                         if len(ahead) > self.workers + BATCHES_AHEAD:
                             yield ahead.popleft().result()
                     while ahead:
@@ -137,21 +137,21 @@ class LiveBatches:
                         future.cancel()
 
 
-class _Pictures:
-    """Rows of posts to pixels, and which of them are pictures; what a reading thread does."""
+class _Images:
+    """Rows of posts to pixels, and which of them are images; what a reading thread does."""
 
     def __init__(self, images: PostImages, pixels: Pixels, augmentation: Augmentation | None, seed: int) -> None:
         self.images, self.pixels, self.augmentation, self.seed = images, pixels, augmentation, seed
 
     def read(self, number: int, rows: np.ndarray) -> tuple[dict[str, Tensor], Tensor]:
-        pictures, seen = [], []
+        images, seen = [], []
         for row in rows.tolist():
-            picture, problem = open_image(self.images.read(row), self.pixels.needed_side)
+            image, problem = open_image(self.images.read(row), self.pixels.needed_side)
             if self.augmentation is not None:
-                picture = self.augmentation(picture, np.random.default_rng((self.seed, number, row)))
-            pictures.append(picture)
+                image = self.augmentation(image, np.random.default_rng((self.seed, number, row)))
+            images.append(image)
             seen.append(problem == "")
-        return self.pixels.prepare(pictures), torch.tensor(seen)
+        return self.pixels.prepare(images), torch.tensor(seen)
 
 
 class _Ragged:

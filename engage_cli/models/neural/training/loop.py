@@ -24,7 +24,7 @@ from engage_cli.models.neural.finetuning import load_trained, parameter_groups, 
 from engage_cli.models.neural.training._averaging import RunningAverage, mean_of_states
 from engage_cli.models.neural.training._errors import in_sentences
 from engage_cli.models.neural.training._prefetch import prefetch
-from engage_cli.models.neural.training._sanity_check import rehearse
+from engage_cli.models.neural.training._sanity_check import run_sanity_check
 from engage_cli.models.neural.training._validation import Validation, validate
 from engage_cli.models.neural.training.batches import Batch
 from engage_cli.models.neural.training.checkpoints import Checkpoints
@@ -67,7 +67,7 @@ class _Loop:
         self.primary = PRIMARY[task.objective.kind]
         if config.compile:
             self.model.compile()
-        rehearse(task, device, config.precision)
+        run_sanity_check(task, device, config.precision)
         self.optimizer = torch.optim.AdamW(parameter_groups(self.model, config), lr=config.learning_rate, fused=True)
         self.learning = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")

@@ -14,11 +14,11 @@ from engage_cli.evaluation.uncertainty_metrics import (
 from engage_cli.models.predictions import Predictions
 from engage_cli.uncertainty.conformal import Calibration, fit_calibration
 from engage_cli.uncertainty.error_correlation import Correlation
-from engage_cli.uncertainty.forecast import Doubt
+from engage_cli.uncertainty.forecast import UncertaintyModel
 
 
-def doubt_of(calibration: Calibration) -> Doubt:
-    return Doubt(target=None, calibration=calibration, correlation=Correlation(), neighbours=None)
+def doubt_of(calibration: Calibration) -> UncertaintyModel:
+    return UncertaintyModel(target=None, calibration=calibration, correlation=Correlation(), neighbours=None)
 
 
 def test_coverage_and_width_by_hand() -> None:

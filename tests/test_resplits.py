@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engage_cli.data.repeated_folds import are_later, divide_anew
+from engage_cli.data.repeated_folds import are_later, resplit
 
 
 def posts_of(num: int, *, groups: int | None = None) -> pd.DataFrame:
@@ -18,7 +18,7 @@ def posts_of(num: int, *, groups: int | None = None) -> pd.DataFrame:
 @pytest.mark.parametrize("num", [9, 20, 54, 180])
 def test_each_post_is_held_out_once_and_never_with_what_it_is_predicted_by(num: int) -> None:
     posts = posts_of(num, groups=max(10, num // 2))
-    divisions = divide_anew(posts, in_order=False)
+    divisions = resplit(posts, in_order=False)
     assert np.sort(np.concatenate([one.held_out for one in divisions])).tolist() == list(range(num))
     for one in divisions:
         sides = [set(posts["group"].iloc[some]) for some in (one.fitted, one.stopping, one.held_out)]
@@ -31,7 +31,7 @@ def test_each_post_is_held_out_once_and_never_with_what_it_is_predicted_by(num: 
 def test_in_order_all_that_is_fitted_on_came_before(num: int) -> None:
     posts = posts_of(num)
     posts.loc[3, "posted_at"] = pd.NaT
-    divisions = divide_anew(posts, in_order=True)
+    divisions = resplit(posts, in_order=True)
     time = posts["posted_at"].to_numpy()
     for one in divisions:
         fitted = one.fitted[one.fitted != 3]
@@ -47,7 +47,7 @@ def test_near_duplicates_and_posts_of_the_same_day_are_not_fitted_on() -> None:
     posts = posts_of(40, groups=20).assign(
         posted_at=pd.Timestamp("2020-01-01") + pd.to_timedelta(np.arange(40) // 4, unit="D")
     )
-    divisions = divide_anew(posts, in_order=True)
+    divisions = resplit(posts, in_order=True)
     assert divisions
     for one in divisions:
         before = np.concatenate([one.fitted, one.stopping])
@@ -58,7 +58,7 @@ def test_near_duplicates_and_posts_of_the_same_day_are_not_fitted_on() -> None:
 @pytest.mark.parametrize("in_order", [True, False])
 @pytest.mark.parametrize("num", [1, 2, 3])
 def test_of_too_few_posts_there_is_no_division(num: int, in_order: bool) -> None:
-    assert divide_anew(posts_of(num), in_order=in_order) == []
+    assert resplit(posts_of(num), in_order=in_order) == []
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from engage_cli.data.schema import ALL_COUNTERS
 from engage_cli.embeddings.store import Block
 from engage_cli.features.groups import PARTS, PartOptions
 from engage_cli.features.handcrafted import IMAGE_FEATURES, MISSING
-from engage_cli.features.inputs import Given
+from engage_cli.features.inputs import PostInputs
 from engage_cli.features.table import ARRAYS_FILE, FeatureTable, load_table
 
 NUM, DIM = 240, 12
@@ -35,7 +35,7 @@ class FakeSource:
             found[name] = Block(pooled[:, None], has, pooled)
         return found
 
-    def pictures(self, posts: pd.DataFrame) -> np.ndarray:
+    def image_statistics(self, posts: pd.DataFrame) -> np.ndarray:
         rows = [np.random.default_rng(int(post[1:])).random(len(IMAGE_FEATURES)) for post in posts["id"]]
         return np.stack(rows).astype(np.float32)
 
@@ -66,8 +66,8 @@ def make_posts(num: int = NUM, seed: int = 0) -> pd.DataFrame:
     )
 
 
-def given(posts: pd.DataFrame) -> Given:
-    return Given(posts, FakeSource(), counters=ALL_COUNTERS)
+def given(posts: pd.DataFrame) -> PostInputs:
+    return PostInputs(posts, FakeSource(), counters=ALL_COUNTERS)
 
 
 def fit(parts: Sequence[str], posts: pd.DataFrame, options: PartOptions = OPTIONS) -> tuple[FeatureTable, pd.DataFrame]:
@@ -119,7 +119,7 @@ def test_what_comes_later_changes_nothing_that_was_fitted(part: str) -> None:
 def test_posts_with_nothing_but_an_image_are_no_error(part: str) -> None:
     table = FeatureTable([part, "image_statistics"], PartOptions())
     posts = make_posts()[["id", "group"]].assign(title="", tags="", description="")
-    some = Given(posts, FakeSource())
+    some = PostInputs(posts, FakeSource())
     fitted = table.fit(some, np.arange(float(len(posts))), make_folds(posts, 5, seed=0))
     assert list(table.transform(some.take(np.arange(3))).columns) == list(fitted.columns)
 
@@ -190,7 +190,7 @@ def test_everything_is_fitted_on_the_rows_it_was_given(tmp_path: Path) -> None:
 def test_tags_are_divided_as_the_source_writes_them(texts: list[str], expected: list[list[str]]) -> None:
     posts = make_posts(len(texts)).assign(tags=texts)
     part = PARTS.load("tags")(PartOptions())
-    assert part._learn(Given(posts, FakeSource()))[: len(expected)] == expected
+    assert part._learn(PostInputs(posts, FakeSource()))[: len(expected)] == expected
 
 
 def test_tags_as_columns() -> None:
@@ -239,5 +239,5 @@ def test_what_is_taken_of_a_whole_equals_what_is_given_alone() -> None:
     taken, alone = given(posts).take(rows), given(posts.iloc[rows])
     np.testing.assert_array_equal(taken.vectors("image"), alone.vectors("image"))
     np.testing.assert_array_equal(taken.has("text"), alone.has("text"))
-    np.testing.assert_array_equal(taken.pictures(), alone.pictures())
+    np.testing.assert_array_equal(taken.image_statistics(), alone.image_statistics())
     assert taken.text("title").tolist() == alone.text("title").tolist()

@@ -23,8 +23,8 @@ from engage_cli.images.decode import ImageError, read_bytes, resolve_inside
 from engage_cli.models.predictor import extra_columns, members_of
 from engage_cli.progress.reporters import Reporter
 from engage_cli.runs.run_folder import Run
-from engage_cli.steps.inputs.sources import sees_pictures
-from engage_cli.steps.predict.session import OpenRun
+from engage_cli.steps.inputs.sources import sees_images
+from engage_cli.steps.predict.session import InferenceSession
 from engage_cli.uncertainty.forecast import INTERVALS, Forecast
 
 READERS = 4  # threads
@@ -99,7 +99,7 @@ def read_posts(
         posts = add_time(posts, has_hours=bool((times != times.dt.normalize()).any()))
     if missing := [name.removeprefix(OWN) for name in wanted if name not in posts]:
         reporter.say(f"the table has no {', '.join(missing)}, which the run was trained on: taken as unknown")
-    if images_dir is None and any(sees_pictures(member) for member in members_of(run)):
+    if images_dir is None and any(sees_images(member) for member in members_of(run)):
         reporter.say("no --images-dir: every post is predicted as one without a cover")
     assert found.problems is not None
     columns = (found.problems[name].tolist() for name in ("row", "id", "problem"))
@@ -112,15 +112,15 @@ def read_covers(posts: pd.DataFrame, images_dir: Path | None) -> list[tuple[byte
         return list(readers.map(lambda name: _read_image(images_dir, name), posts["image"]))
 
 
-def predict_rows(asked: OpenRun, posts: pd.DataFrame, images_dir: Path | None) -> pd.DataFrame:
+def predict_rows(session: InferenceSession, posts: pd.DataFrame, images_dir: Path | None) -> pd.DataFrame:
     """Return one row of COLUMNS a post."""
     read = read_covers(posts, images_dir)
     images = [data for data, _ in read]
-    said = asked.forecast(posts, images)
-    broken = asked.sources.problems_of(images)
-    asked.sources.forget()
+    said = session.forecast(posts, images)
+    broken = session.sources.problems_of(images)
+    session.sources.forget()
     problems = [first or second for (_, first), second in zip(read, broken, strict=True)]
-    return _rows_of(posts, said, problems, asked.run.target)
+    return _rows_of(posts, said, problems, session.run.target)
 
 
 def _read_image(images_dir: Path | None, name: str) -> tuple[bytes | None, str]:

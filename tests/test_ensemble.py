@@ -14,7 +14,7 @@ from engage_cli.data.targets.target import fit_target
 from engage_cli.errors import EngageError
 from engage_cli.io.records import checksum
 from engage_cli.models.ensemble.fit import fit_weights, held_out_predictions
-from engage_cli.models.ensemble.predictor import WEIGHTS_FILE, StackPredictor, Weights
+from engage_cli.models.ensemble.predictor import WEIGHTS_FILE, EnsemblePredictor, Weights
 from engage_cli.models.predictions import Predictions
 from engage_cli.runs.records import DataOf, RunMeta
 from engage_cli.runs.run_folder import Run
@@ -240,11 +240,11 @@ def test_held_out_predictions_are_not_as_good_as_fitted_ones() -> None:
 
 def stored(folder: Path, saved: dict[str, object]) -> Run:
     """A run of two members whose weights are these."""
-    content = {"format": "run weights 1", **saved}
+    content = {"format": "run weights 2", **saved}
     (folder / WEIGHTS_FILE).write_text(json.dumps({**content, "checksum": checksum(content)}))
     target = fit_target("views", pd.DataFrame({"views": [1.0, 2.0, 3.0]}), fit_on="train")
     data = DataOf(fingerprint="f", split="random")
-    return Run(folder, RunMeta(command="x", model="stack", kind="value", data=data, members=("1-a", "2-b")), target)
+    return Run(folder, RunMeta(command="x", model="ensemble", kind="value", data=data, members=("1-a", "2-b")), target)
 
 
 @pytest.mark.parametrize(
@@ -266,11 +266,11 @@ def stored(folder: Path, saved: dict[str, object]) -> Run:
 )
 def test_wrong_weights_are_one_sentence(saved: dict[str, object], words: str, tmp_path: Path) -> None:
     run = stored(tmp_path, saved)
-    with pytest.raises(EngageError, match=rf"stack\.json: {words}.*; train again$"):
-        StackPredictor(run)
+    with pytest.raises(EngageError, match=rf"ensemble\.json: {words}.*; train again$"):
+        EnsemblePredictor(run)
 
 
 def test_weights_go_by_the_members_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engage_cli.models.ensemble.predictor.members_of", lambda run: [])
     run = stored(tmp_path, {"weights": {"2-b": 0.2, "1-a": 0.8}, "offset": 1.0})
-    assert StackPredictor(run).weights == Weights(members=(0.8, 0.2), offset=1.0)
+    assert EnsemblePredictor(run).weights == Weights(members=(0.8, 0.2), offset=1.0)

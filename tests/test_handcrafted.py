@@ -1,4 +1,4 @@
-"""Handmade features by value, and what every one of them must have."""
+"""Hand-crafted features by value, and what every one of them must have."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from engage_cli.features.handcrafted import (
     TITLE_FEATURES,
     meaning_of,
     measure_file,
-    measure_picture,
+    measure_image,
     measure_texts,
 )
-from engage_cli.features.handcrafted.image import HUES, Picture
+from engage_cli.features.handcrafted.image import HUES, LoadedImage
 from engage_cli.features.handcrafted.text import script
 from engage_cli.registry import Registry
 
@@ -88,7 +88,7 @@ def encode(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
 
 
 def measure(image: Image.Image) -> dict[str, float]:
-    return dict(zip(IMAGE_FEATURES, measure_picture(Picture(encode(image))).tolist(), strict=True))
+    return dict(zip(IMAGE_FEATURES, measure_image(LoadedImage(encode(image))).tolist(), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_blur_takes_sharpness_and_edges() -> None:
     assert measure(sharp)["image_edge_density"] > measure(blurred)["image_edge_density"]
 
 
-def test_lettering_is_seen_and_a_picture_has_none() -> None:
+def test_lettering_is_seen_and_a_image_has_none() -> None:
     plain = noise()
     lettered = plain.copy()
     draw = ImageDraw.Draw(lettered)
@@ -154,13 +154,13 @@ def test_lettering_is_seen_and_a_picture_has_none() -> None:
 def test_a_turned_jpeg_is_measured_as_it_is_shown() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter turn
-    found = dict(zip(IMAGE_FEATURES, measure_picture(Picture(encode(noise(), "JPEG", exif=exif))), strict=True))
+    found = dict(zip(IMAGE_FEATURES, measure_image(LoadedImage(encode(noise(), "JPEG", exif=exif))), strict=True))
     assert [found[name] for name in ("image_width", "image_height")] == [180, 320]
 
 
 def test_a_large_jpeg_measures_as_a_small_one() -> None:
-    small = measure_picture(Picture(encode(noise(), "JPEG", quality=95)))
-    large = measure_picture(Picture(encode(noise().resize((2560, 1440), Image.Resampling.BICUBIC), "JPEG", quality=95)))
+    small = measure_image(LoadedImage(encode(noise(), "JPEG", quality=95)))
+    large = measure_image(LoadedImage(encode(noise().resize((2560, 1440), Image.Resampling.BICUBIC), "JPEG", quality=95)))
     differences = dict(zip(IMAGE_FEATURES, np.abs(small - large), strict=True))
     assert all(
         gap < 0.05 for name, gap in differences.items() if name not in ("image_width", "image_height", "image_entropy")
@@ -170,7 +170,7 @@ def test_a_large_jpeg_measures_as_a_small_one() -> None:
 def test_a_post_without_a_cover_has_nan_and_a_changed_file_is_told(tmp_path: Path) -> None:
     import hashlib
 
-    assert np.isnan(measure_picture(None)).all()
+    assert np.isnan(measure_image(None)).all()
     data = encode(noise())
     (tmp_path / "a.png").write_bytes(data)
     digest = hashlib.blake2b(data, digest_size=16).hexdigest()
