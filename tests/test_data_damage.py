@@ -211,9 +211,9 @@ BAD_POSTS = {
     "split": ("Train", r"the column split has 'Train' in row 4, which is none of train, validation, test"),
     "views": (-1.0, r"the column views has '-1.0' in row 4, which is not between 0 and inf"),
     "likes": (np.inf, r"the column likes has 'inf' in row 4"),
-    "image_hash": ("../../etc", r"the column image_hash has '../../etc' in row 4, which is no hash"),
-    "source": ("elsewhere", r"the column source has 'elsewhere' in row 4, which is no source"),
-    "title": (None, r"the column title has .* in row 4, which is no text"),
+    "image_hash": ("../../etc", r"the column image_hash has '../../etc' in row 4, which is not a hash"),
+    "source": ("elsewhere", r"the column source has 'elsewhere' in row 4, which is not a source"),
+    "title": (None, r"the column title has .* in row 4, which is not a text"),
     "source_row": (0, r"the column source_row has '0' in row 4"),
 }
 
@@ -256,7 +256,7 @@ def test_a_table_of_another_shape_is_named(world: World, change: Any, sentence: 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"pooled": np.full((2, 32), np.nan, np.float16)}, "pooled holds values that are no numbers"),
+        ({"pooled": np.full((2, 32), np.nan, np.float16)}, "pooled holds values that are not numbers"),
         ({"pooled": np.zeros((2, 32), np.float32)}, r"pooled is float32 \(2, 32\), which does not fit"),
         ({"decoded": np.full(2, 7, np.uint8)}, "decoded is neither 0 nor 1"),
         ({"num_cut": np.full(2, -1, np.int32)}, "num_cut is negative"),

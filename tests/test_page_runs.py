@@ -153,7 +153,10 @@ def check_ranking(page: Any, cards: Any, said: dict[str, Any], *, has_range: boo
         assert card.locator(".track .range").count() == has_range
         assert card.locator(".track .point").count() == 1
         assert ("too few posts to give one" in card.locator(".interval").text_content()) is not has_range
-    assert ("The bar holds 80" in page.locator("#legend").text_content()) is has_range
+    assert (
+        "The bar is the 80 % interval: 80 % of such posts end up within it. The mark is the prediction. "
+        in page.locator("#legend").text_content()
+    ) is has_range
 
 
 def assert_warned(place: Any, warnings: list[str] = WARNINGS) -> None:

@@ -172,8 +172,8 @@ def test_an_image_on_stdin_is_as_good_as_its_file(world: Path, covers: list[Path
         (["--table", "b.csv", "--serve-stdin"], "give one"),
         (["a.jpg", "--out", "c.csv"], "--out goes with --table"),
         (["--serve-stdin", "--explain"], "--serve-stdin and --explain do not go together"),
-        (["a.jpg", "b.jpg", "--explain"], "--explain is of one post"),
-        (["a.jpg", "--overlay", "o.png"], "--overlay is the image of --explain"),
+        (["a.jpg", "b.jpg", "--explain"], "--explain takes one post, and there are"),
+        (["a.jpg", "--overlay", "o.png"], "--overlay needs --explain; give both"),
         (["a.jpg", "--title", "t", "--title", "t"], "given twice"),
         ([f"{number}.jpg" for number in range(MOST_VARIANTS + 1)], "variants"),
     ],
@@ -366,8 +366,8 @@ def test_nothing_of_the_users_is_written_over(world: Path, tmp_path: Path) -> No
     twin = tmp_path / "x.csv.problems.csv"
     twin.write_text("id,title\na,one title\n")
     for path, out, words in (
-        (table, table, "would take the place of the table itself"),
-        (twin, tmp_path / "x.csv", "would take the place of the table itself"),
+        (table, table, "is the table itself and would be overwritten; name another file"),
+        (twin, tmp_path / "x.csv", "is the table itself and would be overwritten; name another file"),
         (table, tmp_path / "out.csv", "is another file"),
         (table, tmp_path / "folder.csv", "that is to be written"),
     ):
@@ -560,9 +560,9 @@ def test_lines_answer_lines(world: Path, covers: list[Path]) -> None:
     assert found[4] == {"id": 5, "error": '"image" is a text'}
     assert "path with a NUL byte" in found[5]["error"]
     assert [one["error"] for one in found[6:]] == [
-        "the line is no JSON object",
-        "the line is no JSON",
-        "the line is no JSON",
+        "the line is not a JSON object",
+        "the line is not JSON",
+        "the line is not JSON",
     ]
 
 
@@ -593,7 +593,7 @@ def test_numbers_are_read_as_the_runs_own_table_was(decimal: str, given: str | f
 
 
 def test_a_number_that_the_runs_own_table_would_not_have_is_refused() -> None:
-    with pytest.raises(WrongCallError, match=r"is no number with a comma before its decimals"):
+    with pytest.raises(WrongCallError, match=r"is not a number with a comma before its decimals"):
         _with_length(",", "1.5")
 
 

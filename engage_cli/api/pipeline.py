@@ -43,8 +43,8 @@ def prepare(
     `posts` is a DataFrame, a row a post, or the path of a table or of a folder that `engage prepare` reads. `image_column`
     names the column of images: paths, bytes or PIL.Image. `images_dir` is the folder that paths are relative to. `columns`
     says which column is what where names do not tell, as {"title": "headline"}; `keep` names further columns that are known
-    before publication. The dataset is written to folder/data, and images that are no files to folder/posts, where they have
-    to stay. Posts without an image column are prepared without images.
+    before publication. The dataset is written to folder/data, and images that are not files to folder/posts, where they
+    have to stay. Posts without an image column are prepared without images.
 
     Raises ValueError for a DataFrame that holds no posts, and EngageError that says what is wrong in which row.
 

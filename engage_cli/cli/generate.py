@@ -29,7 +29,7 @@ class GivenOf(NamedTuple):
     """Annotates a dict parameter: the options of a dataclass that were given, by field; of a command whose defaults vary.
 
     `help_of` returns a field's help, with its defaults; `tables` replaces the tables of fields, and `without` names
-    fields that are no options of this command.
+    fields that are not options of this command.
     """
 
     config: type
@@ -63,7 +63,7 @@ def generated(
 
     `rename`: "parameter.field" -> the option's name, where two dataclasses mean different things by one name.
     `defaults`: option -> this command's default, where it differs from the field's.
-    `without`: "parameter.field" of fields that are no options of this command, and keep their defaults.
+    `without`: "parameter.field" of fields that are not options of this command, and keep their defaults.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:

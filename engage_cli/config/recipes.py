@@ -77,9 +77,9 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     "study": {"value": STUDY_REGRESSOR, "classes": {**CLASSES, **STUDY_CLASSIFIER}},
 }
 RECIPE_DESCRIPTIONS = {
-    "frozen": "our defaults for stored features",
-    "seeds3": "our defaults for stored features, and the mean of several seeds",
-    "finetune": "our defaults for training encoders too",
+    "frozen": "our defaults for stored embeddings",
+    "seeds3": "our defaults for stored embeddings, and the mean of three seeds",
+    "finetune": "our defaults for training the encoders too",
     "study": "the study's hyper-parameters, its encoders trained end to end",
 }
 

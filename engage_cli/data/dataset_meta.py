@@ -110,7 +110,7 @@ class DatasetMeta:
                 raise ValueError(f"columns.{column} cannot be '{when}'")
         for name, target in self.targets.items():
             if name != target.name or name not in TARGETS:
-                raise ValueError(f"targets.{name} is no target of that name")
+                raise ValueError(f"targets.{name} is not a target of that name")
         if set(self.files) != {POSTS_FILE}:
             raise ValueError(f"files must name {POSTS_FILE} and nothing else")
         if self.fingerprint != fingerprint_of(self.files, self.targets):

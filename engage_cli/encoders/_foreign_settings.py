@@ -63,7 +63,7 @@ HARMLESS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "model_type": (lambda value: value not in NO_FAMILIES, "is loaded by another package, timm"),
     **dict.fromkeys(
         ("tokenizer_class", "processor_class", "image_processor_type", "feature_extractor_type"),
-        (_is_class_name, "is no name of a class"),
+        (_is_class_name, "is not a name of a class"),
     ),
 }
 

@@ -92,7 +92,9 @@ def load_dense(folders: tuple[Path, ...], width: int, dtype: torch.dtype) -> tup
         except FileNotFoundError:
             raise EngageError(f"{folder} holds no model.safetensors; save the model again with safetensors") from None
         except (LookupError, TypeError, ValueError, RuntimeError, AttributeError, OSError, SafetensorError) as error:
-            raise EngageError(f"{folder} is no dense layer: {str(error).splitlines()[0] or type(error).__name__}") from None
+            raise EngageError(
+                f"{folder} is not a dense layer: {str(error).splitlines()[0] or type(error).__name__}"
+            ) from None
         if name not in ACTIVATIONS or size_in != width:
             wrong = f"activation '{name}'" if name not in ACTIVATIONS else f"{size_in} numbers where {width} come in"
             raise EngageError(f"{folder}: {wrong}; give --pool mean or cls to go without its dense layers")
@@ -105,7 +107,7 @@ def _modules(root: Path) -> list[dict[str, Any]]:
     path = root / MODULES
     found = _read(path) if path.is_file() else []
     if not isinstance(found, list) or not all(isinstance(module, dict) for module in found):
-        raise EngageError(f"{path} is no list of layers; copy or fetch it again")
+        raise EngageError(f"{path} is not a list of layers; copy or fetch it again")
     return found
 
 
@@ -117,7 +119,7 @@ def _inside(root: Path, module: dict[str, Any]) -> Path:
     """Return the folder of a layer; raise EngageError where it would lie outside."""
     name = module.get("path", "")
     if not isinstance(name, str) or name in (".", "..") or "/" in name or "\\" in name or "\0" in name:
-        raise EngageError(f"{root / MODULES}: '{str(name)[:60]}' is no folder beside it")
+        raise EngageError(f"{root / MODULES}: '{str(name)[:60]}' is not a folder beside it")
     return root / name if name else root
 
 

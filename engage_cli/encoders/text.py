@@ -82,7 +82,9 @@ class TextTower(nn.Module):
         self._unknown = None if self.tokenizer.unk_token_id in others else self.tokenizer.unk_token_id
         config = self.model.config
         if not isinstance(getattr(config, "hidden_size", None), int):
-            raise EngageError(f"{checkpoint.folder} ({self.family}) is no text encoder that engage knows: no hidden_size")
+            raise EngageError(
+                f"{checkpoint.folder} ({self.family}) is not a text encoder that engage knows: no hidden_size"
+            )
         self.dim = int(config.hidden_size)
         own = self.dim
         if self.pooling == PROJECTED:

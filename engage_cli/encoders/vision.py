@@ -67,7 +67,9 @@ class VisionTower(nn.Module):
         self.pixels = Pixels(checkpoint.folder, is_whole=resize == SQUASH)
         width = getattr(self.model.config, "hidden_size", None)
         if not isinstance(width, int):
-            raise EngageError(f"{checkpoint.folder} ({self.family}) is no image encoder that engage knows: no hidden_size")
+            raise EngageError(
+                f"{checkpoint.folder} ({self.family}) is not an image encoder that engage knows: no hidden_size"
+            )
         self.dim = width
         own = int(self.model.config.projection_dim) if self.pooling == PROJECTED else self.dim
         self.widths = (own, *((self.dim,) * NUM_DEPTHS if self.reads_depths else ()))
@@ -83,7 +85,9 @@ class VisionTower(nn.Module):
         output = self.model(pixel_values=pixels, **more, **layers)
         values = output.last_hidden_state
         if values.ndim != 3:
-            raise EngageError(f"the encoder '{self.name}' ({self.family}) gives no tokens: its output is {values.ndim}-d")
+            raise EngageError(
+                f"the encoder '{self.name}' ({self.family}) gives no tokens: its output has {values.ndim} dimensions"
+            )
         mask = more.get("pixel_attention_mask")
         if mask is None:
             mask = torch.ones(values.shape[:2], device=values.device)

@@ -50,12 +50,12 @@ def list_warnings(found: Evidence) -> list[str]:
     said = []
     if found.low is None or found.high is None:
         tested = f"{count_posts(found.held_out)} that it had not seen are too few to tell it from one"
-        said.append(f"{posts}: it is not shown to be better than a guess ({tested}); {COIN_TOSS}; {HELPS}")
+        said.append(f"{posts}: it has not been shown to be better than a guess ({tested}); {COIN_TOSS}; {HELPS}")
     elif not found.is_better_than_guess:
         bounds = f"{write_figure(found.low)} to {write_figure(found.high)}"
         said.append(
-            f"{posts}: it is not shown to be better than a guess (on {count_posts(found.held_out)} that it had not seen "
-            f"{label} is {write_figure(found.value)}, interval {bounds}; a guess has 0); {COIN_TOSS}; {HELPS}"
+            f"{posts}: it has not been shown to be better than a guess (on {count_posts(found.held_out)} that it had not "
+            f"seen {label} is {write_figure(found.value)}, interval {bounds}; a guess has 0); {COIN_TOSS}; {HELPS}"
         )
     elif found.method != ON_VALIDATION:
         said.append(f"{posts} are few: ranges are wide, and figures may change much with more; {HELPS}")
@@ -69,7 +69,9 @@ def score_warnings(metric: str, found: Mapping[str, float], rows: int, split: st
         return [f"{where}: too few to show whether it is better than a guess"]
     if found["low"] > 0 or found["low"] == found["high"]:
         return []
-    return [f"{where}: it is not shown to be better than a guess, for the interval of {label_of(metric)} holds 0 or less"]
+    return [
+        f"{where}: it has not been shown to be better than a guess, for the interval of {label_of(metric)} holds 0 or less"
+    ]
 
 
 def warn_of_few(rows: Mapping[str, int]) -> list[str]:

@@ -113,7 +113,7 @@ class FeatureTable:
         table = _join(list(found.values()))
         if not any(table[name].nunique(dropna=False) > 1 for name in table.columns):
             what = ", ".join(self.parts)
-            raise EngageError(f"the posts have nothing of what --features asks for, or all have the same ({what})")
+            raise EngageError(f"the posts have no values for --features, or all have the same ones ({what})")
         self.categorical = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
         return table
 

@@ -23,7 +23,7 @@ from engage_cli.images.resize import ResizeConfig, shrink_all
 from engage_cli.runtime.timing import Clock
 from engage_cli.runtime.worker_processes import worker_processes
 
-MOST_PROCESSES = 8  # fifteen are no faster: handing pixels over takes one core
+MOST_PROCESSES = 8  # fifteen are not faster: handing pixels over takes one core
 
 ReadImage = Callable[[], "bytes | None"]
 

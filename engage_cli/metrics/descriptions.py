@@ -42,7 +42,7 @@ _WORDS = {
     "width_95": Words("width of 95 % intervals", "mean width in the target's unit, at the same coverage", "lower"),
     "accuracy": Words("accuracy", "share of posts whose class is named right", "higher"),
     "majority_lift": Words(
-        "lift over the majority", "accuracy less that of always naming the most frequent class; 0 is no gain", "higher"
+        "lift over the majority", "accuracy less that of always naming the most frequent class; 0 is not a gain", "higher"
     ),
     "macro_f1": Words("macro F1", "hits and false alarms in one, averaged over classes that all count the same", "higher"),
     "weighted_f1": Words("weighted F1", "the same, but frequent classes count more", "higher"),

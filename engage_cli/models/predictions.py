@@ -56,7 +56,7 @@ class Predictions:
         """Return them; raise EngageError where the model of a run's folder says numbers that are none."""
         parts = (self.value, self.quantiles, self.probabilities)
         if not all(part is None or np.isfinite(part).all() for part in parts):
-            raise EngageError(f"the model in {folder} says numbers that are not finite; train again")
+            raise EngageError(f"the model in {folder} predicts numbers that are not finite; train again")
         return self
 
     def __len__(self) -> int:

@@ -166,7 +166,7 @@ def _find_unfinished(runs_dir: Path, meta: RunMeta, say: Say, stack: contextlib.
         try:
             found = read_run_record(first, RunMeta, META_KIND)
         except EngageError as error:
-            say(f"warning: an unfinished run is passed over: {error}")
+            say(f"warning: an unfinished run is ignored: {error}")
             continue
         if _is_same(found, meta) and stack.enter_context(_lock(first.parent)):
             return first.parent

@@ -79,7 +79,7 @@ def _read_shard(shard: Path) -> Raw:
     table = shard.with_suffix(".parquet")
     raw = read_frame(table) if table.is_file() else raw_of_records(_records_in(shard), shard)
     if "key" not in raw.frame:
-        raise EngageError(f"{table if table.is_file() else shard} has no 'key' that says which image is whose")
+        raise EngageError(f"{table if table.is_file() else shard} has no column 'key', which links images to rows")
     return raw
 
 

@@ -36,7 +36,7 @@ def recognise(tree: Tree) -> bool:
 
 
 def read_instaloader(folder: Path) -> Import:
-    """Read every post; what is saved of profiles and stories is no post."""
+    """Read every post; what is saved of profiles and stories is not a post."""
     tree = Tree(folder)
     names = names_by_folder(tree.files)
     records, num_others, num_broken = [], 0, 0

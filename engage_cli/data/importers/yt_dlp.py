@@ -35,7 +35,7 @@ def recognise(tree: Tree) -> bool:
 
 
 def read_yt_dlp(folder: Path) -> Import:
-    """Read every video's info; what a playlist or channel writes of itself is no post."""
+    """Read every video's info; what a playlist or channel writes of itself is not a post."""
     tree = Tree(folder)
     files = [path for path in tree.files if path.name.endswith(SUFFIX)]
     names = names_by_folder(tree.files)

@@ -39,7 +39,7 @@ def _flat(record: dict[str, Any], prefix: str, depth: int) -> dict[str, Any]:
 
 
 def records_of(content: Any) -> list[dict[str, Any]] | None:
-    """Return the objects of a JSON document that are its rows; None where it is no table.
+    """Return the objects of a JSON document that are its rows; None where it is not a table.
 
     pandas' own forms are known: records, columns ({"id": {"0": ...}}), split ({"columns": [...], "data": [...]}).
     """

@@ -82,7 +82,7 @@ def raw_of_records(records: Iterable[dict[str, Any]], path: Path) -> Raw:
         columns = {name: [row.get(name) for row in rows] for name in names}
         texts = {sound_text(name): [_cell_text(cell) for cell in cells] for name, cells in columns.items()}
     except RecursionError:
-        raise EngageError(f"{path}: a value is nested too deep") from None
+        raise EngageError(f"{path}: a value is nested too deeplyly") from None
     numbers = frozenset(
         sound_text(name)
         for name, cells in columns.items()
@@ -108,9 +108,9 @@ def read_json_text(text: str, where: str) -> Any:
     except json.JSONDecodeError as error:
         raise EngageError(f"{where}: no JSON ({error.msg})") from None
     except RecursionError:
-        raise EngageError(f"{where}: nested too deep") from None
+        raise EngageError(f"{where}: nested too deeplyly") from None
     except ValueError:
-        raise EngageError(f"{where}: a number of thousands of digits") from None
+        raise EngageError(f"{where}: a number with thousands of digits") from None
 
 
 def _read_jsonl(path: Path, encoding: str, notes: list[str]) -> list[dict[str, Any]]:
@@ -246,7 +246,7 @@ def _arrow_text(column: pa.ChunkedArray) -> pd.Series:
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         try:
             column.validate(full=True)
-        except pa.ArrowInvalid:  # bytes that are no UTF-8
+        except pa.ArrowInvalid:  # bytes that are not UTF-8
             column = pc.cast(column, pa.large_binary())
         else:
             return pc.fill_null(column, "").to_pandas().astype(str)

@@ -42,7 +42,7 @@ class CatBoostPredictor:
         self.counters = [name for name in self.table.further_columns if name in KNOWN_AFTER]
         self.model = load_model(run.open(MODEL_FILE))  # verified first: CatBoost's own parser takes files on trust
         if self.model is None:
-            raise EngageError(f"{run.folder / MODEL_FILE} is no model that CatBoost can read; {AGAIN}")
+            raise EngageError(f"{run.folder / MODEL_FILE} is not a model that CatBoost can read; {AGAIN}")
 
     def predict(self, posts: pd.DataFrame, source: TableSource) -> Predictions:
         given = PostInputs(posts, source, counters=self.counters)

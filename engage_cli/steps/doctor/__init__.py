@@ -73,7 +73,7 @@ def examine(
 ) -> Diagnosis:
     """Look at everything and change nothing; `probe_seconds` of 0 measures nothing."""
     reporter = reporter or SilentReporter()
-    reporter.say("looking at this machine; loading torch and transformers takes most of the time")
+    reporter.say("checking this machine; most of the time goes into loading torch and transformers")
     device = examine_device()
     return Diagnosis(
         engage=__version__,

@@ -160,7 +160,7 @@ def examine_runs(folder: Path) -> RunsState:
 
 
 def _examine_run(folder: Path) -> RunState | None:
-    """Return None for a folder that is no run."""
+    """Return None for a folder that is not a run."""
     state = RunState(folder=str(folder), state="finished")
     first, marker = folder / RUN_FIRST, folder / RUN_MARKER
     try:

@@ -120,7 +120,9 @@ def write_shards_on_ray(
             advance(int(row["rows"]))
         return clock.seconds
     except ray.exceptions.RayError as error:
-        raise EngageError(f"Ray gave up: {str(error).strip().splitlines()[-1]}; the same command goes on") from None
+        raise EngageError(
+            f"Ray gave up: {str(error).strip().splitlines()[-1]}; give the same command again to continue"
+        ) from None
     finally:
         if started_here:
             ray.shutdown()

@@ -98,7 +98,7 @@ def finished_among(paths: Sequence[Path], reporter: Reporter) -> list[Path]:
     for path in paths:
         if not (path / MARKER).is_file():
             is_run = (path / FIRST).is_file()
-            reporter.say(f"passed over: {path} ({'an unfinished run' if is_run else 'no run'})")
+            reporter.say(f"ignored: {path} ({'an unfinished run' if is_run else 'no run'})")
     if not found:
         raise EngageError(f"none of the {len(paths)} paths is a finished run; the first is {paths[0]}")
     return list(found.values())

@@ -201,13 +201,13 @@ def _rank(session: InferenceSession, predictions: Predictions) -> Ranking:
 def _check(pairs: Sequence[tuple[str, str]], *, explain: bool, overlay: Path | None) -> None:
     check_variants(pairs)
     if explain and len(pairs) > 1:
-        raise WrongCallError(f"--explain is of one post, and these are {len(pairs)} variants; name one image and one title")
+        raise WrongCallError(f"--explain takes one post, and there are {len(pairs)} variants; name one image and one title")
     if overlay is not None and not explain:
-        raise WrongCallError("--overlay is the image of --explain; give both")
+        raise WrongCallError("--overlay needs --explain; give both")
     if overlay is not None and (overlay.suffix.lower() != ".png" or overlay.is_dir()):
-        raise WrongCallError(f"--overlay {overlay}: name the .png that is to be written")
+        raise WrongCallError(f"--overlay {overlay}: name a .png file")
     if overlay is not None and overlay.is_file() and any(Path(i).is_file() and overlay.samefile(i) for i, _ in pairs):
-        raise WrongCallError(f"--overlay {overlay} is the image itself, which would be gone; name another file")
+        raise WrongCallError(f"--overlay {overlay} is the image itself and would be overwritten; name another file")
     if overlay is not None:
         refuse_link(overlay)
 

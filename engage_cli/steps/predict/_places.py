@@ -23,7 +23,7 @@ def check_places(table: Path, out: Path) -> None:
     for path in (out, problems, parts_of(out), _lock_of(out)):
         refuse_link(path)
     if any(path.exists() and table.exists() and path.samefile(table) for path in (out, problems)):
-        raise WrongCallError(f"--out {out} would take the place of the table itself; name another file")
+        raise WrongCallError(f"--out {out} is the table itself and would be overwritten; name another file")
     if problems.exists() and not _is_ours(problems):
         raise WrongCallError(f"{problems}, where problems are written, is another file; name another --out")
 

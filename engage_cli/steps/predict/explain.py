@@ -113,7 +113,7 @@ def explain_post(
         with atomic_write(overlay) as beside:
             beside.write_bytes(draw_overlay(image, regions, f"{NOT_A_CAUSE}; {session.run.folder.name}"))
     elif overlay is not None:
-        reporter.say(f"no {overlay}: the run does not look at the image")
+        reporter.say(f"no {overlay}: the run does not use images")
         overlay = None
     return Explanation(
         unit=str(session.run.target.formula) if session.run.kind == "value" else UNIT_OF_PERCENTILES,
@@ -134,7 +134,7 @@ def _kinds(questions: Sequence[_Question]) -> list[str]:
 
 def _ask_all(session: InferenceSession, questions: Sequence[_Question], reporter: Reporter) -> list[float]:
     answers: list[float] = []
-    with reporter.stage("asking again without parts of it", len(questions)) as stage:
+    with reporter.stage("measuring the effect of each part", len(questions)) as stage:
         for start in range(0, len(questions), BATCH):
             some = questions[start : start + BATCH]
             posts = pd.concat([question.post for question in some], ignore_index=True)

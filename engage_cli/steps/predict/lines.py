@@ -65,13 +65,13 @@ def _parse(line: str | bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise WrongCallError(f"the line is not UTF-8 (its byte {error.start + 1:,})") from None
     except (ValueError, RecursionError):
-        raise WrongCallError("the line is no JSON") from None
+        raise WrongCallError("the line is not JSON") from None
     if not isinstance(request, dict):
-        raise WrongCallError("the line is no JSON object")
+        raise WrongCallError("the line is not a JSON object")
     if unknown := [name for name in request if name not in FIELDS]:
         raise WrongCallError(f"unknown field '{unknown[0]}'; there are: {', '.join(FIELDS)}")
     if _is_deeper(request, MOST_LEVELS):
-        raise WrongCallError("the line is nested too deep")
+        raise WrongCallError("the line is nested too deeplyly")
     return request
 
 

@@ -92,7 +92,7 @@ def _predict_posts(
     done = [went_on and is_plain_file(path) for path in paths]
     num_done = sum(min(PART_ROWS, len(posts) - start) for start, is_done in zip(starts, done, strict=True) if is_done)
     if num_done:
-        reporter.say(f"going on: {num_done:,} of {len(posts):,} rows are predicted already")
+        reporter.say(f"continuing: {num_done:,} of {len(posts):,} rows are predicted already")
     with reporter.stage("predicting", len(posts)) as stage:
         stage.advance(num_done)
         session = InferenceSession(opened, num_towers=None) if not all(done) else None
@@ -147,7 +147,7 @@ def _make_room(
     others = [entry.name for entry in parts.iterdir() if half_written_of(entry.name) is None] if parts.is_dir() else []
     if others and not is_plain_file(parts / PLAN_FILE):
         raise EngageError(
-            f"{parts}, where parts of the answer are kept, holds other files ({others[0]}); name another --out"
+            f"{parts}, the folder for parts of the answer, holds other files ({others[0]}); name another --out"
         )
     remove_tree(parts)
     write_json(parts / PLAN_FILE, plan)

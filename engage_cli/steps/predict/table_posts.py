@@ -98,9 +98,9 @@ def read_posts(
         times = posts["posted_at"].dropna()
         posts = add_time(posts, has_hours=bool((times != times.dt.normalize()).any()))
     if missing := [name.removeprefix(OWN) for name in wanted if name not in posts]:
-        reporter.say(f"the table has no {', '.join(missing)}, which the run was trained on: taken as unknown")
+        reporter.say(f"the table has no {', '.join(missing)}, which the run was trained with; they are treated as missing")
     if images_dir is None and any(sees_images(member) for member in members_of(run)):
-        reporter.say("no --images-dir: every post is predicted as one without a cover")
+        reporter.say("no --images-dir: every post is predicted without a cover")
     assert found.problems is not None
     columns = (found.problems[name].tolist() for name in ("row", "id", "problem"))
     return posts, [(int(row), str(id), str(problem)) for row, id, problem in zip(*columns, strict=True)]

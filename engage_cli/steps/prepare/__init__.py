@@ -104,7 +104,7 @@ def prepare(
         if draft.posts.empty:
             raise EngageError(f"no usable post in {imported.name}: {_join(draft.left_out)}")
         split = split_posts(draft, config, fractions)
-        reporter.say("fitting targets, looking for leaks")
+        reporter.say("fitting targets and checking for leaks")
         draft.posts = add_history(draft.posts)
         targets, unavailable = _fit_targets(draft, config, imported.name)
         quality = summarise(draft.posts, targets)

@@ -86,7 +86,7 @@ def _given_parts(posts: pd.DataFrame, config: PrepareConfig, draft: Draft) -> np
         raise EngageError(f"{path}: a column 'id' and a column 'split' are needed; it has: {', '.join(table.columns)}")
     ids = clean_text(table["id"])
     if ids.duplicated().any():
-        raise EngageError(f"{path}: the id '{ids[ids.duplicated()].iloc[0]}' stands there twice")
+        raise EngageError(f"{path}: the id '{ids[ids.duplicated()].iloc[0]}' is there twice")
     given = pd.Series(clean_text(table["split"]).to_numpy(), index=pd.Index(ids))
     if unknown := int((~given.index.isin(posts["id"])).sum()):
         draft.warnings.append(f"{path.name}: {unknown:,} of {len(given):,} ids belong to no post")

@@ -71,7 +71,7 @@ def import_posts(
         )
     places = [source.path.resolve() for source in sources]
     if again := [source.path for number, source in enumerate(sources) if places[number] in places[:number]]:
-        raise WrongCallError(f"{again[0]} is named twice; its posts would stand in several parts")
+        raise WrongCallError(f"{again[0]} is named twice; its posts would be in several parts")
     formats = [_format_of(source) for source in sources]
     if split_column and "table" not in formats:
         raise WrongCallError(f"--split-from {split_column}: no such file (and only a table has columns to name)")
@@ -120,7 +120,7 @@ def recognise(path: Path) -> str:
     modules = {name: import_module(IMPORTERS[name].partition(":")[0]) for name in FOLDER_FORMATS}
     looked_for = "; ".join(f"{name} ({module.LAYOUT})" for name, module in modules.items())
     if not path.is_dir():
-        raise EngageError(f"{path} is no table ({', '.join(SUFFIXES)}) and no folder of a known format: {looked_for}")
+        raise EngageError(f"{path} is not a table ({', '.join(SUFFIXES)}) and no folder of a known format: {looked_for}")
     tree = Tree(path)
     fitting = [name for name, module in modules.items() if module.recognise(tree)]
     if len(fitting) > 1:

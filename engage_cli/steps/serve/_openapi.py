@@ -12,15 +12,15 @@ WANTED = "wanted, except where /api/run says that the run reads no image: there 
 OPENAPI = "/api/openapi.json"
 ABOUT = """What `engage predict --json` prints, from a run that stays loaded. Every error is `{"error": "a sentence"}`."""
 ERRORS = {
-    400: "the body is no multipart/form-data, or is cut off",
+    400: "the body is not multipart/form-data, or is cut off",
     401: "the token is missing or wrong",
     403: "the question comes from a page of another site, or under a name that the server does not have",
     408: "the body took too long to arrive",
     413: "more than the server takes",
-    415: "the body is no multipart/form-data",
+    415: "the body is not multipart/form-data",
     422: "a field or an image cannot be used; the sentence says which, and why",
-    429: "too many questions at once; Retry-After says when to ask again",
-    503: "the model is being loaded (again); Retry-After says when to ask again",
+    429: "too many requests at once; Retry-After says when to try again",
+    503: "the model is loading; Retry-After says when to try again",
     504: "the answer took too long",
 }
 

@@ -205,8 +205,8 @@ class ModelProcess:
         except (asyncio.IncompleteReadError, ConnectionError):
             self._give_up(batch)
             return False
-        except (LookupError, TypeError, ValueError) as error:  # what it sent is no answer: it can no longer be followed
-            self.say(f"the model process sent what is no answer ({error!r})")
+        except (LookupError, TypeError, ValueError) as error:  # what it sent is not an answer: it can no longer be followed
+            self.say(f"the model process sent what is not an answer ({error!r})")
             self._give_up(batch)
             return False
         ended = time.monotonic()
@@ -242,7 +242,7 @@ class ModelProcess:
         await self._end()
         pause = FIRST_WAIT
         while not self._is_closing:
-            self.say(f"the model process ended; starting it again in {pause:g} s")
+            self.say(f"the model process ended; restarting it in {pause:g} s")
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_WAIT)
             try:
@@ -250,7 +250,7 @@ class ModelProcess:
             except EngageError as error:
                 self.say(str(error))
             else:
-                self.say("the model is loaded again")
+                self.say("the model is running again")
                 return
 
     async def _end(self) -> None:

@@ -29,7 +29,7 @@ def calibrate(run: Run, dataset: Dataset, source: Any, reporter: Reporter, *, he
     """
     target, predictor = run.target, load_predictor(run)
     posts = checks = dataset.posts.iloc[dataset.rows("validation", target)]
-    with reporter.stage("looking how sure it may be", 3) as stage:
+    with reporter.stage("calibrating the uncertainty", 3) as stage:
         own = predictor.predict(checks, source)
         stage.advance(note=f"on {len(checks):,} validation posts")
         predictions, method = own, ON_VALIDATION

@@ -78,7 +78,7 @@ def cross_fit(
     if found is None:
         plan, method = plan_folds(dataset, target, kind)
         kept = []
-        with reporter.stage("predicting each of few posts by models without it", len(plan)) as stage:
+        with reporter.stage("cross-fitting (few posts)", len(plan)) as stage:
             for number, division in enumerate(plan):
                 said = predict(division, folder / WORK / f"fold-{number}")
                 kept.append((division.held_out, said))

@@ -40,7 +40,7 @@ def train_members(
         if not goes_on:
             clear_stage(folder)
         then = "their mean" if is_equal else "their weights"
-        reporter.say(f"{'going on with' if goes_on else 'training'} {folder}: {', '.join(members)}, then {then}")
+        reporter.say(f"{'continuing' if goes_on else 'training'} {folder}: {', '.join(members)}, then {then}")
         started = time.monotonic()
         warnings = list(dataset.marks)
         for number, (name, train) in enumerate(members.items(), start=1):

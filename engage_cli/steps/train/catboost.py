@@ -78,7 +78,7 @@ def train_catboost(
     with open_run(run, runs_dir, meta=meta, target=target, say=reporter.say) as (folder, goes_on):
         if not goes_on:
             clear_stage(folder)
-        reporter.say(f"{'going on with' if goes_on else 'training'} {folder}")
+        reporter.say(f"{'continuing' if goes_on else 'training'} {folder}")
         started, work = time.monotonic(), own_run(folder).place(WORK)
         table = inputs.new_table()
         with reporter.stage("features", len(table.parts)) as stage:
@@ -191,7 +191,7 @@ def _explain(
 ) -> Attribution:
     places = np.random.default_rng(config.seed).permutation(len(rows.truth))[:MOST_EXPLAINED]
     some = Rows(table=rows.table.iloc[places], truth=rows.truth[places])
-    with reporter.stage(f"asking the model why, on {len(places):,} validation posts", 1) as stage:
+    with reporter.stage(f"computing feature contributions on {len(places):,} validation posts", 1) as stage:
         why = attribute(
             model,
             some,

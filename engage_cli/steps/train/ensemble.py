@@ -124,7 +124,7 @@ def weigh(
 
 def _ask(members: Sequence[Run], dataset: Dataset, places: np.ndarray, reporter: Reporter) -> list[Predictions]:
     found = []
-    with reporter.stage("asking the members", len(members)) as stage:
+    with reporter.stage("predicting with the members", len(members)) as stage:
         for member in members:
             found.append(load_predictor(member).predict(dataset.posts.iloc[places], source_of(member, dataset, reporter)))
             stage.advance(note=member.folder.name)
@@ -133,7 +133,7 @@ def _ask(members: Sequence[Run], dataset: Dataset, places: np.ndarray, reporter:
 
 def _open_members(folders: Sequence[Path], dataset: Dataset, runs_dir: Path) -> list[Run]:
     if len(folders) < 2:
-        raise WrongCallError("--ensemble weighs several runs together: name two or more")
+        raise WrongCallError("--ensemble combines several runs: name two or more")
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise WrongCallError("--ensemble: a run is named twice")
     members = open_runs(folders, dataset, runs_dir)
@@ -144,6 +144,6 @@ def _open_members(folders: Sequence[Path], dataset: Dataset, runs_dir: Path) -> 
         if (member.kind, member.target) != (first.kind, first.target):
             raise WrongCallError(
                 f"--ensemble: {first.folder} predicts {first.target.name} as {first.kind}, and {member.folder} "
-                f"{member.target.name} as {member.kind}; only runs of one target and kind can be weighed together"
+                f"{member.target.name} as {member.kind}; only runs of one target and kind can be combined"
             )
     return members

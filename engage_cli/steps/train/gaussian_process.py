@@ -89,7 +89,7 @@ def train_process(
     with open_run(run, runs_dir, meta=meta, target=target, say=reporter.say) as (folder, goes_on):
         if not goes_on:
             clear_stage(folder)
-        reporter.say(f"{'going on with' if goes_on else 'training'} {folder}")
+        reporter.say(f"{'continuing' if goes_on else 'training'} {folder}")
         started = time.monotonic()
         if not has_process(folder):
             _fit(config, folder, posts, scores, target, source, reporter)
@@ -145,7 +145,7 @@ def _fit(
     left_out = np.zeros(len(wanted))
     places = [folder / WORK / f"{number}.npz" for number in range(len(parts))]
     num_left = sum(not place.is_file() for place in places)
-    with reporter.stage("learning which posts are alike", num_left * (NUM_STEPS + 1)) as stage:
+    with reporter.stage("learning the kernels", num_left * (NUM_STEPS + 1)) as stage:
         widths = {block: source.stores[side_of(block)].encoder.tower.widths for block in BLOCKS}
         maker.fit(posts, source, widths)
         # What is compared again and again is kept; of more posts than that, only what is at work.

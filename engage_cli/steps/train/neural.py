@@ -121,8 +121,7 @@ def _train(
             clear_stage(folder)
         learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
         reporter.say(
-            f"{'going on with' if goes_on else 'training'} {folder} ({num_parameters(model):,} parameters, "
-            f"{learning:,} learn)"
+            f"{'continuing' if goes_on else 'training'} {folder} ({num_parameters(model):,} parameters, {learning:,} learn)"
         )
         wait_for_all()
         progress = fit(

@@ -39,7 +39,7 @@ def train_seeds(
     if get_world_size() > 1:
         raise WrongCallError(
             f"{config.seeds} seeds are trained in one process; under torchrun give --seeds 1 and a --seed each time, and "
-            "weigh the runs together by `engage evaluate --ensemble`"
+            "combine the runs with `engage evaluate --ensemble`"
         )
     given = {name: value for name, value in resolved.given.items() if name not in ("seed", "seeds")}
     alone = {
