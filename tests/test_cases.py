@@ -207,7 +207,7 @@ def test_a_mapped_counter_is_read_or_refused(tmp_path: Path) -> None:
     text = (CASES / "mapped-counter-without-a-number" / "posts.csv").read_text(encoding="utf-8")
     (tmp_path / "odd.csv").write_text(text.replace("万", " fathoms"), encoding="utf-8")
     said = refuse(tmp_path / "odd", tmp_path / "odd.csv", "--no-images", *mapping)
-    assert "is not a counter, like 20 of 20 cells" in said
+    assert "is not a count, like 20 of 20 cells" in said
 
 
 def test_the_table_of_youtube_studio(tmp_path: Path) -> None:

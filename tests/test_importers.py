@@ -113,8 +113,8 @@ def test_microlens(titles: str, header: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "text", "sentence"),
     [
-        ("MicroLens-50k_likes_and_views.txt", "1,20,1000\n", "line 1: 1 fields where item, likes and views"),
-        ("MicroLens-50k_titles.csv", "item,title\n1 no comma\n", "line 2: no comma divides"),
+        ("MicroLens-50k_likes_and_views.txt", "1,20,1000\n", "line 1: 1 fields instead of item, likes and views"),
+        ("MicroLens-50k_titles.csv", "item,title\n1 no comma\n", "line 2: there is no comma between"),
         ("MicroLens-50k_titles.csv", "item,title\n1,a\n1,b\n", "line 3: item '1' is there twice"),
     ],
 )
