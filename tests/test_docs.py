@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import json
 import re
 import types
@@ -16,6 +18,8 @@ import torch
 import typer
 
 import engage_cli
+from engage_cli.cli import train_neural
+from engage_cli.config import general, training
 from engage_cli.config.general import POOLINGS
 from engage_cli.config.recipes import RECIPES
 from engage_cli.data.importers import IMPORTERS
@@ -53,6 +57,20 @@ def test_every_call_is_one_that_the_command_line_takes(call: Call) -> None:
     command.make_context(name, list(given))  # parses, checks names and ranges; runs nothing
     shown = {word.partition("=")[0] for word in given if word.startswith("--")}
     assert shown <= visible_options()[name], "an old spelling"
+    for option, value in itertools.pairwise(given):
+        assert value not in former_values().get(option, ()), "an old name"
+
+
+def former_values() -> dict[str, set[str]]:
+    """Return option -> values of the release before, which still work and are not shown."""
+    found: dict[str, set[str]] = {}
+    for module in (general, training, train_neural):
+        for config in filter(dataclasses.is_dataclass, vars(module).values()):
+            for field in dataclasses.fields(config):
+                if (about := field.metadata.get("setting")) is not None:
+                    flags = about.flags or (f"--{field.name.replace('_', '-')}",)
+                    found |= {flag: found.get(flag, set()) | set(about.former_names) for flag in flags}
+    return found
 
 
 def test_no_page_names_an_option_that_does_not_exist() -> None:
