@@ -34,6 +34,7 @@ from engage_cli.main import app
 from engage_cli.models.neural.fusion import FUSIONS, FusionSize
 from engage_cli.models.neural.objectives import CLASS_OBJECTIVES, VALUE_OBJECTIVES
 from tests.documents import DOCS, PAGES, ROOT, Call, anchors, blocks, engage_calls, prose, sections, shell_lines
+from tools.build_docs import SITE, build, foreign_hosts
 from tools.reference import REFERENCE, render
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -140,6 +141,15 @@ def test_images_lie_in_the_project(page: str) -> None:
 def test_the_terminal_picture_fetches_nothing() -> None:
     picture = (DOCS / "images" / "terminal.svg").read_text(encoding="utf-8")
     assert not re.search(r"@font-face|@import|url\(['\"]?http|<image", picture)
+
+
+def test_the_site_builds_without_a_warning_and_fetches_from_nowhere() -> None:
+    assert build() == ""
+    assert (SITE / "search.json").is_file()
+    page = SITE / "foreign.html"  # what the check is for
+    page.write_text('<script src="https://elsewhere.example/a.js"></script>', encoding="utf-8")
+    assert foreign_hosts() == ["foreign.html"]
+    page.unlink()
 
 
 def test_every_page_is_in_the_navigation() -> None:

@@ -21,18 +21,23 @@ FETCHED = re.compile(
 
 def main() -> int:
     REFERENCE.write_text(render(), encoding="utf-8")
+    if problem := build():
+        print(problem, file=sys.stderr)
+        return 1
+    print(f"{SITE}: {len(list(SITE.rglob('index.html')))} pages")
+    return 0
+
+
+def build() -> str:
+    """Build the site; return what is wrong with it, "" for nothing."""
     built = subprocess.run(
         [sys.executable, "-m", "zensical", "build", "--strict", "--clean"], cwd=ROOT, capture_output=True, text=True
     )
     said = re.sub(r"\x1b\[[0-9;]*m", "", built.stdout + built.stderr)
     if built.returncode or re.search(r"\bgriffe: |\bwarning\b", said, flags=re.IGNORECASE):
-        print(said, file=sys.stderr)
-        return 1
-    if foreign := foreign_hosts():
-        print(f"the site would fetch from foreign hosts: {', '.join(foreign)}", file=sys.stderr)
-        return 1
-    print(f"{SITE}: {len(list(SITE.rglob('index.html')))} pages")
-    return 0
+        return said
+    foreign = foreign_hosts()
+    return f"a browser would fetch from foreign hosts: {', '.join(foreign)}" if foreign else ""
 
 
 def foreign_hosts() -> list[str]:
