@@ -25,6 +25,7 @@ CALLS = (
     "train-catboost --target views --as value --iterations 20 --run runs/release",
     "evaluate runs/release --resamples 50",
     "predict pixelrec/cover/i7.jpg --title Pizza --run runs/release",
+    "predict --json-schema",
     "doctor --json",
 )
 
