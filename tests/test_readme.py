@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
 
@@ -67,6 +68,19 @@ def test_the_answer_it_shows_is_worded_as_the_program_words_it(world: Path, pixe
     cover = next((pixelrec / "cover").glob("*.jpg"))
     found = engage("predict", cover, "--title", "OMG pizza", "--run", world / "runs" / "gp").stdout
     assert _shapes(shown, "pixelrec/cover/i7.jpg") <= _shapes(found, str(cover))
+
+
+def test_the_picture_shows_what_the_program_prints(world: Path, pixelrec: Path) -> None:
+    svg = (ROOT / "docs" / "images" / "terminal.svg").read_text(encoding="utf-8")
+    drawn = "".join("".join(re.findall(r"<text [^>]*>([^<]*)</text>", html.unescape(svg))).split())
+    covers = sorted((pixelrec / "cover").glob("*.jpg"))[:2]
+    titles = ("--title", "OMG the most AMAZING pizza", "--title", "My pizza, week 3")
+    printed = engage("predict", *covers, *titles, "--run", world / "runs" / "gp").stdout.splitlines()
+    heading, columns = printed[:2]
+    legend = [line for line in printed[printed.index("") + 2 :] if not line.lstrip().startswith(("warning", "?:"))]
+    assert legend
+    for line in (heading, columns, *legend):
+        assert "".join(line.split()) in drawn, "draw it again: see tools/terminal.py"
 
 
 def _shapes(text: str, cover: str) -> set[str]:

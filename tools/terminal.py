@@ -1,4 +1,7 @@
-"""Draw docs/images/terminal.svg: what `engage predict` prints about variants of a post. `make demo` makes the run first."""
+"""Draw docs/images/terminal.svg: what `engage predict` prints about variants of a post.
+
+First `make demo`, and in its folder demo/ `engage train --target views`: the newest run there is asked.
+"""
 
 from __future__ import annotations
 
