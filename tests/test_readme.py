@@ -63,8 +63,9 @@ def test_its_figures_are_those_of_the_benchmark(page: str) -> None:
     assert [[cell.strip() for cell in row] for row in shown] == expected
 
 
-def test_the_answer_it_shows_is_worded_as_the_program_words_it(world: Path, pixelrec: Path) -> None:
-    shown = next(block for block in blocks("README.md", "") if "pixelrec/cover" in block)
+@pytest.mark.parametrize("page", ["README.md", "docs/predictions.md"])
+def test_the_answer_shown_is_worded_as_the_program_words_it(page: str, world: Path, pixelrec: Path) -> None:
+    shown = next(block for block in blocks(page, "") if "pixelrec/cover" in block)
     cover = next((pixelrec / "cover").glob("*.jpg"))
     found = engage("predict", cover, "--title", "OMG pizza", "--run", world / "runs" / "gp").stdout
     assert _shapes(shown, "pixelrec/cover/i7.jpg") <= _shapes(found, str(cover))
