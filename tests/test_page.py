@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this mac
 
 TITLES = ["The best pizza in Naples", "I built a house"]
 COVERS = ["i5.jpg", "i7.jpg"]
-SCREENSHOT = Path(__file__).parent / "page.png"
+SCREENSHOT = Path(__file__).parent.parent / "docs" / "images" / "page.png"
 WIDTH = 1180
 MARK = "a mark of this test"
 BATCHED = 1e-3  # relative: batches of other sizes round otherwise

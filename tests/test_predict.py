@@ -145,7 +145,9 @@ def test_a_post_unlike_all_training_posts_is_a_guess(world: Path, pixelrec: Path
     low, high = far["interval_80"]
     assert low <= np.quantile(target.quantiles, 0.1) + 1e-6  # it holds what all training posts earned
     assert high >= np.quantile(target.quantiles, 0.9) - 1e-6
-    assert "A GUESS: its title is unlike the training posts, so the intervals were widened" in engage(*call, *strange).stdout
+    assert (
+        "A GUESS: its title is unlike the training posts, so the intervals were widened" in engage(*call, *strange).stdout
+    )
 
 
 def test_an_image_on_stdin_is_as_good_as_its_file(world: Path, covers: list[Path]) -> None:
