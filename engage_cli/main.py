@@ -127,6 +127,7 @@ def _options(
 ) -> None: ...
 
 
+app.command("quickstart")(cli.quickstart)
 app.command("sample")(cli.sample)
 app.command("prepare")(cli.prepare)
 app.command("embed")(cli.embed)
