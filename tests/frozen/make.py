@@ -1,6 +1,6 @@
 """Train one tiny run of each model and keep what it predicts, for tests/test_frozen.py to compare with.
 
-From the root, `python -m tests.frozen.make` writes predictions.json again: only after a change that is meant to change them.
+From the root, `python -m tests.frozen.make` writes predictions.json again: only after a change that is meant to.
 """
 
 from __future__ import annotations
