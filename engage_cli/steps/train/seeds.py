@@ -10,34 +10,22 @@ from engage_cli.config.general import EncoderConfig
 from engage_cli.config.recipes import Resolved
 from engage_cli.data.dataset import Dataset
 from engage_cli.errors import WrongCallError
-from engage_cli.models.trainer import make_problem
+from engage_cli.models.trainer import Trainer, make_problem
 from engage_cli.progress.reporters import Reporter
 from engage_cli.runs.model_table import ENSEMBLE
 from engage_cli.runs.records import RunMeta
 from engage_cli.runtime.distributed import get_world_size
-from engage_cli.steps.train._neural import check_training, train_neural
+from engage_cli.steps.train._neural import NeuralTrainer, check_training, train_neural
 from engage_cli.steps.train._run_inputs import data_of
 from engage_cli.steps.train.ensemble import EnsembleTrainer
 from engage_cli.steps.train.training import TrainSummary, train_run
 
 
-def train_seeds(
-    resolved: Resolved,
-    *,
-    dataset: Dataset,
-    encoders: EncoderConfig,
-    run: Path | None = None,
-    runs_dir: Path = Path("runs"),
-    reporter: Reporter | None = None,
-) -> TrainSummary:
-    """Train as train_neural does, `config.seeds` times; predictions are averaged (of classes: their normal scores)."""
-    train = train_neural if resolved.config.seeds == 1 else partial(train_run, _make)
-    return train(resolved, dataset=dataset, encoders=encoders, run=run, runs_dir=runs_dir, reporter=reporter)
-
-
-def _make(resolved: Resolved, encoders: EncoderConfig, dataset: Dataset, reporter: Reporter) -> EnsembleTrainer:
-    check_training(resolved)
+def _make(resolved: Resolved, encoders: EncoderConfig, dataset: Dataset, reporter: Reporter) -> Trainer:
     config = resolved.config
+    if config.seeds == 1:
+        return NeuralTrainer(resolved, encoders, dataset, reporter)
+    check_training(resolved)
     if get_world_size() > 1:
         raise WrongCallError(
             f"{config.seeds} seeds are trained in one process; under torchrun give --seeds 1 and a --seed each time, and "
@@ -66,3 +54,7 @@ def _make(resolved: Resolved, encoders: EncoderConfig, dataset: Dataset, reporte
 
     problem = make_problem(dataset, dataset.target(config.target), resolved.kind)
     return EnsembleTrainer(problem, meta, {name: partial(train, one) for name, one in alone.items()}, is_equal=True)
+
+
+# As train_neural does, `config.seeds` times; predictions are averaged (of classes: their normal scores).
+train_seeds = partial(train_run, _make)
