@@ -112,13 +112,10 @@ def train(
         train(dataset, target="views", members="gp,catboost").predict(posts)
     """
     config = EnsembleConfig(target=target, kind=kind, members=members, vision=vision, text=text, seed=seed)
-    train_one = TRAINERS.get(members.strip())
+    train_them = TRAINERS.get(members.strip(), train_ensemble)
     run = None if folder is None else Path(folder)
     runs_dir, encoders, reporter = dataset.folder.parent / RUNS, EncoderConfig(vision=vision, text=text), _reporter(verbose)
-    if train_one is None:
-        done = train_ensemble(config, dataset=dataset, encoders=encoders, run=run, runs_dir=runs_dir, reporter=reporter)
-    else:
-        done = train_one(config, dataset=dataset, encoders=encoders, run=run, runs_dir=runs_dir, reporter=reporter)
+    done = train_them(config, dataset=dataset, encoders=encoders, run=run, runs_dir=runs_dir, reporter=reporter)
     return TrainedRun(done.run, reporter=reporter)
 
 

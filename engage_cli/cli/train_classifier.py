@@ -27,4 +27,4 @@ def train_classifier(
 
     engage train-classifier --recipe study
     """
-    run_training("classes", "train-classifier", choice.recipe, given, at=at, place=place, encoders=encoders, output=output)
+    run_training("classes", choice.recipe, given, at=at, place=place, encoders=encoders, output=output)

@@ -15,7 +15,7 @@ from engage_cli.config.training import TrainConfig
 from engage_cli.runtime.distributed import get_rank
 
 if TYPE_CHECKING:
-    from engage_cli.runs.records import Kind
+    from engage_cli.config.general import Kind
 
 _RECIPES = "; ".join(f"{name}: {RECIPE_DESCRIPTIONS[name]}" for name in RECIPES)
 
@@ -44,7 +44,6 @@ OF_CLASSES = GivenOf(
 
 def run_training(
     kind: Kind,
-    command: str,
     recipe: str | None,
     given: dict[str, Any],
     *,
@@ -63,8 +62,6 @@ def run_training(
     resolved = resolve(kind, recipe, given, has_gpu=torch.cuda.is_available())
     summary = train_seeds(
         resolved,
-        kind=kind,
-        command=command,
         dataset=load_dataset(at.data),
         encoders=dataclasses.replace(encoders, vision=resolved.config.vision, text=resolved.config.text),
         run=place.run,

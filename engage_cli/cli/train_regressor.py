@@ -29,4 +29,4 @@ def train_regressor(
 
     torchrun --nproc-per-node 2 -m engage_cli train-regressor --recipe study
     """
-    run_training("value", "train-regressor", choice.recipe, given, at=at, place=place, encoders=encoders, output=output)
+    run_training("value", choice.recipe, given, at=at, place=place, encoders=encoders, output=output)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Literal
 
 from engage_cli.config.settings import setting
 from engage_cli.errors import WrongCallError
+
+Kind = Literal["value", "classes"]  # what is predicted of a target: its value, or one of five ordered classes
 
 DEFAULT_VISION = "dinov2-small"
 DEFAULT_TEXT = "minilm"

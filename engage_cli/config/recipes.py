@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from engage_cli.config.general import Kind
 from engage_cli.config.settings import help_of
 from engage_cli.config.training import TrainConfig
 from engage_cli.errors import WrongCallError
@@ -87,12 +88,17 @@ RECIPE_DESCRIPTIONS = {
 class Resolved(NamedTuple):
     """Which recipe was taken, what was given besides, and what came out."""
 
+    kind: Kind
     recipe: str
     given: dict[str, Any]
     config: TrainConfig
 
+    @property
+    def command(self) -> str:
+        return "train-regressor" if self.kind == "value" else "train-classifier"
 
-def resolve(kind: str, recipe: str | None, given: Mapping[str, Any], *, has_gpu: bool) -> Resolved:
+
+def resolve(kind: Kind, recipe: str | None, given: Mapping[str, Any], *, has_gpu: bool) -> Resolved:
     """Return the configuration of a recipe under what is given (None is not given).
 
     Without a recipe: "frozen" where `finetune` says none; on a GPU "study"; elsewhere "finetune" where encoders are to be
@@ -105,7 +111,7 @@ def resolve(kind: str, recipe: str | None, given: Mapping[str, Any], *, has_gpu:
     if recipe not in RECIPES:
         raise WrongCallError(f"unknown --recipe '{recipe}'; there are: {', '.join(RECIPES)}")
     config = dataclasses.replace(TrainConfig(), **{**RECIPES[recipe][kind], **explicit})
-    return Resolved(recipe, explicit, config)
+    return Resolved(kind, recipe, explicit, config)
 
 
 def help_with_defaults(kind: str) -> Callable[[str], str]:

@@ -61,3 +61,14 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.main)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reasons:
+    """What one post's prediction rests on. `start` and all contributions of groups add up to the model's raw output."""
+
+    unit: str
+    start: float  # the mean prediction
+    groups: dict[str, float]  # the largest first
+    features: dict[str, float]  # the same; without the numbers of embeddings
+    values: dict[str, str]  # what the post has of each feature

@@ -10,12 +10,13 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 from pydantic import AfterValidator, Field
 
 from engage_cli import __version__
+from engage_cli.config.general import Kind
 from engage_cli.data.schema import BLOCKS
 from engage_cli.data.table_format import ColumnFormat
 from engage_cli.errors import EngageError
 from engage_cli.io.ranges import Count, FromOne, once
 from engage_cli.io.records import parse, read_record, record, write_record
-from engage_cli.runs.model_table import AS_MEMBERS, MODELS
+from engage_cli.runs.model_table import MODELS
 
 T = TypeVar("T")
 
@@ -26,7 +27,6 @@ Setting = bool | int | float | str | None
 Width = Annotated[int, Field(ge=1, le=1 << 20)]
 # Of settings that what a model is, or how it predicts, depends on.
 RANGES = {"width": (1, 1 << 14), "layers": (0, 256), "heads": (1, 1024), "batch_size": (1, 1 << 20), "dropout": (0, 1)}
-Kind = Literal["value", "classes"]
 Side = Annotated[str, Field(pattern=r"^(vision|text)\z")]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 # The name of a folder right inside another: no path, nothing hidden.
@@ -105,13 +105,8 @@ class RunMeta:
     versions: dict[str, str] = field(default_factory=dict)
 
     @property
-    def reads(self) -> str:
-        """What it is given of posts, as in runs.model_table."""
-        return MODELS[self.model].reads
-
-    @property
     def is_ensemble(self) -> bool:
-        return self.reads == AS_MEMBERS
+        return MODELS[self.model].is_ensemble
 
     @property
     def words(self) -> str:

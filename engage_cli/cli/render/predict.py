@@ -12,7 +12,7 @@ from engage_cli.config.general import CLASS_NAMES, LEAKY
 if TYPE_CHECKING:
     import numpy as np
 
-    from engage_cli.models.boosting.predictor import Reasons
+    from engage_cli.models.predictions import Reasons
     from engage_cli.steps.predict import Answer
     from engage_cli.steps.predict.explain import Explanation
     from engage_cli.steps.predict.table import TableSummary

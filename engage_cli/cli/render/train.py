@@ -12,7 +12,7 @@ from engage_cli.cli.render.output import print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from engage_cli.runs.records import FoldFigure
-    from engage_cli.steps.train.neural import TrainSummary
+    from engage_cli.steps.train.training import TrainSummary
 
 
 def show_training(summary: TrainSummary, *, data: Path, runs: Path, json: bool) -> None:

@@ -20,8 +20,8 @@ from engage_cli.metrics.metrics import PRIMARY, bootstrap_metrics, true_of
 from engage_cli.metrics.paired_bootstrap import LEAST_FOR_VERDICT, Comparison, compare
 from engage_cli.models.predictor import load_predictor, members_of
 from engage_cli.progress.reporters import Reporter, SilentReporter
-from engage_cli.runs.model_table import CONTENTS
 from engage_cli.runs.run_folder import FIRST, MARKER, Run, load_run, newest_run
+from engage_cli.steps.inputs.contents import DatasetContents
 from engage_cli.steps.inputs.sources import source_of
 from engage_cli.uncertainty.forecast import load_uncertainty
 from engage_cli.uncertainty.neighbours import unit
@@ -200,8 +200,11 @@ def _vectors(
     runs: Sequence[Run], dataset: Dataset, rows: dict[str, np.ndarray], reporter: Reporter
 ) -> dict[str, np.ndarray]:
     """Return the stored embeddings of each part that the first run which reads any has; none where none does."""
-    for member in (member for run in runs for member in members_of(run) if member.meta.reads != CONTENTS):
-        predictor, source = load_predictor(member), source_of(member, dataset, reporter)
+    for member in (member for run in runs for member in members_of(run)):
+        source = source_of(member, dataset, reporter)
+        if isinstance(source, DatasetContents):  # it has trained its encoders: no store holds their vectors
+            continue
+        predictor = load_predictor(member)
         found = {part: predictor.vectors(dataset.posts.iloc[places], source) for part, places in rows.items()}
         usable = {
             part: np.concatenate([unit(block) for block in vectors.values()], axis=1)

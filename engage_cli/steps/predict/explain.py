@@ -15,10 +15,9 @@ from engage_cli.data.schema import TEXT_COLUMNS
 from engage_cli.explain.occlusion import GRID, WINDOW, cell_shares, covered, draw_overlay
 from engage_cli.explain.title_words import Word, without, words_of
 from engage_cli.io.files import atomic_write
-from engage_cli.models.boosting.predictor import CatBoostPredictor, Reasons
+from engage_cli.models.predictions import Reasons
+from engage_cli.models.predictor import Explainer
 from engage_cli.progress.reporters import Reporter
-from engage_cli.runs.model_table import TABLE
-from engage_cli.steps.inputs.table_source import LiveTable
 from engage_cli.steps.predict.session import InferenceSession
 from engage_cli.uncertainty.neighbours import NAMES_FILE, load_names
 
@@ -186,9 +185,6 @@ def _neighbours(session: InferenceSession, post: pd.DataFrame, image: bytes | No
 
 
 def _reasons(session: InferenceSession, post: pd.DataFrame, image: bytes | None) -> Reasons | None:
-    if session.run.meta.reads != TABLE:
+    if not isinstance(session.predictor, Explainer):
         return None
-    predictor, source = session.predictor, session.sources.of([image])
-    assert isinstance(predictor, CatBoostPredictor)
-    assert isinstance(source, LiveTable)
-    return predictor.explain(post, source)[0]
+    return session.predictor.explain(post, session.sources.of([image]))[0]

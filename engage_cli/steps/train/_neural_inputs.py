@@ -16,16 +16,15 @@ from engage_cli.config.general import EncoderConfig
 from engage_cli.config.training import TrainConfig
 from engage_cli.data.dataset import Dataset
 from engage_cli.data.leakage import known_before
-from engage_cli.data.schema import side_of
-from engage_cli.data.targets.target import Target, require_variety
+from engage_cli.data.schema import parse_blocks, side_of
 from engage_cli.encoders.encoder import Encoder
 from engage_cli.errors import EngageError, WrongCallError
-from engage_cli.metrics.metrics import true_of
 from engage_cli.models.neural.finetuning import make_towers, parse_finetune
 from engage_cli.models.neural.fusion import FUSIONS
 from engage_cli.models.neural.objectives import Objective
 from engage_cli.models.neural.training.batches import Batches, Cut, StoredBatches, tokens_of
 from engage_cli.models.neural.training.image_text_batches import Augmentation, LiveBatches
+from engage_cli.models.trainer import Problem
 from engage_cli.progress.reporters import Reporter
 from engage_cli.runs.records import EncoderRecord
 from engage_cli.runtime.distributed import get_rank, get_world_size
@@ -33,7 +32,6 @@ from engage_cli.steps.embed import make_encoder, stored_blocks
 from engage_cli.steps.inputs.contents import DatasetContents
 from engage_cli.steps.train._run_inputs import encoders_of
 
-PARTS = ("train", "validation")
 FEW_POSTS = 10
 
 
@@ -43,11 +41,9 @@ class Inputs:
 
     train: Batches
     validation: Batches
-    true: np.ndarray  # of the validation posts: scores or classes
     dims: dict[str, int]  # width of each block's tokens
     encoders: dict[str, EncoderRecord]
     towers: dict[str, nn.Module]  # none where features are stored
-    rows: dict[str, int]
 
 
 class _Part(NamedTuple):
@@ -66,30 +62,24 @@ class _Made(NamedTuple):
 
 
 def make_inputs(
-    dataset: Dataset,
+    problem: Problem,
     config: TrainConfig,
     encoders: EncoderConfig,
-    *,
-    target: Target,
     objective: Objective,
-    blocks: Sequence[str],
     device: torch.device,
     reporter: Reporter,
 ) -> Inputs:
     """Make the batches of training and validation posts; embed what the store lacks, where features are stored."""
-    rows = {name: dataset.rows(name, target) for name in PARTS}
-    scores = {name: target.score(dataset.posts.iloc[rows[name]]) for name in PARTS}
-    true = {name: true_of(objective.kind, scores[name], target.classes(scores[name])) for name in PARTS}
-    require_variety(true["train"], objective.kind, target.name)
-    if len(np.unique(true["validation"])) < 2 or len(true["validation"]) < FEW_POSTS:
+    checked = problem.validation
+    if len(np.unique(checked.truth)) < 2 or len(checked) < FEW_POSTS:
         reporter.say(
-            f"warning: {len(true['validation'])} validation posts, of {len(np.unique(true['validation']))} values, cannot "
+            f"warning: {len(checked)} validation posts, of {len(np.unique(checked.truth))} values, cannot "
             "tell a good epoch from a bad one; prepare with other --fractions"
         )
     parts = {
         name: _Part(
-            known_before(dataset.posts.iloc[rows[name]]),
-            objective.encode(torch.from_numpy(scores[name])),
+            known_before(part.posts),
+            objective.encode(torch.from_numpy(part.scores)),
             Cut(
                 batch_size=config.batch_size,
                 seed=config.seed if name == "train" else None,
@@ -97,18 +87,16 @@ def make_inputs(
                 num_ranks=get_world_size(),
             ),
         )
-        for name in PARTS
+        for name, part in (("train", problem.train), ("validation", checked))
     }
     make = _make_stored if parse_finetune(config.finetune).mode == "none" else _make_live
-    made = make(dataset, config, encoders, parts, blocks, device, reporter)
+    made = make(problem.dataset, config, encoders, parts, parse_blocks(config.blocks), device, reporter)
     return Inputs(
         train=made.batches["train"],
         validation=made.batches["validation"],
-        true=true["validation"],
         dims=made.dims,
         encoders=encoders_of(made.encoders),
         towers=made.towers,
-        rows={name: len(numbers) for name, numbers in rows.items()},
     )
 
 
