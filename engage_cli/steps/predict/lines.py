@@ -71,7 +71,7 @@ def _parse(line: str | bytes) -> dict[str, Any]:
     if unknown := [name for name in request if name not in FIELDS]:
         raise WrongCallError(f"unknown field '{unknown[0]}'; there are: {', '.join(FIELDS)}")
     if _is_deeper(request, MOST_LEVELS):
-        raise WrongCallError("the line is nested too deeplyly")
+        raise WrongCallError("the line is nested too deeply")
     return request
 
 
