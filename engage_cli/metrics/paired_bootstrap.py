@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from engage_cli.metrics.bootstrap import bounds_of, resample
 from engage_cli.metrics.metrics import METRICS, PRIMARY
 
 LEAST_FOR_VERDICT = 30  # rows: of fewer no bootstrap tells anything
@@ -74,10 +75,6 @@ def compare(
     def difference(rows: np.ndarray | slice) -> float:
         return float(score(true[rows], first[1][rows]) - score(true[rows], second[1][rows]))
 
-    generator = np.random.default_rng(seed)
-    samples = [difference(generator.integers(0, len(true), len(true))) for _ in range(num_resamples)]
     point = difference(slice(None))
-    low, high = np.percentile(samples, [2.5, 97.5]) if samples else (point, point)
-    return Comparison(
-        first=first[0], second=second[0], metric=name, difference=point, low=float(low), high=float(high), rows=len(true)
-    )
+    low, high = bounds_of(point, [difference(rows) for rows in resample(len(true), num_resamples, seed=seed)])
+    return Comparison(first=first[0], second=second[0], metric=name, difference=point, low=low, high=high, rows=len(true))

@@ -17,7 +17,7 @@ from engage_cli.images.decode import MOST_BYTES, ImageError, decode, read_bytes
 from engage_cli.io.own_folders import refuse_link
 from engage_cli.models.predictions import Predictions
 from engage_cli.progress.reporters import Reporter, SilentReporter
-from engage_cli.runs.run_folder import Run, load_run, newest_run
+from engage_cli.runs.run_folder import Run, named_or_newest
 from engage_cli.steps.predict.explain import Explanation, explain_post
 from engage_cli.steps.predict.requests import has_seen_covers, make_posts, reads_of
 from engage_cli.steps.predict.session import InferenceSession
@@ -134,9 +134,7 @@ def predict(
     pairs = pairs_of(list(map(str, images)), titles)
     _check(pairs, explain=explain, overlay=overlay)
     files = {str(image): read_image(image, stdin) for image in images}
-    opened = load_run(run) if run is not None else newest_run(runs_dir)
-    if run is None:
-        reporter.say(f"run: {opened.folder} (the newest finished one)")
+    opened = named_or_newest(run, runs_dir, reporter.say)
     posts = make_posts(
         reads_of(opened),
         pairs,

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 from engage_cli.errors import EngageError, WrongCallError
 from engage_cli.progress.reporters import Reporter, SilentReporter
-from engage_cli.runs.run_folder import load_run, newest_run
+from engage_cli.runs.run_folder import named_or_newest
 from engage_cli.steps.predict import answer_of, check_titles_alone, check_variants, pairs_of, read_image
 from engage_cli.steps.predict.requests import Reads, in_fields, make_posts, reads_of
 from engage_cli.steps.predict.session import InferenceSession
@@ -28,9 +28,7 @@ def answer_lines(
 ) -> Iterator[dict[str, Any]]:
     """Yield what `predict --json` says of each line's post, or {"error": sentence}; `id` comes back as it was given."""
     reporter = reporter or SilentReporter()
-    opened = load_run(run) if run is not None else newest_run(runs_dir)
-    if run is None:
-        reporter.say(f"run: {opened.folder} (the newest finished one)")
+    opened = named_or_newest(run, runs_dir, reporter.say)
     session, reads = InferenceSession(opened), reads_of(opened)
     session.load(reporter)
     reporter.say("ready")
