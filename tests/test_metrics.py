@@ -243,7 +243,8 @@ def test_bootstrap_brackets_the_value() -> None:
 
 def test_the_bootstrap_draws_equal_rows_for_equal_seeds_and_takes_percentiles() -> None:
     draws, again = (np.stack(list(resample(7, 40, seed=3))) for _ in range(2))
-    assert draws.shape == (40, 7) and np.array_equal(draws, again)
+    assert draws.shape == (40, 7)
+    assert np.array_equal(draws, again)
     assert set(np.unique(draws)) == set(range(7))
     assert with_bounds(5.0, np.arange(101.0)) == {"value": 5.0, "low": 2.5, "high": 97.5}
     assert with_bounds(5.0, []) == {"value": 5.0, "low": 5.0, "high": 5.0}

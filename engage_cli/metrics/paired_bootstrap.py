@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from engage_cli.io.written_numbers import count_of
 from engage_cli.metrics.bootstrap import bounds_of, resample
 from engage_cli.metrics.metrics import METRICS, PRIMARY
 
@@ -42,8 +43,7 @@ class Comparison:
     def verdict(self) -> str:
         """Say it in words: better or worse only where the interval leaves 0 out, nothing of fewer than 30 posts."""
         if not self.is_told:
-            posts = f"{self.rows} post{'' if self.rows == 1 else 's'}"
-            return f"{posts} are too few to tell it from {self.second}"
+            return f"{count_of(self.rows)} are too few to tell it from {self.second}"
         interval = f"{self.low:+.3f} to {self.high:+.3f}"
         if self.is_better or self.is_worse:
             word = "better" if self.is_better else "worse"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jinja2
 import pandas as pd
 
 from engage_cli.config.general import CLASS_NAMES, LEAKY
@@ -19,10 +17,9 @@ from engage_cli.metrics.paired_bootstrap import Comparison
 from engage_cli.plots.evaluation import WORDS, draw_evaluation
 from engage_cli.plots.slices import group_slices
 from engage_cli.reports._examples import choose_posts, count_imageless
-from engage_cli.reports.data_quality import thumbnail
+from engage_cli.reports._templates import ReadImage, data_uri, open_templates, thumbnail
 from engage_cli.runs.names import short_names
 
-ReadImage = Callable[[int], bytes | None]  # row of the posts -> its image's file, None without one
 MOST_SLICES = 40  # of each kind in a table
 BESIDE_PRIMARY = {
     "value": ("spearman", "mae", "coverage_80"),
@@ -37,14 +34,8 @@ def render_report(
 
     A target that `targets` lacks is shown by its formula alone.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("engage_cli"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(num=lambda value: f"{value:,}", figure=write_figure)
+    environment = open_templates()
+    environment.filters["figure"] = write_figure
     shown = short_names([one.name for one in (*evaluation.runs, *evaluation.baselines)])
     environment.filters["shown"] = lambda name: shown.get(name, name)
     images: dict[int, str | None] = {}  # several runs show the same posts
@@ -148,7 +139,9 @@ def _describe_run(
     groups = group_slices(run.slices)
     return {
         "score": run,
-        "plots": [(name, WORDS[name], _embed(light[name]), _embed(dark[name])) for name in light],
+        "plots": [
+            (name, WORDS[name], data_uri(light[name], "image/png"), data_uri(dark[name], "image/png")) for name in light
+        ],
         "slice_columns": [name for name in columns if any(name in one.metrics for one in run.slices)],
         "slices": {by: some[:MOST_SLICES] for by, some in groups.items()},
         "left_out": {by: max(0, len(some) - MOST_SLICES) for by, some in groups.items()},
@@ -157,7 +150,3 @@ def _describe_run(
         ],
         "imageless": count_imageless(posts, run.places),
     }
-
-
-def _embed(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode()
