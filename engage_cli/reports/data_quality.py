@@ -10,8 +10,8 @@ from engage_cli.config.general import CLASS_NAMES, PARTS
 from engage_cli.data.dataset_meta import DatasetMeta
 from engage_cli.data.quality import Quality
 from engage_cli.data.targets.target import Target
+from engage_cli.reports._svg import histogram_chart
 from engage_cli.reports._templates import ReadImage, open_templates, thumbnail
-from engage_cli.reports.svg import histogram_chart
 
 
 def render_quality(
