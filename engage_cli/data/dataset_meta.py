@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from annotated_types import Ge, Le, MinLen
 
@@ -131,6 +131,6 @@ def write_meta(folder: Path, meta: DatasetMeta) -> None:
     write_record(folder / MARKER, meta, kind=KIND, version=VERSION)
 
 
-def to_json(meta: DatasetMeta) -> dict[str, Any]:
+def to_json(meta: DatasetMeta) -> Mapping[str, object]:
     """Return the fields as `engage prepare --json` prints them."""
     return dataclasses.asdict(meta)

@@ -6,9 +6,9 @@ import contextlib
 import functools
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from engage_cli.encoders import CHECKPOINTS
 from engage_cli.encoders._foreign_settings import read_settings
@@ -41,7 +41,7 @@ class Checkpoint:
     revision: str  # hash of all files that loading it reads
 
     @property
-    def config(self) -> dict[str, Any]:
+    def config(self) -> Mapping[str, object]:
         return read_settings(self.folder / CONFIG)
 
 

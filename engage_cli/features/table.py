@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ CONTRACT_FILE, ARRAYS_FILE, CONTRACT_KIND = "features.json", "features.npz", "ru
 class SavedPart:
     group: str
     columns: dict[str, str]  # column -> what it is
-    fitted: dict[str, Any]  # of the part's own record
+    fitted: dict[str, object]  # of the part's own record
 
 
 def _part(name: str) -> str:
@@ -164,7 +164,7 @@ def load_table(open_file: Callable[[str], Path]) -> FeatureTable:
     path = open_file(CONTRACT_FILE)
     contract = read_run_record(path, Contract, CONTRACT_KIND)
     table = FeatureTable(list(contract.parts), contract.options)
-    states: dict[str, Any] = {
+    states: dict[str, object] = {
         name: parse(contract.parts[name].fitted, part.fitted, where=f"{path}: parts.{name}.fitted", again=AGAIN)
         for name, part in table.parts.items()
     }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 
@@ -12,6 +12,19 @@ from engage_cli.metrics.bootstrap import bounds_of, resample
 from engage_cli.metrics.metrics import METRICS, PRIMARY
 
 LEAST_FOR_VERDICT = 30  # rows: of fewer no bootstrap tells anything
+
+
+class ComparisonJson(TypedDict):
+    """Low and high are null where there are too few rows for them."""
+
+    first: str
+    second: str
+    metric: str
+    difference: float
+    low: float | None
+    high: float | None
+    rows: int
+    verdict: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +63,17 @@ class Comparison:
             return f"{word} than {self.second} by {abs(self.difference):.3f} {self.metric}, interval {interval}"
         return f"no difference from {self.second} can be shown: {self.difference:+.3f} {self.metric}, interval {interval}"
 
-    def to_json(self) -> dict[str, Any]:
-        bounds = {name: bound if self.is_told else None for name, bound in (("low", self.low), ("high", self.high))}
-        return {**asdict(self), **bounds, "verdict": self.verdict}
+    def to_json(self) -> ComparisonJson:
+        return {
+            "first": self.first,
+            "second": self.second,
+            "metric": self.metric,
+            "difference": self.difference,
+            "low": self.low if self.is_told else None,
+            "high": self.high if self.is_told else None,
+            "rows": self.rows,
+            "verdict": self.verdict,
+        }
 
 
 def compare(

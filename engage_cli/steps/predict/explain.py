@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +17,7 @@ from engage_cli.models.boosting.predictor import CatBoostPredictor, Reasons
 from engage_cli.progress.reporters import Reporter
 from engage_cli.runs.model_table import TABLE
 from engage_cli.steps.inputs.table_source import LiveTable
+from engage_cli.steps.predict.answer_json import ContributionsJson, ExplanationJson, NeighbourJson
 from engage_cli.steps.predict.session import InferenceSession
 from engage_cli.uncertainty.neighbours import NAMES_FILE, load_names
 
@@ -64,17 +63,17 @@ class Explanation:
     reasons: Reasons | None  # of CatBoost: contributions of its features
     overlay: Path | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ExplanationJson:
         return {
             "note": NOT_A_CAUSE,
             "unit": self.unit,
             "value": self.value,
-            "without": [dataclasses.asdict(part) for part in self.parts],
+            "without": [{"part": one.part, "without": one.without, "change": one.change} for one in self.parts],
             "words": [{"word": word, "change": change} for word, change in self.words],
             "regions": None if self.regions is None else self.regions.tolist(),
             "windows": None if self.windows is None else self.windows.tolist(),
-            "neighbours": [dataclasses.asdict(one) for one in self.neighbours],
-            "contributions": None if self.reasons is None else dataclasses.asdict(self.reasons),
+            "neighbours": [_neighbour_json(one) for one in self.neighbours],
+            "contributions": None if self.reasons is None else _reasons_json(self.reasons),
             "overlay": None if self.overlay is None else str(self.overlay),
         }
 
@@ -192,3 +191,25 @@ def _reasons(session: InferenceSession, post: pd.DataFrame, image: bytes | None)
     assert isinstance(predictor, CatBoostPredictor)
     assert isinstance(source, LiveTable)
     return predictor.explain(post, source)[0]
+
+
+def _neighbour_json(one: Neighbour) -> NeighbourJson:
+    return {
+        "id": one.id,
+        "title": one.title,
+        "image": one.image,
+        "earned": one.earned,
+        "count": one.count,
+        "percentile": one.percentile,
+        "distance": one.distance,
+    }
+
+
+def _reasons_json(reasons: Reasons) -> ContributionsJson:
+    return {
+        "unit": reasons.unit,
+        "start": reasons.start,
+        "groups": reasons.groups,
+        "features": reasons.features,
+        "values": reasons.values,
+    }
