@@ -102,12 +102,12 @@ class FeatureTable:
         return {column: self.parts[part].meaning(column) for part, columns in self.columns.items() for column in columns}
 
     def fit(
-        self, given: PostInputs, truth: np.ndarray, folds: Folds, *, advance: Callable[[str], None] = lambda part: None
+        self, inputs: PostInputs, truth: np.ndarray, folds: Folds, *, advance: Callable[[str], None] = lambda part: None
     ) -> pd.DataFrame:
         """Fit every part on training rows and return their table."""
         found = {}
         for name, part in self.parts.items():
-            found[name] = part.fit(given, truth.astype(np.float64), folds)
+            found[name] = part.fit(inputs, truth.astype(np.float64), folds)
             advance(part.group)
         self.columns = {name: list(table.columns) for name, table in found.items()}
         table = _join(list(found.values()))
@@ -117,9 +117,9 @@ class FeatureTable:
         self.categorical = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
         return table
 
-    def transform(self, given: PostInputs) -> pd.DataFrame:
+    def transform(self, inputs: PostInputs) -> pd.DataFrame:
         """Return the same columns, in the same order, for any posts."""
-        table = _join([part.transform(given) for part in self.parts.values()])
+        table = _join([part.transform(inputs) for part in self.parts.values()])
         categorical = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
         if list(table.columns) != self.names or categorical != self.categorical:
             raise EngageError(f"{CONTRACT_FILE} of this run: parts: they have other columns than it tells of; {AGAIN}")

@@ -33,7 +33,7 @@ from engage_cli.steps.serve._messages import Message
 
 OPTION = re.compile(r"--([a-z][a-z-]*)")  # in sentences that are written for the command line
 OK, UNUSABLE = 200, 422
-NO_PICTURE = "give a JPEG, PNG, WebP or GIF"
+USABLE_FORMATS = "give a JPEG, PNG, WebP or GIF"
 
 
 class Reply(NamedTuple):
@@ -142,7 +142,7 @@ def _must_be_images(session: InferenceSession, job: Job) -> None:
         problems = [problem_of(image) for image in job.images]
     for name, problem in zip(job.names, problems, strict=True):
         if problem:
-            raise EngageError(f"{name}: {problem}; {NO_PICTURE}")
+            raise EngageError(f"{name}: {problem}; {USABLE_FORMATS}")
 
 
 def _refuse(error: EngageError) -> Reply:
