@@ -23,8 +23,8 @@ def train_classifier(
 ) -> None:
     """Train a neural classifier of five ordered levels. A killed training continues when you give the command again.
 
-    Without --target it learns five classes of engagement, the study's label. train, train-gp and train-regressor default
-    to the value of popularity.
+    Without --target it learns five classes of engagement, the study's label.
+    train, train-gp and train-regressor default to the value of popularity.
 
     engage train-classifier --target views
 

@@ -23,8 +23,8 @@ def train_regressor(
 ) -> None:
     """Train a neural regressor of one target's value. A killed training continues when you give the command again.
 
-    Without --target it learns the value of popularity. train-catboost and train-classifier default to five classes of
-    engagement, the study's label.
+    Without --target it learns the value of popularity.
+    train-catboost and train-classifier default to five classes of engagement, the study's label.
 
     engage train-regressor --target views
 
