@@ -47,7 +47,7 @@ JSONL = {
     "nested lists": ('{"id": 1, "views": 2, "tags": ' + "[" * 800 + "]" * 800 + "}", ""),
     "nested beyond measure": (
         '{"id": 1, "views": 2, "tags": ' + "[" * 200_000 + "]" * 200_000 + "}",
-        "nested too deeplyly",
+        "nested too deeply",
     ),
     "half a character in a key": ('{"id": 1, "views": 2, "\\ud800": {"\\udfff": "\\ud800"}}', ""),
     "no object": ("[1, 2]", "posts.jsonl, line 1: a JSON object is expected"),

@@ -222,7 +222,7 @@ def test_each_bad_line_gets_its_error_and_the_next_is_answered(world: Path) -> N
         (
             "not UTF-8 (its byte 12)",
             "longer than 4 MiB",
-            "nested too deeplyly",
+            "nested too deeply",
             "no JSON",
             "NUL byte",
             "1,000,000 characters",
@@ -236,7 +236,7 @@ def test_each_bad_line_gets_its_error_and_the_next_is_answered(world: Path) -> N
 
 def test_deeply_nested_json_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "posts.jsonl").write_text('{"id": ' + "[" * 200_000 + "\n")
-    with pytest.raises(EngageError, match=r"posts\.jsonl, line 1: nested too deeplyly"):
+    with pytest.raises(EngageError, match=r"posts\.jsonl, line 1: nested too deeply"):
         read_frame(tmp_path / "posts.jsonl")
 
 

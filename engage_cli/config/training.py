@@ -151,9 +151,7 @@ class GaussianProcessConfig:
     """A Gaussian process: it chooses by what training posts say of each other, so that little is left to be set."""
 
     target: str = setting("popularity", TARGET_HELP, table=TARGETS)
-    kind: str = setting(
-        "value", KIND_HELP, flags=("--as",), names=("value", "classes")
-    )
+    kind: str = setting("value", KIND_HELP, flags=("--as",), names=("value", "classes"))
     vision: str = setting(EncoderConfig.vision, VISION_HELP)
     text: str = setting(EncoderConfig.text, TEXT_HELP)
     seed: int = setting(0, "Seed of the sample of posts from which the kernels are learned.", low=0, high=LARGEST_SEED)
@@ -164,9 +162,7 @@ class EnsembleConfig:
     """Several models of one target, weighed together."""
 
     target: str = setting("popularity", TARGET_HELP, table=TARGETS)
-    kind: str = setting(
-        "value", KIND_HELP, flags=("--as",), names=("value", "classes")
-    )
+    kind: str = setting("value", KIND_HELP, flags=("--as",), names=("value", "classes"))
     members: str = setting(
         "gp,catboost,neural", "The models of the ensemble, separated by commas; each is trained with its own defaults."
     )
@@ -180,9 +176,7 @@ class CatBoostConfig:
     """A CatBoost run: the study's hyper-parameters, on features that are known before publication."""
 
     target: str = setting("engagement", TARGET_HELP, table=TARGETS)
-    kind: str = setting(
-        "classes", KIND_HELP, flags=("--as",), names=("classes", "value")
-    )
+    kind: str = setting("classes", KIND_HELP, flags=("--as",), names=("classes", "value"))
     objective: str = setting("rmse", "With --as value: rmse, or quantile (seven quantiles, and intervals from them).")
     vision: str = setting(
         EncoderConfig.vision, f"{VISION_HELP} auto is {DEFAULT_VISION}, and clip-base with --features study."

@@ -82,7 +82,7 @@ def raw_of_records(records: Iterable[Record], path: Path) -> Raw:
         columns = {name: [row.get(name) for row in rows] for name in names}
         texts = {sound_text(name): [_cell_text(cell) for cell in cells] for name, cells in columns.items()}
     except RecursionError:
-        raise EngageError(f"{path}: a value is nested too deeplyly") from None
+        raise EngageError(f"{path}: a value is nested too deeply") from None
     numbers = frozenset(
         sound_text(name)
         for name, cells in columns.items()
@@ -108,7 +108,7 @@ def read_json_text(text: str, where: str) -> Any:
     except json.JSONDecodeError as error:
         raise EngageError(f"{where}: no JSON ({error.msg})") from None
     except RecursionError:
-        raise EngageError(f"{where}: nested too deeplyly") from None
+        raise EngageError(f"{where}: nested too deeply") from None
     except ValueError:
         raise EngageError(f"{where}: a number with thousands of digits") from None
 
