@@ -29,7 +29,7 @@ from engage_cli.io.records import CHECKSUM, file_hash, hash_files
 from engage_cli.progress.reporters import SilentReporter
 from engage_cli.steps.doctor.folders import examine_data
 from engage_cli.steps.embed import embed, stored_blocks
-from engage_cli.steps.inputs._measure_images import ImageStatistics
+from engage_cli.steps.inputs._measure_images import MeasuredImages
 from tests.damage import flip, write_checked
 
 BLOCKS = ("image", "title")
@@ -55,7 +55,7 @@ def made(dataset: Dataset, encoders: EncoderConfig, tmp_path_factory: pytest.Tem
     shutil.copytree(dataset.folder, folder, ignore=shutil.ignore_patterns("features"))
     encoders = dataclasses.replace(encoders, precision="fp32")
     embed(load_dataset(folder), encoders, blocks=BLOCKS)
-    images = ImageStatistics(load_dataset(folder))
+    images = MeasuredImages(load_dataset(folder))
     images.measure(load_dataset(folder).posts, SilentReporter())
     return World(folder, encoders, answer_of(folder, encoders))
 
@@ -77,7 +77,7 @@ def answer_of(folder: Path, encoders: EncoderConfig) -> str:
     for block in stored_blocks(dataset, encoders, BLOCKS).blocks(posts, BLOCKS).values():
         for array in block:
             digest.update(np.ascontiguousarray(array).tobytes())
-    images = ImageStatistics(dataset)
+    images = MeasuredImages(dataset)
     images.measure(posts, SilentReporter())
     digest.update(images.of(posts).tobytes())
     return digest.hexdigest()

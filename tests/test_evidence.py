@@ -47,7 +47,7 @@ def test_what_is_said_of_few_posts() -> None:
     (few,) = list_warnings(evidence(posts=160, held_out=90, method="cross-validation"))
     assert few.startswith("160 posts are few: ranges are wide")
     (many,) = list_warnings(evidence(low=0.0))
-    assert "not shown to be better than a guess" in many
+    assert "not been shown to be better than a guess" in many
 
 
 @pytest.mark.parametrize("kind", ["value", "classes"])

@@ -16,7 +16,7 @@ from scipy import sparse
 from engage_cli.data.dataset import load_dataset
 from engage_cli.data.targets.target import fit_target
 from engage_cli.features.groups.tfidf import PLAIN, STYLE
-from engage_cli.models.gaussian_process import inputs as post_views
+from engage_cli.models.gaussian_process import inputs as kernel_inputs
 from engage_cli.models.gaussian_process import process as gaussian_process
 from engage_cli.models.gaussian_process._kernels import LENGTHS, TERMS, Products, first_lengths, kernel, present_terms
 from engage_cli.models.gaussian_process.decomposition import parts_of
@@ -402,7 +402,7 @@ def test_terms_of_many_posts_are_counted_in_a_sample(world: Path, monkeypatch: p
     train = data.posts[data.posts["split"] == "train"]
 
     def terms(most: int) -> set[str]:
-        monkeypatch.setattr(post_views, "MOST_COUNTED", most)
+        monkeypatch.setattr(kernel_inputs, "MOST_COUNTED", most)
         maker = KernelInputsMaker()
         maker.fit(train, source)
         return set(maker.tfidf.terms["words"])
@@ -419,7 +419,7 @@ def test_views_of_many_posts_are_made_when_they_are_taken(world: Path, monkeypat
     train = data.posts[data.posts["split"] == "train"]
     truth = np.log1p(train["views"].to_numpy(float))
     whole = KernelInputsMaker().fit(train, source)
-    monkeypatch.setattr(post_views, "AT_ONCE", 50)
+    monkeypatch.setattr(kernel_inputs, "AT_ONCE", 50)
     maker = KernelInputsMaker().fit(train, source)
     for name, scale in whole.scales.items():
         np.testing.assert_allclose(maker.scales[name], scale, rtol=1e-5, atol=1e-6)

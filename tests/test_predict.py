@@ -31,7 +31,7 @@ from engage_cli.errors import WrongCallError
 from engage_cli.main import app
 from engage_cli.progress.reporters import SilentReporter
 from engage_cli.runs.run_folder import load_run
-from engage_cli.steps.predict import MOST_VARIANTS, SURE_ENOUGH
+from engage_cli.steps.predict import MOST_VARIANTS, SURE_ENOUGH, answer_json
 from engage_cli.steps.predict import _files as prediction_files
 from engage_cli.steps.predict import table as step
 from engage_cli.steps.predict._files import COUNTS, write_predictions
@@ -54,6 +54,22 @@ def covers(pixelrec: Path) -> list[Path]:
 def names_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     assert len(dict(pairs)) == len(pairs), [name for name, _ in pairs]
     return dict(pairs)
+
+
+def test_the_types_of_the_answer_are_those_of_the_schema() -> None:
+    parts = SCHEMA["$defs"]
+    explained = parts["explanation"]["properties"]
+    for typed, schema in (
+        (answer_json.AnswerJson, SCHEMA),
+        (answer_json.RankedJson, SCHEMA["properties"]["ranking"]["items"]),
+        (answer_json.PostJson, parts["post"]),
+        (answer_json.ExplanationJson, parts["explanation"]),
+        (answer_json.PartJson, explained["without"]["items"]),
+        (answer_json.WordJson, explained["words"]["items"]),
+        (answer_json.NeighbourJson, explained["neighbours"]["items"]),
+        (answer_json.ContributionsJson, explained["contributions"]),
+    ):
+        assert set(typed.__annotations__) == set(schema["required"]), typed
 
 
 @pytest.mark.parametrize("run", RUNS)

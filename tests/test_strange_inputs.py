@@ -223,7 +223,7 @@ def test_each_bad_line_gets_its_error_and_the_next_is_answered(world: Path) -> N
             "not UTF-8 (its byte 12)",
             "longer than 4 MiB",
             "nested too deeply",
-            "no JSON",
+            "not JSON",
             "NUL byte",
             "1,000,000 characters",
         ),

@@ -62,7 +62,7 @@ def evaluate(options: EvaluateOptions, at: DataPlace, place: RunsPlace, output: 
         raise WrongCallError("--report and --no-report exclude each other; give one")
     from engage_cli.data.dataset import load_dataset
     from engage_cli.progress.reporters import make_reporter
-    from engage_cli.runs.run_folder import newest_run
+    from engage_cli.runs.run_folder import named_or_newest
     from engage_cli.steps.evaluate import evaluate as run_step
     from engage_cli.steps.evaluate import finished_among
 
@@ -72,7 +72,7 @@ def evaluate(options: EvaluateOptions, at: DataPlace, place: RunsPlace, output: 
         from engage_cli.steps.train.ensemble import combine
 
         folders.append(combine(folders, dataset=dataset, run=options.run, runs_dir=place.runs, reporter=reporter).folder)
-    folders = folders or [newest_run(place.runs).folder]
+    folders = folders or [named_or_newest(None, place.runs, reporter.say).folder]
     page = None
     if not options.no_report:
         from engage_cli.steps.evaluate.report import place_report, write_report
@@ -81,7 +81,6 @@ def evaluate(options: EvaluateOptions, at: DataPlace, place: RunsPlace, output: 
     evaluation = run_step(
         folders,
         dataset=dataset,
-        runs_dir=place.runs,
         split=options.split,
         by=options.by or [],
         num_resamples=options.resamples,

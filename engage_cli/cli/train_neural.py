@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from engage_cli.cli.generate import GivenOf
 from engage_cli.cli.places import DataPlace, NewRun, Output
 from engage_cli.cli.render.train import show_training
 from engage_cli.config.general import EncoderConfig
-from engage_cli.config.recipes import RECIPE_DESCRIPTIONS, RECIPES, help_with_defaults, resolve
+from engage_cli.config.recipes import RECIPE_DESCRIPTIONS, RECIPES, Value, help_with_defaults, resolve
 from engage_cli.config.settings import setting
 from engage_cli.config.training import TrainConfig
 from engage_cli.runtime.distributed import get_rank
@@ -45,7 +46,7 @@ OF_CLASSES = GivenOf(
 def run_training(
     kind: Kind,
     recipe: str | None,
-    given: dict[str, Any],
+    given: Mapping[str, Value],
     *,
     at: DataPlace,
     place: NewRun,

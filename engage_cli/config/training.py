@@ -16,13 +16,22 @@ from engage_cli.config.general import (
 from engage_cli.config.settings import setting
 
 MODEL, LOOP, TRAINED_ENCODERS, MACHINE = "Model", "Training loop", "Encoders in the loop", "Machine"  # panels of the help
+# Said by every trainer, for the defaults are not all the same.
+TARGET_HELP = (
+    "What to predict. By default train, train-gp and train-regressor predict popularity, and train-catboost and "
+    "train-classifier engagement, the study's label."
+)
+KIND_HELP = (
+    "The target's value, or five ordered classes. By default train and train-gp predict the value, and train-catboost the "
+    "classes."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """A neural run. The defaults are those of the recipe "frozen"; config.recipes holds where the others differ."""
 
-    target: str = setting("popularity", "What to predict.", table=TARGETS)
+    target: str = setting("popularity", TARGET_HELP, table=TARGETS)
     vision: str = setting(EncoderConfig.vision, VISION_HELP)
     text: str = setting(EncoderConfig.text, TEXT_HELP)
     blocks: str = setting(
@@ -141,10 +150,8 @@ class TrainConfig:
 class GaussianProcessConfig:
     """A Gaussian process: it chooses by what training posts say of each other, so that little is left to be set."""
 
-    target: str = setting("popularity", "What to predict.", table=TARGETS)
-    kind: str = setting(
-        "value", "The target's value, or five ordered classes.", flags=("--as",), names=("value", "classes")
-    )
+    target: str = setting("popularity", TARGET_HELP, table=TARGETS)
+    kind: str = setting("value", KIND_HELP, flags=("--as",), names=("value", "classes"))
     vision: str = setting(EncoderConfig.vision, VISION_HELP)
     text: str = setting(EncoderConfig.text, TEXT_HELP)
     seed: int = setting(0, "Seed of the sample of posts from which the kernels are learned.", low=0, high=LARGEST_SEED)
@@ -154,10 +161,8 @@ class GaussianProcessConfig:
 class EnsembleConfig:
     """Several models of one target, weighed together."""
 
-    target: str = setting("popularity", "What to predict.", table=TARGETS)
-    kind: str = setting(
-        "value", "The target's value, or five ordered classes.", flags=("--as",), names=("value", "classes")
-    )
+    target: str = setting("popularity", TARGET_HELP, table=TARGETS)
+    kind: str = setting("value", KIND_HELP, flags=("--as",), names=("value", "classes"))
     members: str = setting(
         "gp,catboost,neural", "The models of the ensemble, separated by commas; each is trained with its own defaults."
     )
@@ -170,10 +175,8 @@ class EnsembleConfig:
 class CatBoostConfig:
     """A CatBoost run: the study's hyper-parameters, on features that are known before publication."""
 
-    target: str = setting("engagement", "What to predict.", table=TARGETS)
-    kind: str = setting(
-        "classes", "Five ordered classes, or the target's value.", flags=("--as",), names=("classes", "value")
-    )
+    target: str = setting("engagement", TARGET_HELP, table=TARGETS)
+    kind: str = setting("classes", KIND_HELP, flags=("--as",), names=("classes", "value"))
     objective: str = setting("rmse", "With --as value: rmse, or quantile (seven quantiles, and intervals from them).")
     vision: str = setting(
         EncoderConfig.vision, f"{VISION_HELP} auto is {DEFAULT_VISION}, and clip-base with --features study."

@@ -7,7 +7,7 @@ quantiser, an adapter's base model, a pretrained backbone. Such a checkpoint is 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ def check_settings(folder: Path) -> None:
                 _check_named_files(path, name, value)
 
 
-def read_settings(path: Path) -> dict[str, Any]:
+def read_settings(path: Path) -> Mapping[str, object]:
     """Read one JSON object of a checkpoint."""
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))

@@ -7,6 +7,7 @@ out, for vectors are never L2-normalised here. In folders of before version 1 th
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,7 @@ def load_dense(folders: tuple[Path, ...], width: int, dtype: torch.dtype) -> tup
     return nn.Sequential(*layers).to(dtype), width
 
 
-def _modules(root: Path) -> list[dict[str, Any]]:
+def _modules(root: Path) -> list[Mapping[str, object]]:
     path = root / MODULES
     found = _read(path) if path.is_file() else []
     if not isinstance(found, list) or not all(isinstance(module, dict) for module in found):
@@ -111,11 +112,11 @@ def _modules(root: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _kind(module: dict[str, Any]) -> str:
+def _kind(module: Mapping[str, object]) -> str:
     return str(module.get("type", "")).rpartition(".")[2]
 
 
-def _inside(root: Path, module: dict[str, Any]) -> Path:
+def _inside(root: Path, module: Mapping[str, object]) -> Path:
     """Return the folder of a layer; raise EngageError where it would lie outside."""
     name = module.get("path", "")
     if not isinstance(name, str) or name in (".", "..") or "/" in name or "\\" in name or "\0" in name:

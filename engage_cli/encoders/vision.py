@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from PIL import Image
@@ -61,7 +60,7 @@ class VisionTower(nn.Module):
         self.family = str(checkpoint.config.get("model_type"))
         pooling = find_pooling(checkpoint, "vision", pool)
         self.pooling, self.reads_depths = pooling.removesuffix(DEPTHS), pooling.endswith(DEPTHS)
-        options: dict[str, Any] = {"add_pooling_layer": False} if self.family in WITHOUT_POOLER else {}
+        options: dict[str, bool] = {"add_pooling_layer": False} if self.family in WITHOUT_POOLER else {}
         model_class = getattr(transformers, MODELS.get(self.family, "AutoModel"))
         self.model = load_model(model_class, checkpoint.folder, dtype, **options)
         self.pixels = Pixels(checkpoint.folder, is_whole=resize == SQUASH)

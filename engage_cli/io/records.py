@@ -68,7 +68,7 @@ def parse(content: Any, schema: type[T], *, where: str, again: str) -> T:
     return checked
 
 
-def read_object(path: Path, *, again: str) -> dict[str, Any]:
+def read_object(path: Path, *, again: str) -> dict[str, object]:
     """Read one JSON object from a regular file: no NaN, no infinity, no key twice."""
     try:
         status = path.stat()
@@ -154,7 +154,7 @@ def _finite(text: str) -> float:
     return value
 
 
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
     content = dict(pairs)
     if len(content) < len(pairs):
         raise ValueError("a key stands twice")

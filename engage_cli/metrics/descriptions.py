@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engage_cli.config.general import CLASS_NAMES
+from engage_cli.io.written_numbers import with_minus
 from engage_cli.metrics.paired_bootstrap import Comparison
 
 IN_THE_UNIT = ("mae", "rmse", "width_80", "width_95")
@@ -86,8 +87,7 @@ def write_figure(value: float, metric: str = "") -> str:
         text = f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:#.3g}".rstrip(".")
     else:
         text = f"{value:.3f}"
-    is_zero = not any(digit in text for digit in "123456789")
-    return text.lstrip("-") if is_zero else text.replace("-", "−")
+    return with_minus(text)
 
 
 def say_verdict(comparison: Comparison, *, beside: str = "") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import AfterValidator, Field
 
@@ -15,6 +15,7 @@ from engage_cli.data.schema import BLOCKS
 from engage_cli.data.table_format import ColumnFormat
 from engage_cli.errors import EngageError
 from engage_cli.io.ranges import Count, FromOne, once
+from engage_cli.io.record_fields import one_of
 from engage_cli.io.records import parse, read_record, record, write_record
 from engage_cli.runs.model_table import MODELS
 
@@ -69,12 +70,12 @@ class EncoderRecord:
     name: str
     side: Side
     revision: str
-    precision: Literal["fp32", "bf16"]
+    precision: Annotated[str, one_of("fp32", "bf16")]
     pooling: str
     tokens: Annotated[int, Field(ge=0, le=4096)]
-    dtype: Literal["fp16", "fp32"]
+    dtype: Annotated[str, one_of("fp16", "fp32")]
     normalised: bool
-    resize: Literal["native", "squash"]
+    resize: Annotated[str, one_of("native", "squash")]
     preprocessing: str
 
 
@@ -194,7 +195,7 @@ class RunMetrics:
     best_iteration: Count | None = None
     features: Count | None = None
     folds: Folds | None = None
-    why: dict[str, Any] | None = None  # loss, unit, rows and groups of models.boosting.shap
+    why: dict[str, object] | None = None  # loss, unit, rows and groups of models.boosting.shap
     # Of Gaussian processes.
     left_out_r2: float | None = None
     # Of ensembles.

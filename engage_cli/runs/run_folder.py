@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -132,6 +132,15 @@ def read_test(run: Run) -> TestFigures | None:
         return None
     found = read_run_record(path, TestFigures, TEST_KIND)
     return found if found.of == hash_files(run.folder, [MARKER])[MARKER] else None
+
+
+def named_or_newest(folder: Path | None, runs_dir: Path, say: Callable[[str], None]) -> Run:
+    """Open the named run; without a name the newest finished one under `runs_dir`, and say which that is."""
+    if folder is not None:
+        return load_run(folder)
+    run = newest_run(runs_dir)
+    say(f"run: {run.folder} (the newest finished one)")
+    return run
 
 
 def newest_run(runs_dir: Path) -> Run:

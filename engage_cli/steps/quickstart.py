@@ -95,7 +95,7 @@ def quickstart(
         config = EnsembleConfig(target=name, vision=encoders.vision, text=encoders.text)
         train_ensemble(config, dataset=dataset, encoders=encoders, run=run, runs_dir=runs, reporter=reporter)
     tell(command("evaluate", run, "--data", data))
-    evaluation = evaluate([run], dataset=dataset, runs_dir=runs, reporter=reporter)
+    evaluation = evaluate([run], dataset=dataset, reporter=reporter)
     page = place_report(None, [run], split="test", runs_dir=runs)
     write_report(evaluation, dataset=dataset, report=page, reporter=reporter)
     return Started(dataset=dataset, run=load_run(run), report=page)

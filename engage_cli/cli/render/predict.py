@@ -125,7 +125,7 @@ def _name(answer: Answer, place: int) -> str:
 
 def _short(answer: Answer, value: float) -> str:
     """The same in few letters."""
-    from engage_cli.reports.svg import short_number
+    from engage_cli.io.written_numbers import short_number
 
     return short_number(round(max(0.0, math.expm1(value)))) if answer.forecast.count is not None else f"{value:.3g}"
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from engage_cli.data.cells.texts import sound_text
 from engage_cli.data.tables._delimited import read_delimited
 from engage_cli.data.tables._encodings import to_utf8
-from engage_cli.data.tables._flatten import flatten, records_of
+from engage_cli.data.tables._flatten import Record, flatten, records_of
 from engage_cli.data.tables._opening import read_bytes, suffix_of
 from engage_cli.errors import EngageError
 from engage_cli.io.plain_files import NoPlainFileError, most_table_bytes, open_plain
@@ -69,12 +69,12 @@ def read_frame(path: Path, encoding: str = "") -> Raw:
     return raw
 
 
-def frame_of_records(records: Iterable[dict[str, Any]], path: Path) -> pd.DataFrame:
+def frame_of_records(records: Iterable[Record], path: Path) -> pd.DataFrame:
     """Make a table of JSON objects: null is empty, a list is its items divided by bars, an object is columns of its own."""
     return raw_of_records(records, path).frame
 
 
-def raw_of_records(records: Iterable[dict[str, Any]], path: Path) -> Raw:
+def raw_of_records(records: Iterable[Record], path: Path) -> Raw:
     """As `frame_of_records`, with which columns hold numbers."""
     try:
         rows = flatten(list(records))
@@ -113,8 +113,8 @@ def read_json_text(text: str, where: str) -> Any:
         raise EngageError(f"{where}: a number with thousands of digits") from None
 
 
-def _read_jsonl(path: Path, encoding: str, notes: list[str]) -> list[dict[str, Any]]:
-    records = []
+def _read_jsonl(path: Path, encoding: str, notes: list[str]) -> list[Record]:
+    records: list[Record] = []
     for number, line in enumerate(read_text(path, encoding, notes).split("\n"), start=1):
         if not line.strip():
             continue
@@ -125,7 +125,7 @@ def _read_jsonl(path: Path, encoding: str, notes: list[str]) -> list[dict[str, A
     return records
 
 
-def _read_json(path: Path, encoding: str, notes: list[str]) -> list[dict[str, Any]]:
+def _read_json(path: Path, encoding: str, notes: list[str]) -> list[Record]:
     """Read a list of objects, an object that holds one such list (an answer of an API), or JSON lines under that name."""
     text = read_text(path, encoding, notes)
     try:

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,11 +54,13 @@ class Typed:
         self.notes: list[str] = []
         self.formats: dict[str, ColumnFormat] = {}
         self._problems: list[pd.DataFrame] = []
-        posts: dict[str, Any] = {}
-        for ours, theirs in found.items():
-            if ours not in (*KNOWN_AFTER, "posted_at"):
-                posts[ours] = self._text(raw[theirs], ours, theirs)
-        self._ids = self._make_ids(posts, found, len(raw))
+        texts = {
+            ours: self._text(raw[theirs], ours, theirs)
+            for ours, theirs in found.items()
+            if ours not in (*KNOWN_AFTER, "posted_at")
+        }
+        posts: dict[str, pd.Series | np.ndarray] = {**texts}
+        self._ids = self._make_ids(texts.get("id"), found, len(raw))
         for ours, theirs in found.items():
             if ours in KNOWN_AFTER:
                 posts[ours] = self._outcome(raw[theirs], ours, theirs, is_needed=ours in must)
@@ -107,13 +108,12 @@ class Typed:
             self.notes.append(f"column '{theirs}': {num:,} cells name several images; the first is the cover")
         return text.where(~several, firsts.reindex(text.index)).astype(str)
 
-    def _make_ids(self, posts: dict[str, Any], found: Mapping[str, str], num: int) -> pd.Series:
-        if "id" not in posts:
+    def _make_ids(self, ids: pd.Series | None, found: Mapping[str, str], num: int) -> pd.Series:
+        if ids is None:
             self.notes.append(
                 f"{self._path.name} has no id column; posts are called row1, row2, ..., and their order decides the split"
             )
             return pd.Series([f"row{number + 1}" for number in range(num)], dtype=str)
-        ids = posts["id"]
         empty = np.flatnonzero((ids == "").to_numpy())
         if empty.size > MOST_WITHOUT_ID * num:
             raise EngageError(

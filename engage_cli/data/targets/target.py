@@ -74,7 +74,7 @@ class Target:
         """Return the scores as counts where the formula is the log1p of one, else None."""
         return np.expm1(scores) if self.formula.transform == "log1p" and not self.formula.minus else None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Mapping[str, object]:
         return {**asdict(self), "formula_text": str(self.formula)}
 
     @classmethod

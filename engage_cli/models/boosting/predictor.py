@@ -42,16 +42,16 @@ class CatBoostPredictor(Predictor):
         return dict(load_table(run.open).further_columns)
 
     def predict(self, posts: pd.DataFrame, source: TableSource) -> Predictions:
-        given = PostInputs(posts, source, counters=self.counters)
+        inputs = PostInputs(posts, source, counters=self.counters)
         with blaming(self.folder / MODEL_FILE, "the model does not fit its table"):
-            predictions = predict_table(self.model, self.table.transform(given), self.kind)
-        return dataclasses.replace(predictions, vectors=self._vectors(given)).checked(self.folder)
+            predictions = predict_table(self.model, self.table.transform(inputs), self.kind)
+        return dataclasses.replace(predictions, vectors=self._vectors(inputs)).checked(self.folder)
 
     def vectors(self, posts: pd.DataFrame, source: TableSource) -> dict[str, np.ndarray] | None:
         return self._vectors(PostInputs(posts, source))
 
-    def _vectors(self, given: PostInputs) -> dict[str, np.ndarray] | None:
-        return {name: given.vectors(name) for name in self.table.blocks} or None
+    def _vectors(self, inputs: PostInputs) -> dict[str, np.ndarray] | None:
+        return {name: inputs.vectors(name) for name in self.table.blocks} or None
 
     def explain(self, posts: pd.DataFrame, source: TableSource) -> list[Reasons]:
         """Return what each post's prediction rests on."""

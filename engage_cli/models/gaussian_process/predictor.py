@@ -24,10 +24,10 @@ from engage_cli.io.records import check_file, file_hash, record
 from engage_cli.models.gaussian_process.inputs import (
     BLOCKS,
     KernelInputsMaker,
+    kernel_input_specs,
     kernel_inputs_from_arrays,
     kernel_inputs_to_arrays,
     maker_specs,
-    view_specs,
 )
 from engage_cli.models.gaussian_process.process import GaussianProcess, ProcessState, predict_sum
 from engage_cli.models.predictions import Predictions
@@ -150,7 +150,7 @@ def load_processes(
 ) -> tuple[KernelInputsMaker, list[tuple[float, GaussianProcess]], Cuts | None]:
     path = check_file(folder / ARRAYS_FILE, saved.arrays, again=AGAIN)
     specs = {f"maker/{name}": spec for name, spec in maker_specs().items()}
-    specs |= {f"landmarks/{name}": spec for name, spec in view_specs().items()}
+    specs |= {f"landmarks/{name}": spec for name, spec in kernel_input_specs().items()}
     specs["coefficients"] = Spec(dtype="float64", shape=(len(saved.processes), "n"))
     arrays = load_arrays(path, specs, again=AGAIN)
     maker = KernelInputsMaker()

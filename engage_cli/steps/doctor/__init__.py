@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from engage_cli import __version__
 from engage_cli.encoders import CHECKPOINTS, packaged
@@ -59,7 +58,7 @@ class Diagnosis:
     runs: RunsState
     probe: Probe
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Mapping[str, object]:
         return dataclasses.asdict(self)
 
 

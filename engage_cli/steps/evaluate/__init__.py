@@ -20,7 +20,7 @@ from engage_cli.metrics.metrics import PRIMARY, bootstrap_metrics, true_of
 from engage_cli.metrics.paired_bootstrap import LEAST_FOR_VERDICT, Comparison, compare
 from engage_cli.models.predictor import load_predictor, members_of
 from engage_cli.progress.reporters import Reporter, SilentReporter
-from engage_cli.runs.run_folder import FIRST, MARKER, Run, load_run, newest_run
+from engage_cli.runs.run_folder import FIRST, MARKER, Run, load_run
 from engage_cli.steps.inputs.contents import DatasetContents
 from engage_cli.steps.inputs.sources import source_of
 from engage_cli.uncertainty.forecast import load_uncertainty
@@ -45,17 +45,18 @@ def evaluate(
     folders: Sequence[Path],
     *,
     dataset: Dataset,
-    runs_dir: Path = Path("runs"),
     split: str = "test",
     by: Sequence[str] = (),
     num_resamples: int = 500,
     reporter: Reporter | None = None,
 ) -> Evaluation:
-    """Score runs (the newest one where none is named), and the baselines of each target and kind among them."""
+    """Score one or more runs, and the baselines of each target and kind among them."""
     reporter = reporter or SilentReporter()
     if split not in SPLITS:
         raise WrongCallError(f"unknown split '{split}'; there are: {', '.join(SPLITS)}")
-    runs = open_runs(folders, dataset, runs_dir)
+    if not folders:
+        raise WrongCallError("no run is named to be scored")
+    runs = open_runs(folders, dataset)
     tasks: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         tasks.setdefault((run.target.name, run.kind), []).append(run)
@@ -75,9 +76,9 @@ def evaluate(
     )
 
 
-def open_runs(folders: Sequence[Path], dataset: Dataset, runs_dir: Path) -> list[Run]:
-    """Open the runs, the newest one where none is named; raise EngageError for one that was trained on other data."""
-    runs = [load_run(folder) for folder in folders] or [newest_run(runs_dir)]
+def open_runs(folders: Sequence[Path], dataset: Dataset) -> list[Run]:
+    """Open the runs; raise EngageError for one that was trained on other data."""
+    runs = [load_run(folder) for folder in folders]
     for run in runs:
         if run.meta.data.fingerprint != dataset.fingerprint:
             raise EngageError(

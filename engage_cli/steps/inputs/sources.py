@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from engage_cli.config.general import EncoderConfig
 from engage_cli.data.dataset import Dataset
 from engage_cli.data.schema import side_of
 from engage_cli.embeddings.live import LiveBlocks, LiveVectors
 from engage_cli.embeddings.store import StoredBlocks
-from engage_cli.encoders.encoder import Encoder
+from engage_cli.encoders.encoder import Encoder, EncoderIdentity
 from engage_cli.errors import EngageError
 from engage_cli.images.decode import ImageError, decode
 from engage_cli.io.files import fingerprint
@@ -163,11 +162,11 @@ def _encoders_of(run: Run, known: dict[str, Encoder]) -> dict[str, Encoder]:
     return found
 
 
-def must_be_same_encoder(run: Run, side: str, record: dict[str, Any]) -> None:
+def must_be_same_encoder(run: Run, side: str, record: EncoderIdentity) -> None:
     known = run.meta.encoders[side]
     saved = {key: value for key, value in dataclasses.asdict(known).items() if key != "name"}
     if saved != record:
-        changed = ", ".join(key for key in record if saved.get(key) != record[key])
+        changed = ", ".join(key for key, value in record.items() if saved.get(key) != value)
         raise EngageError(
             f"the encoder '{known.name}' on this machine is not the one that {run.folder} was "
             f"trained on (differs in: {changed}); train again, or bring back that checkpoint"

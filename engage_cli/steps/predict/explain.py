@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +16,7 @@ from engage_cli.io.files import atomic_write
 from engage_cli.models.predictions import Reasons
 from engage_cli.models.predictor import Explainer
 from engage_cli.progress.reporters import Reporter
+from engage_cli.steps.predict.answer_json import ContributionsJson, ExplanationJson, NeighbourJson
 from engage_cli.steps.predict.session import InferenceSession
 from engage_cli.uncertainty.neighbours import NAMES_FILE, load_names
 
@@ -63,17 +62,17 @@ class Explanation:
     reasons: Reasons | None  # of CatBoost: contributions of its features
     overlay: Path | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ExplanationJson:
         return {
             "note": NOT_A_CAUSE,
             "unit": self.unit,
             "value": self.value,
-            "without": [dataclasses.asdict(part) for part in self.parts],
+            "without": [{"part": one.part, "without": one.without, "change": one.change} for one in self.parts],
             "words": [{"word": word, "change": change} for word, change in self.words],
             "regions": None if self.regions is None else self.regions.tolist(),
             "windows": None if self.windows is None else self.windows.tolist(),
-            "neighbours": [dataclasses.asdict(one) for one in self.neighbours],
-            "contributions": None if self.reasons is None else dataclasses.asdict(self.reasons),
+            "neighbours": [_neighbour_json(one) for one in self.neighbours],
+            "contributions": None if self.reasons is None else _reasons_json(self.reasons),
             "overlay": None if self.overlay is None else str(self.overlay),
         }
 
@@ -188,3 +187,25 @@ def _reasons(session: InferenceSession, post: pd.DataFrame, image: bytes | None)
     if not isinstance(session.predictor, Explainer):
         return None
     return session.predictor.explain(post, session.sources.of([image]))[0]
+
+
+def _neighbour_json(one: Neighbour) -> NeighbourJson:
+    return {
+        "id": one.id,
+        "title": one.title,
+        "image": one.image,
+        "earned": one.earned,
+        "count": one.count,
+        "percentile": one.percentile,
+        "distance": one.distance,
+    }
+
+
+def _reasons_json(reasons: Reasons) -> ContributionsJson:
+    return {
+        "unit": reasons.unit,
+        "start": reasons.start,
+        "groups": reasons.groups,
+        "features": reasons.features,
+        "values": reasons.values,
+    }

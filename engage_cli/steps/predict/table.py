@@ -25,7 +25,7 @@ from engage_cli.io.files import (
 )
 from engage_cli.io.own_folders import OwnFolder, is_plain_file
 from engage_cli.progress.reporters import Reporter, SilentReporter
-from engage_cli.runs.run_folder import MARKER, Run, load_run, newest_run
+from engage_cli.runs.run_folder import MARKER, Run, named_or_newest
 from engage_cli.steps.predict._files import check_rows, write_predictions
 from engage_cli.steps.predict._places import PROBLEM_COLUMNS, check_places, lock_output, parts_of, problems_of
 from engage_cli.steps.predict.session import InferenceSession
@@ -64,9 +64,7 @@ def predict_table(
     """Write one row of predictions a row of the table, in its order, and the rows with problems beside them."""
     reporter = reporter or SilentReporter()
     check_places(table, out)
-    opened = load_run(run) if run is not None else newest_run(runs_dir)
-    if run is None:
-        reporter.say(f"run: {opened.folder} (the newest finished one)")
+    opened = named_or_newest(run, runs_dir, reporter.say)
     for mark in opened.marks:
         reporter.say(mark)
     posts, problems = read_posts(table, images_dir, mapping or {}, opened, reporter)

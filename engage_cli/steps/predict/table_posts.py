@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -135,7 +134,7 @@ def _read_image(images_dir: Path | None, name: str) -> tuple[bytes | None, str]:
 def _rows_of(posts: pd.DataFrame, said: Forecast, problems: Sequence[str], target: Target) -> pd.DataFrame:
     """Return one row of COLUMNS a post; what a run does not say is missing, and its column is there."""
     nothing = np.full(len(posts), np.nan)
-    columns: dict[str, Any] = {
+    columns: dict[str, np.ndarray | pd.api.extensions.ExtensionArray | list[str] | str] = {
         "id": posts["id"].to_numpy(),
         "title": posts["title"].to_numpy() if "title" in posts else "",
         "count": nothing if said.count is None else said.count,

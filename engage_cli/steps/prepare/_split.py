@@ -68,12 +68,13 @@ def split_posts(draft: Draft, config: PrepareConfig, fractions: Sequence[float])
 
 
 def _describe_split(method: str, config: PrepareConfig) -> str:
-    return {
+    known = {
         "random": f"At random, {config.fractions}, seed {config.seed}.",
         "time": f"By time, {config.fractions}: the oldest posts train, the youngest test.",
         "author": f"By author, {config.fractions}, seed {config.seed}: no author stands in two parts.",
         "file": f"As given by {config.split_from}.",
-    }[method]
+    }
+    return known.get(method, f"By '{method}', {config.fractions}, seed {config.seed}.")
 
 
 def _given_parts(posts: pd.DataFrame, config: PrepareConfig, draft: Draft) -> np.ndarray:

@@ -22,7 +22,6 @@ from engage_cli.progress.reporters import Reporter
 
 AUTO = "auto"
 LARGE = 20_000_000  # bytes: reading more takes seconds, so it is said
-FOLDER_FORMATS = tuple(name for name in IMPORTERS if name != "table")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +116,7 @@ def recognise(path: Path) -> str:
         return "table"
     if not path.exists():
         raise EngageError(f"no such file or folder: {path}")
-    modules = {name: import_module(IMPORTERS[name].partition(":")[0]) for name in FOLDER_FORMATS}
+    modules = {name: import_module(IMPORTERS[name].partition(":")[0]) for name in IMPORTERS if name != "table"}
     looked_for = "; ".join(f"{name} ({module.LAYOUT})" for name, module in modules.items())
     if not path.is_dir():
         raise EngageError(f"{path} is not a table ({', '.join(SUFFIXES)}) and no folder of a known format: {looked_for}")

@@ -20,7 +20,7 @@ from engage_cli import __version__
 from engage_cli.steps.serve._admission import Admission
 from engage_cli.steps.serve._guard import Guard
 from engage_cli.steps.serve._limits import Limits
-from engage_cli.steps.serve._openapi import ABOUT, OPENAPI, answer_schemas, describe_about, describe_ask
+from engage_cli.steps.serve._openapi import ABOUT, OPENAPI, Schema, answer_schemas, describe_about, describe_ask
 from engage_cli.steps.serve._process import ModelGoneError, ModelProcess, ModelTimeoutError
 from engage_cli.steps.serve._uploads import CLIENT_GONE, RefusedError, read_job
 
@@ -49,7 +49,7 @@ def make_app(model: ModelProcess, limits: Limits, *, host: str, token: str) -> A
 
     @app.get("/api/run", openapi_extra=describe_about(), summary="What the run is, how well it did, what it reads")
     async def get_run() -> JSONResponse:
-        return JSONResponse({**model.about, "limits": dataclasses.asdict(limits), "ready": model.is_ready})
+        return JSONResponse({**(model.about or {}), "limits": dataclasses.asdict(limits), "ready": model.is_ready})
 
     @app.post("/api/predict", openapi_extra=describe_ask(limits, explain=False), summary="Predict and rank variants")
     async def predict(request: Request) -> Response:
@@ -101,7 +101,7 @@ def _serve(content: bytes, media_type: str) -> Any:
     return send
 
 
-def _describe(app: FastAPI) -> dict[str, Any]:
+def _describe(app: FastAPI) -> Schema:
     found = get_openapi(title=app.title, version=app.version, description=ABOUT, routes=app.routes)
     found.setdefault("components", {})["schemas"] = answer_schemas()
     for path in found["paths"].values():

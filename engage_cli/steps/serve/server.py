@@ -12,7 +12,7 @@ from pathlib import Path
 
 from engage_cli.errors import EngageError, WrongCallError
 from engage_cli.progress.reporters import Reporter, SilentReporter
-from engage_cli.runs.run_folder import Run, load_run, newest_run
+from engage_cli.runs.run_folder import Run, named_or_newest
 from engage_cli.steps.serve._limits import Limits
 
 MISSING = (
@@ -48,9 +48,7 @@ def serve(
         )
     if token and (len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isalnum()):
         raise WrongCallError(f"--token: give {SHORTEST_TOKEN} or more letters and digits, as from `openssl rand -hex 16`")
-    opened = load_run(run) if run is not None else newest_run(runs_dir)
-    if run is None:
-        reporter.say(f"run: {opened.folder} (the newest finished one)")
+    opened = named_or_newest(run, runs_dir, reporter.say)
     for mark in opened.marks:
         reporter.say(mark)
     with _listen(host, port) as listener, contextlib.suppress(KeyboardInterrupt):

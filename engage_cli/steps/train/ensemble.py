@@ -51,7 +51,7 @@ def combine(
 ) -> Run:
     """Fit non-negative weights of the runs on the validation posts, and write a run that evaluate and predict take."""
     reporter = reporter or SilentReporter()
-    opened = _open_members(folders, dataset, runs_dir)
+    opened = _open_members(folders, dataset)
     first = opened[0]
     members = {f"{number}-{member.folder.name}": member for number, member in enumerate(opened, start=1)}
     meta = RunMeta(
@@ -146,12 +146,12 @@ def _ask(members: Sequence[Run], dataset: Dataset, places: np.ndarray, reporter:
     return found
 
 
-def _open_members(folders: Sequence[Path], dataset: Dataset, runs_dir: Path) -> list[Run]:
+def _open_members(folders: Sequence[Path], dataset: Dataset) -> list[Run]:
     if len(folders) < 2:
         raise WrongCallError("--ensemble combines several runs: name two or more")
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise WrongCallError("--ensemble: a run is named twice")
-    members = open_runs(folders, dataset, runs_dir)
+    members = open_runs(folders, dataset)
     first = members[0]
     for member in members:
         if member.meta.is_ensemble:
