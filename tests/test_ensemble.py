@@ -110,6 +110,20 @@ def test_an_offset_that_the_posts_show_is_kept_as_far_as_the_garrote_lets_it(mov
     assert found.offset == pytest.approx(moved * (1 - chance * variance / moved**2), rel=1e-4)
 
 
+def test_an_error_that_models_of_other_posts_share_is_no_offset() -> None:
+    """Models of the earlier half are too low for the later one; those of all posts, which the weights are for, are not."""
+    random = np.random.default_rng(4)
+    one = random.normal(size=60)
+    said, true = [Predictions(value=one), Predictions(value=one + 0.1 * random.normal(size=60))], one + 1.0
+    by_others = fit_weights(said, true, by_others=True)
+    assert by_others.members == pytest.approx(fit_weights(said, true).members)
+    assert fit_weights(said, true).combine(said).main.mean() == pytest.approx(true.mean(), abs=0.1)
+    middle = np.average([each.main.mean() for each in said], weights=by_others.members)
+    assert by_others.combine(said).main.mean() == pytest.approx(middle)
+    held_out = held_out_predictions(said, true, by_others=True).main
+    assert np.abs(held_out - one).max() < 0.3
+
+
 @pytest.mark.parametrize("kind", ["value", "classes"])
 @pytest.mark.parametrize("num", [1, 2, 3, 6, 12, 27, 54])
 def test_weights_of_few_posts_stay_equal_where_chance_explains_all(kind: str, num: int) -> None:

@@ -22,8 +22,12 @@ CHANCE = 0.9545  # of a normal distribution lies within two standard errors
 HIGHEST_SUM = 3.0  # of weights of classes: beyond it probabilities are 0 and 1
 
 
-def fit_weights(predictions: Sequence[Predictions], true: np.ndarray) -> Weights:
+def fit_weights(predictions: Sequence[Predictions], true: np.ndarray, *, by_others: bool = False) -> Weights:
     """Fit on each member's predictions of the same posts; `true` are scores (n,) or classes (n,).
+
+    `by_others`: not by the members themselves, but by models like them that were fitted on fewer posts. By how much those
+    are too high or too low on the whole is by chance of their own posts, or because these are earlier ones; nothing of that
+    is true of the members, so that no offset is fitted.
 
     Values: non-negative least squares with an offset (Breiman, Stacked regressions, 1996). Classes: the sum of normal
     scores that has the least log loss. Then the members' shares are drawn to equal ones, their sum to 1 and the offset to
@@ -33,11 +37,11 @@ def fit_weights(predictions: Sequence[Predictions], true: np.ndarray) -> Weights
     if num <= numbers:
         return Weights(members=(1 / len(predictions),) * len(predictions))
     if predictions[0].value is not None:
-        return _fit_values(np.stack([one.main for one in predictions], axis=1), true)
+        return _fit_values(np.stack([one.main for one in predictions], axis=1), true, has_bias=not by_others)
     return _fit_classes(normal_scores(predictions), true)
 
 
-def _fit_values(predicted: np.ndarray, true: np.ndarray) -> Weights:
+def _fit_values(predicted: np.ndarray, true: np.ndarray, *, has_bias: bool) -> Weights:
     from scipy.optimize import nnls
 
     means, (num, members) = predicted.mean(axis=0), predicted.shape
@@ -52,7 +56,7 @@ def _fit_values(predicted: np.ndarray, true: np.ndarray) -> Weights:
     spread = away @ shares
     left = _error_along(spread, wanted)
     slope = max(float(spread @ wanted) / max(float((spread**2).sum()), TINY), 0.0) - 1.0
-    bias = float(true.mean() - means @ shares)
+    bias = float(true.mean() - means @ shares) if has_bias else 0.0
     slope *= _kept(slope**2 * float((spread**2).sum()), left, 1, num - 2)
     bias *= _kept(bias**2 * num, left, 1, num - 2)
     return Weights(members=tuple(map(float, (1.0 + slope) * shares)), offset=float(bias - slope * (means @ shares)) + 0.0)
@@ -103,13 +107,15 @@ def _best_sum(log_loss: Callable[[np.ndarray], float], shares: np.ndarray) -> fl
     return float(minimize_scalar(lambda total: log_loss(total * shares), bounds=(0.0, HIGHEST_SUM), method="bounded").x)
 
 
-def held_out_predictions(predictions: Sequence[Predictions], true: np.ndarray, *, seed: int = 0) -> Predictions:
+def held_out_predictions(
+    predictions: Sequence[Predictions], true: np.ndarray, *, by_others: bool = False, seed: int = 0
+) -> Predictions:
     """Combine each post's predictions by weights fitted on the others: how good the ensemble is, and how sure."""
     folds = np.random.default_rng(seed).permutation(len(true)) % min(NUM_FOLDS, len(true))
     is_value = predictions[0].value is not None
     found = np.zeros(len(true) if is_value else (len(true), NUM_CLASSES))
     for number in np.unique(folds):
         out, fitted = np.flatnonzero(folds == number), np.flatnonzero(folds != number)
-        weights = fit_weights([one.take(fitted) for one in predictions], true[fitted])
+        weights = fit_weights([one.take(fitted) for one in predictions], true[fitted], by_others=by_others)
         found[out] = weights.combine([one.take(out) for one in predictions]).main
     return Predictions(value=found) if is_value else Predictions(probabilities=found)

@@ -99,8 +99,8 @@ def weigh(
         weights = Weights(members=(1 / len(members),) * len(members))
         said = weights.combine(predictions)
     else:
-        weights = fit_weights(predictions, true)
-        said = held_out_predictions(predictions, true)
+        weights = fit_weights(predictions, true, by_others=kept is not None)
+        said = held_out_predictions(predictions, true, by_others=kept is not None)
     held_out = HeldOut(places=places, predictions=said, method=method)
     saved = dict(zip(meta.members, weights.members, strict=True))
     save_weights(folder, meta.members, weights)
