@@ -147,6 +147,34 @@ def test_weights_of_few_posts_stay_equal_where_chance_explains_all(kind: str, nu
     assert moved <= 6  # of 40: chance alone moves one in 22
 
 
+@pytest.mark.parametrize("kind", ["value", "classes"])
+def test_what_models_of_other_posts_show_moves_weights_only_where_it_is_clear(kind: str) -> None:
+    """A member that is a little better counts more; but not where what is seen of it comes from other models."""
+    random = np.random.default_rng(0)
+    truth = random.normal(size=54)
+
+    def weights(deviation: float, *, by_others: bool) -> tuple[float, ...]:
+        hints = [truth + size * random.permutation(noise) for size in (deviation, 1.0, 1.0)]
+        if kind == "value":
+            said, true = [Predictions(value=0.75 * hint) for hint in hints], truth
+        else:
+            edges = np.array([-0.84, -0.25, 0.25, 0.84])
+            below = [stats.norm.cdf((edges - 0.75 * hint[:, None]) / 0.5) for hint in hints]
+            said = [Predictions(probabilities=np.diff(one, axis=1, prepend=0.0, append=1.0)) for one in below]
+            true = (truth[:, None] > edges).sum(axis=1)
+        return fit_weights(said, true, by_others=by_others).members
+
+    noise = random.normal(size=54)
+    clear = weights(0.1, by_others=True)
+    assert clear[0] > 2 * max(clear[1:])
+    moved = {by_others: 0 for by_others in (False, True)}
+    for by_others in moved:
+        for _ in range(30):
+            found = weights(0.75, by_others=by_others)
+            moved[by_others] += max(found) - min(found) > 1e-9
+    assert moved[True] < moved[False]
+
+
 @pytest.mark.parametrize("better", [0.3, 1.0])
 def test_a_member_that_is_far_better_is_found_by_many_posts_and_not_by_few(better: float) -> None:
     weights = {}

@@ -31,7 +31,7 @@ from engage_cli.plots.importance import draw_importance
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.lifecycle import clear_stage, finish_run, open_run
 from engage_cli.runs.model_table import CATBOOST
-from engage_cli.runs.records import RunMeta, RunMetrics
+from engage_cli.runs.records import GroupShare, RunMeta, RunMetrics, Why
 from engage_cli.runs.run_folder import Run
 from engage_cli.steps.inputs.sources import source_of
 from engage_cli.steps.train._calibrate import calibrate
@@ -112,12 +112,12 @@ def train_catboost(
                 evidence=evidence,
                 folds=folds,
                 features=len(table.names),
-                why={
-                    "loss": why.loss,
-                    "unit": why.unit,
-                    "rows": why.rows,
-                    "groups": [dataclasses.asdict(share) for share in why.groups],
-                },
+                why=Why(
+                    loss=why.loss,
+                    unit=why.unit,
+                    rows=why.rows,
+                    groups=tuple(GroupShare(**dataclasses.asdict(share)) for share in why.groups),
+                ),
                 seconds=round(time.monotonic() - started, 1),
                 leaky=choice.is_leaky,
                 marks=marks,

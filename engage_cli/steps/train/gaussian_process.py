@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import json
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -20,7 +19,8 @@ from engage_cli.data.schema import side_of
 from engage_cli.data.targets.target import Target, require_variety
 from engage_cli.embeddings.store import StoredBlocks
 from engage_cli.errors import EngageError, WrongCallError
-from engage_cli.io.files import atomic_write, remove_tree
+from engage_cli.io.files import remove_tree
+from engage_cli.io.own_folders import is_plain_file
 from engage_cli.metrics.metrics import compute_metrics, r2, true_of
 from engage_cli.models.gaussian_process.decomposition import ScorePart, parts_of
 from engage_cli.models.gaussian_process.inputs import BLOCKS, KernelInputsMaker, Takes
@@ -29,11 +29,11 @@ from engage_cli.models.gaussian_process.process import (
     MOST_EXACT,
     NUM_STEPS,
     GaussianProcess,
-    ProcessState,
     fit_process,
     landmarks_of,
     predict_sum,
 )
+from engage_cli.models.gaussian_process.unfinished import load_fitted, save_fitted
 from engage_cli.models.predictor import load_predictor
 from engage_cli.progress.reporters import Reporter, SilentReporter, Stage
 from engage_cli.runs.lifecycle import clear_stage, finish_run, open_run
@@ -143,8 +143,8 @@ def _fit(
         parts = [ScorePart(of=target.name, share=1.0, truth=wanted)]
     maker, fitted = KernelInputsMaker(), list[tuple[str, float, GaussianProcess]]()
     left_out = np.zeros(len(wanted))
-    places = [folder / WORK / f"{number}.npz" for number in range(len(parts))]
-    num_left = sum(not place.is_file() for place in places)
+    places = [folder / WORK / f"{number}.safetensors" for number in range(len(parts))]
+    num_left = sum(not place.with_suffix(".json").is_file() for place in places)
     with reporter.stage("learning the kernels", num_left * (NUM_STEPS + 1)) as stage:
         widths = {block: source.stores[side_of(block)].encoder.tower.widths for block in BLOCKS}
         maker.fit(posts, source, widths)
@@ -168,21 +168,12 @@ def _fit_once(
     place: Path, truth: np.ndarray, views: Takes, seed: int, advance: Callable[[str], None]
 ) -> tuple[GaussianProcess, np.ndarray]:
     """Fit, or take what a training that was killed later had fitted; a damaged file costs its process alone."""
-    try:
-        with np.load(place) as stored:
-            landmarks = landmarks_of(views, seed=seed)
-            state = ProcessState.parse(json.loads(str(stored["state"])), where=str(place))
-            return GaussianProcess.restore(state, landmarks, stored["coefficients"]), stored["left_out"]
-    except (OSError, ValueError, LookupError, EOFError, BadZipFile, EngageError):
-        pass  # absent or damaged: fitted below
+    if is_plain_file(place.with_suffix(".json")):
+        landmarks = landmarks_of(views, seed=seed)
+        with contextlib.suppress(EngageError, ValueError):  # damaged: fitted below
+            return load_fitted(place, landmarks, num=len(truth))
     process, left_out = fit_process(views, truth, seed=seed, advance=advance, device=find_device())
-    with atomic_write(place) as beside, beside.open("wb") as file:
-        np.savez(
-            file,
-            state=json.dumps(dataclasses.asdict(process.state())),
-            coefficients=process.coefficients,
-            left_out=left_out,
-        )
+    save_fitted(place, process, left_out)
     return process, left_out
 
 
