@@ -167,7 +167,7 @@ def test_what_models_of_other_posts_show_moves_weights_only_where_it_is_clear(ki
     noise = random.normal(size=54)
     clear = weights(0.1, by_others=True)
     assert clear[0] > 2 * max(clear[1:])
-    moved = {by_others: 0 for by_others in (False, True)}
+    moved = dict.fromkeys((False, True), 0)
     for by_others in moved:
         for _ in range(30):
             found = weights(0.75, by_others=by_others)
