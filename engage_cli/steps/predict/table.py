@@ -165,8 +165,9 @@ def _make_room(
                 return True
         except EngageError:
             pass  # damaged, or of another version: its parts are made anew
+        OwnFolder(parts, (PLAN_FILE,)).remove_folder(parts)
     others = [entry.name for entry in parts.iterdir() if half_written_of(entry.name) is None] if parts.is_dir() else []
-    if others and not is_plain_file(parts / PLAN_FILE):
+    if others:
         raise EngageError(
             f"{parts}, the folder for parts of the answer, holds other files ({others[0]}); name another --out"
         )
