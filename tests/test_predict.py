@@ -314,7 +314,7 @@ def test_a_killed_table_goes_on_and_gives_the_same(world: Path, tmp_path: Path, 
     call = [sys.executable, "-c", code, "predict", "--table", "posts.csv", "--out", "out.csv", "--run", str(run)]
     process = subprocess.Popen(call, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     first = tmp_path / ".out.csv.parts" / "part-00000.json"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300  # on a busy machine the imports alone take a minute
     while not first.is_file() and time.monotonic() < deadline:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
