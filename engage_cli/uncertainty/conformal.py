@@ -100,7 +100,7 @@ class Calibration:
         return np.diff(below, axis=1)
 
     def smoothed(self, probabilities: np.ndarray, shares: Sequence[float]) -> np.ndarray:
-        """(n, 5): drawn to the classes' shares (5,), as by a Dirichlet prior worth ten posts."""
+        """(n, 5): drawn to the classes' shares (5,), as by a Dirichlet prior worth ten posts; or others to others."""
         return (self.rows * probabilities + PRIOR_POSTS * np.asarray(shares)) / (self.rows + PRIOR_POSTS)
 
     def middle(self, predictions: Predictions) -> np.ndarray:
