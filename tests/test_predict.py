@@ -19,6 +19,7 @@ import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
+from engage_cli.steps.predict.asked_posts import predict_rows
 from filelock import FileLock
 from openpyxl import load_workbook
 from typer.testing import CliRunner
@@ -35,7 +36,6 @@ from engage_cli.steps.predict import MOST_VARIANTS, SURE_ENOUGH
 from engage_cli.steps.predict import _files as prediction_files
 from engage_cli.steps.predict import table as step
 from engage_cli.steps.predict._files import COUNTS, write_predictions
-from engage_cli.steps.predict.asked_posts import predict_rows
 from engage_cli.steps.predict.lines import answer_lines
 from engage_cli.steps.predict.requests import Reads, make_posts
 from engage_cli.steps.predict.table import predict_table
