@@ -19,6 +19,7 @@ import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
+from engage_cli.steps.predict.asked_posts import predict_rows
 from filelock import FileLock
 from openpyxl import load_workbook
 from typer.testing import CliRunner
@@ -40,6 +41,7 @@ from engage_cli.steps.predict.requests import Reads, make_posts
 from engage_cli.steps.predict.table import predict_table
 from engage_cli.uncertainty.neighbours import Neighbours
 from tests.calls import answer, engage
+from tests.damage import flip
 from tests.test_bad_images import IMAGES
 
 RUNS = ("regressor", "classifier", "catboost", "catboost-value", "gp")
@@ -327,8 +329,8 @@ def test_a_killed_table_goes_on_and_gives_the_same(world: Path, tmp_path: Path, 
     code = f"import engage_cli.steps.predict.table as step; step.PART_ROWS = {rows}; from engage_cli.main import app; app()"
     call = [sys.executable, "-c", code, "predict", "--table", "posts.csv", "--out", "out.csv", "--run", str(run)]
     process = subprocess.Popen(call, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    first = tmp_path / ".out.csv.parts" / "part-00000.parquet"
-    deadline = time.monotonic() + 60
+    first = tmp_path / ".out.csv.parts" / "part-00000.json"
+    deadline = time.monotonic() + 300  # on a busy machine the imports alone take a minute
     while not first.is_file() and time.monotonic() < deadline:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
@@ -341,6 +343,39 @@ def test_a_killed_table_goes_on_and_gives_the_same(world: Path, tmp_path: Path, 
     assert whole.went_on == 0
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert not (tmp_path / ".out.csv.parts").exists()
+
+
+@pytest.mark.parametrize("damage", ["a byte", "cut", "the record", "another's record"])
+def test_a_damaged_part_is_predicted_anew(
+    damage: str, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "posts.csv").write_text("title\n" + "".join(f"title {number} of a cat\n" for number in range(6)))
+    run, table, asked = world / "runs" / "catboost-value", tmp_path / "posts.csv", list[int]()
+    monkeypatch.setattr(step, "PART_ROWS", 2)
+    predict_table(table, out=tmp_path / "whole.csv", run=run)
+
+    def killed_in_the_third(asked_run: Any, posts: pd.DataFrame, images_dir: Path | None) -> pd.DataFrame:
+        asked.append(len(posts))
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return predict_rows(asked_run, posts, images_dir)
+
+    monkeypatch.setattr(step, "predict_rows", killed_in_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        predict_table(table, out=tmp_path / "out.csv", run=run)
+    part = tmp_path / ".out.csv.parts" / "part-00001.parquet"
+    if damage == "a byte":
+        flip(part, part.stat().st_size // 3, 2)
+    elif damage == "cut":
+        part.write_bytes(part.read_bytes()[:50])
+    elif damage == "the record":
+        part.with_suffix(".json").write_text("{")
+    else:
+        part.with_suffix(".json").write_bytes((part.parent / "part-00000.json").read_bytes())
+    assert predict_table(table, out=tmp_path / "out.csv", run=run).went_on == 2
+    assert len(asked) == 5
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert not part.parent.exists()
 
 
 def test_parts_of_another_table_are_not_gone_on_with(world: Path, tmp_path: Path) -> None:

@@ -120,6 +120,8 @@ def _data(data: DataState) -> Iterator[tuple[str, str]]:
     for store in data.stores:
         what = f"{store.vectors:,} vectors of {store.encoder}" if store.state == "finished" else store.note
         yield "features", f"{store.folder}: {store.state}, {what}"
+    for name in data.damaged_tables:
+        yield "images", f"{name}: damaged; what it holds is found out anew when it is needed"
 
 
 def _runs(runs: RunsState) -> Iterator[tuple[str, str]]:

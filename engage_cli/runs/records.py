@@ -152,6 +152,26 @@ class Folds:
 
 
 @record
+class GroupShare:
+    """What a group of features contributes on average, as in models.boosting.shap."""
+
+    name: str
+    group: str
+    loss_change: float
+    mean_abs_shap: float
+
+
+@record
+class Why:
+    """What the predictions of a boosted model rest on."""
+
+    loss: str
+    unit: str
+    rows: Count
+    groups: tuple[GroupShare, ...]
+
+
+@record
 class Evidence:
     """The score of a run on posts that it did not learn from."""
 
@@ -195,7 +215,7 @@ class RunMetrics:
     best_iteration: Count | None = None
     features: Count | None = None
     folds: Folds | None = None
-    why: dict[str, object] | None = None  # loss, unit, rows and groups of models.boosting.shap
+    why: Why | None = None
     # Of Gaussian processes.
     left_out_r2: float | None = None
     # Of ensembles.

@@ -191,10 +191,12 @@ def _rank(session: InferenceSession, predictions: Predictions) -> Ranking:
     uncertainty = session.uncertainty
     correlation = uncertainty.correlation.of_variants(uncertainty.points(predictions), len(predictions))
     draws = draw_together(uncertainty.calibration, predictions, correlation)
-    best = chances_of_best(draws)
+    # What few residuals say is drawn to even chances, as classes are to their shares: 0 of 100 draws is not never.
+    best = uncertainty.calibration.smoothed(chances_of_best(draws), [1 / len(predictions)])
     order = np.argsort(-uncertainty.main(predictions), kind="stable")
     top = order[:MOST_COMPARED]
-    return Ranking(order=tuple(order.tolist()), best=tuple(best[order].tolist()), beats=chances_to_beat(draws[:, top]))
+    beats = uncertainty.calibration.smoothed(chances_to_beat(draws[:, top]), [0.5])
+    return Ranking(order=tuple(order.tolist()), best=tuple(best[order].tolist()), beats=beats)
 
 
 def _check(pairs: Sequence[tuple[str, str]], *, explain: bool, overlay: Path | None) -> None:

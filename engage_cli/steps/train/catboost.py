@@ -28,7 +28,7 @@ from engage_cli.models.trainer import WORK, Trainer, make_problem
 from engage_cli.plots.importance import draw_importance
 from engage_cli.progress.reporters import Reporter
 from engage_cli.runs.model_table import CATBOOST
-from engage_cli.runs.records import RunMeta, RunMetrics
+from engage_cli.runs.records import GroupShare, RunMeta, RunMetrics, Why
 from engage_cli.steps.train._catboost_inputs import make_inputs
 from engage_cli.steps.train._cross_validate import cross_validate, plan_folds
 from engage_cli.steps.train._run_inputs import data_of, encoders_of, parse_kind
@@ -117,12 +117,12 @@ class CatBoostTrainer(Trainer):
             best_iteration=int(self.model.tree_count_),
             folds=folds,
             features=len(self.table.names),
-            why={
-                "loss": why.loss,
-                "unit": why.unit,
-                "rows": why.rows,
-                "groups": [dataclasses.asdict(share) for share in why.groups],
-            },
+            why=Why(
+                loss=why.loss,
+                unit=why.unit,
+                rows=why.rows,
+                groups=tuple(GroupShare(**dataclasses.asdict(share)) for share in why.groups),
+            ),
         )
 
     def _explain(self, reporter: Reporter) -> Attribution:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from engage_cli.data.dataset import Dataset
 from engage_cli.data.schema import side_of
 from engage_cli.data.targets.target import Target
 from engage_cli.errors import EngageError
-from engage_cli.io.files import atomic_write
+from engage_cli.io.own_folders import is_plain_file
 from engage_cli.metrics.metrics import r2
 from engage_cli.models.gaussian_process.decomposition import ScorePart, parts_of
 from engage_cli.models.gaussian_process.inputs import BLOCKS, KernelInputsMaker, Takes
@@ -26,11 +25,11 @@ from engage_cli.models.gaussian_process.process import (
     MOST_EXACT,
     NUM_STEPS,
     GaussianProcess,
-    ProcessState,
     fit_process,
     landmarks_of,
     predict_sum,
 )
+from engage_cli.models.gaussian_process.unfinished import load_fitted, save_fitted
 from engage_cli.models.trainer import WORK, Trainer, make_problem
 from engage_cli.progress.reporters import Reporter, Stage
 from engage_cli.runs.model_table import GAUSSIAN_PROCESS
@@ -88,8 +87,8 @@ class ProcessTrainer(Trainer):
             parts = [ScorePart(of=target.name, share=1.0, truth=wanted)]
         maker, fitted = KernelInputsMaker(), list[tuple[str, float, GaussianProcess]]()
         left_out = np.zeros(len(wanted))
-        places = [work / f"{number}.npz" for number in range(len(parts))]
-        num_left = sum(not place.is_file() for place in places)
+        places = [work / f"{number}.safetensors" for number in range(len(parts))]
+        num_left = sum(not place.with_suffix(".json").is_file() for place in places)
         with reporter.stage("learning the kernels", num_left * (NUM_STEPS + 1)) as stage:
             widths = {block: self.source.stores[side_of(block)].encoder.tower.widths for block in BLOCKS}
             maker.fit(posts, self.source, widths)
@@ -116,21 +115,12 @@ def _fit_once(
     place: Path, truth: np.ndarray, views: Takes, seed: int, advance: Callable[[str], None]
 ) -> tuple[GaussianProcess, np.ndarray]:
     """Fit, or take what a training that was killed later had fitted; a damaged file costs its process alone."""
-    try:
-        with np.load(place) as stored:
-            landmarks = landmarks_of(views, seed=seed)
-            state = ProcessState.parse(json.loads(str(stored["state"])), where=str(place))
-            return GaussianProcess.restore(state, landmarks, stored["coefficients"]), stored["left_out"]
-    except (OSError, ValueError, LookupError, EOFError, BadZipFile, EngageError):
-        pass  # absent or damaged: fitted below
+    if is_plain_file(place.with_suffix(".json")):
+        landmarks = landmarks_of(views, seed=seed)
+        with contextlib.suppress(EngageError, ValueError):  # damaged: fitted below
+            return load_fitted(place, landmarks, num=len(truth))
     process, left_out = fit_process(views, truth, seed=seed, advance=advance, device=find_device())
-    with atomic_write(place) as beside, beside.open("wb") as file:
-        np.savez(
-            file,
-            state=json.dumps(dataclasses.asdict(process.state())),
-            coefficients=process.coefficients,
-            left_out=left_out,
-        )
+    save_fitted(place, process, left_out)
     return process, left_out
 
 
