@@ -112,7 +112,7 @@ def test_it_is_for_one_process(
         (["--members", "gp"], "--members names two or more different models"),
         (["--members", "gp,gp"], "--members names two or more different models"),
         (["--as", "both"], "unknown --as 'both'; there are: value, classes"),
-        (["--resize", "round"], "unknown --resize 'round'; there are: own, whole"),
+        (["--resize", "round"], "unknown --resize 'round'; there are: native, squash"),
     ],
 )
 def test_wrong_calls(options: list[str], sentence: str, world: Path, tmp_path: Path) -> None:

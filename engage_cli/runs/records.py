@@ -60,7 +60,7 @@ class DataOf:
     fingerprint: str
     split: str
     table: dict[str, ColumnFormat] = field(default_factory=dict)  # our column -> what it was in the table of the posts
-    texts: tuple[str, ...] | None = None  # of the posts, those that any of them has; None of a run that kept none
+    texts: tuple[str, ...] = ()  # of the posts, those that any of them has
 
 
 @record

@@ -68,8 +68,6 @@ def _read_asked(path: Path, *, images_dir: Path | None, mapping: Mapping[str, st
 def _unseen_texts(posts: pd.DataFrame, found: Mapping[str, str], run: Run) -> list[str]:
     """Return a note of each text that these posts have and no training post had."""
     seen = run.meta.data.texts
-    if seen is None:  # of a run before this was kept
-        return []
     there = [column for column in TEXT_COLUMNS if column in posts and (posts[column] != "").any()]
     others = " or ".join(seen) or "text"
     return [
