@@ -34,7 +34,7 @@ def render() -> str:
 def _description(text: str | None) -> Iterator[str]:
     """Return the paragraphs of a docstring: sentences as they are, then the example calls in one block."""
     paragraphs = [" ".join(part.split()) for part in (text or "").split("\n\n") if part.strip()]
-    calls = [one for one in paragraphs if one.startswith(("engage ", "torchrun "))]
+    calls = [one for one in paragraphs if re.match(r"([A-Z_]+=.* )?(engage|torchrun) ", one)]
     for number, sentence in enumerate(one for one in paragraphs if one not in calls):
         yield from ("", sentence) if number else (sentence,)
     if calls:
