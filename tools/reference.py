@@ -31,11 +31,12 @@ def render() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _description(text: str) -> Iterator[str]:
-    """Paragraphs as they are; those that are calls as one block of shell."""
-    first, *others = re.split(r"\n\s*\n", text.strip())
-    yield " ".join(first.split())
-    calls = [" ".join(part.split()) for part in others]
+def _description(text: str | None) -> Iterator[str]:
+    """Return the paragraphs of a docstring: sentences as they are, then the example calls in one block."""
+    paragraphs = [" ".join(part.split()) for part in (text or "").split("\n\n") if part.strip()]
+    calls = [one for one in paragraphs if re.match(r"([A-Z_]+=.* )?(engage|torchrun) ", one)]
+    for number, sentence in enumerate(one for one in paragraphs if one not in calls):
+        yield from ("", sentence) if number else (sentence,)
     if calls:
         yield from ("", "```sh", *calls, "```")
 
