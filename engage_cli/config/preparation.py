@@ -28,6 +28,12 @@ class PrepareConfig:
     private_addresses: bool = setting(
         False, "Also download from addresses in the local network.", flags=("--private-addresses",), panel=SOURCES
     )
+    min_age: str = setting(
+        "",
+        "Leave out posts whose counters were read sooner after publication than this, for example 7d or 12h.",
+        panel=SOURCES,
+        show_default=False,
+    )
     date_order: str = setting(
         "",
         "Order of numeric dates: DMY, MDY, YMD or YDM. Default: the one that fits the whole column.",

@@ -11,13 +11,26 @@ from pyarrow import parquet
 
 from engage_cli.config.general import PARTS
 from engage_cli.data.dataset_meta import AGAIN, POSTS_FILE, DatasetMeta
-from engage_cli.data.schema import ALL_COUNTERS, BOOKKEEPING_COLUMNS, OWN, SCORE, TEXT_COLUMNS, table_columns
+from engage_cli.data.ages import LEAST_DAYS, MOST_DAYS
+from engage_cli.data.schema import (
+    ALL_COUNTERS,
+    AUTHOR_COLUMNS,
+    BOOKKEEPING_COLUMNS,
+    DATES,
+    LOG_AGE,
+    OWN,
+    SCORE,
+    TEXT_COLUMNS,
+    table_columns,
+)
 from engage_cli.errors import EngageError
 from engage_cli.io.records import check_file
 
 TEXT, NUMBER, SQUASH, TIME = "text", "number", "whole number", "time"
-NUMBERS = ("hour", "weekday", "author_posts", "author_median_views", *ALL_COUNTERS, SCORE)
-RANGES = {"hour": (0, 23), "weekday": (0, 6), **dict.fromkeys(("author_posts", "author_median_views"), (0, np.inf))}
+NUMBERS = ("hour", "weekday", *AUTHOR_COLUMNS, LOG_AGE, *ALL_COUNTERS, SCORE)
+RANGES = {"hour": (0, 23), "weekday": (0, 6), **dict.fromkeys(AUTHOR_COLUMNS, (0, np.inf))}
+RANGES |= {"author_is_new": (0, 1), "author_trend": (-np.inf, np.inf)}
+RANGES |= {LOG_AGE: (np.log(LEAST_DAYS) - 1e-9, np.log(MOST_DAYS))}
 RANGES |= dict.fromkeys(ALL_COUNTERS, (0, np.inf))
 NEEDED = ("id", *TEXT_COLUMNS, *BOOKKEEPING_COLUMNS)
 HEX = r"^([0-9a-f]{32})?$"  # an image's hash; "" without an image
@@ -84,7 +97,7 @@ def _kinds_of(name: str) -> tuple[str, ...]:
         return (TEXT, NUMBER)
     if name == "source_row":
         return (SQUASH,)
-    return (TIME,) if name == "posted_at" else (NUMBER,) if name in NUMBERS else (TEXT,)
+    return (TIME,) if name in DATES else (NUMBER,) if name in NUMBERS else (TEXT,)
 
 
 def _wrong_values(column: pd.Series, meta: DatasetMeta) -> tuple[np.ndarray, str]:

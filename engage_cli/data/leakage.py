@@ -15,14 +15,14 @@ import pandas as pd
 
 from engage_cli.data.cells.numbers import parse_counters
 from engage_cli.data.counter_names import is_counter_name, plain_name
-from engage_cli.data.schema import HISTORY_COLUMNS, KNOWN_AFTER, OWN, is_known_before
+from engage_cli.data.schema import HISTORY_COLUMNS, KNOWN_AFTER, LOG_AGE, OWN, is_known_before
 
 SUSPICIOUS_R2 = 0.5  # content explains 0.1 to 0.4 of engagement in every study that we know
 MOST_BINS, LEAST_BINS, ROWS_PER_BIN = 32, 4, 10
 PROBED_ROWS = 10_000
 # A publication date is known before, whatever it tells: of a growing account it tells much, and is not a leak. Nor is
-# what is computed from it and from earlier posts.
-NEVER_A_LEAK = ("posted_at", *HISTORY_COLUMNS)
+# what is computed from it and from earlier posts, or the age at which counters were read.
+NEVER_A_LEAK = ("posted_at", LOG_AGE, *HISTORY_COLUMNS)
 
 
 def known_before(posts: pd.DataFrame) -> pd.DataFrame:

@@ -13,11 +13,24 @@ CONTENT_COLUMNS = ("id", "image", *TEXT_COLUMNS, "author", "posted_at")
 # Columns of the user's own that `--keep` declares known before publication are stored under this prefix.
 OWN = "own."
 # Computed by data.author_history from the date and from what the author's earlier posts earned.
-HISTORY_COLUMNS = ("hour", "weekday", "author_posts", "author_median_views")
+AUTHOR_COLUMNS = (
+    "author_posts",
+    "author_median_views",
+    "author_is_new",
+    "author_success",
+    "author_trend",
+    "author_posts_per_week",
+    "author_days_since_last",
+)
+HISTORY_COLUMNS = ("hour", "weekday", *AUTHOR_COLUMNS)
+# When a post's counters were read. No model is given it: of it the age is made, which is chosen before publication.
+OBSERVED_AT = "observed_at"
+LOG_AGE = "log_age"  # computed by data.ages
+DATES = ("posted_at", OBSERVED_AT)
 # What prepare adds; none of it is computed from a counter.
 GIVEN_PART = "given_part"  # of --split-from COLUMN, until the split is made
 BOOKKEEPING_COLUMNS = ("source", "source_row", "image_hash", "image_problem", "group", "split")
-KNOWN_BEFORE = (*CONTENT_COLUMNS, *HISTORY_COLUMNS, *BOOKKEEPING_COLUMNS)
+KNOWN_BEFORE = (*CONTENT_COLUMNS, *HISTORY_COLUMNS, LOG_AGE, *BOOKKEEPING_COLUMNS)
 
 COUNTERS = ("views", "likes", "comments", "shares", "favorites")
 EXTRA_COUNTERS = ("coins", "barrages", "dislikes")
@@ -37,7 +50,7 @@ def table_columns(columns: Iterable[str]) -> list[str]:
     """Return those of the columns that posts.parquet holds, in its order."""
     present = list(columns)
     own = [column for column in present if column.startswith(OWN)]
-    order = (*CONTENT_COLUMNS, *own, *HISTORY_COLUMNS, *BOOKKEEPING_COLUMNS, *KNOWN_AFTER)
+    order = (*CONTENT_COLUMNS, *own, *HISTORY_COLUMNS, LOG_AGE, *BOOKKEEPING_COLUMNS, OBSERVED_AT, *KNOWN_AFTER)
     return [column for column in order if column in present]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +11,7 @@ from engage_cli.data.counter_names import is_counter_name
 from engage_cli.data.importers import Import, Packed
 from engage_cli.data.importers._cover_names import find_images
 from engage_cli.data.importers.exports import Export, recognise_export
-from engage_cli.data.schema import GIVEN_PART, KNOWN_AFTER, OWN, TEXT_COLUMNS
+from engage_cli.data.schema import GIVEN_PART, KNOWN_AFTER, OBSERVED_AT, OWN, TEXT_COLUMNS
 from engage_cli.data.table_format import CATEGORY, NUMBER, ColumnFormat
 from engage_cli.data.tables._aliases import looks_like, sample_of
 from engage_cli.data.tables._columns import match_columns
@@ -61,7 +60,8 @@ def read_table(
         matched.found,
         path,
         list(kept),
-        options=_with_order(options, export, matched.found),
+        options=options,
+        orders=export.date_orders if export is not None else None,
         numbers=raw.numbers,
         must=matched.mapped | (frozenset(lone) if len(lone) == 1 else frozenset()),
         kinds=kept,
@@ -127,12 +127,6 @@ def _say_export(export: Export | None, path: Path) -> list[str]:
     return [] if export is None else [f"{path.name} was read as {export.name}: {note}" for note in export.notes]
 
 
-def _with_order(options: ReadOptions, export: Export | None, found: Mapping[str, str]) -> ReadOptions:
-    """Take the order of dates that the export is known for, where the user says none."""
-    order = export.date_orders.get(found.get("posted_at", ""), "") if export is not None else ""
-    return options if options.date_order or not order else replace(options, date_order=order)
-
-
 def read_unpublished(
     path: Path,
     *,
@@ -156,7 +150,8 @@ def read_unpublished(
     if export is not None:
         names = {**export.columns, **{ours: name for ours, name in names.items() if name in raw.frame.columns}}
     matched = match_columns(raw, mapping, path, known=names, needs_counter=False)
-    found = {ours: theirs for ours, theirs in matched.found.items() if ours not in KNOWN_AFTER or ours in reads}
+    hidden = (*KNOWN_AFTER, OBSERVED_AT)  # of posts to come
+    found = {ours: theirs for ours, theirs in matched.found.items() if ours not in hidden or ours in reads}
     if not set(found) & {"image", *TEXT_COLUMNS} and images_dir is None:
         raise EngageError(
             f"{path} has no column with an image or a text that could be found by name; it has the columns: "
@@ -173,7 +168,8 @@ def read_unpublished(
         path,
         keep,
         now=END_OF_TIME,
-        options=_with_order(options, export, found),
+        options=options,
+        orders=export.date_orders if export is not None else None,
         numbers=raw.numbers,
         known=known,
     )

@@ -23,7 +23,7 @@ from engage_cli.data.tables._flatten import Record
 SUFFIX = ".info.json"
 FIELDS = {
     "id": "id", "image": "thumbnail", "title": "title", "tags": "tags", "description": "description", "author": "channel",
-    "posted_at": "timestamp or upload_date", "views": "view_count", "likes": "like_count", "comments": "comment_count",
+    "posted_at": "timestamp or upload_date", "observed_at": "epoch", "views": "view_count", "likes": "like_count", "comments": "comment_count",
     "shares": "repost_count", "dislikes": "dislike_count", "favorites": "save_count",
 }  # fmt: skip
 UNUSED = ("categories", "duration", "channel_follower_count", "availability", "formats", "chapters", "heatmap")
@@ -66,6 +66,7 @@ def _post(info: Record, path: Path, folder: Path, names: dict[Path, set[str]]) -
         "description": info.get("description"),
         "author": first_of(info, "channel", "uploader", "channel_id", "uploader_id"),
         "posted_at": first_of(info, "timestamp", "release_timestamp", "upload_date"),
+        "observed_at": info.get("epoch"),
         "views": info.get("view_count"),
         "likes": info.get("like_count"),
         "comments": info.get("comment_count"),

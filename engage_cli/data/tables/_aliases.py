@@ -10,7 +10,7 @@ import pandas as pd
 from engage_cli.data.cells._dates import parse_dates
 from engage_cli.data.cells.numbers import parse_counters
 from engage_cli.data.counter_names import COUNTER_ALIASES, core_name, plain_name
-from engage_cli.data.schema import ALL_COUNTERS
+from engage_cli.data.schema import ALL_COUNTERS, DATES
 from engage_cli.images.decode import IMAGE_SUFFIXES
 
 # Compared without case and punctuation, as they stand and without the words around them: viewCount, view_count and "View
@@ -200,6 +200,14 @@ ALIASES: dict[str, tuple[str, ...]] = {
         *("datadipubblicazione", "oradipubblicazione", "датапубликации", "времяпубликациивидео", "дата", "datapublikacji"),
         *("yayınlanmatarihi", "tarih"),
     ),
+    # When the counters were read.
+    "observed_at": (
+        *("crawledat", "crawltime", "crawldate", "crawltimestamp", "crawled", "scrapedat", "scrapetime", "scrapedate"),
+        *("scrapetimestamp", "scrapedtime", "scraped", "fetchedat", "fetchtime", "fetched", "retrievedat", "retrievedon"),
+        *("retrievedutc", "retrieved", "collectedat", "collectedon", "collectiontime", "collectiondate", "capturedat"),
+        *("observationtime", "observationdate", "snapshotat", "snapshottime", "snapshotdate", "trendingdate", "epoch"),
+        *("asof", "采集时间", "抓取时间", "爬取时间", "取得日時", "수집일시"),
+    ),
     **COUNTER_ALIASES,
 }
 ADDRESS = re.compile(r"^(?:[a-zA-Z][a-zA-Z0-9+.-]*:)?//|^www\.", re.IGNORECASE)
@@ -240,7 +248,7 @@ def looks_like(ours: str, cells: pd.Series, *, is_number: bool = False) -> str:
         numbers = parse_counters(cells, is_typed=is_number)
         if numbers.unusable.mean() > MOST_ODD and not numbers.problem:
             return "no counts"
-    elif ours == "posted_at":
+    elif ours in DATES:
         dates = parse_dates(cells, now=pd.Timestamp("2200-01-01", tz="UTC"))
         if dates.unusable.mean() > MOST_ODD and not dates.problem:
             return "no dates"

@@ -9,12 +9,12 @@ from pathlib import Path
 import pandas as pd
 
 from engage_cli.data.counter_names import counter_hinted, is_exposure_name, plain_name
-from engage_cli.data.schema import ALL_COUNTERS, CONTENT_COLUMNS, KNOWN_AFTER, SCORE
+from engage_cli.data.schema import ALL_COUNTERS, CONTENT_COLUMNS, KNOWN_AFTER, OBSERVED_AT, SCORE
 from engage_cli.data.tables._aliases import ADDRESSES, candidates, looks_like, sample_of
 from engage_cli.data.tables.reading import Raw
 from engage_cli.errors import EngageError, WrongCallError
 
-COLUMNS = (*CONTENT_COLUMNS, *KNOWN_AFTER)
+COLUMNS = (*CONTENT_COLUMNS, OBSERVED_AT, *KNOWN_AFTER)
 SCORE_NAMES = ("score", "popularity", "popularityscore", "engagementscore", "label")
 
 
@@ -108,7 +108,7 @@ def _choose(
         return right[0]
     if not is_last or not names:
         return None
-    if ours == "image" or (filled and ours not in (*ALL_COUNTERS, "posted_at")):
+    if ours in ("image", OBSERVED_AT) or (filled and ours not in (*ALL_COUNTERS, "posted_at")):
         if filled:
             first = filled[0]
             if ours == "image" and wrong[first] == ADDRESSES:

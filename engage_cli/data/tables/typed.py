@@ -14,7 +14,7 @@ from engage_cli.data.cells._dates import parse_dates
 from engage_cli.data.cells._tags import parse_tags
 from engage_cli.data.cells.numbers import Numbers, parse_counters, parse_scores
 from engage_cli.data.cells.texts import clean_text, mend_text
-from engage_cli.data.schema import KNOWN_AFTER, OWN, SCORE, TEXT_COLUMNS
+from engage_cli.data.schema import DATES, KNOWN_AFTER, OBSERVED_AT, OWN, SCORE, TEXT_COLUMNS
 from engage_cli.data.table_format import CATEGORY, COUNTER, DATE, NUMBER, TAGS, TEXT, ColumnFormat
 from engage_cli.data.tables._categories import is_category
 from engage_cli.data.tables.options import AS_IT_SHOWS, ReadOptions
@@ -39,6 +39,7 @@ class Typed:
         *,
         now: pd.Timestamp | None = None,
         options: ReadOptions = AS_IT_SHOWS,
+        orders: Mapping[str, str] | None = None,
         numbers: frozenset[str] = frozenset(),
         known: Mapping[str, ColumnFormat] | None = None,
         must: frozenset[str] = frozenset(),
@@ -46,10 +47,11 @@ class Typed:
     ) -> None:
         """`now` is the moment after which nothing can have been published; None is this moment.
 
-        `numbers` are columns that are numbers in the file; `known` is how a run's own table was written, by our names;
+        `orders` is what is known of the dates in the file's columns, where the user says nothing. `numbers` are columns that are numbers in the file; `known` is how a run's own table was written, by our names;
         `must` are columns of ours of which some cell has to be readable; `kinds` says what kept columns are.
         """
         self._now = now if now is not None else pd.Timestamp.now(tz="UTC")
+        self._orders = orders or {}
         self._options, self._numbers, self._known, self._path = options, numbers, known or {}, path
         self.notes: list[str] = []
         self.formats: dict[str, ColumnFormat] = {}
@@ -57,15 +59,15 @@ class Typed:
         texts = {
             ours: self._text(raw[theirs], ours, theirs)
             for ours, theirs in found.items()
-            if ours not in (*KNOWN_AFTER, "posted_at")
+            if ours not in (*KNOWN_AFTER, *DATES)
         }
         posts: dict[str, pd.Series | np.ndarray] = {**texts}
         self._ids = self._make_ids(texts.get("id"), found, len(raw))
         for ours, theirs in found.items():
             if ours in KNOWN_AFTER:
                 posts[ours] = self._outcome(raw[theirs], ours, theirs, is_needed=ours in must)
-            elif ours == "posted_at":
-                posts[ours] = self._dates(raw[theirs], theirs)
+            elif ours in DATES:
+                posts[ours] = self._dates(raw[theirs], ours, theirs, is_needed=ours == "posted_at" or ours in must)
         for theirs in keep:
             posts[OWN + theirs] = self._own_column(raw[theirs], theirs, (kinds or {}).get(theirs, ""))
         self.posts = pd.DataFrame(posts, index=raw.index)
@@ -74,6 +76,8 @@ class Typed:
             if column not in self.posts:
                 self.posts[column] = ""
         self.posts["source_row"] = np.arange(1, len(raw) + 1)
+        if OBSERVED_AT in self.posts and self.posts[OBSERVED_AT].isna().all():
+            self.posts = self.posts.drop(columns=OBSERVED_AT)
         outcomes = [ours for ours in KNOWN_AFTER if ours in self.posts]
         empty = [ours for ours in outcomes if self.posts[ours].isna().all()]
         if len(empty) < len(outcomes):
@@ -141,13 +145,17 @@ class Typed:
         self.formats[ours] = ColumnFormat(name=theirs, kind=COUNTER, decimal=numbers.style.decimal)
         return numbers.values
 
-    def _dates(self, column: pd.Series, theirs: str) -> pd.Series:
-        known = self._known["posted_at"].date_order if "posted_at" in self._known else ""
-        dates = parse_dates(column, now=self._now, order=self._options.date_order or known)
+    def _dates(self, column: pd.Series, ours: str, theirs: str, *, is_needed: bool) -> pd.Series:
+        """Of a column that nobody named and that need not be there, what cannot be read is no reason to stop."""
+        known = self._known[ours].date_order if ours in self._known else ""
+        dates = parse_dates(column, now=self._now, order=self._options.date_order or self._orders.get(theirs, "") or known)
         if dates.problem:
+            if not is_needed:
+                self.notes.append(f"column '{theirs}' was not read as {ours}: {dates.problem}")
+                return dates.values.where(pd.Series(False, index=column.index))
             raise EngageError(f"{self._path}, column '{theirs}': {dates.problem}")
         num, filled = int(dates.unusable.sum()), int(dates.unusable.sum() + dates.future.sum() + dates.values.notna().sum())
-        if num > MOST_UNUSABLE_DATES * filled:
+        if is_needed and num > MOST_UNUSABLE_DATES * filled:
             row = int(np.flatnonzero(dates.unusable)[0])
             raise EngageError(
                 f"{self._path}, column '{theirs}', row {row + 1}: '{str(column.iloc[row])[:40]}' is not a date, like "
@@ -157,7 +165,7 @@ class Typed:
         self._note(column, theirs, dates.future, "in the future")
         if dates.note:
             self.notes.append(f"column '{theirs}': {dates.note}")
-        self.formats["posted_at"] = ColumnFormat(name=theirs, kind=DATE, date_order=dates.order)
+        self.formats[ours] = ColumnFormat(name=theirs, kind=DATE, date_order=dates.order)
         return dates.values
 
     def _own_column(self, column: pd.Series, theirs: str, kind: str) -> np.ndarray | pd.Series:

@@ -12,6 +12,7 @@ import pandas as pd
 from engage_cli import __version__
 from engage_cli.config.general import DATA_MARK
 from engage_cli.config.preparation import PrepareConfig
+from engage_cli.data.ages import add_age, age_in_days, parse_days
 from engage_cli.data.author_history import add_history
 from engage_cli.data.dataset import (
     LOCK,
@@ -82,6 +83,8 @@ def prepare(
     reporter = reporter or SilentReporter()
     fractions = parse_fractions(config.fractions)
     _check_config(config)
+    if config.min_age:
+        parse_days(config.min_age, "--min-age")
     _check_folder(folder, sources, overwrite=overwrite)
     split_column = config.split_from if config.split_from and not Path(config.split_from).is_file() else ""
     options = options_of(config)
@@ -187,9 +190,23 @@ def _start(imported: ImportedPosts, config: PrepareConfig) -> Draft:
     draft.posts, others = choose_rows(draft.posts, config.duplicates)
     draft.note_left_out(others, f"another row of the same id (--duplicates {config.duplicates})")
     draft.leave_out(has_no_outcome(draft.posts), "every counter missing")
+    draft.leave_out(_is_too_young(draft.posts, config.min_age), f"counters read within {config.min_age} of publication")
+    draft.posts, notes = add_age(draft.posts)
+    draft.warnings += notes
     if draft.posts.empty:
         raise EngageError(f"no usable post in {imported.name}: {_join(draft.left_out)}")
     return draft
+
+
+def _is_too_young(posts: pd.DataFrame, min_age: str) -> pd.Series:
+    """Return (n,) bool; raise EngageError where a least age is given and no post has one."""
+    days = age_in_days(posts)
+    if min_age and np.isnan(days).all():
+        raise EngageError(
+            f"--min-age {min_age}: no post says when it was published and when its counters were read; name the columns with "
+            "--map posted_at=COLUMN,observed_at=COLUMN"
+        )
+    return pd.Series(days < (parse_days(min_age, "--min-age") if min_age else 0.0), index=posts.index)
 
 
 def _fit_targets(draft: Draft, config: PrepareConfig, name: str) -> tuple[dict[str, Target], dict[str, str]]:

@@ -13,7 +13,7 @@ import pandas as pd
 from engage_cli.data.cells.numbers import parse_scores
 from engage_cli.data.importers import IMPORTERS, PROBLEM_COLUMNS, Import, Packed
 from engage_cli.data.importers.folders import Tree, listing
-from engage_cli.data.schema import KNOWN_AFTER, OWN
+from engage_cli.data.schema import DATES, KNOWN_AFTER, OBSERVED_AT, OWN
 from engage_cli.data.table_format import ColumnFormat, merge
 from engage_cli.data.tables.options import AS_IT_SHOWS, DUPLICATES, ReadOptions
 from engage_cli.data.tables.reading import SUFFIXES, is_table
@@ -166,7 +166,7 @@ def _union(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     else:
         posts = frames[0].reset_index(drop=True)
     for column in posts.columns:
-        if column not in (*KNOWN_AFTER, "posted_at") and not pd.api.types.is_numeric_dtype(posts[column]):
+        if column not in (*KNOWN_AFTER, *DATES) and not pd.api.types.is_numeric_dtype(posts[column]):
             posts[column] = posts[column].fillna("")
     return posts
 
@@ -181,7 +181,7 @@ def merge_repeats(posts: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     shared = posts["id"].duplicated(keep=False)
     if not shared.any():
         return posts, posts.iloc[:0]
-    content = [column for column in posts.columns if column != "source_row"]
+    content = [column for column in posts.columns if column not in ("source_row", OBSERVED_AT)]
     again = posts.loc[shared, content].duplicated()
     repeats = again.index[again]
     return posts.drop(index=repeats).reset_index(drop=True), posts.loc[repeats]
@@ -190,7 +190,8 @@ def merge_repeats(posts: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 def choose_rows(posts: pd.DataFrame, duplicates: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return one row of each id, and the others; raise EngageError naming them where nobody said which one counts.
 
-    A post may stand in a table once for each day that it was looked at.
+    A post may stand in a table once for each day that it was looked at. Where it says when, that decides which row is the
+    first and which the last, else their order.
     """
     if duplicates not in DUPLICATES:
         raise WrongCallError(f"--duplicates {duplicates}: there are: {', '.join(DUPLICATES)}")
@@ -212,6 +213,8 @@ def choose_rows(posts: pd.DataFrame, duplicates: str) -> tuple[pd.DataFrame, pd.
         ranked = clash.sort_values(counter, kind="stable", na_position="first") if counter else clash
         kept = ranked.drop_duplicates("id", keep="last").index
     else:
+        if OBSERVED_AT in clash:
+            clash = clash.sort_values(OBSERVED_AT, kind="stable", na_position="first")
         kept = clash.drop_duplicates("id", keep="first" if duplicates == "first" else "last").index
     others = clash.index.difference(kept)
     return posts.drop(index=others).reset_index(drop=True), posts.loc[others]

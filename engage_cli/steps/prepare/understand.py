@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from engage_cli.config.preparation import PrepareConfig
-from engage_cli.data.schema import ALL_COUNTERS, KNOWN_AFTER, OWN
+from engage_cli.data.schema import ALL_COUNTERS, DATES, KNOWN_AFTER, OWN
 from engage_cli.data.tables.options import ReadOptions
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.steps.prepare.import_posts import ImportedPosts, Source, import_posts
@@ -128,7 +128,7 @@ def _field(ours: str, theirs: str, posts: pd.DataFrame, raw: pd.DataFrame | None
         places = posts["source_row"].iloc[rows] - 1
         cells = tuple(_short(str(raw[theirs].iloc[place])) for place in places)
     return Field(
-        name=ours, column=theirs, examples=cells, read=read if ours in (*KNOWN_AFTER, "posted_at", "tags") else cells
+        name=ours, column=theirs, examples=cells, read=read if ours in (*KNOWN_AFTER, *DATES, "tags") else cells
     )
 
 

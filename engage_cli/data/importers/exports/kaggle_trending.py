@@ -15,6 +15,7 @@ COLUMNS = {
     "description": ("description",),
     "author": ("channel_title", "channelTitle"),
     "posted_at": ("publish_time", "publishedAt"),
+    "observed_at": ("trending_date",),
     "views": ("views", "view_count"),
     "likes": ("likes",),
     "dislikes": ("dislikes",),

@@ -12,6 +12,7 @@ COLUMNS = {
     "tags": ("link_flair_text", "data.link_flair_text"),
     "author": ("author", "data.author"),
     "posted_at": ("created_utc", "data.created_utc", "created"),
+    "observed_at": ("retrieved_utc", "retrieved_on", "data.retrieved_on"),
     "likes": ("score", "data.score", "ups"),
     "comments": ("num_comments", "data.num_comments"),
 }

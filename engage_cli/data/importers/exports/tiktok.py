@@ -11,6 +11,7 @@ COLUMNS = {
     "tags": ("hashtags", "challenges", "hashtag_names"),
     "author": ("authorMeta.name", "author.uniqueId", "author.unique_id", "author_username", "author"),
     "posted_at": ("createTime", "createTimeISO", "create_time", "video_timestamp"),
+    "observed_at": ("scrapedAt", "scraped_at", "crawl_time"),
     "views": ("playCount", "stats.playCount", "statistics.play_count", "video_playcount", "play_count"),
     "likes": ("diggCount", "stats.diggCount", "statistics.digg_count", "video_diggcount", "digg_count"),
     "comments": ("commentCount", "stats.commentCount", "statistics.comment_count", "video_commentcount", "comment_count"),
