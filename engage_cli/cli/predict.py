@@ -29,6 +29,12 @@ class PostOptions:
     tags: str = setting("", "Tags or category, written as in the training posts.", show_default=False)
     description: str = setting("", "The description.", show_default=False)
     posted_at: str = setting("", "Publication time in UTC, for example 2026-11-24T18:30.", show_default=False)
+    after: str = setting(
+        "",
+        "Predict what the post will have this long after publication, for example 30d or 12h, if the training posts say "
+        "when their counters were read. Default: their median age. Goes with --table too.",
+        show_default=False,
+    )
     columns: list[str] | None = setting(
         None,
         "Value of a further column that the run was trained on. May be given several times.",
@@ -51,6 +57,7 @@ class PostOptions:
             "--tags": self.tags,
             "--description": self.description,
             "--posted-at": self.posted_at,
+            "--after": self.after,
             "--column": self.columns,
             "--explain": self.explain,
             "--overlay": self.overlay,
@@ -108,7 +115,7 @@ def predict(post: PostOptions, place: FinishedRun, output: Output, schema: Schem
         return
     _check_ways(post, many)
     if many.table is not None:
-        _predict_table(many.table, many, place, json=output.json)
+        _predict_table(many.table, many, place, after=post.after, json=output.json)
     elif many.serve_stdin:
         _serve_stdin(place)
     else:
@@ -120,7 +127,7 @@ def _check_ways(post: PostOptions, many: ManyOptions) -> None:
     if many.table is not None and many.serve_stdin:
         raise WrongCallError("--table and --serve-stdin exclude each other; give one")
     for way, is_given, others in (
-        ("--table", many.table is not None, post.given),
+        ("--table", many.table is not None, {name: value for name, value in post.given.items() if name != "--after"}),
         ("--serve-stdin", many.serve_stdin, {**post.given, **many.of_table}),
         ("images", many.table is None and not many.serve_stdin, many.of_table),
     ):
@@ -148,6 +155,7 @@ def _predict(post: PostOptions, place: FinishedRun, *, json: bool) -> None:
         tags=post.tags,
         description=post.description,
         posted_at=post.posted_at,
+        after=post.after,
         columns=parse_pairs(post.columns or [], "--column duration=30"),
         explain=post.explain,
         overlay=post.overlay,
@@ -162,7 +170,7 @@ def _predict(post: PostOptions, place: FinishedRun, *, json: bool) -> None:
         show_answer(answer)
 
 
-def _predict_table(table: Path, many: ManyOptions, place: FinishedRun, *, json: bool) -> None:
+def _predict_table(table: Path, many: ManyOptions, place: FinishedRun, *, after: str, json: bool) -> None:
     import dataclasses
 
     from engage_cli.cli.render.predict import show_table
@@ -177,6 +185,7 @@ def _predict_table(table: Path, many: ManyOptions, place: FinishedRun, *, json: 
         out=many.out,
         images_dir=many.images_dir,
         mapping=parse_pairs(pairs, "--map title=headline,image=file"),
+        after=after,
         run=place.run,
         runs_dir=place.runs,
         reporter=make_reporter(),

@@ -105,7 +105,7 @@ class _Record:
             weight = author.success.weight * author.success.at(day)
             mean = author.success.total / author.success.weight
             recent = author.recent.weight * author.recent.at(day)
-            success = (weight * mean + k * others) / (weight + k) if num else mean
+            success = max(0.0, (weight * mean + k * others) / (weight + k) if num else mean)
             trend = recent / (recent + k) * (author.recent.total / author.recent.weight - mean)
         per_week = 7.0 * np.log(2.0) / RATE_HALF_LIFE * author.rate.weight * author.rate.at(day)
         return 0.0, success, trend, per_week, float(np.log1p(day - author.last))

@@ -10,8 +10,8 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from engage_cli.config.general import PARTS
-from engage_cli.data.dataset_meta import AGAIN, POSTS_FILE, DatasetMeta
 from engage_cli.data.ages import LEAST_DAYS, MOST_DAYS
+from engage_cli.data.dataset_meta import AGAIN, POSTS_FILE, DatasetMeta
 from engage_cli.data.schema import (
     ALL_COUNTERS,
     AUTHOR_COLUMNS,
@@ -28,7 +28,7 @@ from engage_cli.io.records import check_file
 
 TEXT, NUMBER, SQUASH, TIME = "text", "number", "whole number", "time"
 NUMBERS = ("hour", "weekday", *AUTHOR_COLUMNS, LOG_AGE, *ALL_COUNTERS, SCORE)
-RANGES = {"hour": (0, 23), "weekday": (0, 6), **dict.fromkeys(AUTHOR_COLUMNS, (0, np.inf))}
+RANGES: dict[str, tuple[float, float]] = {"hour": (0, 23), "weekday": (0, 6), **dict.fromkeys(AUTHOR_COLUMNS, (0, np.inf))}
 RANGES |= {"author_is_new": (0, 1), "author_trend": (-np.inf, np.inf)}
 RANGES |= {LOG_AGE: (np.log(LEAST_DAYS) - 1e-9, np.log(MOST_DAYS))}
 RANGES |= dict.fromkeys(ALL_COUNTERS, (0, np.inf))

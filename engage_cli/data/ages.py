@@ -1,6 +1,6 @@
 """The age of a post when its counters were read: what makes counters of old and new posts comparable.
 
-log_age    log(days) from `posted_at` to `observed_at`, at least LEAST_DAYS; NaN where one of them is unknown
+log_age    log(days) from `posted_at` to `observed_at`, of at least a minute; NaN where one of them is unknown
 
 No counter is part of it. In training it is the age that a post's counters have; before publication it is the age that is
 asked about (`engage predict --after`).
@@ -17,7 +17,8 @@ import pandas as pd
 from engage_cli.data.schema import LOG_AGE, OBSERVED_AT
 from engage_cli.errors import WrongCallError
 
-LEAST_DAYS = 1 / 24  # counters of younger posts are taken as an hour old
+LEAST_DAYS = 1 / 1440
+SAME_DAY = 1 / 24  # days: what is taken where dates tell no more than that both are of one day
 MOST_DAYS = 40_000.0
 YOUNG_DAYS = 7  # counters of younger posts still grow fast
 GRACE = 1.0  # days: a date without a time of day is its midnight, which may lie before the publication
@@ -50,8 +51,8 @@ def age_in_days(posts: pd.DataFrame) -> np.ndarray:
     """(n,) days from publication to the reading of the counters; NaN where unknown, or where they were read before it."""
     if OBSERVED_AT not in posts or "posted_at" not in posts:
         return np.full(len(posts), np.nan)
-    days = ((posts[OBSERVED_AT] - posts["posted_at"]) / pd.Timedelta(days=1)).to_numpy(np.float64)
-    return np.where(days > -GRACE, np.maximum(days, 0.0), np.nan)
+    days = (posts[OBSERVED_AT] - posts["posted_at"]).dt.total_seconds().to_numpy(np.float64) / 86_400
+    return np.where(days > 0, days, np.where(days > -GRACE, SAME_DAY, np.nan))
 
 
 def log_age(days: np.ndarray | float) -> np.ndarray:

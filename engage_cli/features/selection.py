@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 from engage_cli.config.general import STUDY
 from engage_cli.data.counter_names import is_counter_name
+from engage_cli.data.known_columns import known_columns
 from engage_cli.data.leakage import is_known_after
 from engage_cli.data.schema import OWN
 from engage_cli.errors import WrongCallError
-from engage_cli.features.groups import LEAKY_PARTS, PARTS, SETS
+from engage_cli.features.groups import HONEST, LEAKY_PARTS, PARTS, SETS
 from engage_cli.features.groups.columns import Author, Time
 
 OWN_PART = "own_columns"
+WITH_KNOWN_COLUMNS = (HONEST, "handcrafted")  # sets that take kept columns of a known role, as followers
 STUDY_ENCODER = "clip-base"  # study, section 4.2: image and text by one checkpoint
 
 
@@ -49,6 +51,8 @@ def parse_features(text: str, columns: Iterable[str], sources: Mapping[str, str]
     for name in names:
         if name in SETS:
             parts += SETS[name]
+            if name in WITH_KNOWN_COLUMNS:
+                chosen += known_columns(own.values())
         elif name in own:
             chosen.append(own[name])
         elif name in history:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 
 from engage_cli import __version__
 from engage_cli.config.general import Kind
-from engage_cli.data.schema import BLOCKS
+from engage_cli.data.schema import AUTHOR_COLUMNS, BLOCKS, LOG_AGE, OWN
 from engage_cli.data.table_format import ColumnFormat
 from engage_cli.errors import EngageError
 from engage_cli.io.ranges import Count, FromOne, once
@@ -50,7 +50,14 @@ def _block(name: str) -> str:
     return name
 
 
+def _number_column(name: str) -> str:
+    if name not in (*AUTHOR_COLUMNS, LOG_AGE) and not name.startswith(OWN):
+        raise ValueError(f"'{name[:40]}' is no column of numbers")
+    return name
+
+
 Block = Annotated[str, AfterValidator(_block)]
+NumberColumn = Annotated[str, AfterValidator(_number_column)]
 
 
 @record
@@ -61,6 +68,7 @@ class DataOf:
     split: str
     table: dict[str, ColumnFormat] = field(default_factory=dict)  # our column -> what it was in the table of the posts
     texts: tuple[str, ...] = ()  # of the posts, those that any of them has
+    median_age: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None  # days, of training posts' counters
 
 
 @record
@@ -98,6 +106,9 @@ class RunMeta:
     dims: dict[Block, Width] = field(default_factory=dict)  # of a neural model: the width of each block's tokens
     reads_images: bool = False  # of a table: whether it measures covers
     reads_date: bool = False
+    reads_columns: Annotated[
+        tuple[NumberColumn, ...], AfterValidator(once)
+    ] = ()  # of a process: numbers of posts beside these
     members: Annotated[tuple[FolderName, ...], AfterValidator(once)] = ()  # of an ensemble: folders in members/
     of: dict[FolderName, Hash] = field(default_factory=dict)  # of stacked runs: the hashes of their markers
     leaky: bool = False

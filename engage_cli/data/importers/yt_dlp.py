@@ -23,7 +23,8 @@ from engage_cli.data.tables._flatten import Record
 SUFFIX = ".info.json"
 FIELDS = {
     "id": "id", "image": "thumbnail", "title": "title", "tags": "tags", "description": "description", "author": "channel",
-    "posted_at": "timestamp or upload_date", "observed_at": "epoch", "views": "view_count", "likes": "like_count", "comments": "comment_count",
+    "posted_at": "timestamp or upload_date", "observed_at": "epoch",
+    "views": "view_count", "likes": "like_count", "comments": "comment_count",
     "shares": "repost_count", "dislikes": "dislike_count", "favorites": "save_count",
 }  # fmt: skip
 UNUSED = ("categories", "duration", "channel_follower_count", "availability", "formats", "chapters", "heatmap")

@@ -47,8 +47,8 @@ class Typed:
     ) -> None:
         """`now` is the moment after which nothing can have been published; None is this moment.
 
-        `orders` is what is known of the dates in the file's columns, where the user says nothing. `numbers` are columns that are numbers in the file; `known` is how a run's own table was written, by our names;
-        `must` are columns of ours of which some cell has to be readable; `kinds` says what kept columns are.
+        `orders` is the order of dates in columns of the file, where the user says none. `numbers` are columns that are numbers
+        in the file; `known` is how a run's own table was written, by our names;
         """
         self._now = now if now is not None else pd.Timestamp.now(tz="UTC")
         self._orders = orders or {}

@@ -39,6 +39,7 @@ PARTS = Registry(
         "category": "engage_cli.features.groups.tags:Category",
         "time": "engage_cli.features.groups.columns:Time",
         "author": "engage_cli.features.groups.columns:Author",
+        "age": "engage_cli.features.groups.age:Age",
         "own_columns": "engage_cli.features.groups.columns:OwnColumns",
         "counters": "engage_cli.features.groups.columns:Counters",
     },
@@ -54,6 +55,7 @@ _HANDCRAFTED = (
     "category",
     "time",
     "author",
+    "age",
 )
 SETS = {
     HONEST: (*_EMBEDDINGS, "image_score", "text_score", *_WORDS, *_HANDCRAFTED),

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from engage_cli.data.folds import Folds
-from engage_cli.data.schema import ALL_COUNTERS, OWN
+from engage_cli.data.schema import ALL_COUNTERS, AUTHOR_COLUMNS, LOG_AGE, OWN
 from engage_cli.features.groups import PartOptions, TablePart, make_table, no_columns
 from engage_cli.features.handcrafted import MISSING
 from engage_cli.features.inputs import PostInputs
@@ -23,6 +23,12 @@ MEANINGS = {
     "weekday": "Day of publication, UTC [Monday 0 to Sunday 6]",
     "author_posts": "Earlier posts of the same author [posts]",
     "author_median_views": "Median of log1p(views) of the author's earlier posts [log1p of views]",
+    "author_is_new": "Whether the author has no earlier post [0 or 1]",
+    "author_success": "Mean of the author's earlier posts, recent ones more, drawn to others' mean [log1p of views]",
+    "author_trend": "How much more the author's recent posts got than all earlier ones [log1p of views]",
+    "author_posts_per_week": "How often the author published lately [posts per week]",
+    "author_days_since_last": "Time since the author's last post [log1p of days]",
+    LOG_AGE: "Age of the post when its counters are read [log of days]",
 }
 
 
@@ -31,7 +37,7 @@ class Present:
     present: UniqueNames
 
 
-class _Numbers(TablePart):
+class Numbers(TablePart):
     """Those of `names` that any training post has."""
 
     fitted = Present
@@ -66,14 +72,14 @@ class _Numbers(TablePart):
         return MEANINGS[column]
 
 
-class Time(_Numbers):
+class Time(Numbers):
     group = "time"
     names = ("hour", "weekday")
 
 
-class Author(_Numbers):
+class Author(Numbers):
     group = "author"
-    names = ("author_posts", "author_median_views")
+    names = AUTHOR_COLUMNS
 
 
 class OwnColumns(TablePart):
@@ -92,7 +98,7 @@ class OwnColumns(TablePart):
         return f"Your column '{column.removeprefix(OWN)}' [as given]"
 
 
-class Counters(_Numbers):
+class Counters(Numbers):
     """Counters, their logs, and their ratios to views (study, section 4.2): known only after publication."""
 
     group = "counters"

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engage_cli.models.gaussian_process.inputs import TERM_KINDS, KernelInputs
+from engage_cli.models.gaussian_process.inputs import NUMBERS, TERM_KINDS, KernelInputs
 
 # A term -> the simple kernels that it is the product of.
 TERMS: dict[str, tuple[str, ...]] = {
@@ -32,6 +32,10 @@ TERMS: dict[str, tuple[str, ...]] = {
     "weekday": ("weekday",),
     "statistics": ("statistics",),
     "author": ("author",),
+    "age": ("age",),
+    "growth": ("growth",),
+    "followers": ("followers",),
+    "duration": ("duration",),
     "text x image": ("text", "image"),
     "text x season": ("text", "season"),
     "words x season": ("words", "season"),
@@ -42,9 +46,11 @@ TERMS: dict[str, tuple[str, ...]] = {
     "pattern x image": ("pattern", "image"),
     "pieces x pieces": ("pieces", "pieces"),
     "text x statistics": ("text", "statistics"),
+    "followers x age": ("followers", "age"),
+    "followers x age x duration": ("followers", "age", "duration"),
 }
 # Where the search for length scales begins: of unit vectors, of days, of standardised numbers.
-LENGTHS = {"text": 0.7, "image": 0.7, "day": 20.0, "season": 120.0, "statistics": 3.0}
+LENGTHS = {"text": 0.7, "image": 0.7, "day": 20.0, "season": 120.0, "statistics": 3.0, **dict.fromkeys(NUMBERS, 1.0)}
 
 CPU = torch.device("cpu")
 UNLIKE = 1e12  # the squared distance of what cannot be compared: an infinite one would have no gradient
@@ -87,6 +93,9 @@ class Products:
         return self._known[name]
 
     def _compute(self, name: str) -> Tensor:
+        if name == "growth":  # counters that grow as a power of the age: linear in its logarithm, and beyond all seen
+            one, other = (self._there(np.nan_to_num(inputs.age)) for inputs in (self._first, self._second))
+            return one[:, None] * other[None]
         name, _, number = name.partition(" ")
         one, other = getattr(self._first, name), getattr(self._second, name)
         if name in TERM_KINDS:
@@ -100,7 +109,7 @@ class Products:
             alike = self._there(one[:, part]) @ self._there(other[:, part]).T
             return torch.where(both, (2 - 2 * alike).clamp_min(0.0), UNLIKE)
         one, other = self._there(one), self._there(other)
-        if name == "day":
+        if name in ("day", *NUMBERS):
             squares = (one[:, None] - other[None]) ** 2
             return torch.where(squares.isnan(), UNLIKE, squares)
         squares = (one**2).sum(dim=1)[:, None] + (other**2).sum(dim=1)[None] - 2 * (one @ other.T)
@@ -121,7 +130,8 @@ def present_terms(inputs: KernelInputs) -> list[str]:
         "statistics": bool(inputs.statistics.any()),
         "author": bool((inputs.author != "").any()),
     }
-    has["season"] = has["day"]
+    has |= {name: bool(np.isfinite(getattr(inputs, name)).any()) for name in NUMBERS}
+    has |= {"season": has["day"], "growth": has["age"]}
     return [term for term, names in TERMS.items() if all(has[name] for name in names)]
 
 

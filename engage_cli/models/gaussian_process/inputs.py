@@ -1,4 +1,4 @@
-"""What kernels compare of posts: words, how titles are written, embeddings, dates, authors, and counts in titles."""
+"""What kernels compare of posts: words, how titles are written, embeddings, dates, ages, authors, and counts in titles."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
+from engage_cli.data.known_columns import DURATION, FOLLOWERS, NUMBER_ROLES, log_of_role, role_of
 from engage_cli.data.leakage import known_before
-from engage_cli.data.schema import texts_of
+from engage_cli.data.schema import AUTHOR_COLUMNS, LOG_AGE, texts_of
 from engage_cli.embeddings.store import BlockSource
 from engage_cli.errors import EngageError
 from engage_cli.features.groups.tfidf import PLAIN, STYLE, TfIdf, term_specs
@@ -22,7 +24,8 @@ MOST_COUNTED = 50_000  # posts whose terms are counted; of more, a sample, for w
 AT_ONCE = 8_192  # posts whose vectors are in memory at once, while their scale is measured
 BLOCKS = ("image", "text")
 TERM_KINDS = (*PLAIN, *STYLE)  # of title, tags and description; of the title alone
-HISTORY = ("author_posts", "author_median_views")
+HISTORY = AUTHOR_COLUMNS
+NUMBERS = ("age", "followers", "duration")  # each a kernel of its own
 NUM_STATISTICS = len(TITLE_FEATURES) + len(HISTORY)
 LONGEST = 1.01  # of a number in a row of length 1, rounded
 MOST_DAYS = 4e6  # of a date, before and after 1970: more than Python's own have
@@ -42,6 +45,9 @@ class KernelInputs:
     image: np.ndarray  # (n, Q) the same
     day: np.ndarray  # (n,) float64 days since 1970
     weekday: np.ndarray  # (n,) 0 to 6
+    age: np.ndarray  # (n,) float64 log days, standardised by the training posts, as are the next two; NaN where unknown
+    followers: np.ndarray  # (n,) float64 log1p
+    duration: np.ndarray  # (n,) float64 log1p
     statistics: np.ndarray  # (n, F) float32, standardised by the training posts; 0 where unknown
     author: np.ndarray  # (n,) object; "" where unknown
     widths: Mapping[str, tuple[int, ...]]  # of the parts of image and text
@@ -77,6 +83,7 @@ class KernelInputsMaker:
         self.scales: dict[str, np.ndarray] = {}  # of each block (2, P): means and deviations of its numbers
         self.widths: dict[str, tuple[int, ...]] = {}
         self.scale = np.zeros((2, 0), np.float32)  # means and deviations of the statistics
+        self.numbers_scale = np.zeros((2, len(NUMBERS)), np.float32)  # the same of the numbers that have their own kernels
 
     def fit(
         self, posts: pd.DataFrame, source: BlockSource, widths: Mapping[str, Sequence[int]] | None = None
@@ -93,12 +100,7 @@ class KernelInputsMaker:
         for name, found in moments.items():
             self.widths[name] = tuple((widths or {}).get(name, (len(found.mean),)))
             self.scales[name] = found.scale()
-        numbers = _statistics(posts)
-        known = np.isfinite(numbers)
-        count = np.maximum(known.sum(axis=0), 1)
-        mean = np.where(known, numbers, 0.0).sum(axis=0) / count
-        deviation = np.sqrt((np.where(known, numbers - mean, 0.0) ** 2).sum(axis=0) / count)
-        self.scale = np.stack([mean, np.where(deviation > 1e-6, deviation, 1.0)]).astype(np.float32)
+        self.scale, self.numbers_scale = _scale_of(_statistics(posts)), _scale_of(_numbers(posts))
         return self
 
     def later(self, posts: pd.DataFrame, source: BlockSource) -> Takes:
@@ -126,6 +128,7 @@ class KernelInputsMaker:
         is_known = np.asarray(dates.notna(), bool)
         day = np.full(len(posts), np.nan)
         day[is_known] = dates[is_known].dt.tz_localize(None).to_numpy().astype("datetime64[s]").astype(np.float64) / 86_400
+        numbers = (_numbers(posts) - self.numbers_scale[0]) / self.numbers_scale[1]
         author = posts["author"].fillna("").astype(str) if "author" in posts else pd.Series("", index=posts.index)
         return KernelInputs(
             **{kind: self.tfidf.rows(texts, kind) for kind in PLAIN},
@@ -133,6 +136,7 @@ class KernelInputsMaker:
             **placed,
             day=day,
             weekday=np.where(is_known, (np.floor(np.nan_to_num(day)) + 3) % 7, np.nan),  # 1970-01-01 was a Thursday
+            **dict(zip(NUMBERS, np.ascontiguousarray(numbers.T), strict=True)),
             statistics=np.nan_to_num((_statistics(posts) - mean) / deviation).astype(np.float32),
             author=author.to_numpy(object),
             widths=self.widths,
@@ -145,7 +149,14 @@ class KernelInputsMaker:
     def arrays(self) -> dict[str, np.ndarray]:
         scales = {f"scale_{name}": scale for name, scale in self.scales.items()}
         widths = {f"widths_{name}": np.array(some) for name, some in self.widths.items()}
-        return {**self.tfidf.arrays(), **self.style.arrays(), **scales, **widths, "scale": self.scale}
+        return {
+            **self.tfidf.arrays(),
+            **self.style.arrays(),
+            **scales,
+            **widths,
+            "scale": self.scale,
+            "scale_numbers": self.numbers_scale,
+        }
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take arrays of `maker_specs`; raise ValueError where they do not fit together."""
@@ -153,11 +164,11 @@ class KernelInputsMaker:
         self.style.restore(arrays)
         self.scales = {name: arrays[f"scale_{name}"] for name in BLOCKS}
         self.widths = {name: tuple(map(int, arrays[f"widths_{name}"])) for name in BLOCKS}
-        self.scale = arrays["scale"]
+        self.scale, self.numbers_scale = arrays["scale"], arrays["scale_numbers"]
         for name in BLOCKS:
             if sum(self.widths[name]) != self.scales[name].shape[1]:
                 raise ValueError(f"the parts of '{name}' are not as wide as its vectors")
-        if not all((scale[1] > 0).all() for scale in (*self.scales.values(), self.scale)):
+        if not all((scale[1] > 0).all() for scale in (*self.scales.values(), self.scale, self.numbers_scale)):
             raise ValueError("a deviation is not above 0")
 
     @property
@@ -169,6 +180,7 @@ class KernelInputsMaker:
 def maker_specs() -> dict[str, Spec]:
     """Return what `KernelInputsMaker.arrays` gives."""
     specs = {"scale": Spec(dtype="float32", shape=(2, NUM_STATISTICS))}
+    specs["scale_numbers"] = Spec(dtype="float32", shape=(2, len(NUMBERS)))
     for kind in TERM_KINDS:
         specs |= term_specs(kind)
     for name in BLOCKS:
@@ -183,6 +195,28 @@ def _statistics(posts: pd.DataFrame) -> np.ndarray:
     numbers = measure_texts(titles, TITLE_FEATURES).to_numpy(np.float64)
     history = [posts[name].to_numpy(np.float64) if name in posts else np.full(len(posts), np.nan) for name in HISTORY]
     return np.column_stack([np.log1p(np.maximum(numbers, 0.0)), *history])
+
+
+def numbers_of(posts: pd.DataFrame) -> list[str]:
+    """Return the columns of numbers, beside the date, that any of the posts has and kernels read."""
+    roles = [name for name in posts.columns if role_of(name) in NUMBER_ROLES and is_numeric_dtype(posts[name])]
+    first = {role_of(name): name for name in reversed(roles)}
+    return [name for name in (*HISTORY, LOG_AGE, *first.values()) if name in posts and posts[name].notna().any()]
+
+
+def _numbers(posts: pd.DataFrame) -> np.ndarray:
+    """(n, NUMBERS): logs of the age of the counters, of the author's followers, and of the duration; NaN where unknown."""
+    age = posts[LOG_AGE].to_numpy(np.float64) if LOG_AGE in posts else np.full(len(posts), np.nan)
+    return np.column_stack([age, log_of_role(posts, FOLLOWERS), log_of_role(posts, DURATION)])
+
+
+def _scale_of(numbers: np.ndarray) -> np.ndarray:
+    """(2, F) float32 means and deviations of known numbers; a deviation of nearly 0 is taken as 1."""
+    known = np.isfinite(numbers)
+    count = np.maximum(known.sum(axis=0), 1)
+    mean = np.where(known, numbers, 0.0).sum(axis=0) / count
+    deviation = np.sqrt((np.where(known, numbers - mean, 0.0) ** 2).sum(axis=0) / count)
+    return np.stack([mean, np.where(deviation > 1e-6, deviation, 1.0)]).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -258,6 +292,7 @@ def kernel_input_specs() -> dict[str, Spec]:
         "statistics": Spec(dtype="float32", shape=("n", NUM_STATISTICS)),
         "author": Spec(dtype="uint8", shape=("letters of authors",)),
     }
+    specs |= {name: Spec(dtype="float64", shape=("n",), has_gaps=True) for name in NUMBERS}
     for kind in TERM_KINDS:
         specs |= {**sparse_specs(kind), f"{kind}_shape": Spec(dtype="int64", shape=(2,), low=0)}
     for name in BLOCKS:
@@ -284,6 +319,6 @@ def kernel_inputs_from_arrays(
     found = {name: tuple(map(int, arrays[f"widths_{name}"])) for name in BLOCKS}
     if len(authors) != num or found != widths:
         raise ValueError("authors, or the parts of vectors, are not as many as they have to be")
-    plain: Sequence[str] = ("text", "image", "day", "weekday", "statistics")
+    plain: Sequence[str] = ("text", "image", "day", "weekday", *NUMBERS, "statistics")
     values = {name: arrays[name].astype(np.float32) if name in BLOCKS else arrays[name] for name in plain}
     return KernelInputs(**matrices, author=authors, widths=found, **values)

@@ -88,6 +88,10 @@ class GaussianProcessPredictor(Predictor):
     def choose_source(run: Run, sources: Sources) -> BlockSource:
         return sources.vectors(run)
 
+    @staticmethod
+    def further_columns(run: Run) -> dict[str, str]:
+        return dict.fromkeys(run.meta.reads_columns, "number")
+
     def predict(self, posts: pd.DataFrame, source: BlockSource) -> Predictions:
         once = _Once(posts, source)
         found = predict_sum(self.processes, self.maker.transform(posts, once), find_device())

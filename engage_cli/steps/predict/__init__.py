@@ -117,6 +117,7 @@ def predict(
     tags: str = "",
     description: str = "",
     posted_at: str = "",
+    after: str = "",
     columns: Mapping[str, str | float] | None = None,
     explain: bool = False,
     overlay: Path | None = None,
@@ -128,8 +129,8 @@ def predict(
     """Predict every image with every title, from what is known before publication.
 
     Without an image the titles alone are predicted, by a run that has seen no covers. `posted_at` is when it will be
-    published, in UTC unless it says otherwise; `columns` are further columns that the run was given. The image "-" is in
-    `stdin`. `overlay` is where the image of `explain` is written.
+    published, in UTC unless it says otherwise, and `after` how long after that the prediction is for ("30d"); `columns` are
+    further columns that the run was given. The image "-" is in `stdin`. `overlay` is where the image of `explain` is written.
     """
     reporter = reporter or SilentReporter()
     pairs = pairs_of(list(map(str, images)), titles)
@@ -144,6 +145,7 @@ def predict(
         posted_at=posted_at,
         columns=columns or {},
         reporter=reporter,
+        after=after,
     )
     session = InferenceSession(opened)
     if not images:

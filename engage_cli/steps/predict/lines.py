@@ -17,7 +17,7 @@ from engage_cli.steps.predict.session import InferenceSession
 
 MOST_LINE_BYTES = 4 << 20
 MOST_LEVELS = 20  # of lists and objects in each other
-FIELDS = ("id", "image", "images", "title", "titles", "tags", "description", "posted_at", "with")
+FIELDS = ("id", "image", "images", "title", "titles", "tags", "description", "posted_at", "after", "with")
 
 
 class Request(NamedTuple):
@@ -28,6 +28,7 @@ class Request(NamedTuple):
     tags: str
     description: str
     posted_at: str
+    after: str
     columns: Mapping[str, str | float]
 
 
@@ -101,6 +102,7 @@ def _request_of(asked: Mapping[str, object]) -> Request:
         tags=_text(asked, "tags"),
         description=_text(asked, "description"),
         posted_at=_text(asked, "posted_at"),
+        after=_text(asked, "after"),
         columns={str(name): value if isinstance(value, float) else str(value) for name, value in columns.items()},
     )
 
@@ -119,6 +121,7 @@ def _answer(session: InferenceSession, reads: Reads, request: Request) -> Answer
         posted_at=request.posted_at,
         columns=request.columns,
         reporter=SilentReporter(),
+        after=request.after,
     )
     return answer_of(session, posts, [files.get(image) for image in posts["image"]]).to_json()
 

@@ -11,7 +11,7 @@ import pandas as pd
 from engage_cli.data.author_history import add_time
 from engage_cli.data.cells.numbers import parse_scores
 from engage_cli.data.cells.texts import clean_text
-from engage_cli.data.schema import OWN
+from engage_cli.data.schema import LOG_AGE, OWN
 from engage_cli.data.table_format import ColumnFormat
 from engage_cli.errors import WrongCallError
 from engage_cli.features.groups.columns import NUMBER, Time
@@ -20,10 +20,11 @@ from engage_cli.progress.reporters import Reporter
 from engage_cli.runs.run_folder import Run
 from engage_cli.steps.inputs.sources import sees_images
 from engage_cli.steps.predict._publication_date import parse_publication_date
+from engage_cli.steps.predict.asked_age import add_asked_age
 from engage_cli.uncertainty.neighbours import Neighbours
 
 IMAGE = "image"  # the block of the cover
-OPTION = re.compile(r"--(posted-at|with|title|tags|description)\b(?!-)")  # which are fields of a line, too
+OPTION = re.compile(r"--(posted-at|after|with|title|tags|description)\b(?!-)")  # which are fields of a line, too
 
 LONGEST_TEXT = 65_536  # characters of one text: no post has more, and every explanation reads it dozens of times
 
@@ -35,12 +36,19 @@ class Reads:
     run: str  # what sentences call it
     columns: Mapping[str, str]  # column of the table -> a number or a category
     date: bool  # even where no column is made of it
+    median_age: float | None = None  # days, of the counters of its training posts
     table: Mapping[str, ColumnFormat] = field(default_factory=dict)  # how the run's own table wrote each column
 
 
 def reads_of(run: Run) -> Reads:
     has_date = any(member.meta.reads_date for member in members_of(run))
-    return Reads(run=str(run.folder), columns=extra_columns(run), date=has_date, table=run.meta.data.table)
+    return Reads(
+        run=str(run.folder),
+        columns=extra_columns(run),
+        date=has_date,
+        median_age=run.meta.data.median_age,
+        table=run.meta.data.table,
+    )
 
 
 def make_posts(
@@ -52,8 +60,11 @@ def make_posts(
     posted_at: str,
     columns: Mapping[str, str | float],
     reporter: Reporter,
+    after: str = "",
 ) -> pd.DataFrame:
     """Return a row for each (image, title). What the run was trained on and is not given is said.
+
+    `after` is how long after publication the prediction is for.
 
     Dates, and numbers that are texts, are read as the run's own table was.
     """
@@ -78,6 +89,7 @@ def make_posts(
         order = reads.table["posted_at"].date_order if "posted_at" in reads.table else ""
         date = parse_publication_date(as_unicode(posted_at), order)
         posts = add_time(posts.assign(posted_at=date.moment), has_hours=date.has_time)
+    posts = add_asked_age(posts, after, reads=reads.columns, median_age=reads.median_age, run=reads.run, say=reporter.say)
     posts = _add_columns(posts, reads, columns, reporter)
     if "posted_at" not in posts and reads.date:
         reporter.say("without a date: the run was trained with it; give --posted-at")
@@ -112,7 +124,7 @@ def as_unicode(text: str) -> str:
 
 def _add_columns(posts: pd.DataFrame, reads: Reads, values: Mapping[str, str | float], reporter: Reporter) -> pd.DataFrame:
     """Add the further columns that the run was trained on; say which ones are not given."""
-    wanted = {name.removeprefix(OWN): (name, kind) for name, kind in reads.columns.items()}
+    wanted = {name.removeprefix(OWN): (name, kind) for name, kind in reads.columns.items() if name != LOG_AGE}
     for name, given in values.items():
         value = as_unicode(str(given))
         if name not in wanted:

@@ -77,6 +77,7 @@ def predict_table(
     out: Path,
     images_dir: Path | None = None,
     mapping: Mapping[str, str] | None = None,
+    after: str = "",
     run: Path | None = None,
     runs_dir: Path = Path("runs"),
     reporter: Reporter | None = None,
@@ -87,10 +88,10 @@ def predict_table(
     opened = named_or_newest(run, runs_dir, reporter.say)
     for mark in opened.marks:
         reporter.say(mark)
-    posts, problems = read_posts(table, images_dir, mapping or {}, opened, reporter)
+    posts, problems = read_posts(table, images_dir, mapping or {}, opened, reporter, after)
     check_rows(out, len(posts))
     with lock_output(out):
-        return _predict_posts(posts, problems, table, out, images_dir, mapping or {}, opened, reporter)
+        return _predict_posts(posts, problems, table, out, images_dir, mapping or {}, after, opened, reporter)
 
 
 def _predict_posts(
@@ -100,11 +101,12 @@ def _predict_posts(
     out: Path,
     images_dir: Path | None,
     mapping: Mapping[str, str],
+    after: str,
     opened: Run,
     reporter: Reporter,
 ) -> TableSummary:
     parts = parts_of(out)
-    went_on = _make_room(parts, table, posts["image"], images_dir, mapping, opened)
+    went_on = _make_room(parts, table, posts["image"], images_dir, mapping, after, opened)
     starts = range(0, len(posts), PART_ROWS)
     paths = [parts / f"part-{number:05d}.parquet" for number in range(len(starts))]
     done = [went_on and _is_whole(path) for path in paths]
@@ -145,12 +147,24 @@ def _predict_posts(
 
 
 def _make_room(
-    parts: Path, table: Path, names: pd.Series, images_dir: Path | None, mapping: Mapping[str, str], run: Run
+    parts: Path,
+    table: Path,
+    names: pd.Series,
+    images_dir: Path | None,
+    mapping: Mapping[str, str],
+    after: str,
+    run: Run,
 ) -> bool:
     """Keep the parts of an equal call that was killed; return whether there are any."""
     plan = Plan(
         call=fingerprint(
-            [file_fingerprint(table), str(images_dir and images_dir.resolve()), dict(mapping), str(run.folder.resolve())]
+            [
+                file_fingerprint(table),
+                str(images_dir and images_dir.resolve()),
+                dict(mapping),
+                after,
+                str(run.folder.resolve()),
+            ]
         ),
         run=file_fingerprint(run.folder / MARKER),
         images=fingerprint([stamp_of(images_dir, name) for name in names] if images_dir is not None else []),

@@ -15,7 +15,7 @@ from engage_cli.config.general import CLASS_NAMES
 from engage_cli.data.author_history import add_time
 from engage_cli.data.importers import Import
 from engage_cli.data.importers.table import read_unpublished
-from engage_cli.data.schema import KNOWN_AFTER, OWN, TEXT_COLUMNS
+from engage_cli.data.schema import KNOWN_AFTER, LOG_AGE, OWN, TEXT_COLUMNS
 from engage_cli.data.table_format import CATEGORY, NUMBER, ColumnFormat
 from engage_cli.data.targets.target import Target
 from engage_cli.images.decode import ImageError, read_bytes, resolve_inside
@@ -23,6 +23,7 @@ from engage_cli.models.predictor import extra_columns, members_of
 from engage_cli.progress.reporters import Reporter
 from engage_cli.runs.run_folder import Run
 from engage_cli.steps.inputs.sources import sees_images
+from engage_cli.steps.predict.asked_age import add_asked_age
 from engage_cli.steps.predict.session import InferenceSession
 from engage_cli.uncertainty.forecast import INTERVALS, Forecast
 
@@ -79,11 +80,12 @@ def _unseen_texts(posts: pd.DataFrame, found: Mapping[str, str], run: Run) -> li
 
 
 def read_posts(
-    table: Path, images_dir: Path | None, mapping: Mapping[str, str], run: Run, reporter: Reporter
+    table: Path, images_dir: Path | None, mapping: Mapping[str, str], run: Run, reporter: Reporter, after: str = ""
 ) -> tuple[pd.DataFrame, list[tuple[int, str, str]]]:
     """Return posts as the run reads them, a row a row of the table, and (row, id, problem) of cells that cannot be used.
 
     `image` is a name inside `images_dir`, or "". Of counters there are none: nobody has them before publication.
+    `after` is how long after publication the predictions are for.
     """
     wanted = [name for name in extra_columns(run) if name not in KNOWN_AFTER]  # a table of posts to come has no counters
     found = _read_asked(table, images_dir=images_dir, mapping=mapping, run=run)
@@ -94,7 +96,10 @@ def read_posts(
     if "posted_at" in posts and posts["posted_at"].notna().any():
         times = posts["posted_at"].dropna()
         posts = add_time(posts, has_hours=bool((times != times.dt.normalize()).any()))
-    if missing := [name.removeprefix(OWN) for name in wanted if name not in posts]:
+    posts = add_asked_age(
+        posts, after, reads=wanted, median_age=run.meta.data.median_age, run=str(run.folder), say=reporter.say
+    )
+    if missing := [name.removeprefix(OWN) for name in wanted if name not in posts and name != LOG_AGE]:
         reporter.say(f"the table has no {', '.join(missing)}, which the run was trained with; they are treated as missing")
     if images_dir is None and any(sees_images(member) for member in members_of(run)):
         reporter.say("no --images-dir: every post is predicted without a cover")

@@ -203,8 +203,8 @@ def _is_too_young(posts: pd.DataFrame, min_age: str) -> pd.Series:
     days = age_in_days(posts)
     if min_age and np.isnan(days).all():
         raise EngageError(
-            f"--min-age {min_age}: no post says when it was published and when its counters were read; name the columns with "
-            "--map posted_at=COLUMN,observed_at=COLUMN"
+            f"--min-age {min_age}: no post says when it was published and when its counters were read; name the columns "
+            "with --map posted_at=COLUMN,observed_at=COLUMN"
         )
     return pd.Series(days < (parse_days(min_age, "--min-age") if min_age else 0.0), index=posts.index)
 

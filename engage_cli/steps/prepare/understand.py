@@ -127,9 +127,7 @@ def _field(ours: str, theirs: str, posts: pd.DataFrame, raw: pd.DataFrame | None
     if raw is not None and theirs in raw and len(raw) >= len(posts):
         places = posts["source_row"].iloc[rows] - 1
         cells = tuple(_short(str(raw[theirs].iloc[place])) for place in places)
-    return Field(
-        name=ours, column=theirs, examples=cells, read=read if ours in (*KNOWN_AFTER, *DATES, "tags") else cells
-    )
+    return Field(name=ours, column=theirs, examples=cells, read=read if ours in (*KNOWN_AFTER, *DATES, "tags") else cells)
 
 
 def _spread(rows: list[int]) -> list[int]:

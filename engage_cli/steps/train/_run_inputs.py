@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from engage_cli.config.general import Kind
+from engage_cli.data.ages import median_days
 from engage_cli.data.dataset import Dataset
 from engage_cli.encoders.encoder import Encoder
 from engage_cli.errors import WrongCallError
@@ -17,7 +18,13 @@ KINDS = ("classes", "value")
 def data_of(dataset: Dataset) -> DataOf:
     meta = dataset.meta
     texts = tuple(column for column, missing in meta.missing.items() if missing < meta.rows.kept)
-    return DataOf(fingerprint=dataset.fingerprint, split=meta.split.method, table=meta.table, texts=texts)
+    return DataOf(
+        fingerprint=dataset.fingerprint,
+        split=meta.split.method,
+        table=meta.table,
+        texts=texts,
+        median_age=median_days(dataset.posts[dataset.posts["split"] == "train"]),
+    )
 
 
 def encoders_of(encoders: Mapping[str, Encoder]) -> dict[str, EncoderRecord]:

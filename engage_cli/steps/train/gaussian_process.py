@@ -19,7 +19,7 @@ from engage_cli.errors import EngageError
 from engage_cli.io.own_folders import is_plain_file
 from engage_cli.metrics.metrics import r2
 from engage_cli.models.gaussian_process.decomposition import ScorePart, parts_of
-from engage_cli.models.gaussian_process.inputs import BLOCKS, KernelInputsMaker, Takes
+from engage_cli.models.gaussian_process.inputs import BLOCKS, KernelInputsMaker, Takes, numbers_of
 from engage_cli.models.gaussian_process.predictor import Cuts, FittedProcesses, has_process, left_out_r2_of, save_processes
 from engage_cli.models.gaussian_process.process import (
     MOST_EXACT,
@@ -64,6 +64,7 @@ class ProcessTrainer(Trainer):
             encoders=encoders_of({side: store.encoder for side, store in self.source.stores.items()}),
             blocks=BLOCKS,
             reads_date=bool("posted_at" in posts and posts["posted_at"].notna().any()),
+            reads_columns=tuple(numbers_of(posts)),
             marks=tuple(dataset.marks),
         )
 
