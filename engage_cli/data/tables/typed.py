@@ -47,8 +47,9 @@ class Typed:
     ) -> None:
         """`now` is the moment after which nothing can have been published; None is this moment.
 
-        `orders` is the order of dates in columns of the file, where the user says none. `numbers` are columns that are numbers
-        in the file; `known` is how a run's own table was written, by our names;
+        `orders` is the order of dates in columns of the file, where the user says none; `numbers` are columns that are
+        numbers in the file; `known` is how a run's own table was written, by our names; `must` are columns of ours of which
+        some cell has to be readable; `kinds` says what kept columns are.
         """
         self._now = now if now is not None else pd.Timestamp.now(tz="UTC")
         self._orders = orders or {}

@@ -130,7 +130,7 @@ def predict(
 
     Without an image the titles alone are predicted, by a run that has seen no covers. `posted_at` is when it will be
     published, in UTC unless it says otherwise, and `after` how long after that the prediction is for ("30d"); `columns` are
-    further columns that the run was given. The image "-" is in `stdin`. `overlay` is where the image of `explain` is written.
+    further columns that the run was given. The image "-" is in `stdin`. `overlay` is where `explain` writes its image.
     """
     reporter = reporter or SilentReporter()
     pairs = pairs_of(list(map(str, images)), titles)
