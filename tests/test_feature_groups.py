@@ -59,6 +59,7 @@ def make_posts(num: int = NUM, seed: int = 0) -> pd.DataFrame:
             "hour": random.integers(0, 24, num).astype(float),
             "author_posts": random.integers(0, 9, num).astype(float),
             "author_median_views": np.where(random.random(num) < 0.2, np.nan, random.normal(8, 1, num)),
+            "log_age": random.normal(3, 1, num),
             "own.mood": random.choice(["calm", "loud", ""], num),
             "own.length": random.random(num),
             **{name: random.integers(0, 1000, num).astype(float) for name in ALL_COUNTERS},

@@ -146,17 +146,19 @@ def _predict(post: PostOptions, place: FinishedRun, *, json: bool) -> None:
     from engage_cli.cli.render.predict import show_answer
     from engage_cli.images.decode import MOST_BYTES
     from engage_cli.progress.reporters import make_reporter
-    from engage_cli.steps.predict import STDIN
+    from engage_cli.steps.predict import STDIN, Details
     from engage_cli.steps.predict import predict as run_step
 
     answer = run_step(
         images,
         titles=titles,
-        tags=post.tags,
-        description=post.description,
-        posted_at=post.posted_at,
-        after=post.after,
-        columns=parse_pairs(post.columns or [], "--column duration=30"),
+        details=Details(
+            tags=post.tags,
+            description=post.description,
+            posted_at=post.posted_at,
+            after=post.after,
+            columns=parse_pairs(post.columns or [], "--column duration=30"),
+        ),
         explain=post.explain,
         overlay=post.overlay,
         stdin=sys.stdin.buffer.read(MOST_BYTES + 1) if STDIN in map(str, images) else None,

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engage_cli.models.gaussian_process.inputs import NUMBERS, TERM_KINDS, KernelInputs
+from engage_cli.models.gaussian_process.inputs import TERM_KINDS, KernelInputs
+from engage_cli.models.gaussian_process.post_numbers import NUMBERS
 
 # A term -> the simple kernels that it is the product of.
 TERMS: dict[str, tuple[str, ...]] = {

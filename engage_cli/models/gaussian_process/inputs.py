@@ -8,25 +8,20 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_numeric_dtype
 
-from engage_cli.data.known_columns import DURATION, FOLLOWERS, NUMBER_ROLES, log_of_role, role_of
 from engage_cli.data.leakage import known_before
-from engage_cli.data.schema import AUTHOR_COLUMNS, LOG_AGE, texts_of
+from engage_cli.data.schema import texts_of
 from engage_cli.embeddings.store import BlockSource
 from engage_cli.errors import EngageError
 from engage_cli.features.groups.tfidf import PLAIN, STYLE, TfIdf, term_specs
-from engage_cli.features.handcrafted import TITLE_FEATURES, measure_texts
 from engage_cli.io.array_reading import Spec, sparse_rows, sparse_specs
+from engage_cli.models.gaussian_process.post_numbers import NUM_STATISTICS, NUMBERS, kernel_numbers, scale_of, statistics_of
 
 MOST_TERMS = 200_000
 MOST_COUNTED = 50_000  # posts whose terms are counted; of more, a sample, for what counting takes grows with them
 AT_ONCE = 8_192  # posts whose vectors are in memory at once, while their scale is measured
 BLOCKS = ("image", "text")
 TERM_KINDS = (*PLAIN, *STYLE)  # of title, tags and description; of the title alone
-HISTORY = AUTHOR_COLUMNS
-NUMBERS = ("age", "followers", "duration")  # each a kernel of its own
-NUM_STATISTICS = len(TITLE_FEATURES) + len(HISTORY)
 LONGEST = 1.01  # of a number in a row of length 1, rounded
 MOST_DAYS = 4e6  # of a date, before and after 1970: more than Python's own have
 
@@ -100,7 +95,7 @@ class KernelInputsMaker:
         for name, found in moments.items():
             self.widths[name] = tuple((widths or {}).get(name, (len(found.mean),)))
             self.scales[name] = found.scale()
-        self.scale, self.numbers_scale = _scale_of(_statistics(posts)), _scale_of(_numbers(posts))
+        self.scale, self.numbers_scale = scale_of(statistics_of(posts)), scale_of(kernel_numbers(posts))
         return self
 
     def later(self, posts: pd.DataFrame, source: BlockSource) -> Takes:
@@ -128,7 +123,7 @@ class KernelInputsMaker:
         is_known = np.asarray(dates.notna(), bool)
         day = np.full(len(posts), np.nan)
         day[is_known] = dates[is_known].dt.tz_localize(None).to_numpy().astype("datetime64[s]").astype(np.float64) / 86_400
-        numbers = (_numbers(posts) - self.numbers_scale[0]) / self.numbers_scale[1]
+        numbers = (kernel_numbers(posts) - self.numbers_scale[0]) / self.numbers_scale[1]
         author = posts["author"].fillna("").astype(str) if "author" in posts else pd.Series("", index=posts.index)
         return KernelInputs(
             **{kind: self.tfidf.rows(texts, kind) for kind in PLAIN},
@@ -137,7 +132,7 @@ class KernelInputsMaker:
             day=day,
             weekday=np.where(is_known, (np.floor(np.nan_to_num(day)) + 3) % 7, np.nan),  # 1970-01-01 was a Thursday
             **dict(zip(NUMBERS, np.ascontiguousarray(numbers.T), strict=True)),
-            statistics=np.nan_to_num((_statistics(posts) - mean) / deviation).astype(np.float32),
+            statistics=np.nan_to_num((statistics_of(posts) - mean) / deviation).astype(np.float32),
             author=author.to_numpy(object),
             widths=self.widths,
         )
@@ -187,36 +182,6 @@ def maker_specs() -> dict[str, Spec]:
         specs[f"scale_{name}"] = Spec(dtype="float32", shape=(2, f"numbers of {name}"))
         specs[f"widths_{name}"] = Spec(dtype="int64", shape=(f"parts of {name}",), low=1)
     return specs
-
-
-def _statistics(posts: pd.DataFrame) -> np.ndarray:
-    """(n, F): what is counted in the title, and the author's history."""
-    titles = posts["title"].fillna("").astype(str)
-    numbers = measure_texts(titles, TITLE_FEATURES).to_numpy(np.float64)
-    history = [posts[name].to_numpy(np.float64) if name in posts else np.full(len(posts), np.nan) for name in HISTORY]
-    return np.column_stack([np.log1p(np.maximum(numbers, 0.0)), *history])
-
-
-def numbers_of(posts: pd.DataFrame) -> list[str]:
-    """Return the columns of numbers, beside the date, that any of the posts has and kernels read."""
-    roles = [name for name in posts.columns if role_of(name) in NUMBER_ROLES and is_numeric_dtype(posts[name])]
-    first = {role_of(name): name for name in reversed(roles)}
-    return [name for name in (*HISTORY, LOG_AGE, *first.values()) if name in posts and posts[name].notna().any()]
-
-
-def _numbers(posts: pd.DataFrame) -> np.ndarray:
-    """(n, NUMBERS): logs of the age of the counters, of the author's followers, and of the duration; NaN where unknown."""
-    age = posts[LOG_AGE].to_numpy(np.float64) if LOG_AGE in posts else np.full(len(posts), np.nan)
-    return np.column_stack([age, log_of_role(posts, FOLLOWERS), log_of_role(posts, DURATION)])
-
-
-def _scale_of(numbers: np.ndarray) -> np.ndarray:
-    """(2, F) float32 means and deviations of known numbers; a deviation of nearly 0 is taken as 1."""
-    known = np.isfinite(numbers)
-    count = np.maximum(known.sum(axis=0), 1)
-    mean = np.where(known, numbers, 0.0).sum(axis=0) / count
-    deviation = np.sqrt((np.where(known, numbers - mean, 0.0) ** 2).sum(axis=0) / count)
-    return np.stack([mean, np.where(deviation > 1e-6, deviation, 1.0)]).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +47,17 @@ class Ranking:
     def verdict(self) -> str:
         chance = f"the first beats the second in {100 * self.beats[0, 1]:.0f} of 100 draws"
         return f"too close to call: {chance}" if self.is_close else f"{chance}, and is the best in {100 * self.best[0]:.0f}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Details:
+    """What is given of a post beside its cover and title."""
+
+    tags: str = ""
+    description: str = ""
+    posted_at: str = ""  # when it will be published, in UTC unless it says otherwise
+    after: str = ""  # how long after that the prediction is for, as "30d"
+    columns: Mapping[str, str | float] = field(default_factory=dict)  # further columns that the run was given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,11 +125,7 @@ def predict(
     images: Sequence[Path],
     *,
     titles: Sequence[str] = ("",),
-    tags: str = "",
-    description: str = "",
-    posted_at: str = "",
-    after: str = "",
-    columns: Mapping[str, str | float] | None = None,
+    details: Details | None = None,
     explain: bool = False,
     overlay: Path | None = None,
     stdin: bytes | None = None,
@@ -128,11 +135,10 @@ def predict(
 ) -> Answer:
     """Predict every image with every title, from what is known before publication.
 
-    Without an image the titles alone are predicted, by a run that has seen no covers. `posted_at` is when it will be
-    published, in UTC unless it says otherwise, and `after` how long after that the prediction is for ("30d"); `columns` are
-    further columns that the run was given. The image "-" is in `stdin`. `overlay` is where `explain` writes its image.
+    Without an image the titles alone are predicted, by a run that has seen no covers. The image "-" is in `stdin`.
+    `overlay` is where the image of `explain` is written.
     """
-    reporter = reporter or SilentReporter()
+    reporter, details = reporter or SilentReporter(), details or Details()
     pairs = pairs_of(list(map(str, images)), titles)
     _check(pairs, explain=explain, overlay=overlay)
     files = {str(image): read_image(image, stdin) for image in images}
@@ -140,12 +146,12 @@ def predict(
     posts = make_posts(
         reads_of(opened),
         pairs,
-        tags=tags,
-        description=description,
-        posted_at=posted_at,
-        columns=columns or {},
+        tags=details.tags,
+        description=details.description,
+        posted_at=details.posted_at,
+        columns=details.columns,
         reporter=reporter,
-        after=after,
+        after=details.after,
     )
     session = InferenceSession(opened)
     if not images:

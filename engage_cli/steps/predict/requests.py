@@ -19,8 +19,8 @@ from engage_cli.models.predictor import extra_columns, members_of
 from engage_cli.progress.reporters import Reporter
 from engage_cli.runs.run_folder import Run
 from engage_cli.steps.inputs.sources import sees_images
+from engage_cli.steps.predict._asked_age import add_asked_age
 from engage_cli.steps.predict._publication_date import parse_publication_date
-from engage_cli.steps.predict.asked_age import add_asked_age
 from engage_cli.uncertainty.neighbours import Neighbours
 
 IMAGE = "image"  # the block of the cover

@@ -23,7 +23,7 @@ from engage_cli.models.predictor import extra_columns, members_of
 from engage_cli.progress.reporters import Reporter
 from engage_cli.runs.run_folder import Run
 from engage_cli.steps.inputs.sources import sees_images
-from engage_cli.steps.predict.asked_age import add_asked_age
+from engage_cli.steps.predict._asked_age import add_asked_age
 from engage_cli.steps.predict.session import InferenceSession
 from engage_cli.uncertainty.forecast import INTERVALS, Forecast
 

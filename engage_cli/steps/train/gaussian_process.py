@@ -19,7 +19,8 @@ from engage_cli.errors import EngageError
 from engage_cli.io.own_folders import is_plain_file
 from engage_cli.metrics.metrics import r2
 from engage_cli.models.gaussian_process.decomposition import ScorePart, parts_of
-from engage_cli.models.gaussian_process.inputs import BLOCKS, KernelInputsMaker, Takes, numbers_of
+from engage_cli.models.gaussian_process.inputs import BLOCKS, KernelInputsMaker, Takes
+from engage_cli.models.gaussian_process.post_numbers import numbers_of
 from engage_cli.models.gaussian_process.predictor import Cuts, FittedProcesses, has_process, left_out_r2_of, save_processes
 from engage_cli.models.gaussian_process.process import (
     MOST_EXACT,
