@@ -37,7 +37,7 @@ def test_the_same_predictions_are_no_different(kind: str) -> None:
     said = FAIR if kind == "value" else RNG.dirichlet(np.ones(5), 400)
     found = compare(kind, true, ("a", said), ("b", said.copy()), num_resamples=50)
     assert (found.difference, found.low, found.high) == (0.0, 0.0, 0.0)
-    assert found.verdict.startswith("no difference from b can be shown: +0.000 ")
+    assert found.verdict.startswith("no significant difference from b: +0.000 ")
 
 
 def compare_pairs(num: int, noise: float) -> list[Comparison]:
@@ -88,7 +88,7 @@ def test_another_metric_may_be_named() -> None:
 
 def test_words() -> None:
     same = Comparison(first="a", second="b", metric="r2", difference=0.012, low=-0.01, high=0.034)
-    assert same.verdict == "no difference from b can be shown: +0.012 r2, interval -0.010 to +0.034"
+    assert same.verdict == "no significant difference from b: +0.012 r2, interval -0.010 to +0.034"
 
 
 def test_evaluate_compares_with_the_best_baseline_and_with_each_other(world: Path) -> None:

@@ -68,7 +68,7 @@ def _part(dataset: Dataset, target: Target, kind: Kind, places: np.ndarray) -> P
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """What is said of posts by models that did not learn from them."""
+    """Predictions of posts by models that were not trained on them."""
 
     places: np.ndarray  # (m,) rows of the data's posts
     predictions: Predictions

@@ -1,4 +1,4 @@
-"""What is said of posts: predictions with how sure they are, in the units that people think in."""
+"""Predictions with their uncertainty, in the units that people think in."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def make_posts(
     columns: Mapping[str, str | float],
     reporter: Reporter,
 ) -> pd.DataFrame:
-    """Return a row for each (image, title). What the run was trained on and is not given is said.
+    """Return a row for each (image, title). Reports the columns that the run was trained with and that are missing.
 
     Dates, and numbers that are texts, are read as the run's own table was.
     """
