@@ -173,7 +173,7 @@ def test_predict_words(world: Path, pixelrec: Path) -> None:
     result = engage("predict", pixelrec / "cover" / "i5.jpg", "--title", "a cat", "--runs", world / "runs")
     assert result.exit_code == 0
     assert "run: " in result.stderr
-    assert re.search(r"better than \d+ of 100 of the \d+ posts it learned from", result.stdout)
+    assert re.search(r"better than \d+ % of the \d+ posts the model was trained on", result.stdout)
     assert "level:" in result.stdout
 
 
