@@ -197,7 +197,7 @@ def test_dropped_covers_with_typed_titles_are_ranked_as_predict_ranks_them(
         assert card.locator(".cover img").get_attribute("alt") == Path(post["image"]).name
         assert card.locator(".rank").text_content() == str(nth + 1)
         assert is_rounded(card.locator(".figure").text_content(), post["count"])
-        percentile = re.fullmatch(r"better than (\d+) of 100 training posts", card.locator(".percentile").text_content())
+        percentile = re.fullmatch(r"better than (\d+) % of training posts", card.locator(".percentile").text_content())
         assert abs(int(percentile[1]) - post["percentile"]) <= 0.6
         assert is_share(card.locator(".chance").text_content(), ranked["p_best"])
         low, high = card.locator(".interval p").text_content().removeprefix("80 % interval: ").split(" to ")
@@ -208,7 +208,7 @@ def test_dropped_covers_with_typed_titles_are_ranked_as_predict_ranks_them(
     verdict = page.locator("#verdict")
     assert verdict.get_attribute("role") == "status"
     assert verdict.locator("b").text_content() == ("Too close to call" if expected["too_close_to_call"] else "Ahead")
-    assert f"{100 * expected['beats'][0][1]:.0f} of 100 draws" in verdict.text_content()
+    assert f"{100 * expected['beats'][0][1]:.0f} %" in verdict.text_content()
     assert "LEAKY" not in page.locator("body").text_content()
 
 

@@ -57,7 +57,7 @@ def compare_pairs(num: int, noise: float) -> list[Comparison]:
 def test_the_interval_leaves_0_out_as_often_as_it_promises() -> None:
     """About once in twenty where there is no difference; nearly always where it is three standard errors wide."""
     equal = compare_pairs(300, noise=1.0)
-    told = [not one.verdict.startswith("no difference") for one in equal]
+    told = [not one.verdict.startswith("no significant difference") for one in equal]
     assert 0.02 <= np.mean(told) <= 0.09
     assert abs(np.mean([one.low > 0 for one in equal]) - np.mean([one.high < 0 for one in equal])) < 0.04
     planted = compare_pairs(200, noise=1.3)
