@@ -84,11 +84,14 @@ def test_the_known_variance_is_that_of_drawn_clicks() -> None:
     assert scores.mean() == pytest.approx(np.log(0.02), abs=0.01)
 
 
-@pytest.mark.parametrize("more", [[], ["--no-dedupe"], ["--seed", 7], ["--split", "time"], ["--split", "author"]])
+@pytest.mark.parametrize(
+    "more",
+    [[], ["--no-dedupe"], ["--seed", 7], ["--split", "time", "--fractions", "60/20/20"], ["--split", "author"]],
+)
 def test_no_experiment_stands_in_two_parts(tmp_path: Path, more: list[object]) -> None:
     table = table_of_experiments()
     row = np.arange(len(table))
-    days = pd.Timestamp("2024-01-01") + pd.to_timedelta(row // 3 + 4 * (row % 3), unit="D")  # variants on several days
+    days = pd.Timestamp("2024-01-01") + pd.to_timedelta(row // 3 + row % 3, unit="D")  # variants on several days
     authors = np.where(row % 11 == 0, "guest", "a" + pd.Series(row // 6 % 10).astype(str))
     table = table.assign(created_at=days.strftime("%Y-%m-%d"), author=authors)
     posts = prepare_table(tmp_path, table, *more).posts

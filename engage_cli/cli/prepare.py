@@ -46,7 +46,7 @@ class SourceOptions:
     )
     experiment: str = setting(
         "",
-        "A table's column that says of which randomised experiment (A/B test) a row is a variant, for the target click_rate.",
+        "A table's column that says of which randomised experiment a row is a variant, for the target click_rate.",
         panel=EXPERIMENTS,
         show_default=False,
     )

@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from engage_cli.data.counter_names import is_counter_name
+from engage_cli.data.experiments import clean_counts
 from engage_cli.data.importers import Import, Packed
 from engage_cli.data.importers._cover_names import find_images
 from engage_cli.data.importers.exports import Export, recognise_export
-from engage_cli.data.experiments import clean_counts
 from engage_cli.data.schema import GIVEN_GROUP, GIVEN_PART, KNOWN_AFTER, OWN, TEXT_COLUMNS
 from engage_cli.data.table_format import CATEGORY, NUMBER, ColumnFormat
 from engage_cli.data.tables._aliases import looks_like, sample_of

@@ -49,7 +49,8 @@ def match_experiment(raw: Raw, found: dict[str, str], path: Path) -> None:
     found.update(chosen)
     if EXPERIMENT in found and IMAGE_ID not in found:
         images = [column for column in free if plain_name(column) in IMAGE_ID_NAMES and column not in found.values()]
-        found.update({IMAGE_ID: column for column in images[:1]})
+        if images:
+            found[IMAGE_ID] = images[0]
 
 
 def _fits(raw: Raw, ours: str, theirs: str) -> bool:

@@ -64,8 +64,8 @@ def _shares(cells: pd.Series, video: pd.Series) -> np.ndarray:
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise EngageError(
-            f"row {row + 1}: the watch time shares of '{str(video.iloc[row])[:40]}' do not sum to 100 %: give a row for each "
-            "of its variants, with shares such as 38.4 %"
+            f"row {row + 1}: the watch time shares of '{str(video.iloc[row])[:40]}' do not sum to 100 %: give a row for "
+            "each of its variants, with shares such as 38.4 %"
         )
     return np.asarray(found / whole)
 
@@ -76,7 +76,7 @@ def _same_in_a_test(cells: pd.Series, video: pd.Series, name: str) -> np.ndarray
     if (values.nunique() > 1).any():
         test = values.nunique().idxmax()
         raise EngageError(
-            f"column '{name}' differs between the variants of '{str(test)[:40]}': give the video's number while the test ran"
+            f"column '{name}' differs between the variants of '{str(test)[:40]}': give that of the whole test"
         )
     return np.asarray(values.transform("first"), np.float64)
 
