@@ -56,8 +56,8 @@ def sample(options: SampleOptions, output: Output) -> None:
         return
     if options.experiments:
         drawn = [("covers", f"{summary.covers:,}")] if options.images else []
-        counts = [("experiments", f"{summary.experiments:,}"), ("variants", f"{summary.rows:,}"), *drawn]
-        print_table(f"Synthetic experiments in {options.folder}", ("", "number"), counts)
+        lines = [("experiments", f"{summary.experiments:,}"), ("variants", f"{summary.rows:,}"), *drawn]
+        print_table(f"Synthetic experiments in {options.folder}", ("", "number"), lines)
         print_line("They follow a made-up law: good for trying engage, not for learning about audiences.")
         print_line(f"{TRUTH} has the true click rate of each variant, which no command reads.")
         covers = ["--images-dir", str(options.folder / COVERS)] if options.images else ["--no-images"]

@@ -39,14 +39,13 @@ def read(raw: Raw) -> Export | None:
     size = video.groupby(video).transform("size").to_numpy(np.float64)
     impressions, views = (_same_in_a_test(frame[found[name]], video, found[name]) for name in ("exposure", "views"))
     number = video.groupby(video).cumcount() + 1
-    raw.frame = frame.assign(
-        **{
-            EXPERIMENT: video,
-            ID: video + "/" + number.astype(str),
-            CLICKS: _written(shares * views / (1.0 + SPREAD**2)),
-            SHOWN: _written(impressions / size),
-        }
-    )
+    added = {
+        EXPERIMENT: video.tolist(),
+        ID: (video + "/" + number.astype(str)).tolist(),
+        CLICKS: _written(shares * views / (1.0 + SPREAD**2)),
+        SHOWN: _written(impressions / size),
+    }
+    raw.frame = pd.concat([frame, pd.DataFrame(added, index=frame.index, dtype=str)], axis=1)
     columns = {"id": ID, "experiment": EXPERIMENT, "outcome": CLICKS, "exposure": SHOWN}
     return Export(
         name="results of YouTube's Test & compare",
