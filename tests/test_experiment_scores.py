@@ -152,7 +152,7 @@ def test_the_chance_that_counts_show_it_adds_their_noise() -> None:
     rng = np.random.default_rng(0)
     said = Predictions(value=rng.standard_normal(2000))
     assert said.value is not None
-    calibration: Calibration = fit_calibration("value", said, said.value + 0.3 * rng.standard_normal(2000))
+    calibration: Calibration = fit_calibration(said, said.value + 0.3 * rng.standard_normal(2000))
     pair = (Predictions(value=np.array([0.4])), Predictions(value=np.array([0.0])))
     from scipy.special import ndtr
 
@@ -166,7 +166,7 @@ def test_the_chance_that_counts_show_it_adds_their_noise() -> None:
 def trained(tmp_path_factory: pytest.TempPathFactory, encoders: EncoderConfig) -> Path:
     """Synthetic experiments without covers, prepared, and a Gaussian process of their click rate."""
     root = tmp_path_factory.mktemp("variants")
-    write_sample(root / "sample", rows=240, experiments=True, with_images=False)
+    write_sample(root / "sample", rows=160, experiments=True, with_images=False)
     answer(
         "prepare", root / "sample" / EXPERIMENTS_TABLE, "--no-images", "--data", root / "data", "--fractions", "50/20/30"
     )

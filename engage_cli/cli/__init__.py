@@ -7,6 +7,7 @@ from engage_cli.cli.predict import predict
 from engage_cli.cli.prepare import prepare
 from engage_cli.cli.sample import sample
 from engage_cli.cli.serve import serve
+from engage_cli.cli.test_plan import test_plan
 from engage_cli.cli.train import train
 from engage_cli.cli.train_catboost import train_catboost
 from engage_cli.cli.train_classifier import train_classifier
@@ -21,6 +22,7 @@ __all__ = [
     "prepare",
     "sample",
     "serve",
+    "test_plan",
     "train",
     "train_catboost",
     "train_classifier",
