@@ -51,7 +51,7 @@ class Plan:
 
 def plan_test(rates: Rates, *, certainty: float, tolerance: float, seed: int = 0) -> Plan:
     """Imagine tests of all variants with each number of impressions, 0 first."""
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng((seed, 1))  # other numbers than those that the worlds are drawn by
     worlds = rates.draw(NUM_WORLDS, seed=seed)
     noise = generator.standard_normal(worlds.shape)
     truth = np.exp(worlds)
