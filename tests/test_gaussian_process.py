@@ -19,6 +19,7 @@ from engage_cli.features.groups.tfidf import PLAIN, STYLE
 from engage_cli.models.gaussian_process import inputs as post_views
 from engage_cli.models.gaussian_process import process as gaussian_process
 from engage_cli.models.gaussian_process._kernels import LENGTHS, TERMS, Products, first_lengths, kernel, present_terms
+from engage_cli.models.gaussian_process._likelihood import error_left_out, likelihood
 from engage_cli.models.gaussian_process.decomposition import parts_of
 from engage_cli.models.gaussian_process.inputs import (
     TERM_KINDS,
@@ -33,10 +34,8 @@ from engage_cli.models.gaussian_process.process import (
     GaussianProcess,
     KernelParams,
     ProcessState,
-    error_left_out,
     fit_process,
     learn_kernel_params,
-    likelihood,
     predict_sum,
 )
 from engage_cli.progress.reporters import SilentReporter

@@ -66,7 +66,9 @@ class Measurement:
                 count += 1
         places = np.stack([np.concatenate(some) if some else np.zeros(0, np.int64) for some in (rows, columns)])
         numbers = np.concatenate(values) if values else np.zeros(0)
-        found = torch.sparse_coo_tensor(torch.from_numpy(places), torch.from_numpy(numbers), (count, len(self)))
+        found = torch.sparse_coo_tensor(
+            torch.from_numpy(places), torch.from_numpy(numbers), (count, len(self)), check_invariants=True
+        )
         return found.coalesce().to(device)
 
     def batches(self, size: int, order: np.ndarray | None = None) -> Iterator[np.ndarray]:

@@ -96,8 +96,8 @@ def _solve(
     factor = torch.linalg.cholesky(on_contrasts(contrasts, covariance))
     solved = torch.cholesky_solve((contrasts @ truth)[:, None], factor)
     coefficients = (contrasts.transpose(0, 1) @ solved)[:, 0]
-    # (K + D) c + Z b = y: what the process and the noise leave of the truths are the experiments' levels.
-    levels = (truth - covariance @ coefficients).cpu().numpy()[~measured.is_alone]
+    noise = measured.known_noise(device) + params.noise + JITTER
+    levels = (truth - covariance @ coefficients + noise * coefficients).cpu().numpy()[~measured.is_alone]
     return coefficients.cpu().numpy(), 0.0 if measured.is_alone.any() else float(levels.mean())
 
 
