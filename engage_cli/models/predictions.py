@@ -61,3 +61,14 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.main)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Differences:
+    """What a model says of the differences of k pairs of posts, in the target's own unit."""
+
+    mean: np.ndarray  # (k,) float64: the first's value less the second's
+    variance: np.ndarray | None  # (k,) float64 of the true difference, as the model itself has it; None where it has none
+
+    def __len__(self) -> int:
+        return len(self.mean)

@@ -25,6 +25,19 @@ class Posterior:
     factor: np.ndarray  # (c, c) float32: the lower Cholesky factor of the covariance of what was measured, or its contrasts
     groups: np.ndarray  # (m,) int64 of the landmarks; NO_GROUP without experiments
 
+    @property
+    def has_experiments(self) -> bool:
+        return bool((self.groups != NO_GROUP).any())
+
+    @classmethod
+    def restore(cls, factor: np.ndarray, groups: np.ndarray) -> Posterior:
+        """Raise ValueError where the factor is none of so many posts in such experiments."""
+        alone = groups == NO_GROUP
+        num = len(groups) - len(np.unique(groups[~alone]))
+        if len(factor) != num or not (factor.diagonal() > 0).all():
+            raise ValueError(f"it is no factor of what was measured of {len(groups):,} posts")
+        return cls(factor=factor, groups=groups)
+
     def variance_of_differences(
         self,
         process: GaussianProcess,

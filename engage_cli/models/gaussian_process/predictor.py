@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,13 +30,19 @@ from engage_cli.models.gaussian_process.inputs import (
     maker_specs,
     view_specs,
 )
+from engage_cli.models.gaussian_process.posterior import Posterior, packed, unpacked
 from engage_cli.models.gaussian_process.process import GaussianProcess, ProcessState, predict_sum
-from engage_cli.models.predictions import Predictions
+from engage_cli.models.predictions import Differences, Predictions
 from engage_cli.runs.records import AGAIN, Hash, read_run_record, write_run_record
-from engage_cli.runs.run_folder import Run
+from engage_cli.runs.run_folder import Run, blaming
 from engage_cli.runtime.devices import find_device
 
 STATE_FILE, ARRAYS_FILE, STATE_KIND = "process.json", "process.safetensors", "run process"
+POSTERIOR_FILE = "posterior.safetensors"  # what is left unknown; absent from runs of earlier releases
+POSTERIOR_SPECS = {
+    "factor": Spec(dtype="float32", shape=("numbers of a triangle",)),
+    "groups": Spec(dtype="int64", shape=("m",)),
+}
 
 
 @record
@@ -76,7 +83,7 @@ class GaussianProcessPredictor:
     def __init__(self, run: Run) -> None:
         if sorted(run.meta.blocks) != sorted(BLOCKS):
             raise EngageError(f"{run.folder / 'run.json'}: blocks: a process reads {' and '.join(BLOCKS)}; {AGAIN}")
-        self.folder = run.folder
+        self.run, self.folder = run, run.folder
         path = run.open(STATE_FILE)
         saved = read_run_record(path, SavedProcesses, STATE_KIND)
         if (saved.cuts is None) != (run.kind == "value"):
@@ -92,6 +99,28 @@ class GaussianProcessPredictor:
 
     def vectors(self, posts: pd.DataFrame, source: BlockSource) -> dict[str, np.ndarray]:
         return _Once(posts, source).vectors()
+
+    def difference(
+        self, posts: pd.DataFrame, source: BlockSource, first: np.ndarray, second: np.ndarray
+    ) -> Differences | None:
+        """As Predictor.difference: the variance is the posterior one of the first process, which is of the target itself.
+
+        A run that learned from experiments adds what each post has of its own; in others that is the luck of a post, which
+        its variants share. None of classes, and of a run that kept no posterior.
+        """
+        if self.cuts is not None or (posterior := self.posterior) is None:
+            return None
+        device, process = find_device(), self.processes[0][1]
+        inputs = self.maker.transform(posts, _Once(posts, source))
+        said = predict_sum(self.processes, inputs, device)
+        variance = posterior.variance_of_differences(process, inputs, first, second, device)
+        if posterior.has_experiments:
+            variance = variance + 2 * process.kernel_params.noise * process.std**2
+        return Differences(mean=said[first] - said[second], variance=variance)
+
+    @cached_property
+    def posterior(self) -> Posterior | None:
+        return load_posterior(self.run, num_landmarks=len(self.processes[0][1].landmarks))
 
 
 class _Once:
@@ -126,6 +155,20 @@ def save_processes(
     states = tuple(SavedProcess(**asdict(process.state()), of=of, share=share) for of, share, process in processes)
     saved = SavedProcesses(arrays=file_hash(folder / ARRAYS_FILE), processes=states, cuts=cuts, left_out_r2=left_out_r2)
     write_run_record(folder / STATE_FILE, saved, STATE_KIND)
+
+
+def save_posterior(folder: Path, posterior: Posterior) -> None:
+    save_arrays(folder / POSTERIOR_FILE, {"factor": packed(posterior.factor), "groups": posterior.groups})
+
+
+def load_posterior(run: Run, *, num_landmarks: int) -> Posterior | None:
+    """Return what a run left unknown; None of a run of an earlier release. Raise EngageError where it is damaged."""
+    if run.metrics is not None and POSTERIOR_FILE not in run.metrics.files:
+        return None
+    path = run.open(POSTERIOR_FILE)
+    arrays = load_arrays(path, POSTERIOR_SPECS, again=AGAIN, sizes={"m": num_landmarks})
+    with blaming(path, "factor"):
+        return Posterior.restore(unpacked(arrays["factor"]), arrays["groups"])
 
 
 def left_out_r2_of(folder: Path) -> float | None:
