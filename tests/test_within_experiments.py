@@ -83,7 +83,7 @@ def test_an_intercept_of_each_experiment_is_a_prior_without_end() -> None:
     """The same as levels with a huge variance in the covariance, worked out by hand; and as eliminated by landmarks."""
     (views, truth, groups, noise), new = planted(40), make_views(10, seed=8)
     groups = np.where(groups == 0, NO_GROUP, groups)
-    process = fit_within_experiments(views, truth, groups=groups, noise_variance=noise)
+    process = fit_within_experiments(views, truth, measured=Measurement(groups=groups, noise_variance=noise))
     mean, std = scale_of(truth, Measurement(groups=groups, noise_variance=noise))
     assert (process.mean, process.std) == (mean, std)
     kernel = KERNEL.between(views, views).numpy()
@@ -96,7 +96,8 @@ def test_an_intercept_of_each_experiment_is_a_prior_without_end() -> None:
     )
     first, second = np.array([0, 3, 5, 5]), np.array([1, 2, 9, 5])
     variance = std**2 * (left[first, first] + left[second, second] - 2 * left[first, second])
-    found = posterior_of(process).variance_of_differences(process, new, first, second)
+    posterior = posterior_of(process, Measurement(groups=groups, noise_variance=noise))
+    found = posterior.variance_of_differences(process, new, first, second)
     np.testing.assert_allclose(found, np.maximum(variance, 0.0), atol=1e-4 * std**2)
     assert found[3] == 0.0
 
@@ -105,7 +106,7 @@ def test_an_intercept_of_each_experiment_is_a_prior_without_end() -> None:
 def test_the_level_of_an_experiment_changes_no_difference() -> None:
     (views, truth, groups, noise), new = planted(40), make_views(10, seed=8)
     said = [
-        fit_within_experiments(views, some, groups=groups, noise_variance=noise).predict(new)
+        fit_within_experiments(views, some, measured=Measurement(groups=groups, noise_variance=noise)).predict(new)
         for some in (truth, truth + 100.0 * (groups == 2))
     ]
     np.testing.assert_allclose(np.diff(said[0]), np.diff(said[1]), atol=1e-6)
@@ -115,7 +116,7 @@ def test_the_level_of_an_experiment_changes_no_difference() -> None:
 @pytest.mark.usefixtures("fixed_kernel")
 def test_landmarks_that_are_all_posts_give_the_exact_process(monkeypatch: pytest.MonkeyPatch) -> None:
     (views, truth, groups, noise), new = planted(40), make_views(10, seed=8)
-    exact = fit_within_experiments(views, truth, groups=groups, noise_variance=noise)
+    exact = fit_within_experiments(views, truth, measured=Measurement(groups=groups, noise_variance=noise))
     measured = Measurement(groups=groups, noise_variance=noise).in_units_of(exact.std)
     monkeypatch.setattr(within_experiments, "AT_ONCE", 10)
     projected, level = within_experiments._project(
@@ -147,7 +148,7 @@ def test_differences_are_learned_where_levels_hide_them(monkeypatch: pytest.Monk
     views, truth, groups, noise = planted(400)
     new = make_views(200, seed=5)
     effect = 2 * new.text[:, 0] + np.sin(4 * new.text[:, 1])
-    within = fit_within_experiments(views, truth, groups=groups, noise_variance=noise).predict(new)
+    within = fit_within_experiments(views, truth, measured=Measurement(groups=groups, noise_variance=noise)).predict(new)
     without = fit_process(views, truth)[0].predict(new)
     right = [
         (np.sign(said[:100] - said[100:]) == np.sign(effect[:100] - effect[100:])).mean() for said in (within, without)

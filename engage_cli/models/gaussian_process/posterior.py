@@ -14,8 +14,8 @@ import torch
 
 from engage_cli.models.gaussian_process._kernels import Products
 from engage_cli.models.gaussian_process.inputs import KernelInputs
-from engage_cli.models.gaussian_process.measurement import NO_GROUP, Measurement, on_contrasts
-from engage_cli.models.gaussian_process.process import AT_ONCE, CPU, JITTER, GaussianProcess
+from engage_cli.models.gaussian_process.measurement import CPU, NO_GROUP, Measurement, on_contrasts
+from engage_cli.models.gaussian_process.process import AT_ONCE, JITTER, GaussianProcess
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +64,10 @@ class Posterior:
         return found
 
 
-def posterior_of(process: GaussianProcess, device: torch.device = CPU) -> Posterior:
-    """Return what is left unknown, given the landmarks as they were measured."""
+def posterior_of(process: GaussianProcess, measured: Measurement | None = None, device: torch.device = CPU) -> Posterior:
+    """Return what is left unknown, given the landmarks as they were measured, in the target's unit."""
     params, landmarks = process.kernel_params, process.landmarks
-    measured = process.measured or _plainly(len(landmarks))
+    measured = _plainly(len(landmarks)) if measured is None else measured.in_units_of(process.std)
     covariance = params.between(landmarks, landmarks, device)
     covariance.diagonal().add_(measured.known_noise(device) + params.noise + JITTER)
     factor = torch.linalg.cholesky(on_contrasts(measured.contrasts(device), covariance))

@@ -169,7 +169,6 @@ class GaussianProcess:
     coefficients: np.ndarray  # (m,)
     mean: float
     std: float
-    measured: Measurement | None = None  # of the landmarks, in units of std, where that was known
 
     def predict(self, inputs: KernelInputs, device: torch.device = CPU) -> np.ndarray:
         """(n,) float64."""

@@ -10,10 +10,9 @@ import numpy as np
 import torch
 
 from engage_cli.models.gaussian_process.inputs import KernelInputs, Takes
-from engage_cli.models.gaussian_process.measurement import Measurement, on_contrasts
+from engage_cli.models.gaussian_process.measurement import CPU, Measurement, on_contrasts
 from engage_cli.models.gaussian_process.process import (
     AT_ONCE,
-    CPU,
     JITTER,
     MOST_EXACT,
     Advance,
@@ -27,17 +26,15 @@ def fit_within_experiments(
     inputs: Takes,
     truth: np.ndarray,
     *,
-    groups: np.ndarray,
-    noise_variance: np.ndarray,
+    measured: Measurement,
     seed: int = 0,
     advance: Advance = lambda note: None,
     device: torch.device = CPU,
 ) -> GaussianProcess:
-    """Fit on training posts: `groups` (n,) names the experiment of each, NO_GROUP for none; `noise_variance` (n,).
+    """Fit on training posts with truths (n,), in the target's unit, as they were measured.
 
     Of more than MOST_EXACT posts, whole experiments are the landmarks.
     """
-    measured = Measurement(groups=groups, noise_variance=noise_variance)
     mean, std = scale_of(truth, measured)
     wanted, measured = (truth - mean) / std, measured.in_units_of(std)
     rows = landmark_rows(measured, seed=seed)
@@ -56,7 +53,6 @@ def fit_within_experiments(
         coefficients=coefficients,
         mean=mean + std * level,
         std=std,
-        measured=measured.take(rows),
     )
 
 

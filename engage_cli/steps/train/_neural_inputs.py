@@ -15,15 +15,18 @@ from torch import Tensor, nn
 from engage_cli.config.general import EncoderConfig
 from engage_cli.config.training import TrainConfig
 from engage_cli.data.dataset import Dataset
+from engage_cli.data.experiments import experiment_arrays
 from engage_cli.data.leakage import known_before
 from engage_cli.data.schema import side_of
 from engage_cli.data.targets.target import Target, require_variety
+from engage_cli.data.within_experiments import within_truth
 from engage_cli.encoders.encoder import Encoder
 from engage_cli.errors import EngageError, WrongCallError
 from engage_cli.metrics.metrics import true_of
 from engage_cli.models.neural.finetuning import make_towers, parse_finetune
 from engage_cli.models.neural.fusion import FUSIONS
 from engage_cli.models.neural.objectives import Objective
+from engage_cli.models.neural.objectives.within_experiments import WithinExperimentsObjective
 from engage_cli.models.neural.training.batches import Batches, Cut, StoredBatches, tokens_of
 from engage_cli.models.neural.training.image_text_batches import Augmentation, LiveBatches
 from engage_cli.progress.reporters import Reporter
@@ -79,6 +82,18 @@ def make_inputs(
     """Make the batches of training and validation posts; embed what the store lacks, where features are stored."""
     rows = {name: dataset.rows(name, target) for name in PARTS}
     scores = {name: target.score(dataset.posts.iloc[rows[name]]) for name in PARTS}
+    wanted = {name: objective.encode(torch.from_numpy(scores[name])) for name in PARTS}
+    if isinstance(objective, WithinExperimentsObjective):
+        for name in PARTS:
+            known = experiment_arrays(dataset.posts.iloc[rows[name]], target)
+            if not known.any:
+                raise WrongCallError(
+                    f"--objective within-experiments needs {name} posts that are variants of experiments; prepare them with "
+                    "--experiment, --outcome and --exposure"
+                )
+            within = within_truth(scores[name], known)
+            scores[name] = within.truth
+            wanted[name] = objective.encode(torch.from_numpy(within.truth), torch.from_numpy(within.weights))
     true = {name: true_of(objective.kind, scores[name], target.classes(scores[name])) for name in PARTS}
     require_variety(true["train"], objective.kind, target.name)
     if len(np.unique(true["validation"])) < 2 or len(true["validation"]) < FEW_POSTS:
@@ -89,7 +104,7 @@ def make_inputs(
     parts = {
         name: _Part(
             known_before(dataset.posts.iloc[rows[name]]),
-            objective.encode(torch.from_numpy(scores[name])),
+            wanted[name],
             Cut(
                 batch_size=config.batch_size,
                 seed=config.seed if name == "train" else None,

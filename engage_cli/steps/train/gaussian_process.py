@@ -16,6 +16,7 @@ import pandas as pd
 from engage_cli.config.general import EncoderConfig
 from engage_cli.config.training import GaussianProcessConfig
 from engage_cli.data.dataset import Dataset
+from engage_cli.data.experiments import experiment_arrays
 from engage_cli.data.schema import side_of
 from engage_cli.data.targets.target import Target, require_variety
 from engage_cli.embeddings.store import StoredBlocks
@@ -24,7 +25,15 @@ from engage_cli.io.files import atomic_write, remove_tree
 from engage_cli.metrics.metrics import compute_metrics, r2, true_of
 from engage_cli.models.gaussian_process.decomposition import ScorePart, parts_of
 from engage_cli.models.gaussian_process.inputs import BLOCKS, KernelInputsMaker, Takes
-from engage_cli.models.gaussian_process.predictor import Cuts, has_process, left_out_r2_of, save_processes
+from engage_cli.models.gaussian_process.measurement import Measurement
+from engage_cli.models.gaussian_process.posterior import posterior_of
+from engage_cli.models.gaussian_process.predictor import (
+    Cuts,
+    has_process,
+    left_out_r2_of,
+    save_posterior,
+    save_processes,
+)
 from engage_cli.models.gaussian_process.process import (
     MOST_EXACT,
     NUM_STEPS,
@@ -34,6 +43,7 @@ from engage_cli.models.gaussian_process.process import (
     landmarks_of,
     predict_sum,
 )
+from engage_cli.models.gaussian_process.within_experiments import fit_within_experiments, landmark_rows
 from engage_cli.models.predictor import load_predictor
 from engage_cli.progress.reporters import Reporter, SilentReporter, Stage
 from engage_cli.runs.lifecycle import clear_stage, finish_run, open_run
@@ -135,8 +145,15 @@ def _fit(
     source: StoredBlocks,
     reporter: Reporter,
 ) -> None:
-    """Fit and write the process, with R² of training posts that were each left out, where that is known."""
-    if config.kind == "value":
+    """Fit and write the process, with R² of training posts that were each left out, where that is known.
+
+    Where posts are variants of experiments, it learns from their differences alone.
+    """
+    measured = None
+    if config.kind == "value" and (known := experiment_arrays(posts, target)).any:
+        measured = Measurement(groups=known.experiment, noise_variance=known.noise)
+        wanted, parts = scores, [ScorePart(of=target.name, share=1.0, truth=scores)]
+    elif config.kind == "value":
         wanted, parts = scores, parts_of(target, posts)
     else:
         wanted = _normal_scores(scores)
@@ -145,15 +162,18 @@ def _fit(
     left_out = np.zeros(len(wanted))
     places = [folder / WORK / f"{number}.npz" for number in range(len(parts))]
     num_left = sum(not place.is_file() for place in places)
-    with reporter.stage("learning which posts are alike", num_left * (NUM_STEPS + 1)) as stage:
+    with reporter.stage("learning which posts are alike", num_left * (NUM_STEPS + 1) + 1) as stage:
         widths = {block: source.stores[side_of(block)].encoder.tower.widths for block in BLOCKS}
         maker.fit(posts, source, widths)
         # What is compared again and again is kept; of more posts than that, only what is at work.
         views: Takes = maker.transform(posts, source) if len(posts) <= MOST_EXACT else maker.later(posts, source)
         for part, place in zip(parts, places, strict=True):
-            process, said = _fit_once(place, part.truth, views, config.seed, _telling(stage, part.of))
+            process, said = _fit_once(place, part.truth, views, measured, config.seed, _telling(stage, part.of))
             left_out += part.share * said
             fitted.append((part.of, part.share, process))
+        rows = np.arange(len(posts)) if measured is None else landmark_rows(measured, seed=config.seed)
+        posterior = posterior_of(fitted[0][2], None if measured is None else measured.take(rows), find_device())
+        stage.advance(note="what is left unknown")
     is_known = bool(np.isfinite(left_out).all())
     cuts = None
     if config.kind == "classes":
@@ -161,21 +181,32 @@ def _fit(
             left_out if is_known else predict_sum([(share, process) for _, share, process in fitted], views, find_device())
         )
         cuts = Cuts(edges=_edges(target), deviation=float((wanted - said).std()) or 1.0)
+    save_posterior(folder, posterior)
     save_processes(folder, maker, fitted, cuts, left_out_r2=r2(wanted, left_out) if is_known else None)
 
 
 def _fit_once(
-    place: Path, truth: np.ndarray, views: Takes, seed: int, advance: Callable[[str], None]
+    place: Path,
+    truth: np.ndarray,
+    views: Takes,
+    measured: Measurement | None,
+    seed: int,
+    advance: Callable[[str], None],
 ) -> tuple[GaussianProcess, np.ndarray]:
     """Fit, or take what a training that was killed later had fitted; a damaged file costs its process alone."""
     try:
         with np.load(place) as stored:
-            landmarks = landmarks_of(views, seed=seed)
+            rows = None if measured is None else landmark_rows(measured, seed=seed)
+            landmarks = landmarks_of(views, seed=seed) if rows is None else views.take(rows)
             state = ProcessState.parse(json.loads(str(stored["state"])), where=str(place))
             return GaussianProcess.restore(state, landmarks, stored["coefficients"]), stored["left_out"]
     except (OSError, ValueError, LookupError, EOFError, BadZipFile, EngageError):
         pass  # absent or damaged: fitted below
-    process, left_out = fit_process(views, truth, seed=seed, advance=advance, device=find_device())
+    if measured is None:
+        process, left_out = fit_process(views, truth, seed=seed, advance=advance, device=find_device())
+    else:
+        process = fit_within_experiments(views, truth, measured=measured, seed=seed, advance=advance, device=find_device())
+        left_out = np.full(len(truth), np.nan)
     with atomic_write(place) as beside, beside.open("wb") as file:
         np.savez(
             file,

@@ -18,6 +18,7 @@ VALUE_OBJECTIVES = Registry(
     {
         "hybrid": "engage_cli.models.neural.objectives.mse_huber:HybridObjective",
         "quantile": "engage_cli.models.neural.objectives.quantile:QuantileObjective",
+        "within-experiments": "engage_cli.models.neural.objectives.within_experiments:WithinExperimentsObjective",
     },
 )
 CLASS_OBJECTIVES = Registry(
