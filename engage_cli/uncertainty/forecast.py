@@ -14,6 +14,7 @@ from engage_cli.models.predictions import Predictions
 from engage_cli.runs.records import AGAIN, read_run_record, write_run_record
 from engage_cli.runs.run_folder import Run
 from engage_cli.uncertainty.conformal import Calibration
+from engage_cli.uncertainty.difference_error import DifferenceError
 from engage_cli.uncertainty.error_correlation import Correlation
 from engage_cli.uncertainty.neighbours import VECTORS_FILE, Neighbours, load_neighbours
 
@@ -69,6 +70,7 @@ class UncertaintyModel:
     calibration: Calibration
     correlation: Correlation
     neighbours: Neighbours | None
+    differences: DifferenceError | None = None  # None of a run of classes, or of an earlier release
 
     def forecast(self, predictions: Predictions) -> Forecast:
         """Say what predictions mean.
@@ -157,10 +159,23 @@ class SavedUncertainty:
     calibration: Calibration
     correlation: Correlation
     has_neighbours: bool
+    differences: DifferenceError | None = None
 
 
-def save_uncertainty(folder: Path, calibration: Calibration, correlation: Correlation, *, has_neighbours: bool) -> None:
-    saved = SavedUncertainty(calibration=calibration.rounded(), correlation=correlation, has_neighbours=has_neighbours)
+def save_uncertainty(
+    folder: Path,
+    calibration: Calibration,
+    correlation: Correlation,
+    differences: DifferenceError | None = None,
+    *,
+    has_neighbours: bool,
+) -> None:
+    saved = SavedUncertainty(
+        calibration=calibration.rounded(),
+        correlation=correlation,
+        differences=differences,
+        has_neighbours=has_neighbours,
+    )
     write_run_record(folder / CALIBRATION_FILE, saved, CALIBRATION_KIND)
 
 
@@ -176,6 +191,7 @@ def load_uncertainty(run: Run) -> UncertaintyModel:
         calibration=calibration,
         correlation=saved.correlation,
         neighbours=load_neighbours(run.open(VECTORS_FILE)) if saved.has_neighbours else None,
+        differences=saved.differences,
     )
 
 

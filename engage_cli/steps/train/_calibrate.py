@@ -13,6 +13,7 @@ from engage_cli.models.predictor import Predictor, load_predictor
 from engage_cli.progress.reporters import Reporter
 from engage_cli.runs.records import Evidence
 from engage_cli.runs.run_folder import Run
+from engage_cli.steps.train._calibrate_differences import difference_error_of
 from engage_cli.steps.train._cross_fit import HeldOut
 from engage_cli.uncertainty.conformal import fit_calibration
 from engage_cli.uncertainty.error_correlation import fit_correlation
@@ -49,8 +50,9 @@ def calibrate(run: Run, dataset: Dataset, source: Any, reporter: Reporter, *, he
                 assert vectors is not None
                 points = neighbours.place(vectors)
             authors = posts["author"].fillna("").astype(str).to_numpy(object) if "author" in posts else None
+            differences = difference_error_of(predictor, target, (checks, source), (posts, predictions), points)
             correlation = fit_correlation(points, calibration.normal_scores(predictions, true), authors)
-            save_uncertainty(run.folder, calibration, correlation, has_neighbours=points is not None)
+            save_uncertainty(run.folder, calibration, correlation, differences, has_neighbours=points is not None)
         stage.advance()
     return evidence
 

@@ -88,8 +88,8 @@ def make_inputs(
             known = experiment_arrays(dataset.posts.iloc[rows[name]], target)
             if not known.any:
                 raise WrongCallError(
-                    f"--objective within-experiments needs {name} posts that are variants of experiments; prepare them with "
-                    "--experiment, --outcome and --exposure"
+                    f"--objective within-experiments needs {name} posts that are variants of experiments; prepare them "
+                    "with --experiment, --outcome and --exposure"
                 )
             within = within_truth(scores[name], known)
             scores[name] = within.truth
