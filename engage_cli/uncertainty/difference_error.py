@@ -23,6 +23,7 @@ MOST_FITTED = 1_000  # posts whose residuals the process is fitted to
 REACHES = (0.1, 0.2, 0.4, 0.8, 1.6)  # of the median distance of two posts
 SHARES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8)  # of the residuals' variance that is no luck
 TINY = 1e-12
+NUM_DRAWS = 20_000
 BOUNDS = ((0.0, 3.0), (-12.0, 3.0), (-12.0, 6.0))  # of the slope, and of the logarithms of scale and own
 
 
@@ -64,6 +65,23 @@ def chances_to_win(true: Differences, noise: np.ndarray | float = 0.0) -> np.nda
     deviation = np.sqrt(true.variance + noise)
     certain = (np.sign(true.mean) + 1) / 2
     return np.where(deviation > 0, ndtr(true.mean / np.maximum(deviation, TINY)), certain)
+
+
+def draw_variants(true: Differences, num: int, *, seed: int = 0) -> np.ndarray:
+    """(draws, num) what `num` variants may truly be, but for a level that all have.
+
+    `true` are all pairs, in the order of `numpy.triu_indices`. Their covariance is -J D J / 2 with the variances D of the
+    differences and J what takes the mean away (classical scaling; Torgerson 1952).
+    """
+    assert true.variance is not None
+    first, second = np.triu_indices(num, k=1)
+    variance, mean = np.zeros((num, num)), np.zeros((num, num))
+    variance[first, second] = variance[second, first] = true.variance
+    mean[first, second], mean[second, first] = true.mean, -true.mean
+    centring = np.eye(num) - 1 / num
+    values, vectors = np.linalg.eigh(-centring @ variance @ centring / 2)
+    normal = np.random.default_rng(seed).standard_normal((NUM_DRAWS, num))
+    return np.asarray(mean.mean(axis=1) + (normal * np.sqrt(np.maximum(values, 0.0))) @ vectors.T)
 
 
 def fit_to_experiments(

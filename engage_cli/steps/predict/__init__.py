@@ -15,12 +15,14 @@ from engage_cli.errors import EngageError, WrongCallError
 from engage_cli.evaluation.evidence import warnings_of
 from engage_cli.images.decode import MOST_BYTES, ImageError, decode, read_bytes
 from engage_cli.io.own_folders import refuse_link
-from engage_cli.models.predictions import Predictions
+from engage_cli.models.predictions import Differences, Predictions
+from engage_cli.models.predictor import difference_of
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.run_folder import Run, load_run, newest_run
 from engage_cli.steps.predict.explain import Explanation, explain_post
 from engage_cli.steps.predict.requests import has_seen_covers, make_posts, reads_of
 from engage_cli.steps.predict.session import InferenceSession
+from engage_cli.uncertainty.difference_error import draw_variants
 from engage_cli.uncertainty.error_correlation import chances_of_best, chances_to_beat, draw_together
 from engage_cli.uncertainty.forecast import INTERVALS, Forecast
 
@@ -166,12 +168,14 @@ def answer_of(
 ) -> Answer:
     """Answer for posts that are variants of each other, where there are several."""
     predictions = session.predict(posts, images)
-    return answer_from(session, posts, predictions, session.uncertainty.forecast(predictions), explanation=explanation)
+    forecast = session.uncertainty.forecast(predictions)
+    return answer_from(session, posts, images, predictions, forecast, explanation=explanation)
 
 
 def answer_from(
     session: InferenceSession,
     posts: pd.DataFrame,
+    images: Sequence[bytes | None],
     predictions: Predictions,
     forecast: Forecast,
     *,
@@ -183,19 +187,40 @@ def answer_from(
         images=tuple(posts["image"]),
         titles=tuple(posts["title"]),
         forecast=forecast,
-        ranking=_rank(session, predictions) if len(posts) > 1 else None,
+        ranking=_rank(session, posts, images, predictions) if len(posts) > 1 else None,
         explanation=explanation,
     )
 
 
-def _rank(session: InferenceSession, predictions: Predictions) -> Ranking:
+def _rank(
+    session: InferenceSession, posts: pd.DataFrame, images: Sequence[bytes | None], predictions: Predictions
+) -> Ranking:
     uncertainty = session.uncertainty
-    correlation = uncertainty.correlation.of_variants(uncertainty.points(predictions), len(predictions))
-    draws = draw_together(uncertainty.calibration, predictions, correlation)
+    if (true := _true_differences(session, posts, images, predictions)) is not None:
+        draws = draw_variants(true, len(posts))
+    else:
+        correlation = uncertainty.correlation.of_variants(uncertainty.points(predictions), len(predictions))
+        draws = draw_together(uncertainty.calibration, predictions, correlation)
     best = chances_of_best(draws)
     order = np.argsort(-uncertainty.main(predictions), kind="stable")
     top = order[:MOST_COMPARED]
     return Ranking(order=tuple(order.tolist()), best=tuple(best[order].tolist()), beats=chances_to_beat(draws[:, top]))
+
+
+def _true_differences(
+    session: InferenceSession, posts: pd.DataFrame, images: Sequence[bytes | None], predictions: Predictions
+) -> Differences | None:
+    """Return what is known of the differences of all pairs, in the order of `numpy.triu_indices`; None of classes."""
+    uncertainty = session.uncertainty
+    if uncertainty.differences is None:
+        return None
+    first, second = np.triu_indices(len(posts), k=1)
+    said = difference_of(session.predictor, posts, session.sources.of(images), first, second)
+    if said is None:
+        return None
+    points = uncertainty.points(predictions)
+    away = None if points is None else np.linalg.norm(points[first] - points[second], axis=1)
+    return uncertainty.differences.of(said, away)
 
 
 def _check(pairs: Sequence[tuple[str, str]], *, explain: bool, overlay: Path | None) -> None:
