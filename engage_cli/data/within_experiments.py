@@ -23,6 +23,11 @@ class WithinTruth:
     weights: np.ndarray  # (n,) float64, 1 on average
 
 
+def take(known: ExperimentArrays, rows: np.ndarray) -> ExperimentArrays:
+    """Return what is known of some posts."""
+    return ExperimentArrays(experiment=known.experiment[rows], noise=known.noise[rows], exposure=known.exposure[rows])
+
+
 def within_truth(scores: np.ndarray, known: ExperimentArrays) -> WithinTruth:
     """Return the truths (n,) as differences from their experiment's weighted mean, around the mean of all."""
     between = between_variance(scores, known)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from engage_cli.data.dataset import Dataset
+from engage_cli.data.experiments import experiment_arrays
 from engage_cli.data.targets.target import Target
 from engage_cli.errors import WrongCallError
 from engage_cli.evaluation.evidence import ON_VALIDATION
@@ -95,12 +96,13 @@ def weigh(
         predictions, method = _ask(members, dataset, places, reporter), ON_VALIDATION
     scores = target.score(dataset.posts.iloc[places])
     true = true_of(ensemble.kind, scores, target.classes(scores))
+    known = experiment_arrays(dataset.posts.iloc[places], target)
     if is_equal:
         weights = Weights(members=(1 / len(members),) * len(members))
         said = weights.combine(predictions)
     else:
-        weights = fit_weights(predictions, true)
-        said = held_out_predictions(predictions, true)
+        weights = fit_weights(predictions, true, known)
+        said = held_out_predictions(predictions, true, known)
     held_out = HeldOut(places=places, predictions=said, method=method)
     saved = dict(zip(meta.members, weights.members, strict=True))
     save_weights(folder, meta.members, weights)
