@@ -13,9 +13,11 @@ from engage_cli.config.general import EncoderConfig
 from engage_cli.config.recipes import resolve
 from engage_cli.config.training import CatBoostConfig, EnsembleConfig, GaussianProcessConfig
 from engage_cli.data.dataset import Dataset
+from engage_cli.data.experiments import experiment_arrays
 from engage_cli.data.targets.target import require_variety
 from engage_cli.errors import WrongCallError
 from engage_cli.metrics.metrics import true_of
+from engage_cli.models.neural.objectives import WITHIN_EXPERIMENTS
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.model_table import ENSEMBLE
 from engage_cli.runs.records import RunMeta
@@ -90,10 +92,20 @@ def _catboost(config: EnsembleConfig, **how: Any) -> TrainSummary:
     return train_catboost(CatBoostConfig(kind=config.kind, **_shared(config)), **how)
 
 
-def _neural(config: EnsembleConfig, **how: Any) -> TrainSummary:
-    resolved = resolve(config.kind, "frozen", _shared(config), has_gpu=torch.cuda.is_available())
+def _neural(config: EnsembleConfig, *, dataset: Dataset, **how: Any) -> TrainSummary:
+    given = _shared(config)
+    if config.kind == "value" and _are_experiments(dataset, config.target):
+        given["objective"] = WITHIN_EXPERIMENTS
+    resolved = resolve(config.kind, "frozen", given, has_gpu=torch.cuda.is_available())
     command = "train-regressor" if config.kind == "value" else "train-classifier"
-    return train_neural(resolved, kind=kind_of(config.kind), command=command, **how)
+    return train_neural(resolved, kind=kind_of(config.kind), command=command, dataset=dataset, **how)
+
+
+def _are_experiments(dataset: Dataset, name: str) -> bool:
+    """Whether there are experiments among the training posts, and among the validation posts."""
+    target = dataset.target(name)
+    parts = (dataset.posts.iloc[dataset.rows(part, target)] for part in ("train", "validation"))
+    return all(experiment_arrays(posts, target).any for posts in parts)
 
 
 TRAINERS: dict[str, Train] = {"gp": _process, "catboost": _catboost, "neural": _neural}
