@@ -32,7 +32,7 @@ from engage_cli.evaluation.baselines import BASELINES, Part
 from engage_cli.evaluation.experiments import NAMES, Variants, find_variants, score_variants
 from engage_cli.models.gaussian_process.inputs import BLOCKS, KernelInputsMaker
 from engage_cli.models.gaussian_process.process import fit_process
-from engage_cli.models.predictor import difference_of, load_predictor
+from engage_cli.models.predictor import load_predictor
 from engage_cli.progress.reporters import SilentReporter
 from engage_cli.runs.run_folder import MARKER, load_run
 from engage_cli.steps.embed import stored_blocks
@@ -199,14 +199,10 @@ def a_run(name: str, train: Callable[[Task, Path], None], task: Task) -> Said:
     predictor, source = load_predictor(run), source_of(run, task.data, SilentReporter())
     predictions = predictor.predict(task.posts, source)
     first, second = (task.variants.rows[side] for side in task.variants.pairs)
-    said = difference_of(predictor, task.posts, source, first, second)
     uncertainty = load_uncertainty(run)
-    assert said is not None
+    true = uncertainty.true_differences(predictor, task.posts, source, predictions, (first, second))
     assert predictions.value is not None
-    assert uncertainty.differences is not None
-    points = uncertainty.points(predictions)
-    away = None if points is None else np.linalg.norm(points[first] - points[second], axis=1)
-    true = uncertainty.differences.of(said, away)
+    assert true is not None
     print(f"  {name}: {uncertainty.differences}", file=sys.stderr)
     return Said(value=predictions.value, chances=chances_to_win(true, task.variants.noise))
 

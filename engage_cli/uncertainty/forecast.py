@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from engage_cli.data.targets.target import Target
 from engage_cli.errors import EngageError
 from engage_cli.io.records import record
-from engage_cli.models.predictions import Predictions
+from engage_cli.models.predictions import Differences, Predictions
+from engage_cli.models.predictor import Predictor, difference_of
 from engage_cli.runs.records import AGAIN, read_run_record, write_run_record
 from engage_cli.runs.run_folder import Run
 from engage_cli.uncertainty.conformal import Calibration
@@ -143,6 +146,27 @@ class UncertaintyModel:
         if self.neighbours is None or predictions.vectors is None:
             return None
         return self.neighbours.place(predictions.vectors)
+
+    def true_differences(
+        self,
+        predictor: Predictor,
+        posts: pd.DataFrame,
+        source: Any,
+        predictions: Predictions,
+        pairs: tuple[np.ndarray, np.ndarray],
+    ) -> Differences | None:
+        """Return what the first of each pair of posts truly differs by from the second, in the target's own unit.
+
+        `pairs` are places (k,) and (k,) among the posts, which `predictor` gave the predictions of. None of classes, and of
+        a run that kept nothing of differences.
+        """
+        if self.differences is None:
+            return None
+        said, points = difference_of(predictor, posts, source, *pairs), self.points(predictions)
+        if said is None:
+            return None
+        away = None if points is None else np.linalg.norm(points[pairs[0]] - points[pairs[1]], axis=1)
+        return self.differences.of(said, away)
 
     def _interval(self, predictions: Predictions, share: float, far: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         low, high = self.calibration.interval(predictions, share)

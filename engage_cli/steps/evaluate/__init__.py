@@ -116,7 +116,8 @@ def finished_among(paths: Sequence[Path], reporter: Reporter) -> list[Path]:
 def _score_run(run: Run, dataset: Dataset, split: str, by: Sequence[str], num_resamples: int, reporter: Reporter) -> Score:
     places = dataset.rows(split, run.target)
     posts, uncertainty = dataset.posts.iloc[places], load_uncertainty(run)
-    predictions = load_predictor(run).predict(posts, source_of(run, dataset, reporter))
+    predictor, source = load_predictor(run), source_of(run, dataset, reporter)
+    predictions = predictor.predict(posts, source)
     said = uncertainty.forecast(predictions)
     is_test = split == "test"  # how sure a run may be was learned from validation posts: there it would be right by design
     intervals = said.intervals if is_test else {}
@@ -133,7 +134,12 @@ def _score_run(run: Run, dataset: Dataset, split: str, by: Sequence[str], num_re
     experiments = None
     if run.target.formula.per_exposure and said.value is not None:
         experiments, of_variants = score_experiments(
-            posts, said.value, uncertainty if is_test else None, predictions, num_resamples=num_resamples
+            posts,
+            said.value,
+            uncertainty if is_test else None,
+            predictions,
+            (predictor, source),
+            num_resamples=num_resamples,
         )
         metrics |= of_variants
     resamples = min(num_resamples, SLICE_RESAMPLES)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -11,6 +13,8 @@ from engage_cli.evaluation.baselines import BASELINES, NEED_VECTORS, Part
 from engage_cli.evaluation.experiments import Variants, find_variants, score_variants
 from engage_cli.evaluation.results import ExperimentScore, Metrics, Score
 from engage_cli.models.predictions import Predictions
+from engage_cli.models.predictor import Predictor
+from engage_cli.uncertainty.difference_error import chances_to_win
 from engage_cli.uncertainty.error_correlation import beats_in_pairs
 from engage_cli.uncertainty.forecast import UncertaintyModel
 
@@ -22,23 +26,35 @@ def score_experiments(
     predicted: np.ndarray,
     uncertainty: UncertaintyModel | None,
     predictions: Predictions,
+    asked: tuple[Predictor, Any],
     *,
     num_resamples: int,
 ) -> tuple[ExperimentScore | None, Metrics]:
     """Score what a run says (n,) of the variants among posts; None and nothing where no two can be compared.
 
-    `uncertainty` None: nothing is said of its probabilities, as where they were learned from these very posts.
+    `asked` is the run's predictor and the source of the posts. `uncertainty` None: nothing is said of its probabilities, as
+    where they were learned from these very posts.
     """
     variants = find_variants(posts)
     if not len(variants):
         return None, {}
-    chances = None if uncertainty is None else chances_of_variants(variants, uncertainty, predictions)
+    chances = None if uncertainty is None else chances_of_variants(variants, uncertainty, predictions, posts, asked)
     return score_variants(variants, predicted[variants.rows], chances, num_resamples=num_resamples)
 
 
-def chances_of_variants(variants: Variants, uncertainty: UncertaintyModel, predictions: Predictions) -> np.ndarray:
+def chances_of_variants(
+    variants: Variants,
+    uncertainty: UncertaintyModel,
+    predictions: Predictions,
+    posts: pd.DataFrame,
+    asked: tuple[Predictor, Any],
+) -> np.ndarray:
     """Return (k,) how probable it is by the run that the counts of each pair show its first variant ahead."""
-    first, second = (variants.rows[side] for side in variants.pairs)
+    one, other = variants.pairs
+    first, second = variants.rows[one], variants.rows[other]
+    true = uncertainty.true_differences(asked[0], posts, asked[1], predictions, (first, second))
+    if true is not None:
+        return chances_to_win(true, variants.noise)
     points, near = uncertainty.points(predictions), np.zeros(len(first))
     if points is not None:
         near = uncertainty.correlation.at_distance(np.linalg.norm(points[first] - points[second], axis=1))

@@ -15,8 +15,7 @@ from engage_cli.errors import EngageError, WrongCallError
 from engage_cli.evaluation.evidence import warnings_of
 from engage_cli.images.decode import MOST_BYTES, ImageError, decode, read_bytes
 from engage_cli.io.own_folders import refuse_link
-from engage_cli.models.predictions import Differences, Predictions
-from engage_cli.models.predictor import difference_of
+from engage_cli.models.predictions import Predictions
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.run_folder import Run, load_run, newest_run
 from engage_cli.steps.predict.explain import Explanation, explain_post
@@ -196,7 +195,9 @@ def _rank(
     session: InferenceSession, posts: pd.DataFrame, images: Sequence[bytes | None], predictions: Predictions
 ) -> Ranking:
     uncertainty = session.uncertainty
-    if (true := _true_differences(session, posts, images, predictions)) is not None:
+    pairs = np.triu_indices(len(posts), k=1)
+    true = uncertainty.true_differences(session.predictor, posts, session.sources.of(images), predictions, pairs)
+    if true is not None:
         draws = draw_variants(true, len(posts))
     else:
         correlation = uncertainty.correlation.of_variants(uncertainty.points(predictions), len(predictions))
@@ -205,22 +206,6 @@ def _rank(
     order = np.argsort(-uncertainty.main(predictions), kind="stable")
     top = order[:MOST_COMPARED]
     return Ranking(order=tuple(order.tolist()), best=tuple(best[order].tolist()), beats=chances_to_beat(draws[:, top]))
-
-
-def _true_differences(
-    session: InferenceSession, posts: pd.DataFrame, images: Sequence[bytes | None], predictions: Predictions
-) -> Differences | None:
-    """Return what is known of the differences of all pairs, in the order of `numpy.triu_indices`; None of classes."""
-    uncertainty = session.uncertainty
-    if uncertainty.differences is None:
-        return None
-    first, second = np.triu_indices(len(posts), k=1)
-    said = difference_of(session.predictor, posts, session.sources.of(images), first, second)
-    if said is None:
-        return None
-    points = uncertainty.points(predictions)
-    away = None if points is None else np.linalg.norm(points[first] - points[second], axis=1)
-    return uncertainty.differences.of(said, away)
 
 
 def _check(pairs: Sequence[tuple[str, str]], *, explain: bool, overlay: Path | None) -> None:

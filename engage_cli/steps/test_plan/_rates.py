@@ -39,6 +39,13 @@ def rates_of(
             level = float(mean.mean())
     level = min(float(level), MOST_LOG_RATE)
     variance = np.stack([(drawn - drawn[:, one : one + 1]).var(axis=0) for one in range(len(mean))])
+    pairs = np.triu_indices(len(posts), k=1)
+    true = uncertainty.true_differences(session.predictor, posts, session.sources.of(contents), predictions, pairs)
+    if true is not None and true.variance is not None:
+        away = np.zeros((len(posts), len(posts)))
+        variance[pairs] = variance[pairs[::-1]] = true.variance
+        away[pairs], away[pairs[::-1]] = true.mean, -true.mean
+        mean = mean.mean() + away.mean(axis=1)
     return rates_from_differences(mean, variance, level=level, level_deviation=deviation), float(np.exp(level))
 
 
