@@ -86,6 +86,9 @@ def test_two_titles_are_told_apart_where_two_posts_are_not(runs: dict[str, Run])
     assert said["too_close_to_call"] is False
     assert said["beats"][0][1] > 0.95
     assert said["ranking"][0]["title"] == "river stone lamp secret"
+    gain = said["gain"]  # the one is twice the other: 2 / 1.5
+    assert gain["low"] < gain["percent"] < gain["high"]
+    assert gain["percent"] == pytest.approx(33, abs=12)
     low, high = said["posts"][0]["interval_80"]
     assert low < said["posts"][1]["value"] < high  # as two posts they might well be the other way round
 

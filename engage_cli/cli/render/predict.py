@@ -107,6 +107,11 @@ def _show_variants(answer: Answer) -> None:
         print_line(f"Too close to call: {first} beats {second} in {beats:.0f} of 100 draws.")
     else:
         print_line(f"Ahead: {first}. It beats {second} in {beats:.0f} of 100 draws.")
+    if (gain := ranking.gain) is not None:
+        print_line(
+            f"{first} brings {gain.percent:+.0f} % against one of them taken at random "
+            f"({gain.low:+.0f} to {gain.high:+.0f} % in 80 of 100 draws)."
+        )
     if said.intervals:
         print_line("80 of 100: where so many such posts end up; best: how probable it is that this one is.")
     else:

@@ -32,12 +32,30 @@ NO_IMAGE = ""  # of titles alone
 
 
 @dataclass(frozen=True, kw_only=True)
+class Gain:
+    """How many percent more the first variant brings than one of all taken at random."""
+
+    percent: float
+    low: float  # between these it is, in 80 of 100 draws
+    high: float
+
+    @classmethod
+    def of(cls, draws: np.ndarray, place: int) -> Gain:
+        """Return that of a variant by draws (d, n) of the logarithms of what all bring, but for a common level."""
+        more = np.exp(draws - draws.max(axis=1, keepdims=True))
+        percent = 100 * (more[:, place] / more.mean(axis=1) - 1)
+        low, high = np.quantile(percent, [0.1, 0.9])
+        return cls(percent=float(percent.mean()), low=float(low), high=float(high))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ranking:
     """Variants of one post, the best first."""
 
     order: tuple[int, ...]  # places among the posts
     best: tuple[float, ...]  # how probable it is that each of them, in this order, is the best of all
     beats: np.ndarray  # (m, m) how probable it is that one of the first m beats another of them
+    gain: Gain | None = None  # of the first; None where differences of the target are no ratios
 
     @property
     def is_close(self) -> bool:
@@ -72,6 +90,7 @@ class Answer:
             "posts": [self.post_json(row) for row in range(len(self.titles))],
             "ranking": None if ranking is None else self._ranking_json(ranking),
             "beats": None if ranking is None else ranking.beats.tolist(),
+            "gain": None if ranking is None or ranking.gain is None else vars(ranking.gain),
             "too_close_to_call": None if ranking is None else ranking.is_close,
             "verdict": None if ranking is None else ranking.verdict,
             "warnings": warnings_of(self.run),
@@ -205,7 +224,13 @@ def _rank(
     best = chances_of_best(draws)
     order = np.argsort(-uncertainty.main(predictions), kind="stable")
     top = order[:MOST_COMPARED]
-    return Ranking(order=tuple(order.tolist()), best=tuple(best[order].tolist()), beats=chances_to_beat(draws[:, top]))
+    is_ratio = true is not None and session.run.target.formula.transform != "identity"
+    return Ranking(
+        order=tuple(order.tolist()),
+        best=tuple(best[order].tolist()),
+        beats=chances_to_beat(draws[:, top]),
+        gain=Gain.of(draws, int(order[0])) if is_ratio else None,
+    )
 
 
 def _check(pairs: Sequence[tuple[str, str]], *, explain: bool, overlay: Path | None) -> None:
