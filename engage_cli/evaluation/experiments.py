@@ -156,10 +156,11 @@ def score_variants(
     }
     wins = (1 + ahead) / 2
     if chances is not None and len(first):
-        bins = np.minimum((chances * NUM_BINS).astype(np.int64), NUM_BINS - 1)
-        place = of_pair * NUM_BINS + bins
-        gaps = np.bincount(place, weights=chances - wins, minlength=num * NUM_BINS).reshape(num, NUM_BINS)
-        held = by_story(of_pair, np.ones(len(first)))
+        # Both ways round: which variant of a pair stands first in a table may tell who won, and no model is told it.
+        both, won = np.concatenate([chances, 1 - chances]), np.concatenate([wins, 1 - wins])
+        place = np.tile(of_pair, 2) * NUM_BINS + np.minimum((both * NUM_BINS).astype(np.int64), NUM_BINS - 1)
+        gaps = np.bincount(place, weights=both - won, minlength=num * NUM_BINS).reshape(num, NUM_BINS)
+        held = 2 * by_story(of_pair, np.ones(len(first)))
         resampled = np.abs(times @ gaps).sum(axis=1) / np.maximum(times @ held, 1)
         found[ECE] = _with_bounds(np.abs(gaps.sum(axis=0)).sum() / held.sum(), resampled)
     score = ExperimentScore(
