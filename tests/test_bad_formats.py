@@ -40,12 +40,15 @@ def test_parquet_keeps_large_integers_and_the_index(tmp_path: Path) -> None:
 
 
 JSONL = {
-    "a number of thousands of digits": (
+    "a number with thousands of digits": (
         '{"id": 1, "views": ' + "9" * 5000 + "}",
-        "posts.jsonl, line 1: a number of thousands of digits",
+        "posts.jsonl, line 1: a number with thousands of digits",
     ),
     "nested lists": ('{"id": 1, "views": 2, "tags": ' + "[" * 800 + "]" * 800 + "}", ""),
-    "nested beyond measure": ('{"id": 1, "views": 2, "tags": ' + "[" * 200_000 + "]" * 200_000 + "}", "nested too deep"),
+    "nested beyond measure": (
+        '{"id": 1, "views": 2, "tags": ' + "[" * 200_000 + "]" * 200_000 + "}",
+        "nested too deeply",
+    ),
     "half a character in a key": ('{"id": 1, "views": 2, "\\ud800": {"\\udfff": "\\ud800"}}', ""),
     "no object": ("[1, 2]", "posts.jsonl, line 1: a JSON object is expected"),
 }
@@ -75,7 +78,7 @@ def test_a_kept_cell_that_is_no_number_is_counted(tmp_path: Path) -> None:
     path = write_table(tmp_path / "posts.csv", NUM, age=lambda n: "unknown" if n == 7 else n % 9, title=lambda n: TITLES[n])
     found = prepare(path, "--keep", "age")
     assert any(
-        "column 'age': 1 cells are no number and count as missing (first in row 8: 'unknown')" in w
+        "column 'age': 1 cell is not a number and counts as missing (first in row 8: 'unknown')" in w
         for w in found["warnings"]
     )
     assert "8,p7,age: 'unknown'" in (tmp_path / "data" / "problems.csv").read_text()

@@ -207,7 +207,7 @@ def test_a_mapped_counter_is_read_or_refused(tmp_path: Path) -> None:
     text = (CASES / "mapped-counter-without-a-number" / "posts.csv").read_text(encoding="utf-8")
     (tmp_path / "odd.csv").write_text(text.replace("万", " fathoms"), encoding="utf-8")
     said = refuse(tmp_path / "odd", tmp_path / "odd.csv", "--no-images", *mapping)
-    assert "is no counter, like 20 of 20 cells" in said
+    assert "is not a count, like 20 of 20 cells" in said
 
 
 def test_the_table_of_youtube_studio(tmp_path: Path) -> None:
@@ -290,3 +290,8 @@ def test_a_text_that_the_run_has_never_seen_is_said(tmp_path: Path) -> None:
     result = engage("predict", "--table", folder / "ask.csv", "--run", tmp_path / "run", "--out", tmp_path / "p.csv")
     assert result.exit_code == 0
     assert "no training post had a title, and the text of column 'caption' is read as one" in result.stderr
+    # The run has seen no cover, so a title alone is answered, each way with the same numbers.
+    alone = answer("predict", "--title", "lamp river", "--run", tmp_path / "run")
+    line = engage("predict", "--serve-stdin", "--run", tmp_path / "run", stdin='{"title": "lamp river"}\n')
+    assert line.exit_code == 0
+    assert json.loads(line.stdout)["posts"][0]["value"] == pytest.approx(alone["posts"][0]["value"], abs=1e-6)

@@ -186,8 +186,8 @@ def test_out_of_fold_predictions_of_every_kind(
         (["--pca", "0"], "--pca 0: give a number"),
         (["--as", "value", "--objective", "mae"], "unknown --objective 'mae'; there are: rmse, quantile"),
         (["--as", "classes", "--objective", "quantile"], "--objective quantile is for --as value"),
-        (["--features", "study,honest"], "it takes no further features"),
-        (["--features", "time"], "the posts have nothing of what --features asks for, or all have the same (time)"),
+        (["--features", "study,honest"], "is the study's own set; it cannot be combined with other features"),
+        (["--features", "time"], "the posts have no values for --features, or all have the same ones (time)"),
     ],
 )
 def test_wrong_calls(dataset: Dataset, tmp_path: Path, arguments: list, message: str) -> None:
@@ -227,11 +227,11 @@ def test_a_killed_training_goes_on_to_the_same_model(
         assert not (tmp_path / "killed" / "metrics.json").exists()
     assert (tmp_path / "killed" / "work" / "fold-0.parquet").exists()
     refused = engage("evaluate", tmp_path / "killed", "--data", world / "data")
-    assert "give its `engage train-catboost` command again, and it goes on" in refused.stderr
+    assert "give its `engage train-catboost` command again to continue it" in refused.stderr
 
     again = engage(*common, "--run", tmp_path / "killed")
     assert again.exit_code == 0, again.stderr
-    assert "going on with" in again.stderr
+    assert "continuing" in again.stderr
     answer(*common, "--run", tmp_path / "whole")
     models = [CatBoost().load_model(str(tmp_path / name / "model.cbm")) for name in ("killed", "whole")]
     assert models[0] == models[1]
@@ -304,7 +304,7 @@ def test_what_catboost_refuses_is_one_sentence(tmp_path: Path) -> None:
     train = ["train-catboost", "--data", tmp_path / "data", "--target", "views", "--as", "value", "--run", tmp_path / "run"]
     result = engage(*train, "--features", "title_statistics")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "the posts have nothing of what --features asks for, or all have the same" in result.stderr
+    assert "the posts have no values for --features, or all have the same ones" in result.stderr
     result = engage(*train, "--folds", 50)
     assert (result.exit_code, result.stdout) == (1, "")
     assert "50 folds cannot be made of 40 posts" in result.stderr
@@ -369,7 +369,7 @@ def test_the_moment_of_publication_is_read_from_a_date(tmp_path: Path, pixelrec:
     )  # fmt: skip
     assert load_table(run.joinpath).further_columns == {"hour": "number", "weekday": "number"}
     ask = ["predict", pixelrec / "cover" / "i5.jpg", "--title", "title 3", "--run", run]
-    assert "without hour, weekday: give --posted-at" in engage(*ask).stderr
+    assert "without hour, weekday: the run was trained with it; give --posted-at" in engage(*ask).stderr
     named = answer(*ask, "--column", "hour=18", "--column", "weekday=1", "--explain")["posts"][0]
     for moment in ("2026-11-24T18:30", "2026-11-24 19:30+01:00"):
         result = engage(*ask, "--posted-at", moment, "--explain", "--json")
@@ -377,8 +377,8 @@ def test_the_moment_of_publication_is_read_from_a_date(tmp_path: Path, pixelrec:
         assert json.loads(result.stdout)["posts"][0] == named
     midnight = answer(*ask, "--column", "hour=0", "--column", "weekday=1")["posts"][0]
     assert answer(*ask, "--posted-at", "2026-11-24T00:00")["posts"][0] == midnight
-    assert "without hour: give --posted-at" in engage(*ask, "--posted-at", "2026-11-24").stderr
-    assert "'someday' is no date" in engage(*ask, "--posted-at", "someday").stderr
+    assert "without hour: the run was trained with it; give --posted-at" in engage(*ask, "--posted-at", "2026-11-24").stderr
+    assert "'someday' is not a date" in engage(*ask, "--posted-at", "someday").stderr
 
 
 def test_the_studys_features_give_the_label_away_and_all_say_so(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engage_cli.reports.svg import short_number
+from engage_cli.io.written_numbers import count_of, plain_number, short_number, with_minus
 
 UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 SIZES = st.floats(-2, 14.9).map(lambda power: 10**power)
@@ -46,3 +46,10 @@ def test_it_is_short_and_close(value: float) -> None:
 def test_a_larger_number_never_reads_as_a_smaller_one(one: float, other: float) -> None:
     low, high = sorted((one, other))
     assert read(short_number(low)) <= read(short_number(high)) * (1 + 1e-12)
+
+
+def test_counts_and_signs_are_written_in_one_way() -> None:
+    assert [count_of(num) for num in (0, 1, 1234)] == ["0 posts", "1 post", "1,234 posts"]
+    assert count_of(2, "core") == "2 cores"
+    assert [plain_number(value) for value in (-0.0, -0.5, 1e6)] == ["0", "−0.5", "1e+06"]
+    assert with_minus("-0.00") == "0.00"

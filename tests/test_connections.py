@@ -1,4 +1,4 @@
-"""Connections that send nothing, too little, or what is no HTTP: they end, and hinder nobody meanwhile."""
+"""Connections that send nothing, too little, or what is not HTTP: they end, and hinder nobody meanwhile."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from engage_cli.models.predictor import members_of
 from engage_cli.steps.train import _cross_fit as cross_fit
 from engage_cli.steps.train import gaussian_process as train_process
 from engage_cli.steps.train import pipeline as train_ensemble
-from engage_cli.steps.train._cross_fit import HELD_OUT_FILE, WORK, load_held_out
+from engage_cli.steps.train._cross_fit import FOLDS, HELD_OUT_FILE, load_held_out
 from engage_cli.uncertainty.forecast import load_uncertainty
 from tests.test_train import few_trees
 
@@ -42,7 +42,7 @@ def test_each_post_is_predicted_without_itself_and_a_killed_training_goes_on(
     assert whole.done.evidence is not None
     assert (whole.done.evidence.held_out, whole.done.evidence.method) == (len(both), "cross-validation")
     assert len(warnings_of(whole)) == 1
-    assert not (whole.folder / WORK).exists()
+    assert not (whole.folder / FOLDS).exists()
 
     asked: list[int] = []
     again = cross_fit.train_and_ask
@@ -54,10 +54,10 @@ def test_each_post_is_predicted_without_itself_and_a_killed_training_goes_on(
         return again(*how)
 
     with monkeypatch.context() as patch:
-        patch.setattr(train_process, "train_and_ask", killed)
+        patch.setattr(cross_fit, "train_and_ask", killed)
         with pytest.raises(KeyboardInterrupt):
             train_process.train_process(config, dataset=dataset, encoders=encoders, run=tmp_path / "killed")
-    assert len(list((tmp_path / "killed" / WORK).glob("*/metrics.json"))) == 2
+    assert len(list((tmp_path / "killed" / FOLDS).glob("*/metrics.json"))) == 2
     train_process.train_process(config, dataset=dataset, encoders=encoders, run=tmp_path / "killed")
     tables = [pd.read_parquet(tmp_path / name / HELD_OUT_FILE) for name in ("whole", "killed")]
     pd.testing.assert_frame_equal(*tables)

@@ -29,7 +29,7 @@ from engage_cli.io.records import CHECKSUM, file_hash, hash_files
 from engage_cli.progress.reporters import SilentReporter
 from engage_cli.steps.doctor.folders import examine_data
 from engage_cli.steps.embed import embed, stored_blocks
-from engage_cli.steps.inputs._measure_images import ImageStatistics
+from engage_cli.steps.inputs._measure_images import MeasuredImages
 from tests.damage import flip, write_checked
 
 BLOCKS = ("image", "title")
@@ -55,7 +55,7 @@ def made(dataset: Dataset, encoders: EncoderConfig, tmp_path_factory: pytest.Tem
     shutil.copytree(dataset.folder, folder, ignore=shutil.ignore_patterns("features"))
     encoders = dataclasses.replace(encoders, precision="fp32")
     embed(load_dataset(folder), encoders, blocks=BLOCKS)
-    images = ImageStatistics(load_dataset(folder))
+    images = MeasuredImages(load_dataset(folder))
     images.measure(load_dataset(folder).posts, SilentReporter())
     return World(folder, encoders, answer_of(folder, encoders))
 
@@ -77,7 +77,7 @@ def answer_of(folder: Path, encoders: EncoderConfig) -> str:
     for block in stored_blocks(dataset, encoders, BLOCKS).blocks(posts, BLOCKS).values():
         for array in block:
             digest.update(np.ascontiguousarray(array).tobytes())
-    images = ImageStatistics(dataset)
+    images = MeasuredImages(dataset)
     images.measure(posts, SilentReporter())
     digest.update(images.of(posts).tobytes())
     return digest.hexdigest()
@@ -211,9 +211,9 @@ BAD_POSTS = {
     "split": ("Train", r"the column split has 'Train' in row 4, which is none of train, validation, test"),
     "views": (-1.0, r"the column views has '-1.0' in row 4, which is not between 0 and inf"),
     "likes": (np.inf, r"the column likes has 'inf' in row 4"),
-    "image_hash": ("../../etc", r"the column image_hash has '../../etc' in row 4, which is no hash"),
-    "source": ("elsewhere", r"the column source has 'elsewhere' in row 4, which is no source"),
-    "title": (None, r"the column title has .* in row 4, which is no text"),
+    "image_hash": ("../../etc", r"the column image_hash has '../../etc' in row 4, which is not a hash"),
+    "source": ("elsewhere", r"the column source has 'elsewhere' in row 4, which is not a source"),
+    "title": (None, r"the column title has .* in row 4, which is not a text"),
     "source_row": (0, r"the column source_row has '0' in row 4"),
 }
 
@@ -256,7 +256,7 @@ def test_a_table_of_another_shape_is_named(world: World, change: Any, sentence: 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"pooled": np.full((2, 32), np.nan, np.float16)}, "pooled holds values that are no numbers"),
+        ({"pooled": np.full((2, 32), np.nan, np.float16)}, "pooled holds values that are not numbers"),
         ({"pooled": np.zeros((2, 32), np.float32)}, r"pooled is float32 \(2, 32\), which does not fit"),
         ({"decoded": np.full(2, 7, np.uint8)}, "decoded is neither 0 nor 1"),
         ({"num_cut": np.full(2, -1, np.int32)}, "num_cut is negative"),

@@ -14,6 +14,8 @@ from types import SimpleNamespace
 from unittest.mock import Mock
 
 import huggingface_hub.constants
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -23,11 +25,12 @@ from engage_cli.embeddings import store as features
 from engage_cli.encoders import packaged
 from engage_cli.io.files import file_fingerprint
 from engage_cli.io.records import write_record
+from engage_cli.io.sealed_table import write_sealed
 from engage_cli.runs import run_folder as runs
 from engage_cli.runtime import devices
 from engage_cli.steps import doctor
 from engage_cli.steps.doctor import examine, folders, machine
-from engage_cli.steps.doctor.folders import RunState, StoreState, examine_data, examine_runs
+from engage_cli.steps.doctor.folders import SEALED, RunState, StoreState, examine_data, examine_runs
 from engage_cli.steps.doctor.machine import Gpu, Memory, ask_hub, examine_device, examine_memory
 from engage_cli.steps.doctor.speed import Probe, measure
 from engage_cli.steps.embed import embed
@@ -42,7 +45,7 @@ KEYS = {
     "disks": "holds folder free_bytes total_bytes",
     "hub": "endpoint state note seconds",
     "encoders": "name source state note",
-    "data": "folder state note posts split rows stores",
+    "data": "folder state note posts split rows stores damaged_tables",
     "runs": "folder state note found",
     "probe": "model device precision batch_size images_per_second jpeg_size jpegs_per_second problems",
 }
@@ -260,6 +263,26 @@ def test_data_that_is_damaged_or_not_finished(dataset: datasets.Dataset, tmp_pat
         assert (found.folder, found.state) == (str(tmp_path / name), state)
         assert note in found.note
         assert found.note.endswith(again) == (state == "damaged")
+
+
+@pytest.mark.parametrize("name", SEALED)
+def test_what_is_known_of_images_is_verified(name: str, world: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (data / "features").mkdir(parents=True)
+    for file in ("dataset.json", "posts.parquet", "images.parquet"):
+        shutil.copy(world / "data" / file, data)
+    numbers = pd.DataFrame({"brightness": np.random.default_rng(0).random(500)})
+    write_sealed(data / SEALED[1], numbers, kind="statistics")
+    assert examine_data(data).damaged_tables == ()
+    whole = (data / name).read_bytes()
+    flip(data / name, len(whole) // 3, 1)
+    assert examine_data(data).damaged_tables == (name,)
+    assert f"images {name}: damaged; what it holds is found out anew" in table(data, tmp_path)
+    (data / name).unlink()
+    (data / name).symlink_to(world / "data" / "images.parquet")
+    assert examine_data(data).damaged_tables == (name,)
+    (data / name).unlink()
+    assert examine_data(data).damaged_tables == ()
 
 
 def test_feature_stores(tmp_path: Path, dataset: datasets.Dataset, encoders: EncoderConfig) -> None:

@@ -110,6 +110,20 @@ def test_an_offset_that_the_posts_show_is_kept_as_far_as_the_garrote_lets_it(mov
     assert found.offset == pytest.approx(moved * (1 - chance * variance / moved**2), rel=1e-4)
 
 
+def test_an_error_that_models_of_other_posts_share_is_no_offset() -> None:
+    """Models of the earlier half are too low for the later one; those of all posts, which the weights are for, are not."""
+    random = np.random.default_rng(4)
+    one = random.normal(size=60)
+    said, true = [Predictions(value=one), Predictions(value=one + 0.1 * random.normal(size=60))], one + 1.0
+    by_others = fit_weights(said, true, by_others=True)
+    assert by_others.members == pytest.approx(fit_weights(said, true).members)
+    assert fit_weights(said, true).combine(said).main.mean() == pytest.approx(true.mean(), abs=0.1)
+    middle = np.average([each.main.mean() for each in said], weights=by_others.members)
+    assert by_others.combine(said).main.mean() == pytest.approx(middle)
+    held_out = held_out_predictions(said, true, by_others=True).main
+    assert np.abs(held_out - one).max() < 0.3
+
+
 @pytest.mark.parametrize("kind", ["value", "classes"])
 @pytest.mark.parametrize("num", [1, 2, 3, 6, 12, 27, 54])
 def test_weights_of_few_posts_stay_equal_where_chance_explains_all(kind: str, num: int) -> None:
@@ -131,6 +145,34 @@ def test_weights_of_few_posts_stay_equal_where_chance_explains_all(kind: str, nu
         assert 0.3 < sum(found.members) < 2.0
         moved += max(found.members) - min(found.members) > 1e-9
     assert moved <= 6  # of 40: chance alone moves one in 22
+
+
+@pytest.mark.parametrize("kind", ["value", "classes"])
+def test_what_models_of_other_posts_show_moves_weights_only_where_it_is_clear(kind: str) -> None:
+    """A member that is a little better counts more; but not where what is seen of it comes from other models."""
+    random = np.random.default_rng(0)
+    truth = random.normal(size=54)
+
+    def weights(deviation: float, *, by_others: bool) -> tuple[float, ...]:
+        hints = [truth + size * random.permutation(noise) for size in (deviation, 1.0, 1.0)]
+        if kind == "value":
+            said, true = [Predictions(value=0.75 * hint) for hint in hints], truth
+        else:
+            edges = np.array([-0.84, -0.25, 0.25, 0.84])
+            below = [stats.norm.cdf((edges - 0.75 * hint[:, None]) / 0.5) for hint in hints]
+            said = [Predictions(probabilities=np.diff(one, axis=1, prepend=0.0, append=1.0)) for one in below]
+            true = (truth[:, None] > edges).sum(axis=1)
+        return fit_weights(said, true, by_others=by_others).members
+
+    noise = random.normal(size=54)
+    clear = weights(0.1, by_others=True)
+    assert clear[0] > 2 * max(clear[1:])
+    moved = dict.fromkeys((False, True), 0)
+    for by_others in moved:
+        for _ in range(30):
+            found = weights(0.75, by_others=by_others)
+            moved[by_others] += max(found) - min(found) > 1e-9
+    assert moved[True] < moved[False]
 
 
 @pytest.mark.parametrize("better", [0.3, 1.0])

@@ -61,7 +61,7 @@ def test_several_runs_share_a_page_and_validation_writes_no_card(world: Path, ru
     assert [files_in(run) for run in both] == before
     refused = engage(*call, "--report", tmp_path)
     assert (refused.exit_code, refused.stdout) == (2, "")
-    assert "name the .html that is to be written" in refused.stderr
+    assert ": name an .html file" in refused.stderr
 
 
 def test_groups_of_posts_are_scored_by_their_own_rows(world: Path) -> None:
@@ -177,8 +177,11 @@ def test_an_ensemble_carries_the_mark_of_a_leaky_member(world: Path, checkpoints
 
 def test_wrong_calls_of_evaluate() -> None:
     for arguments, words in (
-        (["a", "--run", "b"], "--run names the ensemble of --ensemble"),
-        (["a", "--report", "b.html", "--no-report"], "give one of the two"),
+        (
+            ["a", "--run", "b"],
+            "--run is the folder of the new ensemble and needs --ensemble; name the runs to score without an option",
+        ),
+        (["a", "--report", "b.html", "--no-report"], "--report and --no-report exclude each other; give one"),
     ):
         result = engage("evaluate", *arguments)
         assert (result.exit_code, result.stdout) == (2, "")

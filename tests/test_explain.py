@@ -187,7 +187,7 @@ def test_json_and_terminal_name_the_word_and_call_it_the_models_view(
     shown = engage(*call).stdout
     assert f"Why ({NOT_A_CAUSE})" in shown
     lines = shown.splitlines()
-    words = lines[lines.index("  what each word of the title does") + 1 :]
+    words = lines[lines.index("  effect of each word of the title") + 1 :]
     assert words[0].split()[0] == WORD
     assert words[0].split()[1][0] in "+×"
     assert any("bottom left" in line for line in lines)
@@ -196,7 +196,7 @@ def test_json_and_terminal_name_the_word_and_call_it_the_models_view(
     before = cover.read_bytes()
     result = engage(*call[:-1], cover.parent / "." / cover.name)
     assert result.exit_code == 2
-    assert "name the .png" in result.stderr
+    assert ": name a .png file" in result.stderr
     (cover.parent / "cover.png").symlink_to(cover)
     result = engage(*call[:-1], cover.parent / "cover.png")
     assert result.exit_code != 0
@@ -217,14 +217,14 @@ def test_changes_equal_asking_again(name: str, runs: dict[str, Path], cover: Pat
     if name == "classes":
         assert 0 < why.value < 100
         shown = engage("predict", cover, "--title", TITLE, "--run", runs[name], "--explain").stdout
-        assert "what each part does to percentile" in shown
+        assert "effect of each part on percentile" in shown
 
 
 def test_a_run_that_does_not_look_at_images_says_so(runs: dict[str, Path], cover: Path, tmp_path: Path) -> None:
     overlay = tmp_path / "why.png"
     call = ["predict", cover, "--title", TITLE, "--run", runs["texts"], "--explain", "--overlay", overlay]
     result = engage(*call, "--json")
-    assert f"no {overlay}: the run does not look at the image" in result.stderr
+    assert f"no {overlay}: the run does not use images" in result.stderr
     why = answer(*call)["posts"][0]["explanation"]
     assert why["regions"] is why["windows"] is why["overlay"] is None
     assert [part["part"] for part in why["without"]] == ["title"]
@@ -244,7 +244,7 @@ def test_titles_of_one_word_and_of_none(runs: dict[str, Path], cover: Path) -> N
     assert "each part" in result.stdout
     assert "each word" not in result.stdout
     lines = result.stdout.splitlines()
-    parts = lines[lines.index("  what each part does to the count") + 1 :]
+    parts = lines[lines.index("  effect of each part on the count") + 1 :]
     assert parts[0].startswith("    image ")
     assert parts[1].startswith("  what each region")
 
@@ -286,7 +286,7 @@ def test_neighbours_are_the_nearest_training_posts_with_what_they_earned(name: s
         if name == "catboost-value":
             assert one["count"] == pytest.approx(training["views"].iloc[place], rel=1e-4)
     shown = engage(*call).stdout
-    assert f"nearest training posts, and their {run.target.name}" in shown
+    assert f"most similar training posts, and their {run.target.name}" in shown
 
 
 def test_a_run_with_encoders_of_its_own(dataset: Dataset, encoders: EncoderConfig, pixelrec: Path, tmp_path: Path) -> None:

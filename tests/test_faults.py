@@ -1,4 +1,4 @@
-"""Kills and errors of the file system at changes of files: the same command goes on to the same result, nothing stays over.
+"""Kills and errors of the file system at changes of files: the same command, given again, continues to the same result.
 
 Here a few of each; with ENGAGE_FAULTS=all, every operation of every command with the kill and with each error.
 """

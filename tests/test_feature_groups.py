@@ -199,7 +199,7 @@ def test_tags_as_columns() -> None:
     assert list(fitted.columns) == ["tag_count", "tag: a", "tag: b", "tag: c"]
     np.testing.assert_array_equal(fitted.iloc[:4], [[2, 1, 1, 0], [1, 1, 0, 0], [0, 0, 0, 0], [2, 0, 1, 0]])
     one_each = make_posts(40).assign(tags=["a", "b"] * 20)
-    with pytest.raises(Exception, match="the posts have nothing of what --features asks for"):
+    with pytest.raises(Exception, match="the posts have no values for --features, or all have the same ones"):
         fit(["tags"], one_each)  # the category says it
 
 

@@ -226,7 +226,7 @@ def test_other_encodings_are_detected_and_said(encoding: str, tmp_path: Path) ->
     text = "id,title,views\n" + "".join(f"v{n},{line},{n}\n" for n, line in enumerate(LINES[encoding] * 5))
     found = table(tmp_path, "posts.csv", text.encode(encoding))
     assert found.posts["title"].tolist() == list(LINES[encoding] * 5)
-    assert any(f"is no UTF-8 and was read as {encoding}" in note for note in found.warnings)
+    assert any(f"is not UTF-8 and was read as {encoding}" in note for note in found.warnings)
     told = table(tmp_path, "told.csv", text.encode(encoding), options=ReadOptions(encoding=encoding))
     assert told.posts["title"].tolist() == found.posts["title"].tolist()
 
@@ -256,7 +256,7 @@ def test_compressed_tables_and_damaged_ones(codec: str, tmp_path: Path) -> None:
     assert recognise(path) == "table"
     assert read_table(path).posts["views"].tolist() == [3.0]
     path.write_bytes(path.read_bytes()[:-12])
-    with pytest.raises(EngageError, match=r"is no whole .* file|is empty"):
+    with pytest.raises(EngageError, match=r"is not a whole .* file|is empty"):
         read_table(path)
 
 

@@ -16,7 +16,8 @@ from scipy import sparse
 from engage_cli.data.dataset import load_dataset
 from engage_cli.data.targets.target import fit_target
 from engage_cli.features.groups.tfidf import PLAIN, STYLE
-from engage_cli.models.gaussian_process import inputs as post_views
+from engage_cli.io.records import parse
+from engage_cli.models.gaussian_process import inputs as kernel_inputs
 from engage_cli.models.gaussian_process import process as gaussian_process
 from engage_cli.models.gaussian_process._kernels import LENGTHS, TERMS, Products, first_lengths, kernel, present_terms
 from engage_cli.models.gaussian_process._likelihood import error_left_out, likelihood
@@ -43,6 +44,7 @@ from engage_cli.runs.run_folder import load_run
 from engage_cli.steps.inputs.sources import source_of
 from engage_cli.steps.train import gaussian_process as train_process
 from tests.calls import answer, engage
+from tests.damage import flip
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -264,7 +266,7 @@ def test_views_and_process_come_back_from_arrays() -> None:
     assert all((getattr(back, kind) != getattr(views, kind)).nnz == 0 for kind in TERM_KINDS)
     np.testing.assert_allclose(back.text, views.text, atol=1e-3)
     process, _ = fit_process(views, truth)
-    state = ProcessState.parse(json.loads(json.dumps(asdict(process.state()))), where="process.json")
+    state = parse(json.loads(json.dumps(asdict(process.state()))), ProcessState, where="process.json", again="train again")
     restored = GaussianProcess.restore(state, back, process.coefficients)
     new = planted(20, seed=9)[0]
     np.testing.assert_allclose(restored.predict(new), process.predict(new), atol=5e-3)
@@ -340,9 +342,9 @@ def test_a_run_of_likes_keeps_three_processes(world: Path, tmp_path: Path) -> No
     assert predictor.cuts is None
 
 
-@pytest.mark.parametrize("is_damaged", [False, True])
+@pytest.mark.parametrize("damage", ["", "cut", "a number", "the record"])
 def test_a_killed_training_of_likes_does_not_fit_again_what_it_had_fitted(
-    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_damaged: bool
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
     encoders = json.loads((world / "runs" / "gp" / "run.json").read_text())["encoders"]
     names = ["--vision", encoders["vision"]["name"], "--text", encoders["text"]["name"]]
@@ -360,11 +362,17 @@ def test_a_killed_training_of_likes_does_not_fit_again_what_it_had_fitted(
     monkeypatch.setattr(train_process, "fit_process", killed_in_the_third)
     run = tmp_path / "run"
     assert engage(*command, run).exit_code == 130
-    assert sorted(path.name for path in (run / "work").iterdir()) == ["0.npz", "1.npz"]
-    if is_damaged:
-        (run / "work" / "1.npz").write_bytes((run / "work" / "1.npz").read_bytes()[:100])
+    kept = [f"{number}.{suffix}" for number in range(2) for suffix in ("json", "safetensors")]
+    assert sorted(path.name for path in (run / "work").iterdir()) == kept
+    arrays, state = run / "work" / "1.safetensors", run / "work" / "1.json"
+    if damage == "cut":
+        arrays.write_bytes(arrays.read_bytes()[:100])
+    elif damage == "a number":
+        flip(arrays, arrays.stat().st_size - 3, 4)
+    elif damage == "the record":
+        state.write_text(state.read_text().replace('"mean": ', '"mean": 1'))
     answer(*command, run)
-    assert asked[3:] == ([asked[1]] if is_damaged else []) + [asked[2]]
+    assert asked[3:] == ([asked[1]] if damage else []) + [asked[2]]
     assert not (run / "work").exists()
     for name in ("process.json", "process.safetensors"):
         assert (run / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
@@ -401,7 +409,7 @@ def test_terms_of_many_posts_are_counted_in_a_sample(world: Path, monkeypatch: p
     train = data.posts[data.posts["split"] == "train"]
 
     def terms(most: int) -> set[str]:
-        monkeypatch.setattr(post_views, "MOST_COUNTED", most)
+        monkeypatch.setattr(kernel_inputs, "MOST_COUNTED", most)
         maker = KernelInputsMaker()
         maker.fit(train, source)
         return set(maker.tfidf.terms["words"])
@@ -418,7 +426,7 @@ def test_views_of_many_posts_are_made_when_they_are_taken(world: Path, monkeypat
     train = data.posts[data.posts["split"] == "train"]
     truth = np.log1p(train["views"].to_numpy(float))
     whole = KernelInputsMaker().fit(train, source)
-    monkeypatch.setattr(post_views, "AT_ONCE", 50)
+    monkeypatch.setattr(kernel_inputs, "AT_ONCE", 50)
     maker = KernelInputsMaker().fit(train, source)
     for name, scale in whole.scales.items():
         np.testing.assert_allclose(maker.scales[name], scale, rtol=1e-5, atol=1e-6)

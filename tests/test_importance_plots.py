@@ -23,11 +23,10 @@ from matplotlib.transforms import Bbox
 from PIL import Image
 
 from engage_cli.models.boosting.shap import Attribution, Share
-from engage_cli.plots._style import BLUE, INK, ORANGE, font, readable, shorten, width_of, wrap
+from engage_cli.plots._style import BLUE, INK, LIGHT, ORANGE, font, readable, shorten, width_of, wrap
 from engage_cli.plots.importance import (
     COLOURS,
     NO_RANK,
-    TINT,
     draw_importance,
     make_importance_figure,
     make_shap_figure,
@@ -215,12 +214,12 @@ def test_mark_is_a_dark_text_on_a_light_box(make) -> None:
     assert " ".join(line.get_text() for line in lines) == MARK
     assert len(lines) == 2
     (box,) = (part for part in figure.get_children() if isinstance(part, Rectangle) and part.get_height() < 1)
-    assert to_hex(box.get_facecolor()).upper() == TINT
+    assert to_hex(box.get_facecolor()).upper() == LIGHT.tint
     extent = box.get_window_extent()
     for line in boxes_of(lines):
         assert extent.x0 < line.x0 < line.x1 < extent.x1
         assert extent.y0 < line.y0 < line.y1 < extent.y1
-    assert luminance(np.array([to_rgb(TINT)]))[0] > 5 * luminance(np.array([to_rgb(INK)]))[0]
+    assert luminance(np.array([to_rgb(LIGHT.tint)]))[0] > 5 * luminance(np.array([to_rgb(INK)]))[0]
     assert "LEAKY" not in words_of(make(attribution_of(), title="a title"))
 
 

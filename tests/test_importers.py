@@ -113,9 +113,9 @@ def test_microlens(titles: str, header: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "text", "sentence"),
     [
-        ("MicroLens-50k_likes_and_views.txt", "1,20,1000\n", "line 1: 1 fields where item, likes and views"),
-        ("MicroLens-50k_titles.csv", "item,title\n1 no comma\n", "line 2: no comma divides"),
-        ("MicroLens-50k_titles.csv", "item,title\n1,a\n1,b\n", "line 3: item '1' stands there twice"),
+        ("MicroLens-50k_likes_and_views.txt", "1,20,1000\n", "line 1: 1 fields instead of item, likes and views"),
+        ("MicroLens-50k_titles.csv", "item,title\n1 no comma\n", "line 2: there is no comma between"),
+        ("MicroLens-50k_titles.csv", "item,title\n1,a\n1,b\n", "line 3: item '1' is there twice"),
     ],
 )
 def test_broken_microlens(file: str, text: str, sentence: str, tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_smpd(of_2020: bool, tmp_path: Path) -> None:
             '[{"Pid": "1000"}, {"Pid": "1002"}, {"Pid": "1001"}]',
             "row 2: Pid '1002' where the path has '1001'",
         ),
-        ("train_img_filepath.txt", "a/b.jpg\nnothing\nc/d.jpg\n", "row 2: 'nothing' is no train/<Uid>/<Pid>.jpg"),
+        ("train_img_filepath.txt", "a/b.jpg\nnothing\nc/d.jpg\n", "row 2: 'nothing' is not a train/<Uid>/<Pid>.jpg"),
     ],
 )
 def test_broken_smpd(file: str, text: str, sentence: str, tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_an_unknown_folder_names_what_was_looked_for_and_found(tmp_path: Path) -
         recognise(tmp_path)
     for words in ("*item_info*.csv", "*_likes_and_views.txt", "train_label.txt", "found notes.txt", "--table FILE"):
         assert words in str(caught.value)
-    with pytest.raises(EngageError, match=r"notes.txt is no table \(.csv, .tsv, .jsonl, .*.parquet"):
+    with pytest.raises(EngageError, match=r"notes.txt is not a table \(.csv, .tsv, .jsonl, .*.parquet"):
         recognise(tmp_path / "notes.txt")
 
 

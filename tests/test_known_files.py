@@ -138,7 +138,7 @@ def test_a_damaged_memory_is_written_anew(damage: str, hashed: list[Path], tmp_p
 
 
 @pytest.mark.parametrize(
-    "obstacle", ["a folder's place is a file", "the file's place is a folder", "a path that is no UTF-8"]
+    "obstacle", ["a folder's place is a file", "the file's place is a folder", "a path that is not UTF-8"]
 )
 def test_where_nothing_can_be_remembered_the_answer_is_the_same(obstacle: str, tmp_path: Path) -> None:
     path, memory = tmp_path / "model.safetensors", tmp_path / "known.json"

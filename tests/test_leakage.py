@@ -79,7 +79,7 @@ def test_counters_come_with_the_study_alone() -> None:
     for refused in ("counters", "honest,counters"):
         with pytest.raises(WrongCallError, match="--features counters: known only after publication"):
             parse_features(refused, COLUMNS, SOURCES)
-    with pytest.raises(WrongCallError, match="it takes no further features"):
+    with pytest.raises(WrongCallError, match="is the study's own set; it cannot be combined with other features"):
         parse_features("study,duration", COLUMNS, SOURCES)
 
 
@@ -169,4 +169,4 @@ def test_kept_columns_reach_catboost_by_name_alone(tmp_path: Path, encoders: Enc
     assert "without length, mood: give it as in --column length=" in engage(*ask).stderr
     assert "without" not in engage(*ask, "--column", "length=3", "--column", "mood=a").stderr
     assert "trained without it; it was given: length, mood" in engage(*ask, "--column", "likes=3").stderr
-    assert "'long' is no number" in engage(*ask, "--column", "length=long").stderr
+    assert "'long' is not a number" in engage(*ask, "--column", "length=long").stderr

@@ -12,6 +12,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from engage_cli.metrics import metrics
+from engage_cli.metrics.bootstrap import resample, with_bounds
 
 RNG = np.random.default_rng(0)
 TRUE = np.round(RNG.normal(size=200), 1)  # rounded: ties
@@ -238,3 +239,12 @@ def test_bootstrap_brackets_the_value() -> None:
     for name in ("r2", "mae", "spearman"):
         assert found[name]["low"] < found[name]["value"] < found[name]["high"]
     assert found == metrics.bootstrap_metrics("value", TRUE, PREDICTED, num_resamples=100)
+
+
+def test_the_bootstrap_draws_equal_rows_for_equal_seeds_and_takes_percentiles() -> None:
+    draws, again = (np.stack(list(resample(7, 40, seed=3))) for _ in range(2))
+    assert draws.shape == (40, 7)
+    assert np.array_equal(draws, again)
+    assert set(np.unique(draws)) == set(range(7))
+    assert with_bounds(5.0, np.arange(101.0)) == {"value": 5.0, "low": 2.5, "high": 97.5}
+    assert with_bounds(5.0, []) == {"value": 5.0, "low": 5.0, "high": 5.0}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -243,3 +245,36 @@ def test_members_never_take_the_names_of_our_own_files(tmp_path: Path) -> None:
         assert unpack(archive, names, place, lambda: None) == {"hidden file": 4}
         assert {path.name for path in place.iterdir()} == {".unpacked.json", ".unpacking.json", "b.tmp", "c.jpg"}
         assert (place / ".unpacked.json").read_bytes().startswith(b"{")
+
+
+@pytest.mark.parametrize("at", range(5))
+def test_a_folder_that_is_taken_away_is_ours_until_all_else_is_gone(
+    at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that is killed meanwhile can be given again, in whatever order the system lists the files."""
+    root = tmp_path / "parts"
+    (root / "deeper").mkdir(parents=True)
+    for name in ("plan.json", "a.parquet", "b.parquet", "z.json", "deeper/file"):
+        (root / name).write_text("x")
+    own, left = OwnFolder(root, ("plan.json",)), [at]
+
+    def counted(remove: Callable[..., None]) -> Callable[..., None]:
+        def removed(path: str, *how: object, **more: object) -> None:
+            if Path(path) != root:
+                if not left[0]:
+                    raise KeyboardInterrupt
+                left[0] -= 1
+            remove(path, *how, **more)
+
+        return removed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("engage_cli.io.own_folders.os.unlink", counted(os.unlink))
+        patch.setattr("engage_cli.io.own_folders.shutil.rmtree", counted(shutil.rmtree))
+        if at < 4:
+            with pytest.raises(KeyboardInterrupt):
+                own.remove_folder(root)
+            assert own.is_ours
+    if root.exists():
+        own.remove_folder(root)
+    assert not root.exists()

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this mac
 
 TITLES = ["The best pizza in Naples", "I built a house"]
 COVERS = ["i5.jpg", "i7.jpg"]
-SCREENSHOT = Path(__file__).parent / "page.png"
+SCREENSHOT = Path(__file__).parent.parent / "docs" / "images" / "page.png"
 WIDTH = 1180
 MARK = "a mark of this test"
 BATCHED = 1e-3  # relative: batches of other sizes round otherwise
@@ -200,7 +200,7 @@ def test_dropped_covers_with_typed_titles_are_ranked_as_predict_ranks_them(
         percentile = re.fullmatch(r"better than (\d+) of 100 training posts", card.locator(".percentile").text_content())
         assert abs(int(percentile[1]) - post["percentile"]) <= 0.6
         assert is_share(card.locator(".chance").text_content(), ranked["p_best"])
-        low, high = card.locator(".interval p").text_content().removeprefix("80 of 100 such posts: ").split(" to ")
+        low, high = card.locator(".interval p").text_content().removeprefix("80 % interval: ").split(" to ")
         assert is_rounded(low, math.expm1(post["interval_80"][0]))
         assert is_rounded(high, math.expm1(post["interval_80"][1]))
         assert card.locator(".chip.close").count() == (nth > 0 and expected["beats"][0][nth] < 2 / 3)
@@ -309,7 +309,7 @@ def test_what_cannot_be_used_is_said(visit: Callable[..., Any], server: Server, 
     assert alert(page).rstrip(".") == server.ask("/api/predict", [broken]).json()["error"]
     assert page.locator(".variant").count() == 0
     give(page, [("words.txt", b"words")], media_type="text/plain")
-    assert alert(page) == "words.txt is no image; give a JPEG, PNG, WebP or GIF."
+    assert alert(page) == "words.txt is not an image; give a JPEG, PNG, WebP or GIF."
     large = tmp_path / "large.jpg"
     with large.open("wb") as file:
         file.truncate(limits["image_bytes"] + 1)
@@ -479,7 +479,7 @@ def test_a_busy_server_is_asked_again(visit: Callable[..., Any], server: Server,
         asked.append(route.request.url)
         if len(asked) > 1:
             return route.continue_()
-        body = json.dumps({"error": "the model is being loaded; ask again"})
+        body = json.dumps({"error": "the model is loading; try again"})
         return route.fulfill(status=status, headers={"Retry-After": "1"}, content_type="application/json", body=body)
 
     page.route("**/api/predict", refuse_once)

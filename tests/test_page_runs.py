@@ -13,11 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from engage_cli.config.general import EncoderConfig
 from engage_cli.steps.serve._limits import Limits
+from engage_cli.uncertainty.conformal import PRIOR_POSTS
 from tests.calls import answer
 from tests.served import ModelHere, serving_here
 from tests.test_page import (  # noqa: F401
@@ -92,6 +94,10 @@ def test_few_validation_posts(rows: int, visit: Callable[..., Any], model: Model
                 "/api/predict", [(path.name, path.read_bytes()) for path in covers], TITLES, tags="food"
             ).json()
             check_ranking(page, cards, said, has_range=rows >= 9)
+            even = PRIOR_POSTS / (PRIOR_POSTS + rows)
+            assert min(ranked["p_best"] for ranked in said["ranking"]) >= even / 4
+            assert sum(ranked["p_best"] for ranked in said["ranking"]) == pytest.approx(1)
+            assert even / 2 <= np.min(said["beats"]) <= np.max(said["beats"]) <= 1 - even / 2
             check_csv(page, said, has_range=rows >= 9)
             check_png(page, num_rows=4)
             assert_accessible(page)
@@ -153,7 +159,10 @@ def check_ranking(page: Any, cards: Any, said: dict[str, Any], *, has_range: boo
         assert card.locator(".track .range").count() == has_range
         assert card.locator(".track .point").count() == 1
         assert ("too few posts to give one" in card.locator(".interval").text_content()) is not has_range
-    assert ("The bar holds 80" in page.locator("#legend").text_content()) is has_range
+    assert (
+        "The bar is the 80 % interval: 80 % of such posts end up within it. The mark is the prediction. "
+        in page.locator("#legend").text_content()
+    ) is has_range
 
 
 def assert_warned(place: Any, warnings: list[str] = WARNINGS) -> None:

@@ -122,8 +122,8 @@ def test_auto_backs_off_when_memory_runs_out(vit: Encoder, error: type[Exception
     np.testing.assert_allclose(result.pooled, Pipeline(vit).encode(reads(files)).pooled, atol=1e-5)
     assert max(hungry.sizes) == 4
     assert said == [
-        "memory ran out with 16 images in a batch: going on with 8",
-        "memory ran out with 8 images in a batch: going on with 4",
+        "memory ran out with 16 images in a batch: continuing with 8",
+        "memory ran out with 8 images in a batch: continuing with 4",
     ]
 
 

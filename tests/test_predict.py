@@ -19,6 +19,7 @@ import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
+from engage_cli.steps.predict.asked_posts import predict_rows
 from filelock import FileLock
 from openpyxl import load_workbook
 from typer.testing import CliRunner
@@ -31,7 +32,7 @@ from engage_cli.errors import WrongCallError
 from engage_cli.main import app
 from engage_cli.progress.reporters import SilentReporter
 from engage_cli.runs.run_folder import load_run
-from engage_cli.steps.predict import MOST_VARIANTS, SURE_ENOUGH
+from engage_cli.steps.predict import MOST_VARIANTS, SURE_ENOUGH, answer_json
 from engage_cli.steps.predict import _files as prediction_files
 from engage_cli.steps.predict import table as step
 from engage_cli.steps.predict._files import COUNTS, write_predictions
@@ -40,6 +41,7 @@ from engage_cli.steps.predict.requests import Reads, make_posts
 from engage_cli.steps.predict.table import predict_table
 from engage_cli.uncertainty.neighbours import Neighbours
 from tests.calls import answer, engage
+from tests.damage import flip
 from tests.test_bad_images import IMAGES
 
 RUNS = ("regressor", "classifier", "catboost", "catboost-value", "gp")
@@ -54,6 +56,22 @@ def covers(pixelrec: Path) -> list[Path]:
 def names_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     assert len(dict(pairs)) == len(pairs), [name for name, _ in pairs]
     return dict(pairs)
+
+
+def test_the_types_of_the_answer_are_those_of_the_schema() -> None:
+    parts = SCHEMA["$defs"]
+    explained = parts["explanation"]["properties"]
+    for typed, schema in (
+        (answer_json.AnswerJson, SCHEMA),
+        (answer_json.RankedJson, SCHEMA["properties"]["ranking"]["items"]),
+        (answer_json.PostJson, parts["post"]),
+        (answer_json.ExplanationJson, parts["explanation"]),
+        (answer_json.PartJson, explained["without"]["items"]),
+        (answer_json.WordJson, explained["words"]["items"]),
+        (answer_json.NeighbourJson, explained["neighbours"]["items"]),
+        (answer_json.ContributionsJson, explained["contributions"]),
+    ):
+        assert set(typed.__annotations__) == set(schema["required"]), typed
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -145,7 +163,9 @@ def test_a_post_unlike_all_training_posts_is_a_guess(world: Path, pixelrec: Path
     low, high = far["interval_80"]
     assert low <= np.quantile(target.quantiles, 0.1) + 1e-6  # it holds what all training posts earned
     assert high >= np.quantile(target.quantiles, 0.9) - 1e-6
-    assert "A GUESS: its title is unlike all that it learned from" in engage(*call, *strange).stdout
+    assert (
+        "A GUESS: its title is unlike the training posts, so the intervals were widened" in engage(*call, *strange).stdout
+    )
 
 
 def test_an_image_on_stdin_is_as_good_as_its_file(world: Path, covers: list[Path]) -> None:
@@ -172,8 +192,8 @@ def test_an_image_on_stdin_is_as_good_as_its_file(world: Path, covers: list[Path
         (["--table", "b.csv", "--serve-stdin"], "give one"),
         (["a.jpg", "--out", "c.csv"], "--out goes with --table"),
         (["--serve-stdin", "--explain"], "--serve-stdin and --explain do not go together"),
-        (["a.jpg", "b.jpg", "--explain"], "--explain is of one post"),
-        (["a.jpg", "--overlay", "o.png"], "--overlay is the image of --explain"),
+        (["a.jpg", "b.jpg", "--explain"], "--explain takes one post, and there are"),
+        (["a.jpg", "--overlay", "o.png"], "--overlay needs --explain; give both"),
         (["a.jpg", "--title", "t", "--title", "t"], "given twice"),
         ([f"{number}.jpg" for number in range(MOST_VARIANTS + 1)], "variants"),
     ],
@@ -309,8 +329,8 @@ def test_a_killed_table_goes_on_and_gives_the_same(world: Path, tmp_path: Path, 
     code = f"import engage_cli.steps.predict.table as step; step.PART_ROWS = {rows}; from engage_cli.main import app; app()"
     call = [sys.executable, "-c", code, "predict", "--table", "posts.csv", "--out", "out.csv", "--run", str(run)]
     process = subprocess.Popen(call, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    first = tmp_path / ".out.csv.parts" / "part-00000.parquet"
-    deadline = time.monotonic() + 60
+    first = tmp_path / ".out.csv.parts" / "part-00000.json"
+    deadline = time.monotonic() + 300  # on a busy machine the imports alone take a minute
     while not first.is_file() and time.monotonic() < deadline:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
@@ -323,6 +343,39 @@ def test_a_killed_table_goes_on_and_gives_the_same(world: Path, tmp_path: Path, 
     assert whole.went_on == 0
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert not (tmp_path / ".out.csv.parts").exists()
+
+
+@pytest.mark.parametrize("damage", ["a byte", "cut", "the record", "another's record"])
+def test_a_damaged_part_is_predicted_anew(
+    damage: str, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "posts.csv").write_text("title\n" + "".join(f"title {number} of a cat\n" for number in range(6)))
+    run, table, asked = world / "runs" / "catboost-value", tmp_path / "posts.csv", list[int]()
+    monkeypatch.setattr(step, "PART_ROWS", 2)
+    predict_table(table, out=tmp_path / "whole.csv", run=run)
+
+    def killed_in_the_third(asked_run: Any, posts: pd.DataFrame, images_dir: Path | None) -> pd.DataFrame:
+        asked.append(len(posts))
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return predict_rows(asked_run, posts, images_dir)
+
+    monkeypatch.setattr(step, "predict_rows", killed_in_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        predict_table(table, out=tmp_path / "out.csv", run=run)
+    part = tmp_path / ".out.csv.parts" / "part-00001.parquet"
+    if damage == "a byte":
+        flip(part, part.stat().st_size // 3, 2)
+    elif damage == "cut":
+        part.write_bytes(part.read_bytes()[:50])
+    elif damage == "the record":
+        part.with_suffix(".json").write_text("{")
+    else:
+        part.with_suffix(".json").write_bytes((part.parent / "part-00000.json").read_bytes())
+    assert predict_table(table, out=tmp_path / "out.csv", run=run).went_on == 2
+    assert len(asked) == 5
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert not part.parent.exists()
 
 
 def test_parts_of_another_table_are_not_gone_on_with(world: Path, tmp_path: Path) -> None:
@@ -366,8 +419,8 @@ def test_nothing_of_the_users_is_written_over(world: Path, tmp_path: Path) -> No
     twin = tmp_path / "x.csv.problems.csv"
     twin.write_text("id,title\na,one title\n")
     for path, out, words in (
-        (table, table, "would take the place of the table itself"),
-        (twin, tmp_path / "x.csv", "would take the place of the table itself"),
+        (table, table, "is the table itself and would be overwritten; name another file"),
+        (twin, tmp_path / "x.csv", "is the table itself and would be overwritten; name another file"),
         (table, tmp_path / "out.csv", "is another file"),
         (table, tmp_path / "folder.csv", "that is to be written"),
     ):
@@ -560,9 +613,9 @@ def test_lines_answer_lines(world: Path, covers: list[Path]) -> None:
     assert found[4] == {"id": 5, "error": '"image" is a text'}
     assert "path with a NUL byte" in found[5]["error"]
     assert [one["error"] for one in found[6:]] == [
-        "the line is no JSON object",
-        "the line is no JSON",
-        "the line is no JSON",
+        "the line is not a JSON object",
+        "the line is not JSON",
+        "the line is not JSON",
     ]
 
 
@@ -593,7 +646,7 @@ def test_numbers_are_read_as_the_runs_own_table_was(decimal: str, given: str | f
 
 
 def test_a_number_that_the_runs_own_table_would_not_have_is_refused() -> None:
-    with pytest.raises(WrongCallError, match=r"is no number with a comma before its decimals"):
+    with pytest.raises(WrongCallError, match=r"is not a number with a comma before its decimals"):
         _with_length(",", "1.5")
 
 

@@ -22,6 +22,7 @@ from engage_cli.data.schema import ALL_COUNTERS
 from engage_cli.data.split_names import SPLITS
 from engage_cli.data.target_names import TARGETS
 from engage_cli.errors import EngageError
+from engage_cli.images import examine
 from engage_cli.steps import prepare as step
 from engage_cli.steps.prepare import Prepared, prepare
 from engage_cli.steps.prepare import _check_images as checks
@@ -219,9 +220,9 @@ def test_processes_and_one_process_find_the_same(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(checks, "FEW", 0)
     monkeypatch.setattr(checks, "BATCH", 7)
     batches: list[object] = []
-    across = checks.map_on_all_cores
+    across = examine.map_on_all_cores
     monkeypatch.setattr(
-        checks, "map_on_all_cores", lambda f, some, **how: (batches.extend(some), across(f, some, **how))[1]
+        examine, "map_on_all_cores", lambda f, some, **how: (batches.extend(some), across(f, some, **how))[1]
     )
     (tmp_path / "data" / IMAGES_FILE).unlink()
     assert answer(*call, "--overwrite") == alone
@@ -231,10 +232,11 @@ def test_processes_and_one_process_find_the_same(tmp_path: Path, monkeypatch: py
 def test_kill_minus_9_while_checking_images_and_go_on(tmp_path: Path) -> None:
     _, call = images_and_call(tmp_path, num=60)
     slowly = (
-        "import time, engage_cli.steps.prepare._check_images as c; from engage_cli.main import app\n"
+        "import time, engage_cli.steps.prepare._check_images as c, engage_cli.images.examine as e\n"
+        "from engage_cli.main import app\n"
         "original = c.check_images\n"
-        "c.BATCH, c.SECONDS_BETWEEN_SAVES = 5, 0\n"
-        "c.check_images = lambda *a: (time.sleep(0.2), print('opened', *a[1], flush=True), original(*a))[2]\n"
+        "c.BATCH, e.SECONDS_BETWEEN_SAVES = 5, 0\n"
+        "c.check_images = lambda *a, **k: (time.sleep(0.2), print('opened', *a[1], flush=True), original(*a, **k))[2]\n"
         "app()"
     )
     command = [sys.executable, "-c", slowly, *map(str, call)]

@@ -18,8 +18,8 @@ from engage_cli.encoders import packaged
 from engage_cli.steps.evaluate import evaluate
 from engage_cli.steps.prepare import prepare
 from engage_cli.steps.prepare.import_posts import Source
+from engage_cli.steps.train._neural import train_neural
 from engage_cli.steps.train.catboost import train_catboost
-from engage_cli.steps.train.neural import train_neural
 
 POSTS = os.environ.get("ENGAGE_REAL_POSTS")
 NUM_POSTS = 1200
@@ -44,9 +44,7 @@ def test_titles_of_real_posts_beat_the_constant(data: Dataset, tmp_path: Path) -
     assert data.source_names["views"] == "view_count"
     assert not data.meta.image_problems
     config = resolve("value", "frozen", {"target": "views", "blocks": "title,context", "epochs": 15}, has_gpu=False)
-    run = train_neural(
-        config, kind="value", command="train-regressor", dataset=data, encoders=EncoderConfig(), runs_dir=tmp_path / "runs"
-    ).run
+    run = train_neural(config, dataset=data, encoders=EncoderConfig(), runs_dir=tmp_path / "runs").run
     found = evaluate([run.folder], dataset=data, num_resamples=10)
     constant = next(score for score in found.baselines if score.name == "constant")
     assert found.runs[0].metrics["spearman"]["value"] > 0.15

@@ -65,7 +65,7 @@ def test_what_is_written_is_read_back(path: Path) -> None:
         ({"members": {}}, "members: Input should be a valid array"),
         ({"format": "example 1"}, "has format 'example 1', and this engage reads 'example 2'"),
         ({"format": "gone"}, "was written by an older engage"),
-        ({"format": "other 2"}, "is no example file"),
+        ({"format": "other 2"}, "is not a file of the kind 'example'"),
     ],
 )
 def test_a_wrong_field_is_named(path: Path, changes: dict[str, object], sentence: str) -> None:
@@ -83,7 +83,7 @@ def test_a_wrong_field_is_named(path: Path, changes: dict[str, object], sentence
         (b"", "is not valid JSON"),
         (b"[1]", "holds no JSON object"),
         (b"\xff{}", "no UTF-8"),
-        (b'{"name": NaN}', "NaN is no JSON number"),
+        (b'{"name": NaN}', "NaN is not a JSON number"),
         (b'{"name": 1e999}', "too large a number"),
         (b'{"name": 1, "name": 2}', "a key stands twice"),
         (b"[" * 100_000, "is not valid JSON"),
@@ -114,7 +114,7 @@ def test_files_are_checked_against_their_hashes(tmp_path: Path) -> None:
         ("b.bin", hashes["a.bin"], "was changed or damaged"),
         ("gone", hashes["a.bin"], "is missing"),
         ("a.bin", None, "is not recorded"),
-        ("link", hashes["a.bin"], "is no regular file of this folder"),
+        ("link", hashes["a.bin"], "is not a regular file of this folder"),
     ]:
         with pytest.raises(EngageError, match=sentence):
             check_file(tmp_path / name, expected, again="again")

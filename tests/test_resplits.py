@@ -38,7 +38,7 @@ def test_in_order_all_that_is_fitted_on_came_before(num: int) -> None:
         assert time[fitted].max() < time[one.stopping].min() <= time[one.stopping].max() < time[one.held_out].min()
         assert 3 in one.fitted
     held_out = np.concatenate([one.held_out for one in divisions])
-    expected = {12: 6, 54: 29, 180: 90}[num]
+    expected = {12: 6, 54: 27, 180: 90}[num]
     assert len(np.unique(held_out)) == len(held_out) == expected
     assert time[held_out].min() >= np.sort(time[~np.isnat(time)])[num - 1 - expected]
 

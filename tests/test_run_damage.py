@@ -303,7 +303,7 @@ def test_an_ensemble_is_no_member_and_no_link_is_followed(runs: Path, tmp_path: 
     member.unlink()
     shutil.copytree(runs / "stack", member)
     sign(run)
-    with pytest.raises(EngageError, match=r"1-gp/run\.json: model: an ensemble is no member of another"):
+    with pytest.raises(EngageError, match=r"1-gp/run\.json: model: an ensemble is not a member of another"):
         InferenceSession(load_run(run))
     shutil.rmtree(member)
     shutil.copytree(runs / "regressor", member)

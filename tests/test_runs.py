@@ -164,7 +164,7 @@ def test_a_damaged_unfinished_run_blocks_no_other_and_is_named(content: str, tmp
     first, goes_on = start(tmp_path)
     assert not goes_on
     (line,) = SAID
-    assert line.startswith(f"warning: an unfinished run is passed over: {tmp_path / 'bad' / 'run.json'} ")
+    assert line.startswith(f"warning: an unfinished run is ignored: {tmp_path / 'bad' / 'run.json'} ")
     assert start(tmp_path) == (first, True)
     finish_run(first, RunMetrics())
     assert newest_run(tmp_path).folder == first

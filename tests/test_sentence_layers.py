@@ -104,5 +104,5 @@ def test_layers_that_are_not_computed_or_lie_elsewhere_are_refused(dense: Path) 
     with pytest.raises(EngageError, match=r"a layer of the kind LSTM .* give --pool mean or cls"):
         find_pooling(find_checkpoint("text", str(dense)), "text", "checkpoint")
     write_modules(dense, ("Transformer", ""), ("Dense", "../elsewhere"))
-    with pytest.raises(EngageError, match="is no folder beside it"):
+    with pytest.raises(EngageError, match="is not a folder beside it"):
         find_pooling(find_checkpoint("text", str(dense)), "text", "checkpoint")

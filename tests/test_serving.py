@@ -213,7 +213,7 @@ def test_content_counts_and_names_do_not(server: Server, covers: list[tuple[str,
         (1, ["same", "same"], {}, 422, "twice"),
         (1, ["same", " same "], {}, 422, "twice"),
         (1, ["x" * (LIMITS.text_bytes + 1)], {}, 413, "64 KiB of text"),
-        (1, ["x"], {"posted_at": "soon"}, 422, "posted_at 'soon' is no date"),
+        (1, ["x"], {"posted_at": "soon"}, 422, "posted_at 'soon' is not a date"),
         (1, ["x"], {"with": '{"duration": 3}'}, 422, "was trained without it"),
         (1, ["x"], {"with": "no json"}, 422, '"with" is a JSON object'),
         (1, ["x"], {"with": "[" * 100_000}, 413, "64 KiB of text"),
@@ -244,8 +244,12 @@ def test_forms_without_an_image(server: Server, files: list, words: str) -> None
 
 
 def test_reasons_are_of_one_variant(server: Server, covers: list[tuple[str, bytes]]) -> None:
-    assert "one variant" in sentence(server.ask("/api/explain", covers, ["x"]), 422)
-    assert "one variant" in sentence(server.ask("/api/explain", covers[:1], ["x", "y"]), 422)
+    assert "an explanation is for one post: send one image and one title" in sentence(
+        server.ask("/api/explain", covers, ["x"]), 422
+    )
+    assert "an explanation is for one post: send one image and one title" in sentence(
+        server.ask("/api/explain", covers[:1], ["x", "y"]), 422
+    )
 
 
 def test_bodies_that_are_too_large_or_no_form(server: Server) -> None:
@@ -280,8 +284,8 @@ def test_bodies_that_are_too_large_or_no_form(server: Server) -> None:
 def test_other_paths_and_methods(server: Server) -> None:
     assert "no such page" in sentence(server.get("/../../etc/passwd"), 404)
     assert "no such page" in sentence(server.get("/docs"), 404)
-    assert "this way" in sentence(server.get("/api/predict"), 405)
-    assert "this way" in sentence(httpx.delete(f"{server.url}/api/run"), 405)
+    assert "method not allowed" in sentence(server.get("/api/predict"), 405)
+    assert "method not allowed" in sentence(httpx.delete(f"{server.url}/api/run"), 405)
     page = server.get("/")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert httpx.head(server.url).status_code == 200
@@ -343,10 +347,10 @@ def test_a_token_is_wanted_of_everyone(world: Path, covers: list[tuple[str, byte
                 client.get("/api/run", headers={"Cookie": f"engage_token=; other={TOKEN}"}),
                 client.post("/api/predict", files=files),
             ):
-                assert "wants its token" in sentence(await call, 401)
+                assert "this server needs its token" in sentence(await call, 401)
             assert (await client.get("/api/run", headers=bearer)).json()["ready"] is False
             waits = await client.post("/api/predict", files=files, headers=bearer)
-            assert "being loaded" in sentence(waits, 503)
+            assert "the model is loading; try again" in sentence(waits, 503)
             assert int(waits.headers["retry-after"]) > 0
             sentence(await client.get("/api/run", headers={**bearer, "Origin": "https://evil.example"}), 403)
             first = await client.get(f"/?token={TOKEN}")  # a browser: from here on its cookie does
@@ -373,11 +377,15 @@ def test_what_is_loopback(host: str, expected: bool) -> None:
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
-        (["--host", "0.0.0.0"], 2, "lets other machines in: give --token"),
+        (["--host", "0.0.0.0"], 2, "can be reached by other machines: give --token, which every client must then send"),
         (["--host", "0.0.0.0", "--token", "short"], 2, "16 or more letters and digits"),
-        (["--host", "no.such.host.invalid"], 2, "lets other machines in"),
+        (
+            ["--host", "no.such.host.invalid"],
+            2,
+            "can be reached by other machines: give --token, which every client must then send",
+        ),
         (["--host", "no.such.host.invalid", "--token", TOKEN], 2, "no such address"),
-        (["--run", "nowhere"], 1, "is no run folder"),
+        (["--run", "nowhere"], 1, "is not a run folder"),
         (["--port", "65536"], 2, "65535"),
     ],
 )

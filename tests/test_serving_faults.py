@@ -73,7 +73,7 @@ def test_more_than_can_wait_are_told_when_to_ask_again(server: Server) -> None:
             assert eventually(is_full)
             refused = server.ask("/api/predict", [("a.jpg", IMAGE)], ["x"])
             assert refused.status_code == 429
-            assert "too many questions at once" in refused.json()["error"]
+            assert "too many requests at once" in refused.json()["error"]
             assert int(refused.headers["retry-after"]) >= 1
             assert server.get("/api/run").status_code == 200  # the page goes on
     finally:
@@ -108,7 +108,7 @@ def test_a_killed_model_is_started_again(server: Server) -> None:
     assert eventually(is_back, seconds=120)
     assert 503 in seen
     assert server.workers() != before
-    assert any("starting it again" in line for line in server.said)
+    assert any("restarting it in" in line for line in server.said)
 
 
 def test_a_stopped_server_finishes_what_it_began(world: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_stopped_server_finishes_what_it_began(world: Path) -> None:
         assert not Path(f"/proc/{worker}").exists()
         with pytest.raises(httpx.ConnectError):
             server.get("/")
-    assert server.said[-1] == "stopped; all that had been asked is answered\n"
+    assert server.said[-1] == "stopped; all requests were answered\n"
 
 
 def test_a_killed_server_leaves_no_model_behind(world: Path) -> None:
@@ -170,7 +170,7 @@ def test_clients_that_dawdle_and_a_model_that_hangs(world: Path) -> None:
             assert late.status_code == 408
             assert "longer than 0.3 s to arrive" in late.json()["error"]
             full = await client.post("/api/predict", files=[*files, *files])
-            assert (full.status_code, full.json()["error"][:22]) == (429, "the server has no room")
+            assert (full.status_code, full.json()["error"][:22]) == (429, "the server is busy with other images; try again")
             assert (await client.post("/api/predict", files=files)).status_code == 200
             assert model.pid is not None
             first = model.pid

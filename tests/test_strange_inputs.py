@@ -219,7 +219,14 @@ def test_each_bad_line_gets_its_error_and_the_next_is_answered(world: Path) -> N
     said = [one.get("error", "") for one in found]
     for sentence, words in zip(
         said,
-        ("not UTF-8 (its byte 12)", "longer than 4 MiB", "nested too deep", "no JSON", "NUL byte", "1,000,000 characters"),
+        (
+            "not UTF-8 (its byte 12)",
+            "longer than 4 MiB",
+            "nested too deeply",
+            "not JSON",
+            "NUL byte",
+            "1,000,000 characters",
+        ),
         strict=False,
     ):
         assert words in sentence
@@ -229,7 +236,7 @@ def test_each_bad_line_gets_its_error_and_the_next_is_answered(world: Path) -> N
 
 def test_deeply_nested_json_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "posts.jsonl").write_text('{"id": ' + "[" * 200_000 + "\n")
-    with pytest.raises(EngageError, match=r"posts\.jsonl, line 1: nested too deep"):
+    with pytest.raises(EngageError, match=r"posts\.jsonl, line 1: nested too deeply"):
         read_frame(tmp_path / "posts.jsonl")
 
 

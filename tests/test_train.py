@@ -20,7 +20,7 @@ from engage_cli.runs.run_folder import MARKER, load_run
 from engage_cli.steps.inputs.sources import source_of
 from engage_cli.steps.train import pipeline as step
 from engage_cli.steps.train.catboost import train_catboost
-from engage_cli.steps.train.neural import TrainSummary
+from engage_cli.steps.train.training import TrainSummary
 from tests.calls import answer, engage
 
 
@@ -100,7 +100,7 @@ def test_a_killed_training_goes_on_with_the_member_where_it_was(
 def test_it_is_for_one_process(
     world: Path, encoders: EncoderConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(step, "get_world_size", lambda: 2)
+    monkeypatch.setattr("engage_cli.steps.train.training.get_world_size", lambda: 2)
     with pytest.raises(WrongCallError, match="under torchrun use train-regressor or train-classifier"):
         step.train_ensemble(EnsembleConfig(), dataset=load_dataset(world / "data"), encoders=encoders, run=tmp_path / "run")
 
@@ -112,7 +112,7 @@ def test_it_is_for_one_process(
         (["--members", "gp"], "--members names two or more different models"),
         (["--members", "gp,gp"], "--members names two or more different models"),
         (["--as", "both"], "unknown --as 'both'; there are: value, classes"),
-        (["--resize", "round"], "unknown --resize 'round'; there are: own, whole"),
+        (["--resize", "round"], "unknown --resize 'round'; there are: native, squash"),
     ],
 )
 def test_wrong_calls(options: list[str], sentence: str, world: Path, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_a_killed_training_goes_on_with_the_seed_where_it_was(
 ) -> None:
     names = {"target": "views", "vision": encoders.vision, "text": encoders.text, "epochs": 1, "seeds": 2}
     resolved = resolve("value", "frozen", names, has_gpu=False)
-    how = {"kind": "value", "command": "train-regressor", "dataset": load_dataset(world / "data"), "encoders": encoders}
+    how = {"dataset": load_dataset(world / "data"), "encoders": encoders}
     run, train = tmp_path / "run", step.train_neural
 
     def killed(resolved: object, **more: object) -> object:
@@ -97,7 +97,7 @@ def test_it_is_for_one_process(
     world: Path, encoders: EncoderConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(step, "get_world_size", lambda: 2)
-    how = {"kind": "value", "command": "train-regressor", "dataset": load_dataset(world / "data"), "encoders": encoders}
+    how = {"dataset": load_dataset(world / "data"), "encoders": encoders}
     with pytest.raises(WrongCallError, match="3 seeds are trained in one process; under torchrun give --seeds 1"):
         step.train_seeds(resolve("value", "seeds3", {}, has_gpu=False), run=tmp_path / "run", **how)
     assert not (tmp_path / "run").exists()

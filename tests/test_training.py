@@ -293,7 +293,9 @@ def test_asked_to_stop_it_saves_and_says_how_to_go_on(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(StoredBatches, "epoch", epoch)
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(StoppedError, match=r"stopped in epoch 2, step 9; the best weights .*the same command goes on"):
+    with pytest.raises(
+        StoppedError, match=r"stopped in epoch 2, step 9; the best weights .*give the same command again to continue"
+    ):
         train(SMALL, tmp_path / "stopped")
     assert signal.getsignal(signal.SIGINT) is before
     assert StoppedError.exit_code == 130

@@ -267,7 +267,7 @@ def test_a_collapsed_classifier_is_named() -> None:
     assert find_collapse("classes", true, probabilities([1] * 95 + [2] * 5)) is not None
     assert find_collapse("classes", true, probabilities([1] * 94 + [2] * 6)) is None
     assert find_collapse("classes", true, probabilities(true.tolist())) is None
-    # Where nearly all posts truly are of one class, calling them so is no collapse.
+    # Where nearly all posts truly are of one class, calling them so is not a collapse.
     for num, is_collapse in ((79, True), (80, False)):
         skewed = np.array([0] * num + [1] * (100 - num))
         assert (find_collapse("classes", skewed, probabilities([0] * 100)) is not None) == is_collapse

@@ -37,7 +37,7 @@ def test_words(title: str) -> None:
 def test_a_long_title_is_read_as_far_as_its_fortieth_word() -> None:
     title = " ".join(f"w{number}" for number in range(100))
     assert [word.text for word in words_of(title)] == [f"w{number}" for number in range(MOST_WORDS)]
-    assert words_of("— " * 50 + "end")[0].text == "end"  # what is no word takes no place
+    assert words_of("— " * 50 + "end")[0].text == "end"  # what is not a word takes no place
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ WRONG = [
     (
         ["prepare", "--table", "nowhere.csv", "--map", "views"],
         2,
-        "'views' is no NAME=VALUE; write it as in --map views=view_count",
+        "'views': expected NAME=VALUE, for example --map views=view_count",
     ),
     (
         ["prepare", "--pixelrec-dir", "x", "--split", "fair"],
@@ -25,11 +25,11 @@ WRONG = [
         "unknown split 'fair'; there are: random, time, author, file",
     ),
     (["prepare", "--pixelrec-dir", "x", "--fractions", "1/2"], 2, "sum to 100"),
-    (["embed"], 1, "make it with `engage prepare`"),
-    (["train-regressor"], 1, "make it with `engage prepare`"),
+    (["embed"], 1, "create it with `engage prepare`, or name another with --data"),
+    (["train-regressor"], 1, "create it with `engage prepare`, or name another with --data"),
     (["train-regressor", "--fusion", "soup"], 2, "unknown fusion 'soup'; there are: concat, attention, gated, study"),
     (["train-classifier", "--objective", "hybrid"], 2, "unknown objective 'hybrid'; there are: cross-entropy, ordinal"),
-    (["evaluate", "nowhere"], 1, "make it with `engage prepare`"),
+    (["evaluate", "nowhere"], 1, "create it with `engage prepare`, or name another with --data"),
     (["predict", "nowhere.jpg"], 1, "nowhere.jpg: no such file"),
     (["predict", "text.jpg"], 1, "text.jpg: not an image"),
 ]
@@ -84,7 +84,7 @@ def test_names_that_do_not_exist(world: Path, encoders: EncoderConfig) -> None:
         ),
         (["train-classifier", *data, "--class-weights", "x"], "unknown --class-weights 'x'; there are: none, balanced"),
         (["prepare", *data, "--pixelrec-dir", "x"], "is a finished data folder; give --overwrite"),
-        (["evaluate", *data, world / "runs"], "is no run folder"),
+        (["evaluate", *data, world / "runs"], "is not a run folder"),
     ):
         result = engage(*arguments)
         assert result.exit_code in (1, 2), result.stdout

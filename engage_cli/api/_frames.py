@@ -36,7 +36,7 @@ class WrittenPosts:
 def write_posts(
     posts: pd.DataFrame, folder: Path, *, image_column: str | None, images_dir: str | os.PathLike[str] | None
 ) -> WrittenPosts:
-    """Write rows, and those images that are not files, into `folder`; raise ValueError for what are no posts."""
+    """Write rows, and those images that are not files, into `folder`; raise ValueError for what are not posts."""
     check_frame(posts)
     if image_column is not None and image_column not in posts.columns:
         raise ValueError(f"image_column='{image_column}': there is no such column; there are: {', '.join(posts.columns)}")
@@ -56,7 +56,7 @@ def write_posts(
 
 
 def check_frame(posts: pd.DataFrame) -> None:
-    """Raise TypeError for what is no DataFrame, ValueError for one without rows or with unclear columns."""
+    """Raise TypeError for what is not a DataFrame, ValueError for one without rows or with unclear columns."""
     if not isinstance(posts, pd.DataFrame):
         raise TypeError(f"posts come as a pandas DataFrame, a row a post; this is {type(posts).__name__}")
     if posts.empty:
@@ -70,7 +70,7 @@ def check_frame(posts: pd.DataFrame) -> None:
 def _place_images(cells: Sequence[Any], column: str, made: Path, root: Path | None) -> tuple[Path | None, list[str]]:
     """Return the folder of the images and each one's name in it; "" is a post without.
 
-    Files stay where they are, unless some of the images are no files: then all are written into `made`.
+    Files stay where they are, unless some of the images are not files: then all are written into `made`.
     """
     kinds = [_kind(cell, column, row) for row, cell in enumerate(cells)]
     if not any(kinds):

@@ -43,8 +43,8 @@ def prepare(
     `posts` is a DataFrame, a row a post, or the path of a table or of a folder that `engage prepare` reads. `image_column`
     names the column of images: paths, bytes or PIL.Image. `images_dir` is the folder that paths are relative to. `columns`
     says which column is what where names do not tell, as {"title": "headline"}; `keep` names further columns that are known
-    before publication. The dataset is written to folder/data, and images that are no files to folder/posts, where they have
-    to stay. Posts without an image column are prepared without images.
+    before publication. The dataset is written to folder/data, and images that are not files to folder/posts, where they
+    have to stay. Posts without an image column are prepared without images.
 
     Raises ValueError for a DataFrame that holds no posts, and EngageError that says what is wrong in which row.
 
@@ -112,13 +112,10 @@ def train(
         train(dataset, target="views", members="gp,catboost").predict(posts)
     """
     config = EnsembleConfig(target=target, kind=kind, members=members, vision=vision, text=text, seed=seed)
-    train_one = TRAINERS.get(members.strip())
+    train_them = TRAINERS.get(members.strip(), train_ensemble)
     run = None if folder is None else Path(folder)
     runs_dir, encoders, reporter = dataset.folder.parent / RUNS, EncoderConfig(vision=vision, text=text), _reporter(verbose)
-    if train_one is None:
-        done = train_ensemble(config, dataset=dataset, encoders=encoders, run=run, runs_dir=runs_dir, reporter=reporter)
-    else:
-        done = train_one(config, dataset=dataset, encoders=encoders, run=run, runs_dir=runs_dir, reporter=reporter)
+    done = train_them(config, dataset=dataset, encoders=encoders, run=run, runs_dir=runs_dir, reporter=reporter)
     return TrainedRun(done.run, reporter=reporter)
 
 

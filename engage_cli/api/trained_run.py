@@ -41,7 +41,7 @@ class TrainedRun:
     path, bytes or a PIL.Image ("image" where there is such a column); `images_dir` is the folder that paths are relative
     to. Counters in the DataFrame are read by `score` alone, and reach no model.
 
-    Raises TypeError for what is no DataFrame, ValueError for one without rows or with an image of another kind, and
+    Raises TypeError for what is not a DataFrame, ValueError for one without rows or with an image of another kind, and
     EngageError where no column can be recognised or the run's folder is damaged.
     """
 
@@ -186,7 +186,7 @@ class TrainedRun:
         """
         check_frame(post)
         if len(post) != 1:
-            raise ValueError(f"one post is explained, and these are {len(post):,}; give one row, as posts.head(1)")
+            raise ValueError(f"one post is explained, and there are {len(post):,}; give one row, as posts.head(1)")
         with self._asked(post, image_column, images_dir) as (written, table):
             ((image, _),) = read_covers(table, written.images)
             return table_of(explain_post(self._open, table, image, overlay=None, reporter=self._reporter))
@@ -237,7 +237,7 @@ class TrainedRun:
 def load_run(folder: PathLike, *, verbose: bool = False) -> TrainedRun:
     """Open a finished run folder, as `engage train` and the estimators write it.
 
-    `verbose` tells on stderr what is being done. Raises EngageError for a folder that is no run, is unfinished, or whose
+    `verbose` tells on stderr what is being done. Raises EngageError for a folder that is not a run, is unfinished, or whose
     files are not those that were written.
 
     Example:

@@ -5,6 +5,7 @@ from engage_cli.cli.embed import embed
 from engage_cli.cli.evaluate import evaluate
 from engage_cli.cli.predict import predict
 from engage_cli.cli.prepare import prepare
+from engage_cli.cli.quickstart import quickstart
 from engage_cli.cli.sample import sample
 from engage_cli.cli.serve import serve
 from engage_cli.cli.test_plan import test_plan
@@ -20,6 +21,7 @@ __all__ = [
     "evaluate",
     "predict",
     "prepare",
+    "quickstart",
     "sample",
     "serve",
     "test_plan",

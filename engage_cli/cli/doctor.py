@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from engage_cli.cli.generate import generated
 from engage_cli.cli.places import DataPlace, Output, RunsPlace
 from engage_cli.cli.render.output import print_json, print_line
+from engage_cli.io.written_numbers import count_of
 
 if TYPE_CHECKING:
     from engage_cli.steps.doctor import Diagnosis
@@ -76,9 +77,9 @@ def _versions(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
 
 
 def _device(device: Device) -> Iterator[tuple[str, str]]:
-    threads = f", {_num(device.threads, 'thread')} in torch" if device.threads else ""
+    threads = f", {count_of(device.threads, 'thread')} in torch" if device.threads else ""
     load = f", load {device.load:.1f}" if device.load is not None else ""
-    yield "processor", f"{device.processor}, {_num(device.cores, 'core')} usable{threads}{load}"
+    yield "processor", f"{device.processor}, {count_of(device.cores, 'core')} usable{threads}{load}"
     yield "flags", " ".join(device.flags) or "none that matter here"
     if device.problem:
         yield "device", device.problem
@@ -119,6 +120,8 @@ def _data(data: DataState) -> Iterator[tuple[str, str]]:
     for store in data.stores:
         what = f"{store.vectors:,} vectors of {store.encoder}" if store.state == "finished" else store.note
         yield "features", f"{store.folder}: {store.state}, {what}"
+    for name in data.damaged_tables:
+        yield "images", f"{name}: damaged; what it holds is found out anew when it is needed"
 
 
 def _runs(runs: RunsState) -> Iterator[tuple[str, str]]:
@@ -136,17 +139,13 @@ def _runs(runs: RunsState) -> Iterator[tuple[str, str]]:
 
 def _speed(probe: Probe) -> Iterator[tuple[str, str]]:
     if probe.images_per_second is not None:
-        how = f"{probe.precision}, {probe.device}, {_num(probe.batch_size or 0, 'image')} at a time"
+        how = f"{probe.precision}, {probe.device}, {count_of(probe.batch_size or 0, 'image')} at a time"
         yield "speed", f"{_rate(probe.images_per_second)} images/s through {probe.model} ({how})"
     if probe.jpegs_per_second is not None:
         width, height = probe.jpeg_size
         yield "speed", f"{_rate(probe.jpegs_per_second)} JPEGs/s of {width}x{height} decoded, on one thread"
     for problem in probe.problems:
         yield "speed", problem
-
-
-def _num(num: int, noun: str) -> str:
-    return f"{num:,} {noun}{'' if num == 1 else 's'}"
 
 
 def _size(num_bytes: int | None) -> str:

@@ -16,17 +16,19 @@ from engage_cli.errors import WrongCallError
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions:
-    folders: list[Path] | None = setting(None, "Run folders. Without: the newest one.", argument="[RUN]...")
-    split: str = setting("test", "Which posts are predicted: test or validation.")
+    folders: list[Path] | None = setting(None, "Run folders. Default: the newest run.", argument="[RUN]...")
+    split: str = setting("test", "Which posts to score: test or validation.")
     by: list[str] | None = setting(
         None,
-        "Also score groups of posts: by one of these names, or by a column that prepare kept. May be given several times.",
+        "Also score groups of posts, by one of these names or by a column kept by prepare. May be given several times.",
         table="engage_cli.evaluation.slice_names:SLICES",
         is_open=True,
     )
     resamples: int = setting(500, "Bootstrap resamples behind the 95 % intervals; 0 for none.", low=0)
     report: Path | None = setting(
-        None, "Where the page is written. Without: report.html in the run's folder, or in --runs.", show_default=False
+        None,
+        "Where to write the page. Default: report.html in the run's folder, or in --runs for several runs.",
+        show_default=False,
     )
     no_report: bool = setting(
         False, "Write nothing: no page, and no plots and model card in the runs.", flags=("--no-report",)
@@ -38,7 +40,7 @@ class EvaluateOptions:
         former_flags=("--stack",),
     )
     run: Path | None = setting(
-        None, "Of --ensemble: the ensemble's folder. Without it: a new one under --runs.", show_default=False
+        None, "With --ensemble: the folder of the ensemble. Default: a new one under --runs.", show_default=False
     )
 
 
@@ -53,12 +55,14 @@ def evaluate(options: EvaluateOptions, at: DataPlace, place: RunsPlace, output: 
     engage evaluate runs/* --json --no-report
     """
     if options.run is not None and not options.ensemble:
-        raise WrongCallError("--run names the ensemble of --ensemble; the runs to score are named without an option")
+        raise WrongCallError(
+            "--run is the folder of the new ensemble and needs --ensemble; name the runs to score without an option"
+        )
     if options.report is not None and options.no_report:
-        raise WrongCallError("--report and --no-report: give one of the two")
+        raise WrongCallError("--report and --no-report exclude each other; give one")
     from engage_cli.data.dataset import load_dataset
     from engage_cli.progress.reporters import make_reporter
-    from engage_cli.runs.run_folder import newest_run
+    from engage_cli.runs.run_folder import named_or_newest
     from engage_cli.steps.evaluate import evaluate as run_step
     from engage_cli.steps.evaluate import finished_among
 
@@ -68,7 +72,7 @@ def evaluate(options: EvaluateOptions, at: DataPlace, place: RunsPlace, output: 
         from engage_cli.steps.train.ensemble import combine
 
         folders.append(combine(folders, dataset=dataset, run=options.run, runs_dir=place.runs, reporter=reporter).folder)
-    folders = folders or [newest_run(place.runs).folder]
+    folders = folders or [named_or_newest(None, place.runs, reporter.say).folder]
     page = None
     if not options.no_report:
         from engage_cli.steps.evaluate.report import place_report, write_report
@@ -77,7 +81,6 @@ def evaluate(options: EvaluateOptions, at: DataPlace, place: RunsPlace, output: 
     evaluation = run_step(
         folders,
         dataset=dataset,
-        runs_dir=place.runs,
         split=options.split,
         by=options.by or [],
         num_resamples=options.resamples,

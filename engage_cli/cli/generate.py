@@ -29,7 +29,7 @@ class GivenOf(NamedTuple):
     """Annotates a dict parameter: the options of a dataclass that were given, by field; of a command whose defaults vary.
 
     `help_of` returns a field's help, with its defaults; `tables` replaces the tables of fields, and `without` names
-    fields that are no options of this command.
+    fields that are not options of this command.
     """
 
     config: type
@@ -45,12 +45,12 @@ class _Option(NamedTuple):
     fills: list[tuple[str, str]]  # parameter of the command, field of its dataclass
     former: inspect.Parameter | None = None  # its spelling of the release before, hidden
 
-    def take(self, values: dict[str, Any]) -> Any:
+    def take(self, values: dict[str, object]) -> object:
         """Return its value, by whichever spelling it was given."""
         value = values[self.parameter.name]
         if self.former is None or (former := values.pop(self.former.name)) in (None, []):
             return value
-        return [*(value or []), *former] if isinstance(former, list) else former
+        return [*(value if isinstance(value, list) else ()), *former] if isinstance(former, list) else former
 
 
 def generated(
@@ -63,7 +63,7 @@ def generated(
 
     `rename`: "parameter.field" -> the option's name, where two dataclasses mean different things by one name.
     `defaults`: option -> this command's default, where it differs from the field's.
-    `without`: "parameter.field" of fields that are no options of this command, and keep their defaults.
+    `without`: "parameter.field" of fields that are not options of this command, and keep their defaults.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -71,8 +71,8 @@ def generated(
         hints.pop("return", None)
         options = _options(hints, rename or {}, defaults or {}, without)
 
-        def run(**values: Any) -> None:
-            filled: dict[str, dict[str, Any]] = {name: {} for name in hints}
+        def run(**values: object) -> None:
+            filled: dict[str, dict[str, object]] = {name: {} for name in hints}
             for option in options.values():
                 value = option.take(values)
                 for parameter, field in option.fills:
@@ -184,6 +184,6 @@ def _default_of(field: dataclasses.Field[Any]) -> Any:
     return field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
 
 
-def _make(hint: Any, values: dict[str, Any]) -> Any:
+def _make(hint: Any, values: Mapping[str, object]) -> Any:
     """Make the dataclass of its fields' values, or keep those that were given."""
     return {name: value for name, value in values.items() if value is not None} if _given_of(hint) else hint(**values)

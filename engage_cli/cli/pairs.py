@@ -13,7 +13,7 @@ def parse_pairs(pairs: Iterable[str], example: str) -> dict[str, str]:
     for pair in pairs:
         name, sign, value = (part.strip() for part in pair.partition("="))
         if not (name and sign and value):
-            raise WrongCallError(f"'{pair}' is no NAME=VALUE; write it as in {example}")
+            raise WrongCallError(f"'{pair}': expected NAME=VALUE, for example {example}")
         if name in found:
             raise WrongCallError(f"'{name}' is given twice: {found[name]} and {value}")
         found[name] = value

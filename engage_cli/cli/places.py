@@ -18,22 +18,24 @@ class DataPlace:
 
 @dataclass(frozen=True, kw_only=True)
 class RunsPlace:
-    runs: Path = setting(DEFAULT_RUNS, "Where unnamed runs are made and looked for.", envvar="ENGAGE_RUNS")
+    runs: Path = setting(
+        DEFAULT_RUNS, "Folder of runs: new ones are created here, and the newest is found here.", envvar="ENGAGE_RUNS"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class NewRun(RunsPlace):
     # torchrun takes --run for one of its own options: under it, the longer name.
     run: Path | None = setting(
-        None, "The run's folder. Without it: a new one under --runs.", flags=("--run", "--run-dir"), show_default=False
+        None, "The run's folder. Default: a new one under --runs.", flags=("--run", "--run-dir"), show_default=False
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinishedRun(RunsPlace):
-    run: Path | None = setting(None, "The run to ask. Without: the newest finished one.", show_default=False)
+    run: Path | None = setting(None, "The run to use. Default: the newest finished run.", show_default=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    json: bool = setting(False, "Print one JSON object to stdout, and nothing else there.", flags=("--json",))
+    json: bool = setting(False, "Print one JSON object to stdout and nothing else.", flags=("--json",))

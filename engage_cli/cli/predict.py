@@ -21,23 +21,26 @@ class PostOptions:
 
     images: list[Path] | None = setting(
         None,
-        "Covers: JPEG, PNG, WebP or GIF; - reads one from stdin. None, with --title, of a run without covers.",
+        "Cover images (JPEG, PNG, WebP or GIF); - reads one from stdin. Give only --title if the run was trained without "
+        "covers.",
         argument="[IMAGE]...",
     )
-    title: list[str] | None = setting(None, "The title; several to compare them, each with each image.")
-    tags: str = setting("", "Tags or category, as the training posts write them.", show_default=False)
+    title: list[str] | None = setting(None, "The title. Give several to compare them, each with each image.")
+    tags: str = setting("", "Tags or category, written as in the training posts.", show_default=False)
     description: str = setting("", "The description.", show_default=False)
-    posted_at: str = setting("", "When it will be published, as 2026-11-24T18:30 (UTC).", show_default=False)
+    posted_at: str = setting("", "Publication time in UTC, for example 2026-11-24T18:30.", show_default=False)
     columns: list[str] | None = setting(
         None,
-        "A further column that the run was trained on; give it several times.",
+        "Value of a further column that the run was trained on. May be given several times.",
         flags=("--column",),
         former_flags=("--with",),
         metavar="NAME=VALUE",
     )
-    explain: bool = setting(False, "Also say what the prediction of one post rests on.", flags=("--explain",), panel=WHY)
+    explain: bool = setting(
+        False, "Also explain what the prediction is based on (one post only).", flags=("--explain",), panel=WHY
+    )
     overlay: Path | None = setting(
-        None, "Of --explain: write the cover with what carries it as this PNG.", panel=WHY, show_default=False
+        None, "With --explain: write the cover, its important regions marked, to this PNG.", panel=WHY, show_default=False
     )
 
     @property
@@ -62,16 +65,16 @@ class ManyOptions:
     table: Path | None = setting(
         None, "Predict every row of a .csv, .tsv, .jsonl or .parquet.", panel=MANY, show_default=False
     )
-    images_dir: Path | None = setting(None, "Of --table: where its images lie.", panel=MANY, show_default=False)
+    images_dir: Path | None = setting(None, "With --table: the folder of its images.", panel=MANY, show_default=False)
     mapping: list[str] | None = setting(
-        None, "Of --table: its columns, as in title=headline,image=file.", flags=("--map",), panel=MANY
+        None, "With --table: its columns, for example title=headline,image=file.", flags=("--map",), panel=MANY
     )
     out: Path | None = setting(
-        None, "Of --table: the .csv, .xlsx, .parquet or .jsonl that is written.", panel=MANY, show_default=False
+        None, "With --table: the .csv, .xlsx, .parquet or .jsonl file to write.", panel=MANY, show_default=False
     )
     serve_stdin: bool = setting(
         False,
-        "Stay loaded: answer one JSON line for each JSON line on stdin.",
+        "Keep the model loaded and answer each JSON line on stdin with one JSON line.",
         flags=("--serve-stdin",),
         panel=MANY,
     )
@@ -83,9 +86,7 @@ class ManyOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class SchemaOption:
-    json_schema: bool = setting(
-        False, "Print the JSON schema of what --json prints, and do nothing else.", flags=("--json-schema",)
-    )
+    json_schema: bool = setting(False, "Print the JSON schema of the --json output and exit.", flags=("--json-schema",))
 
 
 @generated()
@@ -117,7 +118,7 @@ def predict(post: PostOptions, place: FinishedRun, output: Output, schema: Schem
 def _check_ways(post: PostOptions, many: ManyOptions) -> None:
     """Raise WrongCallError for options of two ways to give posts."""
     if many.table is not None and many.serve_stdin:
-        raise WrongCallError("--table and --serve-stdin are two ways to give posts; give one")
+        raise WrongCallError("--table and --serve-stdin exclude each other; give one")
     for way, is_given, others in (
         ("--table", many.table is not None, post.given),
         ("--serve-stdin", many.serve_stdin, {**post.given, **many.of_table}),
@@ -169,7 +170,7 @@ def _predict_table(table: Path, many: ManyOptions, place: FinishedRun, *, json: 
     from engage_cli.steps.predict.table import predict_table
 
     if many.out is None:
-        raise WrongCallError("--table needs --out, the .csv, .xlsx, .parquet or .jsonl that is written")
+        raise WrongCallError("--table needs --out, the .csv, .xlsx, .parquet or .jsonl file to write")
     pairs = [pair for text in many.mapping or [] for pair in text.split(",")]
     summary = predict_table(
         table,

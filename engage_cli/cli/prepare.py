@@ -28,7 +28,7 @@ class SourceOptions:
     """Where posts come from."""
 
     sources: Folders = setting(
-        None, "Folders or tables, whose format is recognised; --format names it.", argument="[SOURCE]..."
+        None, "Folders or tables. Their format is recognised; --format overrides it.", argument="[SOURCE]..."
     )
     pixelrec_dir: Folders = setting(None, "A folder with PixelRec's item_info CSV and covers.", panel=SOURCES)
     microlens_dir: Folders = setting(None, "A folder with MicroLens' titles, likes and views, covers.", panel=SOURCES)
@@ -36,10 +36,10 @@ class SourceOptions:
     table: Folders = setting(
         None, "Any .csv, .tsv, .json, .jsonl, .xlsx or .parquet of posts, .gz and .zst too.", panel=SOURCES
     )
-    images_dir: Folders = setting(None, "Where a table's images lie: a folder, a .tar.gz or a .zip.", panel=SOURCES)
+    images_dir: Folders = setting(None, "Where a table's images are: a folder, a .tar.gz or a .zip.", panel=SOURCES)
     mapping: str = setting(
         "",
-        "Columns that names do not give away: views=view_count,likes=likeCount.",
+        "Column mapping, for example views=view_count,likes=likeCount.",
         flags=("--map",),
         panel=SOURCES,
         show_default=False,
@@ -58,7 +58,7 @@ class SourceOptions:
     )
     keep: str = setting(
         "",
-        "Further columns of a table, known before publication (followers,kind:category), for --features.",
+        "Further columns to keep as features, known before publication, for example followers,kind:category.",
         panel=SOURCES,
         show_default=False,
     )
@@ -69,16 +69,16 @@ class SourceOptions:
         more_names=("auto",),
         panel=SOURCES,
     )
-    images: bool = setting(True, "Look for images; without them: text alone.", flags=("--images/--no-images",))
+    images: bool = setting(True, "Use images, or only text.", flags=("--images/--no-images",))
     dry_run: bool = setting(
-        False, "Show what is understood of the sources, and write nothing.", flags=("--dry-run",), panel=SOURCES
+        False, "Show how the sources were understood, and write nothing.", flags=("--dry-run",), panel=SOURCES
     )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Overwriting:
     overwrite: bool = setting(
-        False, "Replace a finished data folder: what prepare wrote there, and no other file.", flags=("--overwrite",)
+        False, "Replace a finished data folder. Only files that prepare wrote are removed.", flags=("--overwrite",)
     )
 
 
@@ -155,7 +155,7 @@ def _give_images(sources: list[Source], folders: list[Path]) -> list[Source]:
     tables = [source for source in sources if source.format == "table" or source.path.is_file()] or sources
     if len(folders) not in (0, 1, len(tables)):
         raise WrongCallError(
-            f"{len(folders)} --images-dir for {len(tables)} sources: give one for all, or one for each in their order"
+            f"{len(folders)} --images-dir for {len(tables)} sources: give one for all, or one for each, in the same order"
         )
     each = dict(zip(map(id, tables), folders * len(tables) if len(folders) == 1 else folders, strict=False))
     return [dataclasses.replace(source, images=each.get(id(source))) for source in sources]

@@ -17,16 +17,18 @@ class SampleOptions:
     folder: Path = setting(..., "A new folder.", argument="DIR")
     rows: int = setting(2000, "Number of posts.", low=10)
     seed: int = setting(0, "The same seed writes the same bytes.", low=0)
-    images: bool = setting(True, "Draw covers, or write the table alone.", flags=("--images/--no-images",))
+    images: bool = setting(True, "Draw covers, or write only the table.", flags=("--images/--no-images",))
     planted: bool = setting(
-        False, "Let a known word and a known place of the cover decide, to test explanations.", flags=("--planted",)
+        False,
+        "Let one known word and one known place of the cover decide the counts, to test explanations.",
+        flags=("--planted",),
     )
     experiments: bool = setting(
         False,
         "Write experiments in place of posts: variants with clicks and impressions, and their true rates beside.",
         flags=("--experiments",),
     )
-    overwrite: bool = setting(False, "Replace a sample that lies there.", flags=("--overwrite",))
+    overwrite: bool = setting(False, "Replace an existing sample.", flags=("--overwrite",))
 
 
 @generated()

@@ -13,7 +13,7 @@ DEFAULT_PORT = 8765
 
 @dataclass(frozen=True, kw_only=True)
 class ServeOptions:
-    host: str = setting("127.0.0.1", "The address to listen on; one that other machines reach needs --token.")
+    host: str = setting("127.0.0.1", "Address to listen on. An address that other machines can reach needs --token.")
     port: int = setting(DEFAULT_PORT, "The port; 0 for any free one.", low=0, high=65535)
     token: str = setting("", "Token that every client must send.", envvar="ENGAGE_TOKEN", show_default=False)
     open_page: bool = setting(False, "Also open the page in the browser.", flags=("--open",))

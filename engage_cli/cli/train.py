@@ -13,6 +13,9 @@ from engage_cli.config.training import EnsembleConfig
 def train(at: DataPlace, config: EnsembleConfig, place: NewRun, encoders: EncoderConfig, output: Output) -> None:
     """Train the default pipeline: a Gaussian process, CatBoost and a neural model, combined into one ensemble.
 
+    Without --target it learns the value of popularity.
+    train-catboost and train-classifier default to five classes of engagement, the study's label.
+
     engage train --target views
 
     engage train --target engagement --as classes

@@ -15,6 +15,9 @@ from engage_cli.config.training import CatBoostConfig
 def train_catboost(at: DataPlace, config: CatBoostConfig, place: NewRun, encoders: EncoderConfig, output: Output) -> None:
     """Train CatBoost on embeddings, words and hand-crafted features, all known before publication.
 
+    Without --target it learns five classes of engagement, the study's label.
+    train, train-gp and train-regressor default to the value of popularity.
+
     engage train-catboost
 
     engage train-catboost --target views --as value --folds 5

@@ -13,6 +13,9 @@ from engage_cli.config.training import GaussianProcessConfig
 def train_gp(at: DataPlace, config: GaussianProcessConfig, place: NewRun, encoders: EncoderConfig, output: Output) -> None:
     """Train a Gaussian process, which predicts from similar posts: their words, images, dates and authors.
 
+    Without --target it learns the value of popularity.
+    train-catboost and train-classifier default to five classes of engagement, the study's label.
+
     engage train-gp --target views
 
     engage train-gp --target engagement --as classes

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from engage_cli.cli.generate import GivenOf
 from engage_cli.cli.places import DataPlace, NewRun, Output
 from engage_cli.cli.render.train import show_training
 from engage_cli.config.general import EncoderConfig
-from engage_cli.config.recipes import RECIPE_DESCRIPTIONS, RECIPES, help_with_defaults, resolve
+from engage_cli.config.recipes import RECIPE_DESCRIPTIONS, RECIPES, Value, help_with_defaults, resolve
 from engage_cli.config.settings import setting
 from engage_cli.config.training import TrainConfig
 from engage_cli.runtime.distributed import get_rank
 
 if TYPE_CHECKING:
-    from engage_cli.runs.records import Kind
+    from engage_cli.config.general import Kind
 
 _RECIPES = "; ".join(f"{name}: {RECIPE_DESCRIPTIONS[name]}" for name in RECIPES)
 
@@ -44,9 +45,8 @@ OF_CLASSES = GivenOf(
 
 def run_training(
     kind: Kind,
-    command: str,
     recipe: str | None,
-    given: dict[str, Any],
+    given: Mapping[str, Value],
     *,
     at: DataPlace,
     place: NewRun,
@@ -63,8 +63,6 @@ def run_training(
     resolved = resolve(kind, recipe, given, has_gpu=torch.cuda.is_available())
     summary = train_seeds(
         resolved,
-        kind=kind,
-        command=command,
         dataset=load_dataset(at.data),
         encoders=dataclasses.replace(encoders, vision=resolved.config.vision, text=resolved.config.text),
         run=place.run,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Literal
 
 from engage_cli.config.settings import setting
 from engage_cli.errors import WrongCallError
+
+Kind = Literal["value", "classes"]  # what is predicted of a target: its value, or one of five ordered classes
 
 DEFAULT_VISION = "dinov2-small"
 DEFAULT_TEXT = "minilm"
@@ -28,13 +31,13 @@ class EncoderConfig:
     vision: str = setting(DEFAULT_VISION, VISION_HELP)
     text: str = setting(DEFAULT_TEXT, TEXT_HELP)
     precision: str = setting(
-        "auto", "Arithmetic of the encoders: fp32, bf16, or auto for what this machine does best.", panel=ENCODERS
+        "auto", "Precision of the encoders: fp32, bf16, or auto for the best on this machine.", panel=ENCODERS
     )
     pool: str = setting(
         "auto",
-        "How tokens become one vector: checkpoint (its own way), depths (that, beside statistics of the tokens a quarter, "
-        "half and three quarters of the way up), cls, mean, map (SigLIP's attention head); for one side alone as in "
-        "vision=mean. auto is depths for stored features, checkpoint for encoders that are trained and the study's way.",
+        "How tokens are pooled into one vector: checkpoint (as it was trained), depths (that, and token statistics from a "
+        "quarter, half and three quarters of the layers), cls, mean, map (SigLIP's attention head); for one side alone as "
+        "in vision=mean. auto is depths for stored embeddings, checkpoint for trained encoders and the study's recipe.",
         panel=ENCODERS,
     )
     resize: str = setting(
@@ -48,7 +51,7 @@ class EncoderConfig:
     )
     tokens: int = setting(
         0,
-        "Keep this many tokens of each post too, for fusions that attend: regions of a grid, the first words of a text.",
+        "Also store this many tokens of each post, for fusions with attention: regions of a grid, first words of a text.",
         low=0,
         high=256,
         panel=ENCODERS,
@@ -99,12 +102,12 @@ class EmbedConfig:
 
     batch_size: str = setting(
         "auto",
-        "Images or texts per step of an encoder; auto is what suits the device, and halves when memory runs out.",
+        "Images or texts per batch; auto suits the device, and is halved when memory runs out.",
         panel="Speed and machines",
     )
     compile: bool = setting(
         False,
-        "Compile the encoder first (torch.compile): costs half a minute, and may pay on a GPU with many posts.",
+        "Compile the encoder first (torch.compile): takes half a minute, and may pay off on a GPU with many posts.",
         panel="Speed and machines",
     )
     engine: str = setting(

@@ -16,39 +16,39 @@ class PrepareConfig:
 
     duplicates: str = setting(
         "error",
-        "Which row of an id that stands in several is its post: last, first, max (of views, or the first counter), error.",
+        "Which row to keep of several with one id: last, first, max (by views, or the first counter), or error to stop.",
         panel=SOURCES,
     )
     fetch_images: bool = setting(
         False,
-        "Fetch covers that a table names by their addresses, several at once.",
+        "Download the covers whose addresses the table holds, several at once.",
         flags=("--fetch-images",),
         panel=SOURCES,
     )
     private_addresses: bool = setting(
-        False, "Fetch from this machine's own network, too.", flags=("--private-addresses",), panel=SOURCES
+        False, "Also download from addresses in the local network.", flags=("--private-addresses",), panel=SOURCES
     )
     date_order: str = setting(
         "",
-        "Order of dates that are numbers alone: DMY, MDY, YMD or YDM. Without it: the one that fits.",
+        "Order of numeric dates: DMY, MDY, YMD or YDM. Default: the one that fits the whole column.",
         panel=SOURCES,
         show_default=False,
     )
     decimal: str = setting(
-        "", "The sign before decimals, . or , in tables where the numbers do not tell.", panel=SOURCES, show_default=False
+        "", "The decimal sign, . or , for tables whose numbers are ambiguous.", panel=SOURCES, show_default=False
     )
     encoding: str = setting(
         "",
-        "Encoding of tables that are not UTF-8, for example cp1252. Without it, a detector decides.",
+        "Encoding of tables that are not UTF-8, for example cp1252. Default: detected.",
         panel=SOURCES,
         show_default=False,
     )
     verify_images: bool = setting(
-        False, "Decode every image whole, not only as far as its perceptual hash needs.", flags=("--verify-images",)
+        False, "Decode every image completely, not just as far as its perceptual hash needs.", flags=("--verify-images",)
     )
     split: str = setting(
         "auto",
-        "How posts are divided; auto takes time where posts have dates, random elsewhere.",
+        "How posts are split; auto is time where posts have dates, else random.",
         table="engage_cli.data.split_names:SPLITS",
         more_names=("auto",),
         panel=SPLITTING,
@@ -67,14 +67,14 @@ class PrepareConfig:
     )
     dedupe: bool = setting(
         True,
-        "Keep near-duplicates (nearly the same image, the same title) in one part; without, results are marked.",
+        "Keep near-duplicates (nearly the same image, the same title) in one part. If turned off, results are marked.",
         flags=("--dedupe/--no-dedupe",),
         panel=SPLITTING,
     )
-    fractions: str = setting("80/10/10", "Shares of train/validation/test in percent.", panel=SPLITTING)
+    fractions: str = setting("80/10/10", "Percentages of train/validation/test.", panel=SPLITTING)
     seed: int = setting(0, "Seed of the split.", low=0, high=LARGEST_SEED, panel=SPLITTING)
     fit_target_on: str = setting(
         "train",
-        "Rows that targets are fitted on: train, or all (the study's way: sees the test rows, and is marked).",
+        "Rows on which targets are fitted: train, or all (as in the study: uses test rows, so results are marked).",
         panel=SPLITTING,
     )

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from engage_cli.config.general import Kind
 from engage_cli.config.settings import help_of
 from engage_cli.config.training import TrainConfig
 from engage_cli.errors import WrongCallError
 
+Value = bool | int | float | str | None  # of a hyper-parameter
 # Where five classes differ from a value, whatever the recipe.
-CLASSES = {"target": "engagement", "objective": "cross-entropy"}
+CLASSES: Mapping[str, Value] = {"target": "engagement", "objective": "cross-entropy"}
 # What helped a neural model alone, on validation posts of three splits; benchmarks/RESULTS.md says what did not.
-BEST = {"seeds": 3}
+BEST: Mapping[str, Value] = {"seeds": 3}
 # Encoders in the loop learn slowly, what is new learns fast, and few epochs suffice.
-FINETUNED = {
+FINETUNED: Mapping[str, Value] = {
     "finetune": "top:2",
     "epochs": 5,
     "batch_size": 16,
@@ -27,7 +28,7 @@ FINETUNED = {
     "patience": 3,
 }
 # Study, section 4.3. It names neither width, layers, heads and dropout, nor the length of the warm-up: those are ours.
-STUDY_REGRESSOR = {
+STUDY_REGRESSOR: Mapping[str, Value] = {
     "vision": "siglip",
     "text": "deberta",
     "blocks": "image,title,context",
@@ -49,7 +50,7 @@ STUDY_REGRESSOR = {
     "patience": 0,
 }
 # Study, section 4.1, whose fusion is one of three. It names no schedule, no clipping and no mixed precision: there is none.
-STUDY_CLASSIFIER = {
+STUDY_CLASSIFIER: Mapping[str, Value] = {
     "vision": "vit",
     "text": "bert",
     "blocks": "image,text",
@@ -70,16 +71,16 @@ STUDY_CLASSIFIER = {
     "dropout": 0.1,
     "patience": 0,
 }
-RECIPES: dict[str, dict[str, dict[str, Any]]] = {
+RECIPES: Mapping[str, Mapping[str, Mapping[str, Value]]] = {
     "frozen": {"value": {}, "classes": CLASSES},
     "seeds3": {"value": BEST, "classes": {**CLASSES, **BEST}},
     "finetune": {"value": FINETUNED, "classes": {**CLASSES, **FINETUNED}},
     "study": {"value": STUDY_REGRESSOR, "classes": {**CLASSES, **STUDY_CLASSIFIER}},
 }
 RECIPE_DESCRIPTIONS = {
-    "frozen": "our defaults for stored features",
-    "seeds3": "our defaults for stored features, and the mean of several seeds",
-    "finetune": "our defaults for training encoders too",
+    "frozen": "our defaults for stored embeddings",
+    "seeds3": "our defaults for stored embeddings, and the mean of three seeds",
+    "finetune": "our defaults for training the encoders too",
     "study": "the study's hyper-parameters, its encoders trained end to end",
 }
 
@@ -87,25 +88,30 @@ RECIPE_DESCRIPTIONS = {
 class Resolved(NamedTuple):
     """Which recipe was taken, what was given besides, and what came out."""
 
+    kind: Kind
     recipe: str
-    given: dict[str, Any]
+    given: dict[str, Value]
     config: TrainConfig
 
+    @property
+    def command(self) -> str:
+        return "train-regressor" if self.kind == "value" else "train-classifier"
 
-def resolve(kind: str, recipe: str | None, given: Mapping[str, Any], *, has_gpu: bool) -> Resolved:
+
+def resolve(kind: Kind, recipe: str | None, given: Mapping[str, Value], *, has_gpu: bool) -> Resolved:
     """Return the configuration of a recipe under what is given (None is not given).
 
     Without a recipe: "frozen" where `finetune` says none; on a GPU "study"; elsewhere "finetune" where encoders are to be
     trained, else "frozen".
     """
-    explicit = {name: value for name, value in given.items() if value is not None}
+    explicit: dict[str, Value] = {name: value for name, value in given.items() if value is not None}
     finetune = explicit.get("finetune")
     if recipe is None:
         recipe = "frozen" if finetune == "none" else "study" if has_gpu else "finetune" if finetune else "frozen"
     if recipe not in RECIPES:
         raise WrongCallError(f"unknown --recipe '{recipe}'; there are: {', '.join(RECIPES)}")
-    config = dataclasses.replace(TrainConfig(), **{**RECIPES[recipe][kind], **explicit})
-    return Resolved(recipe, explicit, config)
+    chosen: Any = {**RECIPES[recipe][kind], **explicit}  # each of its own field's type, which TrainConfig checks
+    return Resolved(kind, recipe, explicit, TrainConfig(**chosen))
 
 
 def help_with_defaults(kind: str) -> Callable[[str], str]:

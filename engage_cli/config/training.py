@@ -16,28 +16,39 @@ from engage_cli.config.general import (
 from engage_cli.config.settings import setting
 
 MODEL, LOOP, TRAINED_ENCODERS, MACHINE = "Model", "Training loop", "Encoders in the loop", "Machine"  # panels of the help
+# Said by every trainer, for the defaults are not all the same.
+TARGET_HELP = (
+    "What to predict. By default train, train-gp and train-regressor predict popularity, and train-catboost and "
+    "train-classifier engagement, the study's label."
+)
+KIND_HELP = (
+    "The target's value, or five ordered classes. By default train and train-gp predict the value, and train-catboost the "
+    "classes."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """A neural run. The defaults are those of the recipe "frozen"; config.recipes holds where the others differ."""
 
-    target: str = setting("popularity", "What is predicted.", table=TARGETS)
+    target: str = setting("popularity", TARGET_HELP, table=TARGETS)
     vision: str = setting(EncoderConfig.vision, VISION_HELP)
     text: str = setting(EncoderConfig.text, TEXT_HELP)
-    blocks: str = setting("image,title,context", "What the model sees of a post, separated by commas.", panel=MODEL)
+    blocks: str = setting(
+        "image,title,context", "The parts of a post that the model reads, separated by commas.", panel=MODEL
+    )
     fusion: str = setting(
         "gated",
-        "How blocks are joined.",
+        "How the blocks are fused.",
         panel=MODEL,
         table="engage_cli.models.neural.fusion:FUSIONS",
         former_names={"stack": "study"},
     )
     objective: str = setting("hybrid", "The loss, and how outputs become predictions.", panel=MODEL)
-    class_weights: str = setting("none", "Classes only: balanced weighs a post by the rarity of its class.", panel=MODEL)
+    class_weights: str = setting("none", "For classes: balanced weights each post by the rarity of its class.", panel=MODEL)
     finetune: str = setting(
         "none",
-        "Which part of the encoders is trained too: none (stored embeddings are read), top:N (last N layers), lora, full.",
+        "Which layers of the encoders to train too: none (stored embeddings), top:N (the last N), lora, full.",
         former_flags=("--tune",),
     )
     epochs: int = setting(40, "Passes over the training posts.", panel=LOOP, low=1)
@@ -48,7 +59,7 @@ class TrainConfig:
     )
     head_lr: float = setting(
         0.0,
-        "Peak learning rate of the new layers, where encoders are trained; 0 is that of all.",
+        "Peak learning rate of the new layers when encoders are trained; 0 uses --learning-rate.",
         panel=TRAINED_ENCODERS,
         low=0,
     )
@@ -63,29 +74,29 @@ class TrainConfig:
         0.05, "Weight decay of AdamW; norms, biases and learned tokens have none.", panel=LOOP, low=0
     )
     schedule: str = setting("cosine", "The learning rate after the warm-up: cosine (down to 0) or constant.", panel=LOOP)
-    warmup: float = setting(0.1, "Share of the steps in which the learning rate rises.", panel=LOOP, low=0, high=1)
-    clip_norm: float = setting(1.0, "Largest norm of the gradient; 0 does not clip.", panel=LOOP, low=0)
+    warmup: float = setting(0.1, "Fraction of the steps used for warm-up.", panel=LOOP, low=0, high=1)
+    clip_norm: float = setting(1.0, "Maximum norm of the gradient; 0 turns clipping off.", panel=LOOP, low=0)
     width: int = setting(256, "Width of the fused representation.", panel=MODEL, low=1)
-    layers: int = setting(2, "Transformer layers of the stack.", panel=MODEL, low=0)
-    heads: int = setting(4, "Heads of the attention between blocks; they divide the width.", panel=MODEL, low=1)
+    layers: int = setting(2, "Transformer layers of the fusion.", panel=MODEL, low=0)
+    heads: int = setting(4, "Attention heads between blocks; must divide --width.", panel=MODEL, low=1)
     dropout: float = setting(0.4, "Dropout in fusion and head.", panel=MODEL, low=0, high=0.95)
     modality_dropout: float = setting(
         0.0,
-        "Chance that a block of a training post is hidden (never its last one): the model learns to do without.",
+        "Probability of hiding a block of a training post, so that the model copes with missing ones.",
         panel=MODEL,
         low=0,
         high=0.95,
     )
     ema: float = setting(
         0.0,
-        "Decay of a running average of the weights, as 0.999, which is then what is kept; 0 is none.",
+        "Decay of an average of the weights (for example 0.999), which is then saved; 0 turns it off.",
         panel=LOOP,
         low=0,
         high=0.99999,
     )
     average: int = setting(
         1,
-        "Average the weights of so many best epochs, where that is no worse on validation posts.",
+        "Average the weights of this many best epochs, if that is no worse on validation posts.",
         panel=LOOP,
         low=1,
         high=50,
@@ -93,10 +104,10 @@ class TrainConfig:
     patience: int = setting(
         10, "Epochs without a better validation score before training stops; 0 never stops early.", panel=LOOP, low=0
     )
-    precision: str = setting("fp32", "Arithmetic of training: fp32, bf16 or fp16 (mixed precision).", panel=MACHINE)
+    precision: str = setting("fp32", "Precision of training: fp32, bf16 or fp16 (mixed precision).", panel=MACHINE)
     checkpointing: bool = setting(
         False,
-        "Compute the encoders' activations twice instead of keeping them: less memory.",
+        "Recompute the encoders' activations instead of storing them: slower, with less memory.",
         panel=TRAINED_ENCODERS,
         flags=("--checkpointing",),
     )
@@ -106,19 +117,19 @@ class TrainConfig:
     compile: bool = setting(False, "Compile the model first (torch.compile).", panel=MACHINE, flags=("--compile",))
     flip: bool = setting(
         False,
-        "Mirror half of the training images; off, for covers carry lettering. Needs --finetune.",
+        "Mirror half of the training images at random. Off by default: covers contain text. Needs --finetune.",
         panel=TRAINED_ENCODERS,
         flags=("--flip",),
     )
     crop: float = setting(
         1.0,
-        "Smallest share of an image that a random crop keeps in training; 1 never crops. Needs --finetune.",
+        "Smallest fraction of an image that a random crop keeps; 1 never crops. Needs --finetune.",
         panel=TRAINED_ENCODERS,
         low=0.05,
         high=1,
     )
     workers: int = setting(
-        -1, "Threads that read images while encoders are trained; -1 chooses.", panel=MACHINE, low=-1, high=256
+        -1, "Threads that read images while encoders are trained; -1 chooses a number.", panel=MACHINE, low=-1, high=256
     )
     tensorboard: bool = setting(
         False, "Also write events for TensorBoard into the run folder.", panel=LOOP, flags=("--tensorboard",)
@@ -128,7 +139,7 @@ class TrainConfig:
     )
     seeds: int = setting(
         1,
-        "Models, of this seed and those after it, trained one after another; their mean is predicted.",
+        "Number of models, trained with this seed and the next ones; their mean is the prediction.",
         panel=LOOP,
         low=1,
         high=100,
@@ -139,24 +150,22 @@ class TrainConfig:
 class GaussianProcessConfig:
     """A Gaussian process: it chooses by what training posts say of each other, so that little is left to be set."""
 
-    target: str = setting("popularity", "What is predicted.", table=TARGETS)
-    kind: str = setting(
-        "value", "The target's value, or five ordered classes.", flags=("--as",), names=("value", "classes")
-    )
+    target: str = setting("popularity", TARGET_HELP, table=TARGETS)
+    kind: str = setting("value", KIND_HELP, flags=("--as",), names=("value", "classes"))
     vision: str = setting(EncoderConfig.vision, VISION_HELP)
     text: str = setting(EncoderConfig.text, TEXT_HELP)
-    seed: int = setting(0, "Seed of the sample of posts by which similarity is learned.", low=0, high=LARGEST_SEED)
+    seed: int = setting(0, "Seed of the sample of posts from which the kernels are learned.", low=0, high=LARGEST_SEED)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnsembleConfig:
     """Several models of one target, weighed together."""
 
-    target: str = setting("popularity", "What is predicted.", table=TARGETS)
-    kind: str = setting(
-        "value", "The target's value, or five ordered classes.", flags=("--as",), names=("value", "classes")
+    target: str = setting("popularity", TARGET_HELP, table=TARGETS)
+    kind: str = setting("value", KIND_HELP, flags=("--as",), names=("value", "classes"))
+    members: str = setting(
+        "gp,catboost,neural", "The models of the ensemble, separated by commas; each is trained with its own defaults."
     )
-    members: str = setting("gp,catboost,neural", "The models, separated by commas; each is trained by its own defaults.")
     vision: str = setting(EncoderConfig.vision, VISION_HELP)
     text: str = setting(EncoderConfig.text, TEXT_HELP)
     seed: int = setting(0, "Seed of every member.", low=0, high=LARGEST_SEED)
@@ -166,11 +175,9 @@ class EnsembleConfig:
 class CatBoostConfig:
     """A CatBoost run: the study's hyper-parameters, on features that are known before publication."""
 
-    target: str = setting("engagement", "What is predicted.", table=TARGETS)
-    kind: str = setting(
-        "classes", "Five ordered classes, or the target's value.", flags=("--as",), names=("classes", "value")
-    )
-    objective: str = setting("rmse", "With --as value: rmse, or quantile for seven quantiles and so for intervals.")
+    target: str = setting("engagement", TARGET_HELP, table=TARGETS)
+    kind: str = setting("classes", KIND_HELP, flags=("--as",), names=("classes", "value"))
+    objective: str = setting("rmse", "With --as value: rmse, or quantile (seven quantiles, and intervals from them).")
     vision: str = setting(
         EncoderConfig.vision, f"{VISION_HELP} auto is {DEFAULT_VISION}, and clip-base with --features study."
     )
@@ -181,22 +188,20 @@ class CatBoostConfig:
         "parts of it; study is the study's own set with the counters that its label is computed from, and is marked LEAKY. "
         "Groups and your own columns are added by name, as in honest,duration.",
     )
-    pca: str = setting(
-        "none", "Reduce each embedding to so many principal components (as many as it has, at most), or none."
-    )
+    pca: str = setting("none", "Reduce each embedding to this many principal components, or none.")
     folds: int = setting(
-        0, "Also cross-validate on so many folds of the training and validation posts; 0 does not.", low=0, high=50
+        0, "Also cross-validate with this many folds of the training and validation posts; 0 turns it off.", low=0, high=50
     )
-    iterations: int = setting(2000, "Most trees; early stopping usually ends sooner.", low=1, panel="Trees")
+    iterations: int = setting(2000, "Maximum number of trees; early stopping usually ends sooner.", low=1, panel="Trees")
     learning_rate: float = setting(
         0.03, "Learning rate.", flags=("--learning-rate", "--lr"), low=1e-6, high=10, panel="Trees"
     )
     depth: int = setting(6, "Depth of a tree.", low=1, high=16, panel="Trees")
     l2: float = setting(3.0, "L2 regularisation of leaf values.", low=0, panel="Trees")
-    subsample: float = setting(0.8, "Share of posts per tree (Bernoulli bootstrap).", low=0.01, high=1, panel="Trees")
+    subsample: float = setting(0.8, "Fraction of posts per tree (Bernoulli bootstrap).", low=0.01, high=1, panel="Trees")
     border_count: int = setting(
         32, "Split candidates per feature; few are fast and as good on embeddings.", low=1, high=254, panel="Trees"
     )
-    rsm: float = setting(0.1, "Share of features tried per split (CPU only).", low=0.001, high=1, panel="Trees")
+    rsm: float = setting(0.1, "Fraction of features tried per split (CPU only).", low=0.001, high=1, panel="Trees")
     patience: int = setting(150, "Trees without a better validation score before training stops.", low=1, panel="Trees")
     seed: int = setting(0, "Seed of the bootstrap, the folds and the components.", low=0, high=LARGEST_SEED)

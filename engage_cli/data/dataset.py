@@ -82,7 +82,7 @@ def load_dataset(folder: Path) -> Dataset:
     """Open a finished data folder."""
     if not (folder / MARKER).exists():
         state = "is not finished" if folder.is_dir() else "does not exist"
-        raise EngageError(f"the data folder {folder} {state}; make it with `engage prepare`, or name one with --data")
+        raise EngageError(f"the data folder {folder} {state}; create it with `engage prepare`, or name another with --data")
     return Dataset(folder, read_meta(folder))
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from annotated_types import Ge, Le, MinLen
+from pydantic import AfterValidator
 
 from engage_cli.config.general import PARTS
 from engage_cli.config.preparation import PrepareConfig
 from engage_cli.data.leakage import Probe
 from engage_cli.data.schema import is_known_before
+from engage_cli.data.split_names import SPLITS
 from engage_cli.data.table_format import ColumnFormat
 from engage_cli.data.target_names import TARGETS
 from engage_cli.data.targets.target import Target
@@ -63,11 +65,17 @@ class PartCounts:
         return dict(self.items())[part]
 
 
+def _split(name: str) -> str:
+    if name not in SPLITS:
+        raise ValueError(f"unknown split '{name[:40]}'; there are: {', '.join(SPLITS)}")
+    return name
+
+
 @record
 class SplitMeta:
     """How the posts were divided."""
 
-    method: Annotated[str, one_of("random", "time", "author", "file")]
+    method: Annotated[str, AfterValidator(_split)]
     dedupe: bool
     text: str
     rows: PartCounts
@@ -110,7 +118,7 @@ class DatasetMeta:
                 raise ValueError(f"columns.{column} cannot be '{when}'")
         for name, target in self.targets.items():
             if name != target.name or name not in TARGETS:
-                raise ValueError(f"targets.{name} is no target of that name")
+                raise ValueError(f"targets.{name} is not a target of that name")
         if set(self.files) != {POSTS_FILE}:
             raise ValueError(f"files must name {POSTS_FILE} and nothing else")
         if self.fingerprint != fingerprint_of(self.files, self.targets):
@@ -131,6 +139,6 @@ def write_meta(folder: Path, meta: DatasetMeta) -> None:
     write_record(folder / MARKER, meta, kind=KIND, version=VERSION)
 
 
-def to_json(meta: DatasetMeta) -> dict[str, Any]:
+def to_json(meta: DatasetMeta) -> Mapping[str, object]:
     """Return the fields as `engage prepare --json` prints them."""
     return dataclasses.asdict(meta)

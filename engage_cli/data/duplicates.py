@@ -54,7 +54,7 @@ def find_groups(posts: pd.DataFrame, image_hashes: Sequence[bytes] | None = None
 
 
 def normalise_titles(titles: pd.Series) -> list[str]:
-    """Lower case, letters and digits only: "Wow!!", "ＷＯＷ" and "wow" are one title; emoji alone are no title.
+    """Lower case, letters and digits only: "Wow!!", "ＷＯＷ" and "wow" are one title; emoji alone are not a title.
 
     What is not seen (Unicode's category Cf, such as a zero-width space) does not divide words.
     """

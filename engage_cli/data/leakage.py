@@ -20,7 +20,7 @@ from engage_cli.data.schema import HISTORY_COLUMNS, KNOWN_AFTER, OWN, is_known_b
 SUSPICIOUS_R2 = 0.5  # content explains 0.1 to 0.4 of engagement in every study that we know
 MOST_BINS, LEAST_BINS, ROWS_PER_BIN = 32, 4, 10
 PROBED_ROWS = 10_000
-# A date of publication is known before, whatever it tells: of an account that grows it tells much, and is no leak. Nor is
+# A publication date is known before, whatever it tells: of a growing account it tells much, and is not a leak. Nor is
 # what is computed from it and from earlier posts.
 NEVER_A_LEAK = ("posted_at", *HISTORY_COLUMNS)
 

@@ -13,7 +13,6 @@ from engage_cli.data.folds import count_groups, make_folds
 NUM_FOLDS = 5
 VERY_FEW = 100  # posts: of fewer, models of five folds know clearly less than one of all posts, so there are ten
 FOLDS_OF_VERY_FEW = 10
-WHOLE_RANKS = 10  # residuals, and one, in multiples of which the ends of an 80 % interval fall on one of them
 STOPPING_SHARE = 9  # one of so many posts of a fold stops its training: an 80/10/10 split has as many
 LEAST_FITTED = 4  # posts, of which one stops the training
 LATER = 0.9  # of the posts came after as many of the others, as in a split by date
@@ -74,7 +73,7 @@ def _in_order(posts: pd.DataFrame) -> list[Resplit]:
     dated = np.flatnonzero(~np.isnat(times))
     dated = dated[np.argsort(times[dated], kind="stable")]
     group = posts["group"].to_numpy()
-    edges = np.unique(np.linspace(len(dated) - _count_last(len(dated)), len(dated), NUM_FOLDS).round().astype(np.int64))
+    edges = np.unique(np.linspace(len(dated) // 2, len(dated), NUM_FOLDS).round().astype(np.int64))
     found = []
     for start, end in pairwise(edges):
         held_out = dated[start:end]
@@ -85,13 +84,3 @@ def _in_order(posts: pd.DataFrame) -> list[Resplit]:
             fitted = np.sort(np.concatenate([earlier[:last], undated]))
             found.append(Resplit(fitted=fitted, stopping=np.sort(earlier[last:]), held_out=np.sort(held_out)))
     return found
-
-
-def _count_last(num: int) -> int:
-    """Return how many of the last posts are held out: half; of few, so many that an interval of 80 % needs no rounding.
-
-    Rounded outward, an interval from 27 residuals would hold 86 of 100.
-    """
-    half = -(-num // 2)
-    whole = -(-(half + 1) // WHOLE_RANKS) * WHOLE_RANKS - 1
-    return whole if num < VERY_FEW and whole <= 2 * num / 3 else half

@@ -40,9 +40,9 @@ def read_whole(path: Path, again: str) -> tuple[Seen, bytes]:
         with open(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise EngageError(f"{path} is no regular file; {again}")
+                raise EngageError(f"{path} is not a regular file; {again}")
             if status.st_size > LARGEST:
-                raise EngageError(f"{path} has {status.st_size:,} bytes, which no shard has; {again}")
+                raise EngageError(f"{path} has {status.st_size:,} bytes, too many or too few for a shard; {again}")
             return Seen(str(path), _identity(status)), file.read()
     except FileNotFoundError:
         raise EngageError(f"{path} is missing; {again}") from None

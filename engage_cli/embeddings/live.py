@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from engage_cli.data.schema import side_of, texts_of
 from engage_cli.embeddings.pipeline import Encoded, Pipeline
 from engage_cli.embeddings.store import Block
 from engage_cli.encoders.encoder import Encoder
+from engage_cli.images.decode import digest_of
 from engage_cli.images.reader import ReadImage
 
 NO_CONTENT = ""
@@ -41,10 +41,10 @@ class LiveVectors:
 
     def problem_of(self, image: bytes) -> str:
         """Return why an image that was asked for gives no image; "" where it gives one."""
-        return self._problems.get(_key_of(image), "")
+        return self._problems.get(digest_of(image), "")
 
     def of_images(self, images: Sequence[bytes | None]) -> Block:
-        keys = [NO_CONTENT if data is None else _key_of(data) for data in images]
+        keys = [NO_CONTENT if data is None else digest_of(data) for data in images]
         new = {key: data for key, data in zip(keys, images, strict=True) if ("vision", key) not in self._rows}
         if new:
             encoded = self._encode("vision", [lambda data=data: data for data in new.values()])
@@ -79,10 +79,6 @@ class LiveVectors:
     def _block(self, side: str, keys: Sequence[str]) -> Block:
         rows = [self._rows[side, key] for key in keys]
         return Block(*(np.stack(part) for part in zip(*rows, strict=True)))
-
-
-def _key_of(image: bytes) -> str:
-    return hashlib.blake2b(image, digest_size=16).hexdigest()
 
 
 class LiveBlocks:

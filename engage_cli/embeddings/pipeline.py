@@ -234,7 +234,7 @@ class Pipeline:
         half = (num + 1) // 2
         if self._limit is None or half < self._limit:
             self._limit = half
-            self.say(f"memory ran out with {num} {self._what} in a batch: going on with {half}")
+            self.say(f"memory ran out with {num} {self._what} in a batch: continuing with {half}")
         halves = [{name: tensor[some] for name, tensor in prepared.items()} for some in (slice(half), slice(half, None))]
         outputs = [self._guarded(part, size) for part, size in zip(halves, (half, num - half), strict=True)]
         return [np.concatenate(pair) for pair in zip(*outputs, strict=True)]
@@ -261,7 +261,9 @@ class Pipeline:
             name, precision = self.encoder.checkpoint.name, self.encoder.precision
             if np.isfinite(values).all():
                 raise EngageError(f"the encoder '{name}' gives values beyond the range of fp16; give --dtype fp32")
-            raise EngageError(f"the encoder '{name}' gives values that are no numbers in {precision}; try --precision fp32")
+            raise EngageError(
+                f"the encoder '{name}' gives values that are not numbers in {precision}; try --precision fp32"
+            )
         return stored
 
     def _joined(self, unit: _Open) -> Encoded:

@@ -26,7 +26,7 @@ from engage_cli.errors import EngageError
 
 STORED_DTYPES = {"fp16": "float16", "fp32": "float32"}
 OWN = "own"  # what is remembered of a shard that was held against its own hash
-INFINITE = np.uint16(0x7C00)  # a float16 whose exponent is all ones is no finite number
+INFINITE = np.uint16(0x7C00)  # a float16 whose exponent is all ones is not a finite number
 SIGN = np.uint16(0x7FFF)
 AT_ONCE = 1 << 18
 
@@ -63,7 +63,7 @@ def read_keys(path: Path) -> bytes:
     except (SafetensorError, OSError) as error:
         raise EngageError(f"the shard {path} is damaged ({error}); {AGAIN}") from None
     if keys.ndim != 2 or keys.shape[1] != KEY_BYTES or keys.dtype != np.uint8:
-        raise EngageError(f"the shard {path} is damaged (its keys are no hashes); {AGAIN}")
+        raise EngageError(f"the shard {path} is damaged (its keys are not hashes); {AGAIN}")
     return bytes(keys.tobytes())
 
 
@@ -128,7 +128,7 @@ def check_arrays(path: Path, tensors: Mapping[str, np.ndarray], layout: Layout) 
         if wrong or (name in ("tokens", "token_mask") and tensor.shape[1] != layout.num_tokens):
             raise EngageError(f"the shard {path}: {name} is {tensor.dtype} {tensor.shape}, which does not fit; {AGAIN}")
     if tensors["keys"].shape[1] != KEY_BYTES:
-        raise EngageError(f"the shard {path}: its keys are no hashes; {AGAIN}")
+        raise EngageError(f"the shard {path}: its keys are not hashes; {AGAIN}")
     for name in ("decoded", "token_mask"):
         if name in tensors and tensors[name].size and tensors[name].max() > 1:
             raise EngageError(f"the shard {path}: {name} is neither 0 nor 1; {AGAIN}")
@@ -137,7 +137,7 @@ def check_arrays(path: Path, tensors: Mapping[str, np.ndarray], layout: Layout) 
             raise EngageError(f"the shard {path}: {name} is negative; {AGAIN}")
     for name in ("pooled", "tokens"):
         if name in tensors and not is_finite(tensors[name]):
-            raise EngageError(f"the shard {path}: {name} holds values that are no numbers; {AGAIN}")
+            raise EngageError(f"the shard {path}: {name} holds values that are not numbers; {AGAIN}")
 
 
 def is_finite(values: np.ndarray) -> bool:

@@ -116,9 +116,7 @@ class FeatureStore:
             what = "is not named by the manifest" if unlike[0] in names else "is missing"
             raise EngageError(f"the shard {self.folder / unlike[0]} {what}; {AGAIN}")
         if told.vectors != len(self):
-            raise EngageError(
-                f"{self.manifest}: it tells of {told.vectors:,} vectors, and there are {len(self):,}; {AGAIN}"
-            )
+            raise EngageError(f"{self.manifest}: it lists {told.vectors:,} vectors, but there are {len(self):,}; {AGAIN}")
         return told
 
     def __contains__(self, key: str) -> bool:
@@ -145,7 +143,7 @@ class FeatureStore:
         if self.manifest.exists() and (manifest is None or damaged or manifest.vectors != len(self)):
             _take_away(self.manifest)  # it is written anew
         for path, problem in damaged.items():
-            say(f"{problem.partition(';')[0]}: its contents are embedded again")
+            say(f"{problem.partition(';')[0]}: it is embedded again")
             _take_away(path)
         if manifest is None:
             return None

@@ -1,6 +1,7 @@
 """Encoders: the checkpoints that have a short name, and the Tower that every encoder becomes.
 
-Any hub id and any local folder of a known family works without a line here.
+Any hub id and any local folder of a known family works without a line here. An entry is a hub id, or the absolute path of a
+local folder.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ import contextlib
 import functools
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from engage_cli.encoders import CHECKPOINTS
 from engage_cli.encoders._foreign_settings import read_settings
@@ -41,7 +41,7 @@ class Checkpoint:
     revision: str  # hash of all files that loading it reads
 
     @property
-    def config(self) -> dict[str, Any]:
+    def config(self) -> Mapping[str, object]:
         return read_settings(self.folder / CONFIG)
 
 
@@ -49,7 +49,8 @@ class Checkpoint:
 def find_checkpoint(side: str, name: str) -> Checkpoint:
     """Find or fetch the encoder called `name` for a side, "vision" or "text".
 
-    A name is tried as: a packaged encoder, a name of the table, a local folder, a hub id.
+    A name is tried as: a packaged encoder, a name of the table, a local folder, a hub id. The table gives a hub id, or the
+    absolute path of a folder.
     """
     table = CHECKPOINTS[side]
     if name in PACKAGED and name in table:
@@ -59,6 +60,8 @@ def find_checkpoint(side: str, name: str) -> Checkpoint:
             raise EngageError(f"the folder {name} holds no transformers checkpoint: it has no {CONFIG}")
         return _local(str(Path(name).resolve()), transformer_folder(Path(name)))
     hub_id = table.get(name, name)
+    if name in table and Path(hub_id).is_absolute():
+        return _local(name, transformer_folder(Path(hub_id)))
     looks_like_path = name.startswith((".", "/", "~")) or name.count("/") > 1
     is_other_side = any(name in other for key, other in CHECKPOINTS.items() if key != side)
     if looks_like_path or not HUB_ID.match(hub_id) or (name not in table and ("/" not in name or is_other_side)):

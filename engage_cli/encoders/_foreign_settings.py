@@ -7,7 +7,7 @@ quantiser, an adapter's base model, a pretrained backbone. Such a checkpoint is 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ HARMLESS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "model_type": (lambda value: value not in NO_FAMILIES, "is loaded by another package, timm"),
     **dict.fromkeys(
         ("tokenizer_class", "processor_class", "image_processor_type", "feature_extractor_type"),
-        (_is_class_name, "is no name of a class"),
+        (_is_class_name, "is not a name of a class"),
     ),
 }
 
@@ -85,7 +85,7 @@ def check_settings(folder: Path) -> None:
                 _check_named_files(path, name, value)
 
 
-def read_settings(path: Path) -> dict[str, Any]:
+def read_settings(path: Path) -> Mapping[str, object]:
     """Read one JSON object of a checkpoint."""
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))

@@ -44,7 +44,10 @@ def find_pooling(checkpoint: Checkpoint, side: str, asked: str) -> str:
         return find_pooling(checkpoint, side, asked.removesuffix(DEPTHS).replace("depths", "checkpoint")) + DEPTHS
     family = str(checkpoint.config.get("model_type"))
     if family == "vit_mae":
-        raise EngageError(f"'{checkpoint.name}' ({family}) hides patches at random: the same image gives other vectors")
+        raise EngageError(
+            f"'{checkpoint.name}' ({family}) hides patches at random, so the same image gives different vectors each time; "
+            "choose another encoder"
+        )
     if asked.removesuffix(DENSE) not in (*POOLINGS, PROJECTED):
         raise WrongCallError(f"unknown --pool '{asked}'; there are: {', '.join(POOLINGS)}")
     if side == "text" and asked in ("cls", "mean"):  # whatever is noted beside the checkpoint

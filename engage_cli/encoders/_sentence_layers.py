@@ -7,6 +7,7 @@ out, for vectors are never L2-normalised here. In folders of before version 1 th
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,9 @@ def load_dense(folders: tuple[Path, ...], width: int, dtype: torch.dtype) -> tup
         except FileNotFoundError:
             raise EngageError(f"{folder} holds no model.safetensors; save the model again with safetensors") from None
         except (LookupError, TypeError, ValueError, RuntimeError, AttributeError, OSError, SafetensorError) as error:
-            raise EngageError(f"{folder} is no dense layer: {str(error).splitlines()[0] or type(error).__name__}") from None
+            raise EngageError(
+                f"{folder} is not a dense layer: {str(error).splitlines()[0] or type(error).__name__}"
+            ) from None
         if name not in ACTIVATIONS or size_in != width:
             wrong = f"activation '{name}'" if name not in ACTIVATIONS else f"{size_in} numbers where {width} come in"
             raise EngageError(f"{folder}: {wrong}; give --pool mean or cls to go without its dense layers")
@@ -101,23 +104,23 @@ def load_dense(folders: tuple[Path, ...], width: int, dtype: torch.dtype) -> tup
     return nn.Sequential(*layers).to(dtype), width
 
 
-def _modules(root: Path) -> list[dict[str, Any]]:
+def _modules(root: Path) -> list[Mapping[str, object]]:
     path = root / MODULES
     found = _read(path) if path.is_file() else []
     if not isinstance(found, list) or not all(isinstance(module, dict) for module in found):
-        raise EngageError(f"{path} is no list of layers; copy or fetch it again")
+        raise EngageError(f"{path} is not a list of layers; copy or fetch it again")
     return found
 
 
-def _kind(module: dict[str, Any]) -> str:
+def _kind(module: Mapping[str, object]) -> str:
     return str(module.get("type", "")).rpartition(".")[2]
 
 
-def _inside(root: Path, module: dict[str, Any]) -> Path:
+def _inside(root: Path, module: Mapping[str, object]) -> Path:
     """Return the folder of a layer; raise EngageError where it would lie outside."""
     name = module.get("path", "")
     if not isinstance(name, str) or name in (".", "..") or "/" in name or "\\" in name or "\0" in name:
-        raise EngageError(f"{root / MODULES}: '{str(name)[:60]}' is no folder beside it")
+        raise EngageError(f"{root / MODULES}: '{str(name)[:60]}' is not a folder beside it")
     return root / name if name else root
 
 

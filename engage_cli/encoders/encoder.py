@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import cached_property
-from typing import Any
+from typing import TypedDict
 
 import torch
 
@@ -21,6 +21,20 @@ from engage_cli.images.decode import placeholder
 from engage_cli.runtime.devices import PRECISIONS, choose_precision, find_device, is_out_of_memory, matmul_precision
 
 DTYPES = {"fp16": "float16", "fp32": "float32"}  # of stored vectors, as numpy calls them
+
+
+class EncoderIdentity(TypedDict):
+    """All that decides about the vectors; equal ones give equal vectors."""
+
+    side: str
+    revision: str
+    precision: str
+    pooling: str
+    tokens: int
+    dtype: str
+    normalised: bool
+    resize: str
+    preprocessing: str
 
 
 class Encoder:
@@ -54,7 +68,7 @@ class Encoder:
         self._loading = threading.Lock()
 
     @property
-    def record(self) -> dict[str, Any]:
+    def record(self) -> EncoderIdentity:
         """All that decides about the vectors; equal records give equal vectors."""
         return {
             "side": self.side,

@@ -70,7 +70,7 @@ class TextTower(nn.Module):
         self.pooling, self.reads_depths = pooling.removesuffix(DEPTHS), pooling.endswith(DEPTHS)
         layers = find_layers(checkpoint.folder)
         self.lower_case = layers.lower_case
-        options: dict[str, Any] = {"add_pooling_layer": False} if self.family in WITHOUT_POOLER else {}
+        options: dict[str, bool | str] = {"add_pooling_layer": False} if self.family in WITHOUT_POOLER else {}
         if not torch.cuda.is_available():
             options["attn_implementation"] = EAGER
         model_class = getattr(transformers, MODELS.get(self.family, "AutoModel"))
@@ -82,7 +82,9 @@ class TextTower(nn.Module):
         self._unknown = None if self.tokenizer.unk_token_id in others else self.tokenizer.unk_token_id
         config = self.model.config
         if not isinstance(getattr(config, "hidden_size", None), int):
-            raise EngageError(f"{checkpoint.folder} ({self.family}) is no text encoder that engage knows: no hidden_size")
+            raise EngageError(
+                f"{checkpoint.folder} ({self.family}) is not a text encoder that engage knows: no hidden_size"
+            )
         self.dim = int(config.hidden_size)
         own = self.dim
         if self.pooling == PROJECTED:
@@ -138,7 +140,7 @@ class TextTower(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tokens:
         # SigLIP was trained without a mask: handing it one gives other vectors.
-        more: dict[str, Any] = {} if self.family in SIGLIP else {"attention_mask": attention_mask}
+        more: dict[str, Tensor | bool] = {} if self.family in SIGLIP else {"attention_mask": attention_mask}
         more |= {"output_hidden_states": True} if self.reads_depths else {}
         output, mask = self.model(input_ids=input_ids, **more), attention_mask.bool()
         return Tokens(output.last_hidden_state, mask, depths_of(output.hidden_states, mask) if self.reads_depths else None)

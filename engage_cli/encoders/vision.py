@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from PIL import Image
@@ -61,13 +60,15 @@ class VisionTower(nn.Module):
         self.family = str(checkpoint.config.get("model_type"))
         pooling = find_pooling(checkpoint, "vision", pool)
         self.pooling, self.reads_depths = pooling.removesuffix(DEPTHS), pooling.endswith(DEPTHS)
-        options: dict[str, Any] = {"add_pooling_layer": False} if self.family in WITHOUT_POOLER else {}
+        options: dict[str, bool] = {"add_pooling_layer": False} if self.family in WITHOUT_POOLER else {}
         model_class = getattr(transformers, MODELS.get(self.family, "AutoModel"))
         self.model = load_model(model_class, checkpoint.folder, dtype, **options)
         self.pixels = Pixels(checkpoint.folder, is_whole=resize == SQUASH)
         width = getattr(self.model.config, "hidden_size", None)
         if not isinstance(width, int):
-            raise EngageError(f"{checkpoint.folder} ({self.family}) is no image encoder that engage knows: no hidden_size")
+            raise EngageError(
+                f"{checkpoint.folder} ({self.family}) is not an image encoder that engage knows: no hidden_size"
+            )
         self.dim = width
         own = int(self.model.config.projection_dim) if self.pooling == PROJECTED else self.dim
         self.widths = (own, *((self.dim,) * NUM_DEPTHS if self.reads_depths else ()))
@@ -83,7 +84,9 @@ class VisionTower(nn.Module):
         output = self.model(pixel_values=pixels, **more, **layers)
         values = output.last_hidden_state
         if values.ndim != 3:
-            raise EngageError(f"the encoder '{self.name}' ({self.family}) gives no tokens: its output is {values.ndim}-d")
+            raise EngageError(
+                f"the encoder '{self.name}' ({self.family}) gives no tokens: its output has {values.ndim} dimensions"
+            )
         mask = more.get("pixel_attention_mask")
         if mask is None:
             mask = torch.ones(values.shape[:2], device=values.device)

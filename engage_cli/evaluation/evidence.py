@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from engage_cli.io.written_numbers import count_of
 from engage_cli.metrics.descriptions import label_of, write_figure
 from engage_cli.metrics.metrics import PRIMARY, bootstrap_metrics
 from engage_cli.metrics.paired_bootstrap import LEAST_FOR_VERDICT
@@ -43,19 +44,19 @@ def warnings_of(run: Run) -> list[str]:
 
 def list_warnings(found: Evidence) -> list[str]:
     """Say what these figures do not show."""
-    posts = count_posts(found.posts)
+    posts = count_of(found.posts)
     if found.held_out < LEAST_FOR_RANGE:
         return [f"{posts}: no range can be given; {COIN_TOSS}; {HELPS}"]
     label = label_of(found.metric)
     said = []
     if found.low is None or found.high is None:
-        tested = f"{count_posts(found.held_out)} that it had not seen are too few to tell it from one"
-        said.append(f"{posts}: it is not shown to be better than a guess ({tested}); {COIN_TOSS}; {HELPS}")
+        tested = f"{count_of(found.held_out)} that it had not seen are too few to tell it from one"
+        said.append(f"{posts}: it has not been shown to be better than a guess ({tested}); {COIN_TOSS}; {HELPS}")
     elif not found.is_better_than_guess:
         bounds = f"{write_figure(found.low)} to {write_figure(found.high)}"
         said.append(
-            f"{posts}: it is not shown to be better than a guess (on {count_posts(found.held_out)} that it had not seen "
-            f"{label} is {write_figure(found.value)}, interval {bounds}; a guess has 0); {COIN_TOSS}; {HELPS}"
+            f"{posts}: it has not been shown to be better than a guess (on {count_of(found.held_out)} that it had not "
+            f"seen {label} is {write_figure(found.value)}, interval {bounds}; a guess has 0); {COIN_TOSS}; {HELPS}"
         )
     elif found.method != ON_VALIDATION:
         said.append(f"{posts} are few: ranges are wide, and figures may change much with more; {HELPS}")
@@ -64,12 +65,14 @@ def list_warnings(found: Evidence) -> list[str]:
 
 def score_warnings(metric: str, found: Mapping[str, float], rows: int, split: str) -> list[str]:
     """Say where the posts of an evaluation do not show a score to be better than a guess."""
-    where = f"{rows:,} {split} post{'' if rows == 1 else 's'}"
+    where = count_of(rows, f"{split} post")
     if rows < LEAST_FOR_VERDICT:
         return [f"{where}: too few to show whether it is better than a guess"]
     if found["low"] > 0 or found["low"] == found["high"]:
         return []
-    return [f"{where}: it is not shown to be better than a guess, for the interval of {label_of(metric)} holds 0 or less"]
+    return [
+        f"{where}: it has not been shown to be better than a guess, for the interval of {label_of(metric)} holds 0 or less"
+    ]
 
 
 def warn_of_few(rows: Mapping[str, int]) -> list[str]:
@@ -77,16 +80,12 @@ def warn_of_few(rows: Mapping[str, int]) -> list[str]:
     train, validation, test = (rows[part] for part in ("train", "validation", "test"))
     said = []
     if train + validation < LEAST_FOR_VERDICT:
-        said.append(f"{count_posts(train + validation)} to learn from: {COIN_TOSS}, whatever is trained on them; {HELPS}")
+        said.append(f"{count_of(train + validation)} to learn from: {COIN_TOSS}, whatever is trained on them; {HELPS}")
     elif validation < ENOUGH_VALIDATION:
         said.append(
-            f"{count_posts(train + validation)} to learn from are few: weights and ranges will come from cross-validation, "
+            f"{count_of(train + validation)} to learn from are few: weights and ranges will come from cross-validation, "
             f"which takes longer, and may show nothing better than a guess; {HELPS}"
         )
     if test < LEAST_FOR_VERDICT:
-        said.append(f"{count_posts(test)} to test on: too few to tell which of two models is better; {HELPS}")
+        said.append(f"{count_of(test)} to test on: too few to tell which of two models is better; {HELPS}")
     return said
-
-
-def count_posts(num: int) -> str:
-    return f"{num:,} post{'' if num == 1 else 's'}"

@@ -4,17 +4,56 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
-from engage_cli.metrics.paired_bootstrap import Comparison
+from engage_cli.metrics.paired_bootstrap import Comparison, ComparisonJson
 
 Metrics = dict[str, dict[str, float]]  # name -> value, low, high
 # Of values on the test split; null where too few validation posts support such an interval, and of a baseline.
 TEST = "test"
 OF_INTERVALS = ("coverage_80", "width_80", "coverage_95", "width_95")
-UNKNOWN = {"value": None, "low": None, "high": None}
+
+
+class BoundsJson(TypedDict):
+    """A figure and the ends of its 95 % interval; null of one that cannot be known."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class SliceJson(TypedDict):
+    by: str
+    name: str
+    rows: int
+    metrics: Metrics
+
+
+class ScoreJson(TypedDict):
+    run: str
+    kind: str
+    target: str
+    rows: int
+    leaky: bool
+    metrics: Mapping[str, BoundsJson]
+    slices: list[SliceJson]
+    warnings: list[str]
+
+
+class EvaluationJson(TypedDict):
+    """What `engage evaluate --json` prints, but for the files that were written."""
+
+    split: str
+    runs: list[ScoreJson]
+    baselines: list[ScoreJson]
+    comparisons: list[ComparisonJson]
+    marks: list[str]
+    note: str | None
+
+
+UNKNOWN = BoundsJson(value=None, low=None, high=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +65,7 @@ class Slice:
     rows: int
     metrics: Metrics
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> SliceJson:
         return {"by": self.by, "name": self.name, "rows": self.rows, "metrics": self.metrics}
 
 
@@ -71,7 +110,7 @@ class Score:
     def rows(self) -> int:
         return len(self.true)
 
-    def to_json(self, *, split: str = TEST) -> dict[str, Any]:
+    def to_json(self, *, split: str = TEST) -> ScoreJson:
         measured = OF_INTERVALS if self.kind == "value" and split == TEST else ()
         return {
             "run": self.name,
@@ -79,7 +118,7 @@ class Score:
             "target": self.target,
             "rows": self.rows,
             "leaky": self.leaky,
-            "metrics": {**dict.fromkeys(measured, UNKNOWN), **self.metrics},
+            "metrics": {**dict.fromkeys(measured, UNKNOWN), **{name: _bounds(one) for name, one in self.metrics.items()}},
             "slices": [one.to_json() for one in self.slices],
             "experiments": None if self.experiments is None else self.experiments.to_json(),
             "warnings": list(self.warnings),
@@ -98,7 +137,7 @@ class Evaluation:
     marks: tuple[str, ...] = ()  # of the data: what makes these figures incomparable with honest ones
     note: str = ""  # on the split
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> EvaluationJson:
         return {
             "split": self.split,
             "runs": [score.to_json(split=self.split) for score in self.runs],
@@ -108,3 +147,7 @@ class Evaluation:
             "marks": list(self.marks),
             "note": self.note or None,
         }
+
+
+def _bounds(figure: Mapping[str, float]) -> BoundsJson:
+    return {"value": figure["value"], "low": figure["low"], "high": figure["high"]}

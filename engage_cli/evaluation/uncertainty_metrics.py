@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from engage_cli.evaluation.results import Metrics
+from engage_cli.metrics.bootstrap import resample, with_bounds
 from engage_cli.models.predictions import Predictions
 from engage_cli.uncertainty.error_correlation import beats_in_pairs
 from engage_cli.uncertainty.forecast import UncertaintyModel
@@ -24,12 +25,11 @@ def interval_metrics(
     for name, (low, high) in intervals.items():
         columns[f"coverage_{name}"] = ((low <= true) & (true <= high)).astype(np.float64)
         columns[f"width_{name}"] = high - low
-    generator = np.random.default_rng(seed)
-    rows = [generator.integers(0, len(true), len(true)) for _ in range(num_resamples)]
-    found = {}
-    for name, values in columns.items():
-        found[name] = _with_bounds(float(values.mean()), [float(values[some].mean()) for some in rows])
-    return found
+    draws = list(resample(len(true), num_resamples, seed=seed))
+    return {
+        name: with_bounds(float(values.mean()), [float(values[rows].mean()) for rows in draws])
+        for name, values in columns.items()
+    }
 
 
 def pair_metrics(
@@ -42,14 +42,13 @@ def pair_metrics(
     chances, wins, pairs = chances_of_pairs(uncertainty, predictions, true, seed=seed)
     if not len(wins):
         return {}
-    generator = np.random.default_rng(seed)
     samples = []
-    for _ in range(num_resamples):
-        times = np.bincount(generator.integers(0, len(true), len(true)), minlength=len(true))
+    for rows in resample(len(true), num_resamples, seed=seed):
+        times = np.bincount(rows, minlength=len(true))
         weights = (times[pairs[0]] * times[pairs[1]]).astype(np.float64)
         if weights.any():
             samples.append(expected_calibration_error(chances, wins, weights))
-    return {PAIR_ECE: _with_bounds(expected_calibration_error(chances, wins), samples)}
+    return {PAIR_ECE: with_bounds(expected_calibration_error(chances, wins), samples)}
 
 
 def chances_of_pairs(
@@ -78,8 +77,3 @@ def expected_calibration_error(chances: np.ndarray, wins: np.ndarray, weights: n
     bins = np.minimum((chances * NUM_BINS).astype(np.int64), NUM_BINS - 1)
     gaps = np.bincount(bins, weights=weights * (chances - wins), minlength=NUM_BINS)
     return float(np.abs(gaps).sum() / weights.sum())
-
-
-def _with_bounds(point: float, samples: list[float]) -> dict[str, float]:
-    low, high = np.percentile(samples, [2.5, 97.5]) if samples else (point, point)
-    return {"value": point, "low": float(low), "high": float(high)}

@@ -44,7 +44,7 @@ def parse_features(text: str, columns: Iterable[str], sources: Mapping[str, str]
     names = [FORMER_NAMES.get(part.strip(), part.strip()) for part in text.split(",")]
     if STUDY in names and len(names) > 1:
         raise WrongCallError(
-            f"--features {text}: {STUDY} is the study's experiment as it was; it takes no further features"
+            f"--features {text}: {STUDY} is the study's own set; it cannot be combined with other features"
         )
     for name in names:
         if name in SETS:

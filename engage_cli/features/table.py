@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ CONTRACT_FILE, ARRAYS_FILE, CONTRACT_KIND = "features.json", "features.npz", "ru
 class SavedPart:
     group: str
     columns: dict[str, str]  # column -> what it is
-    fitted: dict[str, Any]  # of the part's own record
+    fitted: dict[str, object]  # of the part's own record
 
 
 def _part(name: str) -> str:
@@ -102,24 +102,24 @@ class FeatureTable:
         return {column: self.parts[part].meaning(column) for part, columns in self.columns.items() for column in columns}
 
     def fit(
-        self, given: PostInputs, truth: np.ndarray, folds: Folds, *, advance: Callable[[str], None] = lambda part: None
+        self, inputs: PostInputs, truth: np.ndarray, folds: Folds, *, advance: Callable[[str], None] = lambda part: None
     ) -> pd.DataFrame:
         """Fit every part on training rows and return their table."""
         found = {}
         for name, part in self.parts.items():
-            found[name] = part.fit(given, truth.astype(np.float64), folds)
+            found[name] = part.fit(inputs, truth.astype(np.float64), folds)
             advance(part.group)
         self.columns = {name: list(table.columns) for name, table in found.items()}
         table = _join(list(found.values()))
         if not any(table[name].nunique(dropna=False) > 1 for name in table.columns):
             what = ", ".join(self.parts)
-            raise EngageError(f"the posts have nothing of what --features asks for, or all have the same ({what})")
+            raise EngageError(f"the posts have no values for --features, or all have the same ones ({what})")
         self.categorical = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
         return table
 
-    def transform(self, given: PostInputs) -> pd.DataFrame:
+    def transform(self, inputs: PostInputs) -> pd.DataFrame:
         """Return the same columns, in the same order, for any posts."""
-        table = _join([part.transform(given) for part in self.parts.values()])
+        table = _join([part.transform(inputs) for part in self.parts.values()])
         categorical = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
         if list(table.columns) != self.names or categorical != self.categorical:
             raise EngageError(f"{CONTRACT_FILE} of this run: parts: they have other columns than it tells of; {AGAIN}")
@@ -164,7 +164,7 @@ def load_table(open_file: Callable[[str], Path]) -> FeatureTable:
     path = open_file(CONTRACT_FILE)
     contract = read_run_record(path, Contract, CONTRACT_KIND)
     table = FeatureTable(list(contract.parts), contract.options)
-    states: dict[str, Any] = {
+    states: dict[str, object] = {
         name: parse(contract.parts[name].fitted, part.fitted, where=f"{path}: parts.{name}.fitted", again=AGAIN)
         for name, part in table.parts.items()
     }

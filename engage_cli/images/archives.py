@@ -13,7 +13,7 @@ import lzma
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -54,8 +54,9 @@ def unpack(archive: Path, wanted: Collection[str], folder: Path, advance: Callab
     names = fingerprint(sorted(set(wanted)))
     _make_room(folder, source)
     before = _read_mark(folder / DONE)
-    if before.get("wanted") == names and isinstance(before.get("refused"), dict):
-        return dict(before["refused"])
+    counted = before.get("refused")
+    if before.get("wanted") == names and isinstance(counted, dict) and all(isinstance(n, int) for n in counted.values()):
+        return counted
     refused: dict[str, int] = {}
     asked = {PurePosixPath(path).name: PurePosixPath(path) for path in wanted}
     left = set(asked)
@@ -110,7 +111,7 @@ def _make_room(folder: Path, source: dict[str, object]) -> None:
     write_json(folder / STARTED, source)
 
 
-def _read_mark(path: Path) -> dict[str, Any]:
+def _read_mark(path: Path) -> Mapping[str, object]:
     """Return a mark of ours; nothing where it is absent or damaged: the archive is unpacked again."""
     try:
         return read_json(path) if is_plain_file(path) else {}

@@ -115,7 +115,7 @@ def digest_of(data: bytes) -> str:
 
 
 def read_size(data: bytes) -> tuple[int, int]:
-    """Return (width, height) from the header alone; raise ImageError where it is no image or far too large."""
+    """Return (width, height) from the header alone; raise ImageError where it is not an image or far too large."""
     with _open(data) as image:
         return image.size
 

@@ -7,7 +7,6 @@ processor's towers ask for less; a GPU asks for more. Nothing here imports torch
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -18,12 +17,12 @@ import numpy as np
 from PIL import Image
 
 from engage_cli.errors import EngageError
-from engage_cli.images.decode import ImageError, decode, placeholder, read_bytes, resolve_inside
+from engage_cli.images.decode import ImageError, decode, digest_of, placeholder, read_bytes, resolve_inside
 from engage_cli.images.resize import ResizeConfig, shrink_all
 from engage_cli.runtime.timing import Clock
 from engage_cli.runtime.worker_processes import worker_processes
 
-MOST_PROCESSES = 8  # fifteen are no faster: handing pixels over takes one core
+MOST_PROCESSES = 8  # fifteen are not faster: handing pixels over takes one core
 
 ReadImage = Callable[[], "bytes | None"]
 
@@ -46,7 +45,7 @@ def read_unchanged(root: Path, name: str, digest: str) -> bytes:
         data = read_bytes(resolve_inside(root, name))
     except ImageError as problem:
         raise EngageError(f"{root / name}: {problem}, but it was there at `engage prepare`") from None
-    if hashlib.blake2b(data, digest_size=16).hexdigest() != digest:
+    if digest_of(data) != digest:
         raise EngageError(f"{root / name} changed since `engage prepare`; run prepare --overwrite again")
     return data
 

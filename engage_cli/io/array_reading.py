@@ -122,7 +122,7 @@ def _read_npz(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
             if entry.compress_type != zipfile.ZIP_STORED or not entry.filename.endswith(".npy"):
-                raise ValueError(f"'{entry.filename[:80]}' is no array that was stored as it is")
+                raise ValueError(f"'{entry.filename[:80]}' is not an array that was stored as it is")
             yield entry.filename.removesuffix(".npy"), _read_npy(archive.read(entry))
 
 

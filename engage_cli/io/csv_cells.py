@@ -1,6 +1,6 @@
 """The one way in which data becomes CSV: a cell that a spreadsheet would run as a formula becomes text.
 
-An apostrophe before it makes it text, as in the page's own export. Numbers stay numbers: -1.5 is no formula.
+An apostrophe before it makes it text, as in the page's own export. Numbers stay numbers: -1.5 is not a formula.
 """
 
 from __future__ import annotations

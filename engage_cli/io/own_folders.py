@@ -49,9 +49,21 @@ class OwnFolder:
             remove_plain(path)
 
     def remove_folder(self, path: Path) -> None:
-        """Remove a folder with all in it, if it is there; links in it go, what they lead to stays."""
-        if self._find(path) is not None:
-            shutil.rmtree(path)
+        """Remove a folder with all in it, if it is there; links in it go, what they lead to stays.
+
+        Of root itself the marks go last: a call that is killed meanwhile leaves a folder that is ours still.
+        """
+        if self._find(path) is None:
+            return
+        if path == self.root:
+            with os.scandir(path) as entries:
+                others = [entry for entry in entries if entry.name not in self.marks]
+            for entry in others:
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path)
+                else:
+                    os.unlink(entry.path)
+        shutil.rmtree(path)
 
     def sweep(self, folder: Path, *patterns: str) -> None:
         """Remove the plain files of a folder whose names fit; no other entry, and no link."""

@@ -49,7 +49,7 @@ def read_plain(path: Path, most_bytes: int) -> bytes:
 
 
 def read_table_bytes(path: Path) -> bytes:
-    """Return the bytes of a table or of JSON; raise EngageError for what is no plain file, and for one far too large."""
+    """Return the bytes of a table or of JSON; raise EngageError for what is not a plain file, and for one far too large."""
     try:
         return read_plain(path, most_table_bytes())
     except NoPlainFileError as reason:

@@ -22,7 +22,7 @@ from engage_cli.errors import EngageError
 from engage_cli.io.files import write_json
 
 FORMAT, CHECKSUM = "format", "checksum"
-LARGEST = 64 << 20  # bytes of a record: more is no record of ours
+LARGEST = 64 << 20  # bytes of a record: more is not a record of ours
 CHUNK = 1 << 20
 
 T = TypeVar("T")
@@ -68,19 +68,19 @@ def parse(content: Any, schema: type[T], *, where: str, again: str) -> T:
     return checked
 
 
-def read_object(path: Path, *, again: str) -> dict[str, Any]:
+def read_object(path: Path, *, again: str) -> dict[str, object]:
     """Read one JSON object from a regular file: no NaN, no infinity, no key twice."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise EngageError(f"{path} is no regular file; {again}")
+            raise EngageError(f"{path} is not a regular file; {again}")
         if status.st_size > LARGEST:
-            raise EngageError(f"{path} has {status.st_size:,} bytes, which no file of this kind has; {again}")
+            raise EngageError(f"{path} has {status.st_size:,} bytes, too many for a file of this kind; {again}")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise EngageError(f"{path} is missing; {again}") from None
     except UnicodeDecodeError:
-        raise EngageError(f"{path} is damaged: it is no UTF-8 text; {again}") from None
+        raise EngageError(f"{path} is damaged: it is not UTF-8 text; {again}") from None
     except OSError as error:
         raise EngageError(f"{path} cannot be read ({error.strerror}); {again}") from None
     try:
@@ -118,7 +118,7 @@ def check_file(path: Path, expected: str | None, *, again: str) -> Path:
     """Return `path` where its bytes are those that the folder's marker recorded; raise EngageError elsewhere."""
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
-            raise EngageError(f"{path} is no regular file of this folder; {again}")
+            raise EngageError(f"{path} is not a regular file of this folder; {again}")
         found = file_hash(path)
     except FileNotFoundError:
         raise EngageError(f"{path} is missing; {again}") from None
@@ -140,11 +140,11 @@ def _raise_format(path: Path, found: Any, kind: str, version: int, again: str) -
         raise EngageError(f"{path} has format '{found[:40]}', and this engage reads '{kind} {version}'; {again}")
     if found is None:
         raise EngageError(f"{path} was written by an older engage, or damaged: it names no format; {again}")
-    raise EngageError(f"{path} is no {kind} file; {again}")
+    raise EngageError(f"{path} is not a file of the kind '{kind}'; {again}")
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON number")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _finite(text: str) -> float:
@@ -154,7 +154,7 @@ def _finite(text: str) -> float:
     return value
 
 
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
     content = dict(pairs)
     if len(content) < len(pairs):
         raise ValueError("a key stands twice")

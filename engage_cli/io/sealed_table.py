@@ -16,14 +16,16 @@ from pyarrow import parquet
 
 from engage_cli.io.files import atomic_write
 
-SEAL = b"engage.seal"
+SEAL, KIND = b"engage.seal", b"engage.kind"
 LARGEST = 8 << 30  # bytes
 Check = Callable[[pd.Series], "pd.Series | np.ndarray"]  # (n,) bool: whether each value may stand there
 
 
 def write_sealed(path: Path, table: pd.DataFrame, *, kind: str) -> None:
     """Write a table atomically; `kind` names what it holds, and its version."""
-    found = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata({SEAL: _seal(table, kind)})
+    found = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(
+        {KIND: kind.encode(), SEAL: _seal(table, kind)}
+    )
     with atomic_write(path) as beside:
         parquet.write_table(found, beside, compression="zstd")
 
@@ -43,6 +45,19 @@ def read_sealed(path: Path, *, kind: str, columns: Mapping[str, Check]) -> pd.Da
     except (pa.ArrowException, OSError, ValueError, TypeError):
         return None
     return table
+
+
+def is_intact(path: Path) -> bool:
+    """Return whether a file is a sealed table, of whatever kind, as it was written."""
+    try:
+        if path.is_symlink() or path.stat().st_size > LARGEST:
+            return False
+        with parquet.ParquetFile(path) as file:
+            metadata = file.schema_arrow.metadata or {}
+            table = file.read().to_pandas(ignore_metadata=True)
+        return bool(metadata.get(SEAL) == _seal(table, metadata.get(KIND, b"").decode()))
+    except (pa.ArrowException, OSError, ValueError, TypeError):
+        return False
 
 
 def _seal(table: pd.DataFrame, kind: str) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engage_cli.config.general import CLASS_NAMES
+from engage_cli.io.written_numbers import with_minus
 from engage_cli.metrics.paired_bootstrap import Comparison
 
 IN_THE_UNIT = ("mae", "rmse", "width_80", "width_95")
@@ -42,7 +43,7 @@ _WORDS = {
     "width_95": Words("width of 95 % intervals", "mean width in the target's unit, at the same coverage", "lower"),
     "accuracy": Words("accuracy", "share of posts whose class is named right", "higher"),
     "majority_lift": Words(
-        "lift over the majority", "accuracy less that of always naming the most frequent class; 0 is no gain", "higher"
+        "lift over the majority", "accuracy less that of always naming the most frequent class; 0 is not a gain", "higher"
     ),
     "macro_f1": Words("macro F1", "hits and false alarms in one, averaged over classes that all count the same", "higher"),
     "weighted_f1": Words("weighted F1", "the same, but frequent classes count more", "higher"),
@@ -103,8 +104,7 @@ def write_figure(value: float, metric: str = "") -> str:
         text = f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:#.3g}".rstrip(".")
     else:
         text = f"{value:.3f}"
-    is_zero = not any(digit in text for digit in "123456789")
-    return text.lstrip("-") if is_zero else text.replace("-", "−")
+    return with_minus(text)
 
 
 def say_verdict(comparison: Comparison, *, beside: str = "") -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from engage_cli.config.general import CLASS_NAMES
+from engage_cli.metrics.bootstrap import resample, with_bounds
 from engage_cli.registry import Registry
 
 VALUE_METRICS = Registry(
@@ -73,17 +74,11 @@ def bootstrap_metrics(
 
     `names` None: every metric of the kind.
     """
+    draws = [
+        compute_metrics(kind, true[rows], predicted[rows], names) for rows in resample(len(true), num_resamples, seed=seed)
+    ]
     point = compute_metrics(kind, true, predicted, names)
-    generator = np.random.default_rng(seed)
-    samples = []
-    for _ in range(num_resamples):
-        rows = generator.integers(0, len(true), len(true))
-        samples.append(list(compute_metrics(kind, true[rows], predicted[rows], names).values()))
-    bounds = np.percentile(np.array(samples), [2.5, 97.5], axis=0) if samples else np.array([list(point.values())] * 2)
-    return {
-        name: {"value": value, "low": float(bounds[0, i]), "high": float(bounds[1, i])}
-        for i, (name, value) in enumerate(point.items())
-    }
+    return {name: with_bounds(value, [draw[name] for draw in draws]) for name, value in point.items()}
 
 
 def r2(true: np.ndarray, predicted: np.ndarray) -> float:

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 
+from engage_cli.io.written_numbers import count_of
+from engage_cli.metrics.bootstrap import bounds_of, resample
 from engage_cli.metrics.metrics import METRICS, PRIMARY
 
 LEAST_FOR_VERDICT = 30  # rows: of fewer no bootstrap tells anything
+
+
+class ComparisonJson(TypedDict):
+    """Low and high are null where there are too few rows for them."""
+
+    first: str
+    second: str
+    metric: str
+    difference: float
+    low: float | None
+    high: float | None
+    rows: int
+    verdict: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,17 +56,24 @@ class Comparison:
     def verdict(self) -> str:
         """Say it in words: better or worse only where the interval leaves 0 out, nothing of fewer than 30 posts."""
         if not self.is_told:
-            posts = f"{self.rows} post{'' if self.rows == 1 else 's'}"
-            return f"{posts} are too few to tell it from {self.second}"
+            return f"{count_of(self.rows)} are too few to tell it from {self.second}"
         interval = f"{self.low:+.3f} to {self.high:+.3f}"
         if self.is_better or self.is_worse:
             word = "better" if self.is_better else "worse"
             return f"{word} than {self.second} by {abs(self.difference):.3f} {self.metric}, interval {interval}"
         return f"no difference from {self.second} can be shown: {self.difference:+.3f} {self.metric}, interval {interval}"
 
-    def to_json(self) -> dict[str, Any]:
-        bounds = {name: bound if self.is_told else None for name, bound in (("low", self.low), ("high", self.high))}
-        return {**asdict(self), **bounds, "verdict": self.verdict}
+    def to_json(self) -> ComparisonJson:
+        return {
+            "first": self.first,
+            "second": self.second,
+            "metric": self.metric,
+            "difference": self.difference,
+            "low": self.low if self.is_told else None,
+            "high": self.high if self.is_told else None,
+            "rows": self.rows,
+            "verdict": self.verdict,
+        }
 
 
 def compare(
@@ -74,10 +96,6 @@ def compare(
     def difference(rows: np.ndarray | slice) -> float:
         return float(score(true[rows], first[1][rows]) - score(true[rows], second[1][rows]))
 
-    generator = np.random.default_rng(seed)
-    samples = [difference(generator.integers(0, len(true), len(true))) for _ in range(num_resamples)]
     point = difference(slice(None))
-    low, high = np.percentile(samples, [2.5, 97.5]) if samples else (point, point)
-    return Comparison(
-        first=first[0], second=second[0], metric=name, difference=point, low=float(low), high=float(high), rows=len(true)
-    )
+    low, high = bounds_of(point, [difference(rows) for rows in resample(len(true), num_resamples, seed=seed)])
+    return Comparison(first=first[0], second=second[0], metric=name, difference=point, low=low, high=high, rows=len(true))

@@ -56,11 +56,22 @@ class Predictions:
         """Return them; raise EngageError where the model of a run's folder says numbers that are none."""
         parts = (self.value, self.quantiles, self.probabilities)
         if not all(part is None or np.isfinite(part).all() for part in parts):
-            raise EngageError(f"the model in {folder} says numbers that are not finite; train again")
+            raise EngageError(f"the model in {folder} predicts numbers that are not finite; train again")
         return self
 
     def __len__(self) -> int:
         return len(self.main)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reasons:
+    """What one post's prediction rests on. `start` and all contributions of groups add up to the model's raw output."""
+
+    unit: str
+    start: float  # the mean prediction
+    groups: dict[str, float]  # the largest first
+    features: dict[str, float]  # the same; without the numbers of embeddings
+    values: dict[str, str]  # what the post has of each feature
 
 
 @dataclass(frozen=True, kw_only=True)

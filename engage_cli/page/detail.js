@@ -36,7 +36,7 @@ export async function openDetail(answer, question, variant) {
   find("detail-body").replaceChildren();
   find("detail-problem").textContent = "";
   say(
-    "Covering parts of the image and leaving out words, to see what changes…",
+    "Measuring what changes without each part of the image and each word…",
     make("progress", { ariaLabel: "Asking the model" }),
   );
   find("detail").showModal();
@@ -202,7 +202,7 @@ function neighbours({ neighbours: found }) {
       "li",
       {},
       make("b", {}, count === null ? figure(earned, 4) : rounded(count)),
-      make("span", { class: "soft small" }, `better than ${percentile.toFixed(0)} of 100`),
+      make("span", { class: "soft small" }, `better than ${percentile.toFixed(0)} %`),
       make("span", { dir: "auto" }, title || image || id),
     );
   return make("ol", { class: "neighbours" }, ...found.map(show));

@@ -56,7 +56,7 @@ function makeCovers(limits, { reads, changed, complain }) {
   }
 
   function refuse(file) {
-    if (!reads.image) return "This model reads words only: it takes no covers.";
+    if (!reads.image) return "This model reads only text and takes no covers.";
     const total = covers.reduce((sum, cover) => sum + cover.file.size, file.size);
     if (covers.length === limits.images) return `At most ${plural(limits.images, "cover")} can be compared at once.`;
     if (file.type && !file.type.startsWith("image/")) return `${file.name} is not an image; give a JPEG, PNG, WebP or GIF.`;

@@ -56,10 +56,10 @@ function showVerdict(answer) {
 
 function legendOf({ kind, ranking, posts }) {
   const bar = posts.some(rangeOf)
-    ? "The bar holds 80 of 100 such posts; its mark is what the model expects. "
-    : "The mark is what the model expects. ";
+    ? "The bar is the 80 % interval: 80 % of such posts end up within it. The mark is the prediction. "
+    : "The mark is the prediction. ";
   const range = kind === "value" ? bar : "";
-  const close = ranking ? "Too close to call: the first beats that variant in less than two of three draws. " : "";
+  const close = ranking ? "Too close to call: the first beats that variant with a probability below two thirds. " : "";
   return `${range}${close}All of it is the model's view, not a cause.`;
 }
 
@@ -137,7 +137,7 @@ function interval(answer, post, axis) {
   if (range) track.append(place(make("i", { class: "range" }), axis.at(range[0]), axis.at(range[1]) - axis.at(range[0])));
   track.append(place(make("i", { class: "point" }), axis.at(post.value)));
   const said = range
-    ? [make("span", { class: "soft" }, "80 of 100 such posts: "), range.map((end) => amount(end, asCounts)).join(" to ")]
+    ? [make("span", { class: "soft" }, "80 % interval: "), range.map((end) => amount(end, asCounts)).join(" to ")]
     : [make("span", { class: "soft" }, NO_RANGE)];
   return make("div", { class: "interval" }, track, make("p", { class: "small" }, ...said));
 }

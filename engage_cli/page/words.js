@@ -32,13 +32,13 @@ export function effect(change, asCounts) {
 
 const signed = (number, digits) => `${number < 0 ? "−" : "+"}${digits}`;
 
-export const betterThan = (post) => `better than ${post.percentile.toFixed(0)} of 100 training posts`;
+export const betterThan = (post) => `better than ${post.percentile.toFixed(0)} % of training posts`;
 
 export function guess(post) {
   const parts = post.unlike_training_posts.map((part) => FAR[part] ?? part);
   if (!parts.length) return null;
-  const [are, ranges] = [parts.length === 1 ? "is" : "are", rangeOf(post) ? ", so its range is wider" : ""];
-  return `A guess: its ${parts.join(" and its ")} ${are} unlike all that the model learned from${ranges}.`;
+  const [are, ranges] = [parts.length === 1 ? "is" : "are", rangeOf(post) ? ", so its interval was widened" : ""];
+  return `A guess: its ${parts.join(" and its ")} ${are} unlike the training posts${ranges}.`;
 }
 
 /** Whether the variant at a place of the ranking may as well be ahead of the first; of the last ones nobody says. */
@@ -66,7 +66,7 @@ export function verdictOf(answer) {
     return ["The model expects", `${said}, ${betterThan(post)}.`];
   }
   const [one, other] = [first, second].map((variant) => nameOf(answer, variant));
-  const times = `in ${(100 * answer.beats[0][1]).toFixed(0)} of 100 draws.`;
+  const times = `with a probability of ${(100 * answer.beats[0][1]).toFixed(0)} %.`;
   if (answer.too_close_to_call) return ["Too close to call", `${one} beats ${other} ${times}`];
   return ["Ahead", `${one}. It beats ${other} ${times}`];
 }

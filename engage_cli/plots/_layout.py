@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,60 +11,123 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from engage_cli.config.general import LEAKY
 from engage_cli.evaluation.results import Score
+from engage_cli.io.written_numbers import count_of, plain_number
 from engage_cli.plots._style import DPI, Palette, font, readable, shorten, style_axes, style_ticks, wrap
 
-# Inches. A phone shows the plots at less than half their pixels: hence narrow ones, with large letters.
-WIDTH, MARGIN = 5.6, 0.12
-TITLE_LINE, WORDS_LINE, BANNER_LINE, BANNER_PAD = 0.21, 0.175, 0.2, 0.08
-TEXT = WIDTH - 2 * MARGIN
 MOST_POINTS = 2000  # of more, the density is drawn
 HEXAGONS = 44  # from side to side
 
 
+@dataclass(frozen=True, kw_only=True)
+class FrameStyle:
+    """The sizes of what stands over the axes: letters in points, all else in inches."""
+
+    width: float
+    margin: float = 0.12
+    title_size: float = 11.5
+    title_line: float
+    banner_size: float
+    banner_line: float = 0.2
+    banner_pad: float
+    words_size: float = 8.5
+    words_line: float
+    below_banner: float  # free space
+    beside_axes: float  # free space
+
+    @property
+    def text(self) -> float:
+        """How wide a line may be."""
+        return self.width - 2 * self.margin
+
+    def banner_lines(self, warning: str) -> list[str]:
+        return wrap(readable(warning, "bold"), self.text - 2 * self.banner_pad, font(self.banner_size, "bold"))
+
+    def head(self, *, titles: int, banner: int = 0, words: int = 0) -> float:
+        """How high so many lines of each are together."""
+        boxed = self.box(banner) + self.below_banner if banner else 0.0
+        return self.margin + titles * self.title_line + boxed + words * self.words_line
+
+    def box(self, lines: int) -> float:
+        return lines * self.banner_line + 2 * self.banner_pad
+
+
+# A phone shows the plots of an evaluation at less than half their pixels: hence narrow ones, with large letters.
+NARROW = FrameStyle(
+    width=5.6,
+    title_size=11,
+    title_line=0.21,
+    banner_size=9,
+    banner_pad=0.08,
+    words_line=0.175,
+    below_banner=0.06,
+    beside_axes=0.06,
+)
+
+
 def make_frame(score: Score, title: str, height: float, palette: Palette) -> Figure:
     """Return a figure with `height` inches for its axes under the title, a warning if need be, and what was scored."""
-    titles = wrap(readable(title, "bold"), TEXT, font(11, "bold"))
-    banner = wrap(readable(LEAKY, "bold"), TEXT - 2 * BANNER_PAD, font(9, "bold")) if score.leaky else []
     # A name's end tells more than the folders before it.
     name = score.name.replace("\\", "/").rstrip("/").rpartition("/")[2]
-    words = [
-        shorten(readable(line), TEXT, font(8.5)) for line in (name, f"{score.unit}, {count_posts(score.rows)}") if line
-    ]
-    boxed = len(banner) * BANNER_LINE + 2 * BANNER_PAD + MARGIN / 2 if banner else 0.0
-    head = MARGIN + len(titles) * TITLE_LINE + boxed + len(words) * WORDS_LINE
-    total = head + height
-    # A figure's pixels are rounded down.
-    figure = Figure(figsize=(WIDTH + 1e-4, total + 1e-4), dpi=DPI, facecolor=palette.paper)
-    pad = MARGIN / 2
-    figure.set_layout_engine("constrained", rect=(0, 0, 1, height / total), h_pad=pad, w_pad=pad, hspace=0, wspace=0)
-    top = MARGIN
+    return draw_frame(
+        NARROW,
+        height,
+        palette,
+        titles=wrap(readable(title, "bold"), NARROW.text, font(NARROW.title_size, "bold")),
+        warning=LEAKY if score.leaky else "",
+        words=[readable(line) for line in (name, f"{score.unit}, {count_of(score.rows)}") if line],
+    )
 
-    def put(text: str, size: float, weight: str, colour: str, left: float = MARGIN) -> None:
-        place = (left / WIDTH, 1 - top / total)
+
+def draw_frame(
+    style: FrameStyle,
+    height: float,
+    palette: Palette,
+    *,
+    titles: Sequence[str],
+    warning: str = "",
+    words: Sequence[str] = (),
+    foot: float = 0.0,
+) -> Figure:
+    """Return a figure with `height` inches for its axes under lines of title, a boxed warning and small lines.
+
+    `foot` inches below the axes stay free.
+    """
+    banner = style.banner_lines(warning)
+    head = style.head(titles=len(titles), banner=len(banner), words=len(words))
+    total = head + height + foot
+    # A figure's pixels are rounded down.
+    figure = Figure(figsize=(style.width + 1e-4, total + 1e-4), dpi=DPI, facecolor=palette.paper)
+    inner = (0, foot / total, 1, height / total)
+    pads = {"h_pad": style.margin / 2, "w_pad": style.beside_axes, "hspace": 0, "wspace": 0}
+    figure.set_layout_engine("constrained", rect=inner, **pads)
+    top = style.margin
+
+    def put(text: str, size: float, weight: str, colour: str, left: float = style.margin) -> None:
+        place = (left / style.width, 1 - top / total)
         figure.text(*place, text, va="top", color=colour, fontproperties=font(size, weight), parse_math=False)
 
     for line in titles:
-        put(line, 11, "bold", palette.ink)
-        top += TITLE_LINE
+        put(line, style.title_size, "bold", palette.ink)
+        top += style.title_line
     if banner:
-        size = len(banner) * BANNER_LINE + 2 * BANNER_PAD
-        corner = (MARGIN / WIDTH, 1 - (top + size) / total)
-        box = Rectangle(corner, TEXT / WIDTH, size / total, transform=figure.transFigure)
+        size = style.box(len(banner))
+        corner = (style.margin / style.width, 1 - (top + size) / total)
+        box = Rectangle(corner, style.text / style.width, size / total, transform=figure.transFigure)
         box.set(facecolor=palette.tint, edgecolor=palette.ink, linewidth=1)
         figure.add_artist(box)
-        top += BANNER_PAD
+        top += style.banner_pad
         for line in banner:
-            top += BANNER_LINE / 8
-            put(line, 9, "bold", palette.ink, MARGIN + BANNER_PAD)
-            top += 7 * BANNER_LINE / 8
-        top += BANNER_PAD + MARGIN / 2
+            top += style.banner_line / 8
+            put(line, style.banner_size, "bold", palette.ink, style.margin + style.banner_pad)
+            top += 7 * style.banner_line / 8
+        top += style.banner_pad + style.below_banner
     for line in words:
-        put(line, 8.5, "normal", palette.soft)
-        top += WORDS_LINE
+        put(shorten(line, style.text, font(style.words_size)), style.words_size, "normal", palette.soft)
+        top += style.words_line
     return figure
 
 
@@ -73,7 +137,7 @@ def dress(axes: Axes, palette: Palette, *, x: str = "", y: str = "") -> None:
     style_axes(axes, palette)
     for axis, label in ((axes.xaxis, x), (axes.yaxis, y)):
         axis.set_major_locator(MaxNLocator(nbins=8, steps=(1, 2, 5, 10)))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: write_number(value)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: plain_number(value)))
         axis.set_label_text(label, color=palette.ink, fontproperties=font(10), parse_math=False)
 
 
@@ -128,9 +192,16 @@ def limits_of(values: Sequence[np.ndarray], margin: float = 0.04) -> tuple[float
     return low - pad, high + pad
 
 
-def write_number(value: float) -> str:
-    return f"{value:g}".replace("-", "−")
-
-
-def count_posts(num: int) -> str:
-    return f"{num:,} post{'' if num == 1 else 's'}"
+def write_rows(axes: Axes, texts: Sequence[str], inches: float, palette: Palette, *, is_side: bool = False) -> None:
+    """Name the rows of axes, the first at the top; `is_side`: on their right, smaller and softer."""
+    size, colour = (8.5, palette.soft) if is_side else (9, palette.ink)
+    if is_side:
+        axes = axes.twinx()
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+    axes.set_ylim(len(texts) - 0.5, -0.5)
+    axes.yaxis.set_minor_locator(NullLocator())
+    style_ticks(axes, palette)
+    axes.tick_params(axis="y", length=0)
+    shown = [shorten(readable(text) or "…", inches, font(size)) if text else "" for text in texts]
+    axes.set_yticks(range(len(texts)), shown, color=colour, fontproperties=font(size), parse_math=False)

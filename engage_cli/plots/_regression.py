@@ -9,8 +9,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from engage_cli.evaluation.reliability import FIFTHS, coverage_by_fifth, miss_bands
 from engage_cli.evaluation.results import Score
+from engage_cli.io.written_numbers import count_of
 from engage_cli.metrics.descriptions import write_figure
-from engage_cli.plots._layout import count_posts, draw_cloud, draw_colour_bar, dress, finish, limits_of, make_frame
+from engage_cli.plots._layout import draw_cloud, draw_colour_bar, dress, finish, limits_of, make_frame
 from engage_cli.plots._style import Palette
 
 BARS = 36  # of the histogram
@@ -105,7 +106,7 @@ def make_coverage_figure(score: Score, palette: Palette) -> Figure:
         [f"{name}\n{rows.get(name, 0):,}" for name in names],
         parse_math=False,
     )
-    axes.set_xlabel(f"fifths of the {count_posts(score.rows)} by prediction, and how many posts each holds")
+    axes.set_xlabel(f"fifths of the {count_of(score.rows)} by prediction, and how many posts each holds")
     axes.xaxis.label.set(color=palette.ink, size=9, fontfamily="DejaVu Sans")
     axes.plot([], [], color=palette.soft, linewidth=1.2, linestyle="--", label="what they promise")
     finish(axes, palette, legend=3)

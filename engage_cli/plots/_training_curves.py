@@ -11,10 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from engage_cli.io.written_numbers import plain_number
 from engage_cli.metrics.metrics import PRIMARY
-from engage_cli.plots._style import BLUE, DPI, GREEN, INK, ORANGE, drawable, font, style_axes, style_ticks, write
+from engage_cli.plots._layout import FrameStyle, draw_frame, dress, finish
+from engage_cli.plots._style import BLUE, GREEN, INK, LIGHT, ORANGE, drawable, font, write
 
-SIZE = (8.0, 4.5)  # inches: 1200 x 675 pixels
+HEIGHT = 4.5  # inches: 1200 x 675 pixels
+CURVES = FrameStyle(
+    width=8.0, title_line=0.21, banner_size=9, banner_pad=0.08, words_line=0.175, below_banner=0.06, beside_axes=0.04
+)
 TRAIN, VALIDATION, BEST = BLUE, ORANGE, GREEN
 MOST_MARKERS = 40  # epochs; the dots of more would touch
 LARGEST_RATIO = 20.0  # of losses on a linear axis
@@ -32,16 +37,16 @@ def draw_history(folder: Path, kind: str, history: Sequence[Mapping[str, Any]], 
         return
     epochs = [int(line["epoch"]) for line in history]
     best = _best(_numbers(line["validation"][PRIMARY[kind]] for line in history))
-    figure, axes = _make_axes(epochs, "loss")
+    figure, axes = _make_axes(epochs, "loss", title)
     _draw_losses(axes, epochs, history)
     if best is not None:
         label = f"epoch {epochs[best]}, best by {NAMES[PRIMARY[kind]]}"
         axes.axvline(epochs[best], color=BEST, linewidth=1, alpha=0.7, zorder=1, label=label)
-    _write(figure, axes, folder / "plots" / "loss.png", title)
+    _write(figure, axes, folder / "plots" / "loss.png")
     for name in SCORES[kind]:
-        figure, axes = _make_axes(epochs, NAMES[name])
+        figure, axes = _make_axes(epochs, NAMES[name], title)
         _draw_scores(axes, epochs, history, kind, name, best)
-        _write(figure, axes, folder / "plots" / f"{name}.png", title)
+        _write(figure, axes, folder / "plots" / f"{name}.png")
 
 
 def _draw_losses(axes: Axes, epochs: list[int], history: Sequence[Mapping[str, Any]]) -> None:
@@ -60,7 +65,7 @@ def _draw_losses(axes: Axes, epochs: list[int], history: Sequence[Mapping[str, A
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_minor_locator(NullLocator())
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: plain_number(loss)))
 
 
 def _draw_scores(
@@ -100,32 +105,19 @@ def _draw_curve(axes: Axes, epochs: list[int], values: list[float], colour: str,
     curve.set(marker="o", markersize=dot, markeredgewidth=0)
 
 
-def _make_axes(epochs: list[int], label: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=SIZE, dpi=DPI, facecolor="white", layout="constrained")
-    axes = figure.add_subplot(facecolor="white")
+def _make_axes(epochs: list[int], label: str, title: str) -> tuple[Figure, Axes]:
+    titles = [shown] if (shown := drawable(title)) else []
+    figure = draw_frame(CURVES, HEIGHT - CURVES.head(titles=len(titles)), LIGHT, titles=titles)
+    axes = figure.add_subplot()
+    dress(axes, LIGHT, x="epoch", y=label)
     pad = max(0.5, 0.02 * (epochs[-1] - epochs[0]))
     axes.set_xlim(epochs[0] - pad, epochs[-1] + pad)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=(1, 2, 5, 10), integer=True, min_n_ticks=1))
-    axes.set_xlabel("epoch", color=INK, fontproperties=font(10))
-    axes.set_ylabel(label, color=INK, fontproperties=font(10))
-    style_axes(axes)
     return figure, axes
 
 
-def _write(figure: Figure, axes: Axes, path: Path, title: str) -> None:
-    style_ticks(axes)
-    axes.legend(
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        ncols=4,
-        frameon=False,
-        columnspacing=1.5,
-        borderaxespad=0.2,
-        labelcolor=INK,
-        prop=font(9.5),
-    )
-    if title := drawable(title):
-        figure.suptitle(title, x=0.012, ha="left", color=INK, fontproperties=font(11.5, "bold"), parse_math=False)
+def _write(figure: Figure, axes: Axes, path: Path) -> None:
+    finish(axes, LIGHT, legend=4)
     write(figure, path)
 
 

@@ -12,36 +12,26 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from engage_cli.io.written_numbers import count_of, with_minus
 from engage_cli.models.boosting.shap import Attribution
-from engage_cli.plots._style import (
-    BLUE,
-    DPI,
-    EDGE,
-    INK,
-    ORANGE,
-    PALE,
-    drawable,
-    font,
-    readable,
-    shorten,
-    style_axes,
-    style_ticks,
-    wrap,
-    write,
+from engage_cli.plots._layout import FrameStyle, draw_frame, dress, write_rows
+from engage_cli.plots._style import BLUE, DPI, EDGE, INK, LIGHT, ORANGE, PALE, drawable, font, readable, shorten, write
+
+WIDE = FrameStyle(
+    width=10.0,
+    title_line=44 / DPI,
+    banner_size=10,
+    banner_pad=14 / DPI,
+    words_line=34 / DPI,
+    below_banner=0.12,
+    beside_axes=0.12,
 )
-
-# Pixels.
-WIDTH, MARGIN = 1500, 18
-BAR, STRIP = 38, 54  # a row of a panel
-AROUND, COLOUR_BAR = 114, 50  # a panel's heading and x axis
-TITLE, BANNER_LINE, BANNER_PAD, WORDS = 44, 30, 14, 34
-# Inches, at most.
-NAME, SIDE, UNIT, TEXT = 3.1, 1.5, 3.0, (WIDTH - 2 * MARGIN) / DPI
-
-TINT, SOFT_INK, NO_RANK = "#FFE8BF", "#5C5C5C", "#808080"  # the tint of the banner is 92 % as bright as white
+# Inches.
+BAR, STRIP = 38 / DPI, 54 / DPI  # a row of a panel
+AROUND, COLOUR_BAR = 114 / DPI, 50 / DPI  # a panel's heading and x axis; below the last panel
+NAME, SIDE, UNIT = 3.1, 1.5, 3.0  # at most
+NO_RANK = "#808080"
 # Dark to light, without its lightest, which white paper would swallow.
 COLOURS = ListedColormap(matplotlib.colormaps["plasma"](range(220)), name="low to high")
 MOST_FEATURES = 20  # with a bar
@@ -62,11 +52,11 @@ def make_importance_figure(why: Attribution, *, title: str = "", mark: str = "")
     """By how much the loss rises without each group, and below it without each of the first features."""
     features = why.features[:MOST_FEATURES]
     shares = [share for share in (why.groups, features) if share]
-    words = f"over {_posts(why.rows)}"
+    words = f"over {count_of(why.rows)}"
     if any(share.loss_change < 0 for part in shares for share in part):
         words += "; below 0 the loss falls without it"
     figure, panels = _make_figure([(len(part), BAR, AROUND) for part in shares], title, mark, words)
-    label = f"rise of the {_shown(why.loss, UNIT, 10)} without it"
+    label = f"rise of the {_unit(why.loss)} without it"
     for axes, part in zip(panels, shares, strict=True):
         _draw_bars(axes, [share.loss_change for share in part], label)
         _name_rows(axes, [share.name for share in part], [] if part is why.groups else [share.group for share in part])
@@ -83,65 +73,40 @@ def make_shap_figure(why: Attribution, *, title: str = "", mark: str = "") -> Fi
     """The groups' mean absolute contributions, and below them one strip a feature shown, with one point a post."""
     groups = sorted(why.groups, key=lambda share: -share.mean_abs_shap)
     drawn = np.unique(np.linspace(0, len(why.contributions) - 1, min(len(why.contributions), MOST_POINTS)).astype(int))
-    words = f"contributions to the predictions of {_posts(why.rows)}: the model's view, not a cause"
-    sizes, foot = [(len(groups), BAR, AROUND)], 0
+    words = f"contributions to the predictions of {count_of(why.rows)}: the model's view, not a cause"
+    sizes, foot = [(len(groups), BAR, AROUND)], 0.0
     if why.shown:
         sizes.append((len(why.shown), STRIP, AROUND))
         foot = COLOUR_BAR
-        words += f"; points of {_posts(len(drawn))}" if len(drawn) < why.rows else ""
+        words += f"; points of {count_of(len(drawn))}" if len(drawn) < why.rows else ""
     figure, panels = _make_figure(sizes, title, mark, words, foot)
-    unit = _shown(why.unit, UNIT, 10)
+    unit = _unit(why.unit)
     _draw_bars(panels[0], [share.mean_abs_shap for share in groups], f"mean absolute contribution, {unit}")
     _name_rows(panels[0], [share.name for share in groups], [])
     _head(panels[0], "groups of features")
     if why.shown:
-        _draw_strips(panels[1], why.contributions[drawn], why.ranks[drawn])
+        _draw_strips(panels[1], why.contributions[drawn], why.ranks[drawn], f"contribution, {unit}")
         _draw_colour_bar(figure)
         of = {share.name: share.group for share in why.features}
         _name_rows(panels[1], why.shown, [of.get(name, "") for name in why.shown])
-        panels[1].set_xlabel(f"contribution, {unit}", color=INK, fontproperties=font(10), parse_math=False)
         _head(panels[1], "features, one point a post")
     return figure
 
 
 def _make_figure(
-    sizes: Sequence[tuple[int, int, int]], title: str, mark: str, words: str, foot: int = 0
+    sizes: Sequence[tuple[int, float, float]], title: str, mark: str, words: str, foot: float = 0.0
 ) -> tuple[Figure, list[Axes]]:
-    """Return panels of (rows, pixels a row, pixels around) under title, banner and small text, above `foot` free pixels."""
-    title = shorten(drawable(title), TEXT, font(11.5, "bold"))
-    lines = wrap(readable(mark, "bold"), TEXT - 2 * BANNER_PAD / DPI, font(10, "bold"))
-    banner = len(lines) * BANNER_LINE + 2 * BANNER_PAD if lines else 0
-    head = MARGIN + (TITLE if title else 0) + (banner + MARGIN if lines else 0) + WORDS
-    height = head + sum(rows * row + around for rows, row, around in sizes) + foot
-    # A figure's pixels are rounded down.
-    figure = Figure(figsize=((WIDTH + 0.01) / DPI, (height + 0.01) / DPI), dpi=DPI, facecolor="white")
-    pad = MARGIN / DPI
-    inner = (0, foot / height, 1, 1 - (head + foot) / height)
-    figure.set_layout_engine("constrained", rect=inner, h_pad=pad / 2, w_pad=pad, hspace=0, wspace=0)
-
-    def put(text: str, top: float, size: float, weight: str = "normal", left: float = MARGIN) -> None:
-        place = (left / WIDTH, 1 - top / height)
-        figure.text(*place, text, va="top", color=INK, fontproperties=font(size, weight), parse_math=False)
-
-    top = MARGIN
-    if title:
-        put(title, top, 11.5, "bold")
-        top += TITLE
-    if lines:
-        corner = (MARGIN / WIDTH, 1 - (top + banner) / height)
-        box = Rectangle(corner, 1 - 2 * MARGIN / WIDTH, banner / height, transform=figure.transFigure)
-        box.set(facecolor=TINT, edgecolor=INK, linewidth=1.2)
-        figure.add_artist(box)
-        for place, line in enumerate(lines):
-            put(line, top + BANNER_PAD + place * BANNER_LINE + 3, 10, "bold", MARGIN + BANNER_PAD)
-        top += banner + MARGIN
-    put(words, top, 8.5)
+    """Return panels of (rows, inches a row, inches around) under title, banner and small text, above `foot` free inches."""
+    title = shorten(drawable(title), WIDE.text, font(WIDE.title_size, "bold"))
+    height = sum(rows * row + around for rows, row, around in sizes)
+    titles = [title] if title else []
+    figure = draw_frame(WIDE, height, LIGHT, titles=titles, warning=mark, words=[words], foot=foot)
     grid = figure.add_gridspec(len(sizes), height_ratios=[rows * row for rows, row, _ in sizes])
-    return figure, [figure.add_subplot(grid[place], facecolor="white") for place in range(len(sizes))]
+    return figure, [figure.add_subplot(grid[place]) for place in range(len(sizes))]
 
 
 def _draw_bars(axes: Axes, values: Sequence[float], label: str) -> None:
-    style_axes(axes)
+    dress(axes, LIGHT, x=label)
     ends = [value if math.isfinite(value) else 0.0 for value in values]
     axes.barh(range(len(ends)), ends, height=0.68, color=[BLUE if end >= 0 else ORANGE for end in ends], zorder=3)
     axes.axvline(0, color=INK, linewidth=1, zorder=4)
@@ -155,11 +120,10 @@ def _draw_bars(axes: Axes, values: Sequence[float], label: str) -> None:
         note = axes.annotate(text, (end, row), xytext=(away, 0), textcoords="offset points", ha=side, va="center_baseline")
         note.set(color=INK, fontproperties=font(8.5), zorder=5)
         note.set_bbox({"facecolor": "white", "linewidth": 0, "pad": 1})
-    axes.set_xlabel(label, color=INK, fontproperties=font(10), parse_math=False)
 
 
-def _draw_strips(axes: Axes, contributions: np.ndarray, ranks: np.ndarray) -> None:
-    style_axes(axes)
+def _draw_strips(axes: Axes, contributions: np.ndarray, ranks: np.ndarray, label: str) -> None:
+    dress(axes, LIGHT, x=label)
     low, high = contributions.min(initial=0.0), contributions.max(initial=0.0)
     if low == high:
         low, high = -1.0, 1.0
@@ -182,8 +146,8 @@ def _draw_strips(axes: Axes, contributions: np.ndarray, ranks: np.ndarray) -> No
 
 
 def _draw_colour_bar(figure: Figure) -> None:
-    height = figure.bbox.height
-    axes = figure.add_axes((0.38, (COLOUR_BAR - 32) / height, 0.3, 14 / height))
+    height = figure.bbox.height / DPI
+    axes = figure.add_axes((0.38, (COLOUR_BAR - 32 / DPI) / height, 0.3, 14 / DPI / height))
     bar = figure.colorbar(ScalarMappable(Normalize(0, 1), COLOURS), cax=axes, orientation="horizontal", ticks=[])
     bar.outline.set(edgecolor=EDGE, linewidth=0.8)
     for x, side, text in ((-0.02, "right", "low"), (1.02, "left", "high value of the feature")):
@@ -202,33 +166,24 @@ def _spread(x: np.ndarray) -> np.ndarray:
 
 def _name_rows(axes: Axes, names: Sequence[str], sides: Sequence[str]) -> None:
     """Write names to the left, the first at the top, and what each belongs to, if given, to the right."""
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, steps=(1, 2, 5, 10)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _minus(f"{value:g}")))
     axes.grid(False, axis="y")
     for row in range(1, len(names)):
         axes.axhline(row - 0.5, color=PALE, linewidth=0.6, zorder=0)
-    _write_rows(axes, names, NAME, 9, INK)
+    write_rows(axes, [_spaced(name) for name in names], NAME, LIGHT)
     if any(sides):
-        right = axes.twinx()
-        for spine in right.spines.values():
-            spine.set_visible(False)
-        _write_rows(right, sides, SIDE, 8.5, SOFT_INK)
-
-
-def _write_rows(axes: Axes, texts: Sequence[str], inches: float, size: float, colour: str) -> None:
-    axes.set_ylim(len(texts) - 0.5, -0.5)
-    style_ticks(axes)
-    axes.tick_params(axis="y", length=0)
-    shown = [_shown(text, inches, size) if text else "" for text in texts]
-    axes.set_yticks(range(len(texts)), shown, color=colour, fontproperties=font(size), parse_math=False)
+        write_rows(axes, [_spaced(side) for side in sides], SIDE, LIGHT, is_side=True)
 
 
 def _head(axes: Axes, text: str) -> None:
     axes.set_title(text, loc="left", color=INK, fontproperties=font(10.5, "bold"), pad=7)
 
 
-def _shown(text: str, inches: float, size: float) -> str:
-    return shorten(readable(text.replace("_", " ")) or "…", inches, font(size))
+def _unit(text: str) -> str:
+    return shorten(readable(_spaced(text)) or "…", UNIT, font(10))
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _numbers(values: Sequence[float]) -> list[str]:
@@ -236,13 +191,4 @@ def _numbers(values: Sequence[float]) -> list[str]:
     largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
     decimals = 2 - math.floor(math.log10(largest)) if largest > 0 else 0
     form = f".{max(0, decimals)}f" if -4 <= decimals <= 6 else ".2e"
-    texts = [_minus(f"{value:{form}}") if math.isfinite(value) else "not finite" for value in values]
-    return [text if any(digit in text for digit in "123456789") else text.lstrip("−") for text in texts]
-
-
-def _minus(number: str) -> str:
-    return number.replace("-", "−")
-
-
-def _posts(num: int) -> str:
-    return f"{num:,} post{'' if num == 1 else 's'}"
+    return [with_minus(f"{value:{form}}") if math.isfinite(value) else "not finite" for value in values]

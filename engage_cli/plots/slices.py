@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
 from engage_cli.evaluation.results import Score, Slice
+from engage_cli.io.written_numbers import count_of, plain_number, with_minus
 from engage_cli.metrics.descriptions import label_of
 from engage_cli.metrics.metrics import PRIMARY
-from engage_cli.plots._layout import count_posts, dress, finish, make_frame, write_number
+from engage_cli.plots._layout import dress, make_frame, write_rows
 from engage_cli.plots._style import Palette, font, readable, shorten
 
 MOST_SLICES = 12  # of each kind
@@ -59,12 +60,9 @@ def make_slices_figure(score: Score, palette: Palette) -> Figure:
         axes.axvline(of_all, color=palette.ink, linewidth=1, linestyle="--", zorder=2)
         _draw_rows(axes, [one.metrics[metric] for one in some], palette)
         axes.grid(False, axis="y")
-        _name_rows(axes, [one.name or "(none)" for one in some], NAME, palette.ink, palette)
-        right = axes.twinx()
-        for spine in right.spines.values():
-            spine.set_visible(False)
-        sides = [f"{_number(one.metrics[metric]['value'])}, {count_posts(one.rows)}" for one in some]
-        _name_rows(right, sides, SIDE, palette.soft, palette)
+        write_rows(axes, [one.name or "(none)" for one in some], NAME, palette)
+        sides = [f"{_number(one.metrics[metric]['value'])}, {count_of(one.rows)}" for one in some]
+        write_rows(axes, sides, SIDE, palette, is_side=True)
         if place < len(groups) - 1:
             axes.tick_params(axis="x", labelbottom=False)
         heading = shorten(readable(by, "bold") or "…", NAME, font(9.5, "bold"))
@@ -82,14 +80,5 @@ def _draw_rows(axes: Axes, found: Sequence[dict[str, float]], palette: Palette) 
         axes.plot([x], [row], marker, color=palette.first, markersize=6, markeredgewidth=0, zorder=4, clip_on=False)
 
 
-def _name_rows(axes: Axes, texts: Sequence[str], inches: float, colour: str, palette: Palette) -> None:
-    axes.set_ylim(len(texts) - 0.5, -0.5)
-    axes.yaxis.set_minor_locator(NullLocator())
-    finish(axes, palette)
-    axes.tick_params(axis="y", length=0)
-    shown = [shorten(readable(text) or "…", inches, font(9)) for text in texts]
-    axes.set_yticks(range(len(texts)), shown, color=colour, fontproperties=font(9), parse_math=False)
-
-
 def _number(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−") if abs(value) < 100 else write_number(float(f"{value:.3g}"))
+    return with_minus(f"{value:.2f}") if abs(value) < 100 else plain_number(float(f"{value:.3g}"))

@@ -80,7 +80,7 @@ def _duration(seconds: float) -> str:
 
 
 class LineReporter:
-    """Plain lines, at most one every ten seconds, where stderr is no terminal."""
+    """Plain lines, at most one every ten seconds, where stderr is not a terminal."""
 
     @contextlib.contextmanager
     def stage(self, title: str, total: int) -> Iterator[Stage]:

@@ -10,7 +10,7 @@ import pandas as pd
 from engage_cli.config.general import CLASS_NAMES
 from engage_cli.data.targets.target import Target
 from engage_cli.evaluation.results import Score
-from engage_cli.reports.svg import short_number
+from engage_cli.io.written_numbers import short_number
 
 MOST = 10  # of each list
 

@@ -2,32 +2,60 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
-import jinja2
 import pandas as pd
 
 from engage_cli.config.general import CLASS_NAMES, LEAKY
 from engage_cli.data.targets.target import Target
 from engage_cli.evaluation.published import NOT_COMPARABLE, STUDY_MODELS, set_beside
-from engage_cli.evaluation.results import Evaluation, Score
+from engage_cli.evaluation.results import Evaluation, Score, Slice
 from engage_cli.metrics.descriptions import label_of, say_verdict, words_of, write_figure
 from engage_cli.metrics.metrics import PRIMARY
 from engage_cli.metrics.paired_bootstrap import Comparison
 from engage_cli.plots.evaluation import WORDS, draw_evaluation
 from engage_cli.plots.slices import group_slices
-from engage_cli.reports._examples import choose_posts, count_imageless
-from engage_cli.reports.data_quality import thumbnail
+from engage_cli.reports._examples import ShownPost, choose_posts, count_imageless
+from engage_cli.reports._templates import ReadImage, data_uri, open_templates, thumbnail
 from engage_cli.runs.names import short_names
 
-ReadImage = Callable[[int], bytes | None]  # row of the posts -> its image's file, None without one
 MOST_SLICES = 40  # of each kind in a table
 BESIDE_PRIMARY = {
     "value": ("spearman", "mae", "coverage_80"),
     "classes": ("accuracy", "ordinal_mae"),
 }  # in the tables of slices
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Task:
+    """What was asked: a target and a kind, with its runs and baselines."""
+
+    target: str
+    kind: str
+    unit: str
+    fitted: Target | None
+    class_names: Sequence[str]
+    rows: int
+    imageless: int
+    runs: list[tuple[Score, list[str], Comparison | None]]  # each with what it means, and beside the best baseline
+    scores: list[Score]  # the baselines first
+    num_baselines: int
+    metrics: list[str]
+    comparisons: list[tuple[Comparison, str]]  # with the metric's label
+
+
+@dataclass(frozen=True, kw_only=True)
+class _RunSection:
+    """A run's plots, slices and posts."""
+
+    score: Score
+    plots: list[tuple[str, str, str, str]]  # name, what it shows, and the image for light and for dark screens
+    slice_columns: list[str]
+    slices: dict[str, list[Slice]]
+    left_out: dict[str, int]  # slices that are not shown
+    lists: list[tuple[str, list[tuple[ShownPost, str | None]]]]  # heading; posts, each with its image
+    imageless: int
 
 
 def render_report(
@@ -37,14 +65,8 @@ def render_report(
 
     A target that `targets` lacks is shown by its formula alone.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("engage_cli"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(num=lambda value: f"{value:,}", figure=write_figure)
+    environment = open_templates()
+    environment.filters["figure"] = write_figure
     shown = short_names([one.name for one in (*evaluation.runs, *evaluation.baselines)])
     environment.filters["shown"] = lambda name: shown.get(name, name)
     images: dict[int, str | None] = {}  # several runs show the same posts
@@ -104,7 +126,7 @@ def say_plainly(score: Score) -> list[str]:
     return said
 
 
-def _describe_tasks(evaluation: Evaluation, posts: pd.DataFrame, targets: Mapping[str, Target]) -> list[dict[str, Any]]:
+def _describe_tasks(evaluation: Evaluation, posts: pd.DataFrame, targets: Mapping[str, Target]) -> list[_Task]:
     """Describe what was asked: each target and kind once, with its table."""
     found = []
     for target, kind in dict.fromkeys((run.target, run.kind) for run in evaluation.runs):
@@ -116,20 +138,20 @@ def _describe_tasks(evaluation: Evaluation, posts: pd.DataFrame, targets: Mappin
         comparisons = [one for one in evaluation.comparisons if one.first in names]
         scores = [*baselines, *own]
         found.append(
-            {
-                "target": target,
-                "kind": kind,
-                "unit": own[0].unit,
-                "fitted": targets.get(target),
-                "class_names": CLASS_NAMES,
-                "rows": own[0].rows,
-                "imageless": count_imageless(posts, own[0].places),
-                "runs": [(run, say_plainly(run), _main_of(run, comparisons, baselines)) for run in own],
-                "scores": scores,
-                "num_baselines": len(baselines),
-                "metrics": list(dict.fromkeys(name for score in scores for name in score.metrics)),
-                "comparisons": [(one, label_of(one.metric)) for one in comparisons],
-            }
+            _Task(
+                target=target,
+                kind=kind,
+                unit=own[0].unit,
+                fitted=targets.get(target),
+                class_names=CLASS_NAMES,
+                rows=own[0].rows,
+                imageless=count_imageless(posts, own[0].places),
+                runs=[(run, say_plainly(run), _main_of(run, comparisons, baselines)) for run in own],
+                scores=scores,
+                num_baselines=len(baselines),
+                metrics=list(dict.fromkeys(name for score in scores for name in score.metrics)),
+                comparisons=[(one, label_of(one.metric)) for one in comparisons],
+            )
         )
     return found
 
@@ -142,22 +164,20 @@ def _main_of(run: Score, comparisons: Sequence[Comparison], baselines: Sequence[
 
 def _describe_run(
     run: Score, posts: pd.DataFrame, target: Target | None, image: Callable[[int], str | None]
-) -> dict[str, Any]:
+) -> _RunSection:
     light, dark = (draw_evaluation(run, dark=dark) for dark in (False, True))
     columns = [PRIMARY[run.kind], *BESIDE_PRIMARY[run.kind]]
     groups = group_slices(run.slices)
-    return {
-        "score": run,
-        "plots": [(name, WORDS[name], _embed(light[name]), _embed(dark[name])) for name in light],
-        "slice_columns": [name for name in columns if any(name in one.metrics for one in run.slices)],
-        "slices": {by: some[:MOST_SLICES] for by, some in groups.items()},
-        "left_out": {by: max(0, len(some) - MOST_SLICES) for by, some in groups.items()},
-        "lists": [
+    return _RunSection(
+        score=run,
+        plots=[
+            (name, WORDS[name], data_uri(light[name], "image/png"), data_uri(dark[name], "image/png")) for name in light
+        ],
+        slice_columns=[name for name in columns if any(name in one.metrics for one in run.slices)],
+        slices={by: some[:MOST_SLICES] for by, some in groups.items()},
+        left_out={by: max(0, len(some) - MOST_SLICES) for by, some in groups.items()},
+        lists=[
             (some.heading, [(post, image(post.row)) for post in some.posts]) for some in choose_posts(run, posts, target)
         ],
-        "imageless": count_imageless(posts, run.places),
-    }
-
-
-def _embed(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode()
+        imageless=count_imageless(posts, run.places),
+    )

@@ -17,6 +17,7 @@ from engage_cli.data.targets.target import Target
 from engage_cli.evaluation.results import Score
 from engage_cli.metrics.descriptions import say_verdict, words_of, write_figure
 from engage_cli.metrics.paired_bootstrap import Comparison
+from engage_cli.reports._templates import open_templates
 from engage_cli.runs.names import last_name
 
 CONTROLS = re.compile(r"([\\`*_{}\[\]#~|!])")  # of Markdown, wherever they stand in a line
@@ -40,15 +41,9 @@ def render_card(
     What `meta` lacks is left out, and all of the data without `data`. Folders of this machine are called by
     their last name alone.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("engage_cli"),
-        autoescape=False,
-        undefined=jinja2.ChainableUndefined,  # of run.json each model writes other keys
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters.update(md=escape, code=code, num=lambda value: f"{value:,}", short=last_name)
+    # Of run.json each model writes other keys.
+    environment = open_templates(autoescape=False, undefined=jinja2.ChainableUndefined)
+    environment.filters.update(md=escape, code=code, last_name=last_name)
     own = [one for one in comparisons if score.name in (one.first, one.second)]
     beside = [one for one in baselines if (one.target, one.kind) == (score.target, score.kind)]
     leaky = leaky or score.leaky

@@ -15,11 +15,10 @@ from fnmatch import fnmatch
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from engage_cli.data.targets.target import Target
 from engage_cli.errors import EngageError
 from engage_cli.io.files import half_written_of, remove_tree, sweep
+from engage_cli.io.locks import try_lock
 from engage_cli.io.own_folders import own_run, refuse_link
 from engage_cli.io.records import hash_files
 from engage_cli.runs.records import RunMeta, RunMetrics, read_run_record, write_run_record
@@ -166,7 +165,7 @@ def _find_unfinished(runs_dir: Path, meta: RunMeta, say: Say, stack: contextlib.
         try:
             found = read_run_record(first, RunMeta, META_KIND)
         except EngageError as error:
-            say(f"warning: an unfinished run is passed over: {error}")
+            say(f"warning: an unfinished run is ignored: {error}")
             continue
         if _is_same(found, meta) and stack.enter_context(_lock(first.parent)):
             return first.parent
@@ -201,22 +200,8 @@ def _is_target(path: Path) -> bool:
     return True
 
 
-@contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[bool]:
-    """Hold the run's lock; the system frees it when a process dies, however it dies."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    path = folder.parent / f".{folder.name}.lock"
-    refuse_link(path)
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
+def _lock(folder: Path) -> contextlib.AbstractContextManager[bool]:
+    return try_lock(folder.parent / f".{folder.name}.lock")
 
 
 def _new_names(runs_dir: Path, stem: str) -> Iterator[Path]:

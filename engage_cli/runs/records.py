@@ -5,17 +5,19 @@ from __future__ import annotations
 import functools
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import AfterValidator, Field
 
 from engage_cli import __version__
+from engage_cli.config.general import Kind
 from engage_cli.data.schema import BLOCKS
 from engage_cli.data.table_format import ColumnFormat
 from engage_cli.errors import EngageError
 from engage_cli.io.ranges import Count, FromOne, once
+from engage_cli.io.record_fields import one_of
 from engage_cli.io.records import parse, read_record, record, write_record
-from engage_cli.runs.model_table import AS_MEMBERS, MODELS
+from engage_cli.runs.model_table import MODELS
 
 T = TypeVar("T")
 
@@ -26,7 +28,6 @@ Setting = bool | int | float | str | None
 Width = Annotated[int, Field(ge=1, le=1 << 20)]
 # Of settings that what a model is, or how it predicts, depends on.
 RANGES = {"width": (1, 1 << 14), "layers": (0, 256), "heads": (1, 1024), "batch_size": (1, 1 << 20), "dropout": (0, 1)}
-Kind = Literal["value", "classes"]
 Side = Annotated[str, Field(pattern=r"^(vision|text)\z")]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 # The name of a folder right inside another: no path, nothing hidden.
@@ -59,7 +60,7 @@ class DataOf:
     fingerprint: str
     split: str
     table: dict[str, ColumnFormat] = field(default_factory=dict)  # our column -> what it was in the table of the posts
-    texts: tuple[str, ...] | None = None  # of the posts, those that any of them has; None of a run that kept none
+    texts: tuple[str, ...] = ()  # of the posts, those that any of them has
 
 
 @record
@@ -69,12 +70,12 @@ class EncoderRecord:
     name: str
     side: Side
     revision: str
-    precision: Literal["fp32", "bf16"]
+    precision: Annotated[str, one_of("fp32", "bf16")]
     pooling: str
     tokens: Annotated[int, Field(ge=0, le=4096)]
-    dtype: Literal["fp16", "fp32"]
+    dtype: Annotated[str, one_of("fp16", "fp32")]
     normalised: bool
-    resize: Literal["native", "squash"]
+    resize: Annotated[str, one_of("native", "squash")]
     preprocessing: str
 
 
@@ -105,13 +106,8 @@ class RunMeta:
     versions: dict[str, str] = field(default_factory=dict)
 
     @property
-    def reads(self) -> str:
-        """What it is given of posts, as in runs.model_table."""
-        return MODELS[self.model].reads
-
-    @property
     def is_ensemble(self) -> bool:
-        return self.reads == AS_MEMBERS
+        return MODELS[self.model].is_ensemble
 
     @property
     def words(self) -> str:
@@ -153,6 +149,26 @@ class Folds:
     rows: Count
     trees: tuple[Count, ...]
     metrics: dict[str, FoldFigure]
+
+
+@record
+class GroupShare:
+    """What a group of features contributes on average, as in models.boosting.shap."""
+
+    name: str
+    group: str
+    loss_change: float
+    mean_abs_shap: float
+
+
+@record
+class Why:
+    """What the predictions of a boosted model rest on."""
+
+    loss: str
+    unit: str
+    rows: Count
+    groups: tuple[GroupShare, ...]
 
 
 @record
@@ -199,7 +215,7 @@ class RunMetrics:
     best_iteration: Count | None = None
     features: Count | None = None
     folds: Folds | None = None
-    why: dict[str, Any] | None = None  # loss, unit, rows and groups of models.boosting.shap
+    why: Why | None = None
     # Of Gaussian processes.
     left_out_r2: float | None = None
     # Of ensembles.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -80,19 +80,19 @@ class Run:
             check_file(place / MARKER, self.metrics.files.get(f"{MEMBERS}/{name}/{MARKER}"), again=AGAIN)
         found = load_run(place)
         if found.meta.is_ensemble:
-            raise EngageError(f"{place / FIRST}: model: an ensemble is no member of another; {AGAIN}")
+            raise EngageError(f"{place / FIRST}: model: an ensemble is not a member of another; {AGAIN}")
         if (found.kind, found.target) != (self.kind, self.target):
-            raise EngageError(f"{place} predicts something else than {self.folder}, whose member it is; {AGAIN}")
+            raise EngageError(f"{place} predicts something else than {self.folder}, which it is a member of; {AGAIN}")
         return found
 
 
 def load_run(folder: Path) -> Run:
     """Open a finished run; raise EngageError for anything else."""
     if not os.path.lexists(folder / FIRST):
-        raise EngageError(f"{folder} is no run folder: it has no {FIRST}")
+        raise EngageError(f"{folder} is not a run folder: it has no {FIRST}")
     if not os.path.lexists(folder / MARKER):
         command = read_run_record(folder / FIRST, RunMeta, META_KIND).command
-        raise EngageError(f"the run {folder} did not finish; give its `engage {command}` command again, and it goes on")
+        raise EngageError(f"the run {folder} did not finish; give its `engage {command}` command again to continue it")
     metrics = read_run_record(folder / MARKER, RunMetrics, METRICS_KIND)
     for name in (FIRST, TARGET_FILE):
         check_file(folder / name, metrics.files.get(name), again=AGAIN)
@@ -134,11 +134,20 @@ def read_test(run: Run) -> TestFigures | None:
     return found if found.of == hash_files(run.folder, [MARKER])[MARKER] else None
 
 
+def named_or_newest(folder: Path | None, runs_dir: Path, say: Callable[[str], None]) -> Run:
+    """Open the named run; without a name the newest finished one under `runs_dir`, and say which that is."""
+    if folder is not None:
+        return load_run(folder)
+    run = newest_run(runs_dir)
+    say(f"run: {run.folder} (the newest finished one)")
+    return run
+
+
 def newest_run(runs_dir: Path) -> Run:
     """Return the run under `runs_dir` that finished last."""
     markers = sorted(runs_dir.glob(f"*/{MARKER}"), key=lambda path: path.lstat().st_mtime_ns)
     if not markers:
         unfinished = len(list(runs_dir.glob(f"*/{FIRST}")))
         there = f"{unfinished} unfinished" if unfinished else "none"
-        raise EngageError(f"no finished run under {runs_dir} ({there}); `engage train` makes one")
+        raise EngageError(f"no finished run under {runs_dir} ({there}); create one with `engage train`")
     return load_run(markers[-1].parent)

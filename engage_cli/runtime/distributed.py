@@ -97,7 +97,7 @@ def noticing_lost_ranks() -> Iterator[None]:
         lines = str(error).splitlines() or [""]
         if get_world_size() == 1 or not any(word in str(error).lower() for word in LOST):
             raise
-        raise EngageError(f"another rank ended: {lines[0]}; the same command goes on") from None
+        raise EngageError(f"another rank ended: {lines[0]}; give the same command again to continue") from None
 
 
 def gather_rows(values: Tensor, rows: np.ndarray, num: int) -> Tensor:

@@ -3,7 +3,7 @@
 Of values: split conformal prediction (Vovk et al. 2005; Lei et al. 2018). A signed residual of a validation post is divided
 by the spread that the model predicted for it; where it predicts none, by a line over the predictions, for high ones are
 often less sure than low ones. These are the distribution of a new post's residual, and an interval is cut from it at ranks
-that make its coverage at least what it promises for exchangeable posts.
+that make its coverage what it promises, on average, for exchangeable posts.
 Of classes: one temperature (Guo et al. 2017) by which all log-probabilities are divided.
 Both are drawn to the classes' shares among the training posts, the more the fewer residuals there are: that none of 30 fell
 into a class does not mean that none will.
@@ -68,15 +68,14 @@ class Calibration:
         return predictions.value + spread * low, predictions.value + spread * high
 
     def _at_end(self, sign: int, share: float) -> float:
-        return self._at_rank(0.5 + sign * share / 2, outward=sign)
+        """The residual below which (1 + sign * share) / 2 of (rows + 1) lie: between two ranks a part of the way.
 
-    def _at_rank(self, level: float, *, outward: int) -> float:
-        """The residual below which `level` of (rows + 1) lie, rounded outward."""
-        rank = level * (self.rows + 1)
-        rank = np.floor(rank + TINY) if outward < 0 else np.ceil(rank - TINY)  # 0.5 - 0.8 / 2 is not quite 0.1
-        share = (np.clip(rank, 1, self.rows) - 1) / max(1, self.rows - 1)
-        place = share * (len(self.residuals) - 1)
-        return self.residuals[int(np.floor(place + TINY) if outward < 0 else np.ceil(place - TINY))]
+        So an interval holds on average what it promises, or little more (Beran and Hall 1993). A rank rounded outward would
+        hold more: 86 of 100 rather than 80, of 27 residuals.
+        """
+        rank = np.clip((0.5 + sign * share / 2) * (self.rows + 1), 1, self.rows)
+        place = (rank - 1) / max(1, self.rows - 1) * (len(self.residuals) - 1)
+        return float(np.interp(place, np.arange(len(self.residuals)), self.residuals))
 
     def quantile(self, levels: np.ndarray) -> np.ndarray:
         """Residuals, in units of the spread, at levels in 0..1."""
@@ -101,7 +100,7 @@ class Calibration:
         return np.diff(below, axis=1)
 
     def smoothed(self, probabilities: np.ndarray, shares: Sequence[float]) -> np.ndarray:
-        """(n, 5): drawn to the classes' shares (5,), as by a Dirichlet prior worth ten posts."""
+        """(n, 5): drawn to the classes' shares (5,), as by a Dirichlet prior worth ten posts; or others to others."""
         return (self.rows * probabilities + PRIOR_POSTS * np.asarray(shares)) / (self.rows + PRIOR_POSTS)
 
     def middle(self, predictions: Predictions) -> np.ndarray:

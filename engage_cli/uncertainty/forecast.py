@@ -106,7 +106,7 @@ class UncertaintyModel:
         value = self.calibration.middle(predictions)
         counts = target.counts(value)
         if counts is not None and not np.isfinite(counts).all():
-            raise EngageError(f"the run says counts that are not finite; {AGAIN}")
+            raise EngageError(f"the run predicts counts that are not finite; {AGAIN}")
         return Forecast(
             value=value,
             count=None if counts is None else np.maximum(0.0, counts),
@@ -209,7 +209,7 @@ def load_uncertainty(run: Run) -> UncertaintyModel:
     saved = read_run_record(path, SavedUncertainty, CALIBRATION_KIND)
     calibration = saved.calibration
     if calibration.kind != run.kind or (calibration.kind == "value") != bool(calibration.residuals):
-        raise EngageError(f"{path}: calibration: it is not that of a run of {run.kind}; {AGAIN}")
+        raise EngageError(f"{path}: calibration: it does not belong to a run of {run.kind}; {AGAIN}")
     return UncertaintyModel(
         target=run.target,
         calibration=calibration,

@@ -12,7 +12,7 @@ from engage_cli.config.general import CLASS_NAMES, LEAKY
 if TYPE_CHECKING:
     import numpy as np
 
-    from engage_cli.models.boosting.predictor import Reasons
+    from engage_cli.models.predictions import Reasons
     from engage_cli.steps.predict import Answer
     from engage_cli.steps.predict.explain import Explanation
     from engage_cli.steps.predict.table import TableSummary
@@ -45,18 +45,18 @@ def _show_one(answer: Answer) -> None:
     print_line("  ".join(part for part in (answer.images[0], f"“{title}”" if title else "") if part))
     if far := [FAR_WORDS.get(block, block) for block, is_far in said.far_in.items() if is_far[0]]:
         blocks = f"{' and its '.join(far)} {'is' if len(far) == 1 else 'are'}"
-        print_line(f"  A GUESS: its {blocks} unlike all that it learned from, so what follows is wider")
+        print_line(f"  A GUESS: its {blocks} unlike the training posts, so the intervals were widened")
     if said.value is not None:
         print_line(f"  {target.name}: {'about ' if said.count is not None else ''}{_amount(answer, said.value[0])}")
         for name, (low, high) in said.intervals.items():
             words = f"{_amount(answer, low[0])} to {_amount(answer, high[0])}"
             ranks = target.percentile_range(float(low[0]), float(high[0]))
-            print_line(f"  {name} of 100 such posts: {words}  ({_tenths(ranks[0])} to {_tenths(ranks[1])} of 10)")
+            print_line(
+                f"  {name} % interval: {words}  (better than {ranks[0]:.0f} to {ranks[1]:.0f} % of the training posts)"
+            )
     rank = float(said.percentile[0])
-    print_line(
-        f"  like {_tenths(rank)} of 10: better than {rank:.0f} of 100 of the {target.num_rows:,} posts it learned from"
-    )
-    print_line(f"  level: {CLASS_NAMES[int(said.classes[0])]} is the most probable:")
+    print_line(f"  better than {rank:.0f} % of the {target.num_rows:,} posts the model was trained on")
+    print_line(f"  level: {CLASS_NAMES[int(said.classes[0])]}; probability of each level:")
     for name, share in zip(CLASS_NAMES, said.probabilities[0], strict=True):
         print_line(f"    {name:<10}{share:>6.1%}  {'█' * round(30 * share)}".rstrip())
     if answer.explanation is not None:
@@ -67,10 +67,6 @@ def _amount(answer: Answer, value: float) -> str:
     """A value as a count where it is the log of one."""
     counts = answer.forecast.count is not None
     return _rounded(max(0.0, math.expm1(value))) if counts else f"{value:.4g}"
-
-
-def _tenths(percentile: float) -> str:
-    return f"{percentile / 10:.0f}"
 
 
 def _rounded(count: float) -> str:
@@ -90,10 +86,10 @@ def _show_variants(answer: Answer) -> None:
         columns[answer.run.target.name] = [_short(answer, said.value[place]) for place in ranking.order]
         if "80" in said.intervals:
             low, high = said.intervals["80"]
-            columns["80 of 100"] = [f"{_short(answer, low[n])} – {_short(answer, high[n])}" for n in ranking.order]
+            columns["80 % interval"] = [f"{_short(answer, low[n])} – {_short(answer, high[n])}" for n in ranking.order]
     else:
         columns["level"] = [CLASS_NAMES[int(said.classes[place])] for place in ranking.order]
-        columns["of 100"] = [f"{said.percentile[place]:.0f}" for place in ranking.order]
+        columns["better than"] = [f"{said.percentile[place]:.0f} %" for place in ranking.order]
     columns["best"] = [
         f"{chance:.0%}{' ?' if said.is_far[place] else ''}"
         for place, chance in zip(ranking.order, ranking.best, strict=True)
@@ -104,20 +100,24 @@ def _show_variants(answer: Answer) -> None:
     first, second = (_name(answer, place) for place in ranking.order[:2])
     beats = 100 * ranking.beats[0, 1]
     if ranking.is_close:
-        print_line(f"Too close to call: {first} beats {second} in {beats:.0f} of 100 draws.")
+        print_line(f"Too close to call: {first} beats {second} with a probability of {beats:.0f} %.")
     else:
-        print_line(f"Ahead: {first}. It beats {second} in {beats:.0f} of 100 draws.")
+        print_line(f"Ahead: {first}. It beats {second} with a probability of {beats:.0f} %.")
     if (gain := ranking.gain) is not None:
         print_line(
             f"{first} brings {gain.percent:+.0f} % against one of them taken at random "
-            f"({gain.low:+.0f} to {gain.high:+.0f} % in 80 of 100 draws)."
+            f"({gain.low:+.0f} to {gain.high:+.0f} %: 80 % interval)."
         )
     if said.intervals:
-        print_line("80 of 100: where so many such posts end up; best: how probable it is that this one is.")
+        print_line(
+            "80 % interval: 80 % of such posts end up within it. best: the probability that this variant is the best."
+        )
     else:
-        print_line("of 100: how many training posts earned less; best: how probable it is that this one is.")
+        print_line(
+            "better than: the share of training posts with less. best: the probability that this variant is the best."
+        )
     if said.is_far.any():
-        print_line("?: unlike the posts it learned from; take it as a guess.")
+        print_line("?: unlike the training posts; treat it as a guess.")
 
 
 def _name(answer: Answer, place: int) -> str:
@@ -130,7 +130,7 @@ def _name(answer: Answer, place: int) -> str:
 
 def _short(answer: Answer, value: float) -> str:
     """The same in few letters."""
-    from engage_cli.reports.svg import short_number
+    from engage_cli.io.written_numbers import short_number
 
     return short_number(round(max(0.0, math.expm1(value)))) if answer.forecast.count is not None else f"{value:.3g}"
 
@@ -160,12 +160,12 @@ def _show_explanation(answer: Answer, why: Explanation) -> None:
     largest = max((abs(part.change) for part in why.parts), default=0.0) or 1.0
     largest = max([largest, *(abs(change) for _, change in why.words)])
     if why.parts:
-        print_line(f"  what each part does to {'the count' if has_counts else why.unit}")
+        print_line(f"  effect of each part on {'the count' if has_counts else why.unit}")
         for name, part in zip(_aligned([part.part for part in why.parts]), why.parts, strict=True):
             without = f"without it {_amount(answer, part.without) if has_counts else f'{part.without:.4g}'}"
             print_line(f"    {name}{effect(part.change):>9}  {_bar(part.change / largest)}  {without}")
     if why.words:
-        print_line("  what each word of the title does")
+        print_line("  effect of each word of the title")
         words = sorted(why.words, key=lambda one: -abs(one[1]))[:MOST_FEATURES]
         for name, (_, change) in zip(_aligned([word for word, _ in words]), words, strict=True):
             print_line(f"    {name}{effect(change):>9}  {_bar(change / largest)}".rstrip())
@@ -176,10 +176,10 @@ def _show_explanation(answer: Answer, why: Explanation) -> None:
     if why.reasons is not None:
         _show_reasons(why.reasons)
     if why.neighbours:
-        print_line(f"  nearest training posts, and their {answer.run.target.name}")
+        print_line(f"  most similar training posts, and their {answer.run.target.name}")
         for one in why.neighbours:
             earned = _rounded(one.count) if one.count is not None else f"{one.earned:.4g}"
-            print_line(f"    {earned:>12}  {one.percentile:>3.0f} of 100  {_shorten(one.title) or one.image}")
+            print_line(f"    {earned:>12}  {one.percentile:>3.0f} %   {_shorten(one.title) or one.image}")
 
 
 def _show_regions(regions: np.ndarray, windows: np.ndarray, effect: Callable[[float], str]) -> None:
@@ -193,7 +193,7 @@ def _show_regions(regions: np.ndarray, windows: np.ndarray, effect: Callable[[fl
         print_line("  no region of the cover matters by itself")
         return
     largest = float(abs(regions).max()) or 1.0
-    print_line("  what each region of the cover does (darker: lifts more; −: lowers)")
+    print_line("  effect of each region of the cover (darker: raises it more; −: lowers it)")
     notes: dict[int, str] = {}
     for place, sign in ((int(regions.argmax()), 1), (int(regions.argmin()), -1)):
         row, column = divmod(place, regions.shape[1])
@@ -209,7 +209,7 @@ def _show_regions(regions: np.ndarray, windows: np.ndarray, effect: Callable[[fl
 
 def _show_reasons(reasons: Reasons) -> None:
     """Show each group's and the first features' contributions as bars to both sides of the mean prediction."""
-    print_line(f"  what its features add to a mean of {reasons.start:.3f}, in {reasons.unit}")
+    print_line(f"  contribution of its features, added to the mean of {reasons.start:.3f}, in {reasons.unit}")
     least = SMALLEST_SHOWN * max(map(abs, reasons.groups.values()), default=0.0)
     groups = [(name, value, "") for name, value in reasons.groups.items() if abs(value) > least]
     features = [(name.replace("_", " "), value, reasons.values[name]) for name, value in reasons.features.items() if value][
@@ -244,10 +244,10 @@ def _bar(share: float) -> str:
 def show_table(summary: TableSummary) -> None:
     print_line(f"{summary.out}: {summary.rows:,} rows, predicted by {summary.run}")
     if summary.problems:
-        print_line(f"  {summary.problems:,} rows have something that cannot be used: {summary.problems_file}")
+        print_line(f"  {summary.problems:,} rows have a problem: {summary.problems_file}")
     if summary.far:
         print_line(
-            f"  {summary.far:,} rows are guesses (is_guess): unlike all that the run learned from, so with wider intervals"
+            f"  {summary.far:,} rows are guesses (is_guess): unlike the training posts, so their intervals were widened"
         )
     for warning in summary.warnings:
         print_line(f"  warning: {warning}")

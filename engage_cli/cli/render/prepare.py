@@ -161,6 +161,6 @@ def sparkline(histogram: Histogram, width: int = 16) -> str:
 
 
 def _short(value: float) -> str:
-    from engage_cli.reports.svg import short_number
+    from engage_cli.io.written_numbers import short_number
 
     return short_number(value)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engage_cli.cli.render.next_step import next_step
 from engage_cli.cli.render.output import print_json, print_line, print_table
 
 if TYPE_CHECKING:
-    from engage_cli.runs.records import FoldFigure
-    from engage_cli.steps.train.neural import TrainSummary
+    from engage_cli.runs.records import FoldFigure, Why
+    from engage_cli.steps.train.training import TrainSummary
 
 
 def show_training(summary: TrainSummary, *, data: Path, runs: Path, json: bool) -> None:
@@ -61,14 +60,14 @@ def show_training(summary: TrainSummary, *, data: Path, runs: Path, json: bool) 
     print_line("\n" + next_step("evaluate", run.folder, data=data, runs=runs))
 
 
-def _show_why(why: Mapping[str, Any], leaky: str) -> None:
+def _show_why(why: Why, leaky: str) -> None:
     rows = [
-        [share["name"], f"{share['loss_change']:+.4f}", f"{share['mean_abs_shap']:.3f}"]
-        for share in why["groups"]
-        if share["mean_abs_shap"] > 0
+        [share.name, f"{share.loss_change:+.4f}", f"{share.mean_abs_shap:.3f}"]
+        for share in why.groups
+        if share.mean_abs_shap > 0
     ]
-    title = f"What its{leaky} predictions rest on: the model's view, not a cause ({why['rows']:,} validation posts)"
-    print_table(title, ("", f"{why['loss']} without it", "mean contribution"), rows)
+    title = f"What its{leaky} predictions rest on: the model's view, not a cause ({why.rows:,} validation posts)"
+    print_table(title, ("", f"{why.loss} without it", "mean contribution"), rows)
 
 
 def _spread(metric: FoldFigure) -> str:

@@ -40,7 +40,7 @@ class Dates:
     """A parsed column of dates."""
 
     values: pd.Series  # UTC timestamps, NaT where there is none
-    unusable: np.ndarray  # (n,) bool: something stands there, and it is no date
+    unusable: np.ndarray  # (n,) bool: something stands there, and it is not a date
     future: np.ndarray  # (n,) bool: a date after `now`, so not one of a publication; NaT in `values`
     order: str = ""  # of day, month and year; "" where no cell asks for one
     note: str = ""  # how the cells were read
@@ -50,7 +50,7 @@ class Dates:
 def parse_dates(column: pd.Series, *, now: pd.Timestamp, order: str = "") -> Dates:
     """Parse ISO dates, dates in any one order, written months, and unix times in seconds to nanoseconds, to UTC.
 
-    `order` is the column's order where that is known; a cell that it does not fit is no date.
+    `order` is the column's order where that is known; a cell that it does not fit is not a date.
     """
     text = column.fillna("").astype(str).str.strip()
     empty = text.str.lower().isin(NOTHING).to_numpy()
@@ -132,7 +132,7 @@ class _Triples:
         return year, month, day, fits
 
     def read(self, order: str) -> list[str]:
-        """Return the cells as ISO; "" where one is no date in this order."""
+        """Return the cells as ISO; "" where one is not a date in this order."""
         # A year of four digits says by itself where it stands: cells that begin with it are read year first.
         year, month, day, fits = self.numbers(order)
         if order in ("DMY", "MDY"):

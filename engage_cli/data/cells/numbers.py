@@ -1,6 +1,6 @@
 """Numbers as people and programs write them: 1,234, 1.234, 1 234, 1.2K, 3.2万, "3.0K views".
 
-What a comma and a dot mean is decided once for a whole column, and said. A column that can be read in two ways is refused.
+What a comma and a dot mean is decided once for a whole column, and said. A column that is ambiguous is refused.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from engage_cli.data.cells._number_words import MULTIPLIER, MULTIPLIERS, UNIT, UNKNOWN
 from engage_cli.data.cells.texts import NOTHING, as_arrow
 
-LARGEST = 1e15  # no post was seen by more; what is larger is no counter
+LARGEST = 1e15  # no post was seen by more; what is larger is not a counter
 MOST_OF_ANOTHER_STYLE = 0.1  # of the cells that have separators
 # "1亿2000万" is one number of two parts.
 _SEVERAL = re.compile(r"(\d+(?:\.\d+)?)\s*([亿億억万萬만千仟천])\s*(\d+(?:\.\d+)?)\s*([万萬만千仟천]?)")
@@ -69,14 +69,14 @@ class Numbers:
     """A parsed column."""
 
     values: np.ndarray  # (n,) float64, NaN where no number stands
-    unusable: np.ndarray  # (n,) bool: something stands there, and it is no number
+    unusable: np.ndarray  # (n,) bool: something stands there, and it is not a number
     style: NumberStyle = PLAIN
     notes: tuple[str, ...] = ()
     problem: str = ""  # why the column as a whole cannot be read
 
 
 def parse_counters(column: pd.Series, *, decimal: str = "", is_typed: bool = False) -> Numbers:
-    """Parse counts. An empty cell, "n/a", "hidden", -1 and the like are missing; what is no number >= 0 is unusable.
+    """Parse counts. An empty cell, "n/a", "hidden", -1 and the like are missing; what is not a number >= 0 is unusable.
 
     `decimal` is the sign before decimals where that is known. `is_typed`: the file had numbers, so that a dot is a dot.
     """
@@ -133,7 +133,7 @@ def _parse(column: pd.Series, decimal: str, *, is_typed: bool, are_counts: bool)
 
 
 def _choose(odd: pa.Array, asked: Sequence[NumberStyle], *, are_counts: bool) -> tuple[NumberStyle, list[str], str]:
-    """Return the style that fits most cells that are no plain digits; a problem where two styles do, with other values."""
+    """Return the style that fits most cells that are not plain digits; a problem where two styles do, with other values."""
     divided = odd.filter(pc.match_substring_regex(odd, r"\d[.,' ]\d"))
     divided = pc.unique(divided)
     if not len(divided):

@@ -13,7 +13,7 @@ NOTHING = ("", "na", "n/a", "nan", "null", "none", "nat", "-")
 # Escapes that some exports leave in texts: \n written as two characters, &amp; and &#39;.
 _ENTITY = r"&(?:[a-zA-Z]{2,8}|#\d{1,7}|#[xX][0-9a-fA-F]{1,6});"
 _ESCAPE = r"\\r\\n|\\[nrt\"]"
-_NO_ESCAPE = r"\\[a-mo-qsu-zA-Z\\]|:\\"  # C:\new and \nabla beside \frac are no line breaks
+_NO_ESCAPE = r"\\[a-mo-qsu-zA-Z\\]|:\\"  # C:\new and \nabla beside \frac are not line breaks
 
 
 def as_arrow(column: pd.Series) -> pa.Array:

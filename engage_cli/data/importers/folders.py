@@ -51,7 +51,7 @@ class Tree:
             raise EngageError(f"no {' or '.join(patterns)} below {self.folder}; there is: {listing(self.folder)}")
         if len(paths) > 1:
             some = ", ".join(map(str, paths[:5]))
-            raise EngageError(f"several files below {self.folder} could be the table, point at the folder of one: {some}")
+            raise EngageError(f"several files below {self.folder} could be the table, name the folder of one: {some}")
         return paths[0]
 
     def images(self) -> Path | None:

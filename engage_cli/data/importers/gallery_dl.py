@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 from engage_cli.data.importers import Import
 from engage_cli.data.importers.folders import Tree
 from engage_cli.data.tables._documents import count_note, first_of, make_import, read_document
+from engage_cli.data.tables._flatten import Record
 from engage_cli.images.decode import IMAGE_SUFFIXES
 
 FIELDS = {
@@ -38,7 +38,7 @@ def read_gallery_dl(folder: Path) -> Import:
     """Read every post's metadata; of a post of several files the first image is its cover."""
     tree = Tree(folder)
     there = set(tree.files)
-    posts: dict[str, tuple[int, dict[str, Any]]] = {}
+    posts: dict[str, tuple[int, Record]] = {}
     num_broken = num_more = 0
     for path in tree.files:
         if not (name := _media_of(path)):
@@ -50,7 +50,7 @@ def read_gallery_dl(folder: Path) -> Import:
             continue
         is_image = path.with_name(name) in there and name.lower().endswith(IMAGE_SUFFIXES)
         image = os.path.relpath(path.with_name(name), folder) if is_image else ""
-        key, number = str(id), int(info["num"]) if str(info.get("num", "")).isdigit() else 0
+        key, number = str(id), int(number) if (number := str(info.get("num", ""))).isdigit() else 0
         if key in posts:
             num_more += 1
             known, record = posts[key]
@@ -63,7 +63,7 @@ def read_gallery_dl(folder: Path) -> Import:
     return make_import([record for _, record in posts.values()], FIELDS, folder, source="gallery-dl", notes=notes)
 
 
-def _post(id: str, info: dict[str, Any], image: str) -> dict[str, Any]:
+def _post(id: str, info: Record, image: str) -> Record:
     author = first_of(info, "author", "username", "user", "owner", "uploader")
     tags = first_of(info, "tags", "hashtags", "tag_string")
     return {

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -15,6 +14,7 @@ from engage_cli.data.importers import Import, Packed
 from engage_cli.data.importers.folders import Tree
 from engage_cli.data.tables._columns import match_columns
 from engage_cli.data.tables._documents import MOST_BYTES
+from engage_cli.data.tables._flatten import Record
 from engage_cli.data.tables.reading import Raw, raw_of_records, read_frame, read_json_text
 from engage_cli.data.tables.typed import Typed
 from engage_cli.errors import EngageError
@@ -79,13 +79,13 @@ def _read_shard(shard: Path) -> Raw:
     table = shard.with_suffix(".parquet")
     raw = read_frame(table) if table.is_file() else raw_of_records(_records_in(shard), shard)
     if "key" not in raw.frame:
-        raise EngageError(f"{table if table.is_file() else shard} has no 'key' that says which image is whose")
+        raise EngageError(f"{table if table.is_file() else shard} has no column 'key', which links images to rows")
     return raw
 
 
-def _records_in(shard: Path) -> list[dict[str, Any]]:
+def _records_in(shard: Path) -> list[Record]:
     """Return the objects of NAME.json in a tar, each with its name as `key`; NAME.txt is its caption."""
-    records: dict[str, dict[str, Any]] = {}
+    records: dict[str, dict[str, object]] = {}
     try:
         with tarfile.open(shard, "r|") as tar:
             for member in tar:

@@ -70,7 +70,7 @@ def _read_counters(path: Path) -> pd.DataFrame:
         fields = [field.strip() for field in line.split("\t")]
         if len(fields) != 3:
             raise EngageError(
-                f"{path}, line {number}: {len(fields)} fields where item, likes and views stand: '{line[:40]}'"
+                f"{path}, line {number}: {len(fields)} fields instead of item, likes and views: '{line[:40]}'"
             )
         rows.append(fields)
     if rows and rows[0][0].lower() in HEADERS:
@@ -96,12 +96,12 @@ def _read_pairs(path: Path) -> tuple[pd.Series, int]:
         item, comma, text = line.partition(",")
         item = item.strip()
         if not comma:
-            raise EngageError(f"{path}, line {number}: no comma divides item and text: '{line[:40]}'")
+            raise EngageError(f"{path}, line {number}: there is no comma between item and text: '{line[:40]}'")
         if number == 1 and item.lower() in HEADERS:
             continue
         text = text.strip()
         if len(text) > 1 and text[0] == text[-1] == '"':
             text = text[1:-1].replace('""', '"')
         if pairs.setdefault(item, text) != text:
-            raise EngageError(f"{path}, line {number}: item '{item}' stands there twice with different texts; remove one")
+            raise EngageError(f"{path}, line {number}: item '{item}' is there twice with different texts; remove one")
     return pd.Series(pairs, dtype=str), len(pairs)

@@ -90,7 +90,7 @@ def _parse_paths(paths: list[str], file: Path) -> tuple[list[str], list[str]]:
     for number, path in enumerate(paths, start=1):
         parts = re.fullmatch(r"(?:.*/)?([^/]+)/([^/]+)\.\w+", path)
         if parts is None:
-            raise EngageError(f"{file}, row {number}: '{path[:60]}' is no train/<Uid>/<Pid>.jpg")
+            raise EngageError(f"{file}, row {number}: '{path[:60]}' is not a train/<Uid>/<Pid>.jpg")
         users.append(parts[1])
         posts.append(parts[2])
     return users, posts

@@ -127,7 +127,7 @@ def _kept(keep: Sequence[str], raw: Raw, found: Mapping[str, str], path: Path) -
 
 
 def _holds_counts(raw: Raw, column: str) -> bool:
-    """A column called `comment` may hold words, which are no count."""
+    """A column called `comment` may hold words, which are not a count."""
     cells = sample_of(raw.frame[column])
     return cells.empty or not looks_like("views", cells, is_number=column in raw.numbers)
 

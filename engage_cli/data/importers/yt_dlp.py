@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 from engage_cli.data.importers import Import
 from engage_cli.data.importers.folders import Tree
@@ -19,6 +18,7 @@ from engage_cli.data.tables._documents import (
     names_by_folder,
     read_document,
 )
+from engage_cli.data.tables._flatten import Record
 
 SUFFIX = ".info.json"
 FIELDS = {
@@ -35,7 +35,7 @@ def recognise(tree: Tree) -> bool:
 
 
 def read_yt_dlp(folder: Path) -> Import:
-    """Read every video's info; what a playlist or channel writes of itself is no post."""
+    """Read every video's info; what a playlist or channel writes of itself is not a post."""
     tree = Tree(folder)
     files = [path for path in tree.files if path.name.endswith(SUFFIX)]
     names = names_by_folder(tree.files)
@@ -53,9 +53,10 @@ def read_yt_dlp(folder: Path) -> Import:
     return make_import(records, FIELDS, folder, source="yt-dlp", notes=notes, unused=UNUSED)
 
 
-def _post(info: dict[str, Any], path: Path, folder: Path, names: dict[Path, set[str]]) -> dict[str, Any]:
+def _post(info: Record, path: Path, folder: Path, names: dict[Path, set[str]]) -> Record:
     stem = path.name.removesuffix(SUFFIX)
-    thumbnails = [str(one.get("id")) for one in info.get("thumbnails") or () if isinstance(one, dict)]
+    listed = info.get("thumbnails")
+    thumbnails = [str(one.get("id")) for one in (listed if isinstance(listed, list) else ()) if isinstance(one, dict)]
     image = image_beside(names, path.parent, stem, *(f"{stem}.{id}" for id in reversed(thumbnails)))
     return {
         "id": str(info["id"]),

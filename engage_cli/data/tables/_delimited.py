@@ -26,7 +26,7 @@ from engage_cli.errors import EngageError
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 HEAD_BYTES = 1 << 16
 BLOCK_BYTES = 1 << 26  # a row must fit into a block
-MOST_UNUSABLE = 0.5  # of the cells in the counters' places that are no counters
+MOST_UNUSABLE = 0.5  # of the cells in the counters' places that are not counters
 # In a field in quotes, a quote behind a backslash with more behind it: nothing but an escape explains it.
 _BACKSLASHED = re.compile(rb'(?:^|[,;\t|])"[^"]*\\"[^,;\t|\n"]', re.MULTILINE)
 _ESCAPED_QUOTE = re.compile(rb'(\\+)"')
@@ -50,7 +50,7 @@ def read_delimited(path: Path, usual: str, encoding: str = "") -> tuple[pd.DataF
         raise EngageError(f"{path}: the header holds a line break; a quote there is opened and not closed")
     table = _parse(data, names, delimiter, path)
     if len(table) and _ends_inside_a_quote(data, str(table.iloc[-1, -1])):
-        raise EngageError(f"{path}, row {len(table)}: a quote is opened and never closed")
+        raise EngageError(f"{path}, row {len(table)}: a quote is opened but never closed")
     _check_quotes(table, data, path)
     return table, notes, delimiter
 

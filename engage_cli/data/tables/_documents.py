@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engage_cli.data.importers import Import
+from engage_cli.data.tables._flatten import Record
 from engage_cli.data.tables.reading import raw_of_records
 from engage_cli.data.tables.typed import Typed
 from engage_cli.errors import EngageError
@@ -17,7 +18,7 @@ from engage_cli.images.decode import IMAGE_SUFFIXES
 MOST_BYTES = 64 << 20  # of one file's JSON
 
 
-def read_document(path: Path) -> dict[str, Any] | None:
+def read_document(path: Path) -> Record | None:
     """Return a JSON object, packed by xz or not; None where the file holds none."""
     try:
         if path.suffix == ".xz":
@@ -45,7 +46,7 @@ def names_by_folder(files: Sequence[Path]) -> dict[Path, set[str]]:
 
 
 def make_import(
-    records: Sequence[dict[str, Any]],
+    records: Sequence[Record],
     fields: Mapping[str, str],
     folder: Path,
     *,
@@ -78,6 +79,12 @@ def make_import(
 def first_of(record: Mapping[str, Any], *names: str) -> Any:
     """Return the first of the fields that holds something."""
     return next((record[name] for name in names if record.get(name) not in (None, "", [])), None)
+
+
+def object_of(record: Record, name: str) -> Record:
+    """Return the object under a name; an empty one where something else stands there, or nothing."""
+    found = record.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def count_note(num: int, what: str) -> list[str]:

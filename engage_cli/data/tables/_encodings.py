@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from engage_cli.errors import EngageError
 
-MOST_BROKEN = 0.1  # of the signs that are no ASCII; with more, the file is no UTF-8
-LOOKED_AT = 1 << 18  # bytes of lines that are no ASCII, for the detector
+MOST_BROKEN = 0.1  # of the signs that are not ASCII; with more, the file is not UTF-8
+LOOKED_AT = 1 << 18  # bytes of lines that are not ASCII, for the detector
 AS_GOOD = 0.95  # of the best guess' confidence
 LEAST_CONFIDENCE = 0.03
 WESTERN = "cp1252"  # by far the most frequent, and the same signs as Latin-1 but for those that Latin-1 has not
@@ -32,7 +32,7 @@ def to_utf8(data: bytes, path: Path, encoding: str = "") -> tuple[bytes, list[st
         try:
             return data.decode("utf-16").encode(), [f"{path.name} is UTF-16 and was read so"]
         except UnicodeError:
-            raise EngageError(f"{path}: begins like UTF-16 and is none; save it as UTF-8") from None
+            raise EngageError(f"{path}: starts like UTF-16, but is not; save it as UTF-8") from None
     data = data.removeprefix(codecs.BOM_UTF8)
     return (data, []) if _is_utf8(data) else _mend(data, path)
 
@@ -68,7 +68,7 @@ def _mend(data: bytes, path: Path) -> tuple[bytes, list[str]]:
     decoded = data.decode(found)
     sample = next(word for word in decoded.split() if not word.isascii())[:40]
     return decoded.encode(), [
-        f"{path.name} is no UTF-8 and was read as {found}, as in '{sample}'; if that is wrong, give --encoding"
+        f"{path.name} is not UTF-8 and was read as {found}, as in '{sample}'; if that is wrong, give --encoding"
     ]
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+Record = Mapping[str, object]  # an object of somebody's JSON, or a row of it under our names
 DEPTH = 4  # objects within objects that become columns
 MOST_COLUMNS = 1000  # an object whose keys are data, as subtitles by language, would make more
 
 
-def flatten(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def flatten(records: Sequence[Record]) -> list[Record]:
     """Return the records with the objects in them taken apart, keys joined by dots, as deep as the columns stay few."""
     if not any(isinstance(value, dict) for record in records for value in record.values()):
         return list(records)
     for depth in range(DEPTH, 0, -1):
-        flat: list[dict[str, Any]] = []
+        flat: list[Record] = []
         names: set[str] = set()
         for record in records:
             flat.append(_flat(record, "", depth))
@@ -26,11 +27,11 @@ def flatten(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(records)
 
 
-def _flat(record: dict[str, Any], prefix: str, depth: int) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _flat(record: Record, prefix: str, depth: int) -> Record:
+    found: dict[str, object] = {}
     for key, value in record.items():
         name = f"{prefix}{key}"
-        if isinstance(value, dict) and depth:
+        if isinstance(value, Mapping) and depth:
             for inner, cell in _flat(value, f"{name}.", depth - 1).items():
                 found.setdefault(inner, cell)
         else:
@@ -38,8 +39,8 @@ def _flat(record: dict[str, Any], prefix: str, depth: int) -> dict[str, Any]:
     return found
 
 
-def records_of(content: Any) -> list[dict[str, Any]] | None:
-    """Return the objects of a JSON document that are its rows; None where it is no table.
+def records_of(content: Any) -> list[Record] | None:
+    """Return the objects of a JSON document that are its rows; None where it is not a table.
 
     pandas' own forms are known: records, columns ({"id": {"0": ...}}), split ({"columns": [...], "data": [...]}).
     """

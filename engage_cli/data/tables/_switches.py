@@ -1,4 +1,4 @@
-"""Columns that say that a counter is hidden or switched off, so that the zero beside it is no count."""
+"""Columns that say that a counter is hidden or switched off, so that the zero beside it is not a count."""
 
 from __future__ import annotations
 

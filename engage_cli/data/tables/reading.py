@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from engage_cli.data.cells.texts import sound_text
 from engage_cli.data.tables._delimited import read_delimited
 from engage_cli.data.tables._encodings import to_utf8
-from engage_cli.data.tables._flatten import flatten, records_of
+from engage_cli.data.tables._flatten import Record, flatten, records_of
 from engage_cli.data.tables._opening import read_bytes, suffix_of
 from engage_cli.errors import EngageError
 from engage_cli.io.plain_files import NoPlainFileError, most_table_bytes, open_plain
@@ -69,12 +69,12 @@ def read_frame(path: Path, encoding: str = "") -> Raw:
     return raw
 
 
-def frame_of_records(records: Iterable[dict[str, Any]], path: Path) -> pd.DataFrame:
+def frame_of_records(records: Iterable[Record], path: Path) -> pd.DataFrame:
     """Make a table of JSON objects: null is empty, a list is its items divided by bars, an object is columns of its own."""
     return raw_of_records(records, path).frame
 
 
-def raw_of_records(records: Iterable[dict[str, Any]], path: Path) -> Raw:
+def raw_of_records(records: Iterable[Record], path: Path) -> Raw:
     """As `frame_of_records`, with which columns hold numbers."""
     try:
         rows = flatten(list(records))
@@ -82,7 +82,7 @@ def raw_of_records(records: Iterable[dict[str, Any]], path: Path) -> Raw:
         columns = {name: [row.get(name) for row in rows] for name in names}
         texts = {sound_text(name): [_cell_text(cell) for cell in cells] for name, cells in columns.items()}
     except RecursionError:
-        raise EngageError(f"{path}: a value is nested too deep") from None
+        raise EngageError(f"{path}: a value is nested too deeply") from None
     numbers = frozenset(
         sound_text(name)
         for name, cells in columns.items()
@@ -108,13 +108,13 @@ def read_json_text(text: str, where: str) -> Any:
     except json.JSONDecodeError as error:
         raise EngageError(f"{where}: no JSON ({error.msg})") from None
     except RecursionError:
-        raise EngageError(f"{where}: nested too deep") from None
+        raise EngageError(f"{where}: nested too deeply") from None
     except ValueError:
-        raise EngageError(f"{where}: a number of thousands of digits") from None
+        raise EngageError(f"{where}: a number with thousands of digits") from None
 
 
-def _read_jsonl(path: Path, encoding: str, notes: list[str]) -> list[dict[str, Any]]:
-    records = []
+def _read_jsonl(path: Path, encoding: str, notes: list[str]) -> list[Record]:
+    records: list[Record] = []
     for number, line in enumerate(read_text(path, encoding, notes).split("\n"), start=1):
         if not line.strip():
             continue
@@ -125,7 +125,7 @@ def _read_jsonl(path: Path, encoding: str, notes: list[str]) -> list[dict[str, A
     return records
 
 
-def _read_json(path: Path, encoding: str, notes: list[str]) -> list[dict[str, Any]]:
+def _read_json(path: Path, encoding: str, notes: list[str]) -> list[Record]:
     """Read a list of objects, an object that holds one such list (an answer of an API), or JSON lines under that name."""
     text = read_text(path, encoding, notes)
     try:
@@ -246,7 +246,7 @@ def _arrow_text(column: pa.ChunkedArray) -> pd.Series:
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         try:
             column.validate(full=True)
-        except pa.ArrowInvalid:  # bytes that are no UTF-8
+        except pa.ArrowInvalid:  # bytes that are not UTF-8
             column = pc.cast(column, pa.large_binary())
         else:
             return pc.fill_null(column, "").to_pandas().astype(str)

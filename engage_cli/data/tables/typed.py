@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,11 +54,13 @@ class Typed:
         self.notes: list[str] = []
         self.formats: dict[str, ColumnFormat] = {}
         self._problems: list[pd.DataFrame] = []
-        posts: dict[str, Any] = {}
-        for ours, theirs in found.items():
-            if ours not in (*KNOWN_AFTER, "posted_at"):
-                posts[ours] = self._text(raw[theirs], ours, theirs)
-        self._ids = self._make_ids(posts, found, len(raw))
+        texts = {
+            ours: self._text(raw[theirs], ours, theirs)
+            for ours, theirs in found.items()
+            if ours not in (*KNOWN_AFTER, "posted_at")
+        }
+        posts: dict[str, pd.Series | np.ndarray] = {**texts}
+        self._ids = self._make_ids(texts.get("id"), found, len(raw))
         for ours, theirs in found.items():
             if ours in KNOWN_AFTER:
                 posts[ours] = self._outcome(raw[theirs], ours, theirs, is_needed=ours in must)
@@ -107,13 +108,12 @@ class Typed:
             self.notes.append(f"column '{theirs}': {num:,} cells name several images; the first is the cover")
         return text.where(~several, firsts.reindex(text.index)).astype(str)
 
-    def _make_ids(self, posts: dict[str, Any], found: Mapping[str, str], num: int) -> pd.Series:
-        if "id" not in posts:
+    def _make_ids(self, ids: pd.Series | None, found: Mapping[str, str], num: int) -> pd.Series:
+        if ids is None:
             self.notes.append(
                 f"{self._path.name} has no id column; posts are called row1, row2, ..., and their order decides the split"
             )
             return pd.Series([f"row{number + 1}" for number in range(num)], dtype=str)
-        ids = posts["id"]
         empty = np.flatnonzero((ids == "").to_numpy())
         if empty.size > MOST_WITHOUT_ID * num:
             raise EngageError(
@@ -123,7 +123,7 @@ class Typed:
         return ids
 
     def _outcome(self, column: pd.Series, ours: str, theirs: str, *, is_needed: bool) -> np.ndarray:
-        what = "no number" if ours == SCORE else "no counter"
+        what = "not a number" if ours == SCORE else "not a count"
         decimal = self._options.decimal or (self._known[ours].decimal if ours in self._known else "")
         parse = parse_scores if ours == SCORE else parse_counters
         numbers = parse(column, decimal=decimal, is_typed=theirs in self._numbers)
@@ -150,10 +150,10 @@ class Typed:
         if num > MOST_UNUSABLE_DATES * filled:
             row = int(np.flatnonzero(dates.unusable)[0])
             raise EngageError(
-                f"{self._path}, column '{theirs}', row {row + 1}: '{str(column.iloc[row])[:40]}' is no date, like "
+                f"{self._path}, column '{theirs}', row {row + 1}: '{str(column.iloc[row])[:40]}' is not a date, like "
                 f"{num:,} of {filled:,} cells; write YYYY-MM-DD or unix seconds, or leave cells empty"
             )
-        self._note(column, theirs, dates.unusable, "no date")
+        self._note(column, theirs, dates.unusable, "not a date")
         self._note(column, theirs, dates.future, "in the future")
         if dates.note:
             self.notes.append(f"column '{theirs}': {dates.note}")
@@ -161,14 +161,14 @@ class Typed:
         return dates.values
 
     def _own_column(self, column: pd.Series, theirs: str, kind: str) -> np.ndarray | pd.Series:
-        """A kept column is what its run or the user says; else numbers where nearly all its cells are, and are no codes."""
+        """A kept column is what its run or the user says; else numbers if nearly all its cells are, and not codes."""
         known = self._known.get(OWN + theirs)
         kind, decimal = (known.kind, known.decimal) if known is not None else (kind, self._options.decimal)
         if kind != CATEGORY:
             numbers = parse_scores(column, decimal=decimal, is_typed=theirs in self._numbers)
             if kind == NUMBER or not is_category(theirs, column, numbers):
                 self._say_style(numbers, theirs)
-                self._note(column, theirs, numbers.unusable, "no number")
+                self._note(column, theirs, numbers.unusable, "not a number")
                 self.formats[OWN + theirs] = ColumnFormat(name=theirs, kind=NUMBER, decimal=numbers.style.decimal)
                 return numbers.values
             if np.isfinite(numbers.values).all() and len(column):
@@ -189,9 +189,19 @@ class Typed:
             return
         cells = column.iloc[rows].astype(str).str.slice(0, 60).str.replace(r"\s+", " ", regex=True)
         first = f"first in row {rows[0] + 1}: '{cells.iloc[0][:40]}'"
-        self.notes.append(f"column '{theirs}': {rows.size:,} cells are {what} and {then[0]} ({first})")
+        are = (
+            f"1 cell is {what} and {then[1]}"
+            if rows.size == 1
+            else f"{rows.size:,} cells are {_several(what)} and {then[0]}"
+        )
+        self.notes.append(f"column '{theirs}': {are} ({first})")
         problems = [f"{theirs}: '{cell}' is {what} and {then[1]}" for cell in cells]
         self._problems.append(pd.DataFrame({"row": rows + 1, "id": self._ids.iloc[rows].to_numpy(), "problem": problems}))
+
+
+def _several(what: str) -> str:
+    """Return "not dates" for "not a date"."""
+    return f"{what.replace('not a ', 'not ')}s" if what.startswith("not a ") else what
 
 
 def unknown_where_switched_off(

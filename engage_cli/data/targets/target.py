@@ -79,7 +79,7 @@ class Target:
         """Return the scores as counts where the formula is the log1p of one, else None."""
         return np.expm1(scores) if self.formula.transform == "log1p" and not self.formula.minus else None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Mapping[str, object]:
         saved = asdict(self)
         if not self.formula.per_exposure:  # data folders and runs of before that was a field keep their fingerprints
             del saved["formula"]["per_exposure"]

@@ -95,15 +95,15 @@ class TablePart:
     def __init__(self, options: PartOptions) -> None:
         self.options = options
 
-    def fit(self, given: PostInputs, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
+    def fit(self, inputs: PostInputs, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
         """Fit on training rows and return their columns: float32 for numbers, object for categories.
 
         `truth` is (n,) float64: values, or numbers of classes. What is fitted on it is given to a training row as
         fitted without that row's fold, for else the model would trust it too much.
         """
-        return self.transform(given)
+        return self.transform(inputs)
 
-    def transform(self, given: PostInputs) -> pd.DataFrame:
+    def transform(self, inputs: PostInputs) -> pd.DataFrame:
         """Return the same columns for any posts."""
         raise NotImplementedError
 
@@ -128,11 +128,11 @@ class TablePart:
         raise NotImplementedError
 
 
-def make_table(columns: np.ndarray, names: Sequence[str], given: PostInputs) -> pd.DataFrame:
+def make_table(columns: np.ndarray, names: Sequence[str], inputs: PostInputs) -> pd.DataFrame:
     """Return (n, F) numbers as columns."""
-    return pd.DataFrame(np.asarray(columns, np.float32), columns=list(names), index=given.posts.index)
+    return pd.DataFrame(np.asarray(columns, np.float32), columns=list(names), index=inputs.posts.index)
 
 
-def no_columns(given: PostInputs) -> pd.DataFrame:
+def no_columns(inputs: PostInputs) -> pd.DataFrame:
     """What a part returns where the posts have nothing for it."""
-    return pd.DataFrame(index=given.posts.index)
+    return pd.DataFrame(index=inputs.posts.index)

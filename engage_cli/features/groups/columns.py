@@ -45,14 +45,14 @@ class _Numbers(TablePart):
     def reads_columns(self) -> list[str]:  # type: ignore[override]
         return self.present
 
-    def fit(self, given: PostInputs, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
-        self.present = [name for name in self.names if given.number(name).notna().any()]
-        return self.transform(given)
+    def fit(self, inputs: PostInputs, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
+        self.present = [name for name in self.names if inputs.number(name).notna().any()]
+        return self.transform(inputs)
 
-    def transform(self, given: PostInputs) -> pd.DataFrame:
+    def transform(self, inputs: PostInputs) -> pd.DataFrame:
         if not self.present:
-            return no_columns(given)
-        return make_table(np.stack([given.number(name) for name in self.present], axis=1), self.present, given)
+            return no_columns(inputs)
+        return make_table(np.stack([inputs.number(name) for name in self.present], axis=1), self.present, inputs)
 
     def state(self) -> tuple[Present, dict[str, np.ndarray]]:
         return Present(present=tuple(self.present)), {}
@@ -81,12 +81,12 @@ class OwnColumns(TablePart):
 
     group = "own columns"
 
-    def transform(self, given: PostInputs) -> pd.DataFrame:
+    def transform(self, inputs: PostInputs) -> pd.DataFrame:
         columns: dict[str, pd.Series] = {}
         for name, kind in self.options.columns.items():
-            text = given.text(name)
-            columns[name] = given.number(name) if kind == NUMBER else text.where(text != "", MISSING)
-        return pd.DataFrame(columns, index=given.posts.index)
+            text = inputs.text(name)
+            columns[name] = inputs.number(name) if kind == NUMBER else text.where(text != "", MISSING)
+        return pd.DataFrame(columns, index=inputs.posts.index)
 
     def meaning(self, column: str) -> str:
         return f"Your column '{column.removeprefix(OWN)}' [as given]"
@@ -98,16 +98,16 @@ class Counters(_Numbers):
     group = "counters"
     names = ALL_COUNTERS
 
-    def transform(self, given: PostInputs) -> pd.DataFrame:
-        numbers = {name: given.number(name).to_numpy(np.float64) for name in self.present}
+    def transform(self, inputs: PostInputs) -> pd.DataFrame:
+        numbers = {name: inputs.number(name).to_numpy(np.float64) for name in self.present}
         columns = dict(numbers)
         columns |= {f"log_{name}": np.log1p(values) for name, values in numbers.items()}
         if "views" in numbers:
             views = np.maximum(numbers["views"], 1)
             columns |= {f"{name}_per_view": values / views for name, values in numbers.items() if name != "views"}
         if not columns:
-            return no_columns(given)
-        return make_table(np.stack(list(columns.values()), axis=1), list(columns), given)
+            return no_columns(inputs)
+        return make_table(np.stack(list(columns.values()), axis=1), list(columns), inputs)
 
     def meaning(self, column: str) -> str:
         if column.startswith("log_"):

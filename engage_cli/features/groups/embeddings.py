@@ -23,25 +23,25 @@ class ImageEmbedding(TablePart):
         self.mean: np.ndarray | None = None  # (D,)
         self.components: np.ndarray | None = None  # (K, D)
 
-    def fit(self, given: PostInputs, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
-        vectors = given.vectors(self.blocks[0])
+    def fit(self, inputs: PostInputs, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
+        vectors = inputs.vectors(self.blocks[0])
         if self.options.pca is not None:
             from sklearn.decomposition import PCA
 
             fitted = PCA(min(self.options.pca, *vectors.shape), random_state=self.options.seed).fit(vectors)
             self.mean, self.components = fitted.mean_.astype(np.float32), fitted.components_.astype(np.float32)
-        return self.transform(given)
+        return self.transform(inputs)
 
-    def transform(self, given: PostInputs) -> pd.DataFrame:
+    def transform(self, inputs: PostInputs) -> pd.DataFrame:
         (block,) = self.blocks
-        vectors = given.vectors(block)
+        vectors = inputs.vectors(block)
         if self.mean is not None:
             must_be_as_wide(vectors, self.mean, block)
         if self.mean is not None and self.components is not None:
             vectors = (vectors - self.mean) @ self.components.T
         names = [f"{block}_{number}" for number in range(vectors.shape[1])]
-        columns = np.column_stack([vectors, given.has(block).astype(np.float32)])
-        return make_table(columns, [*names, f"has_{block}"], given)
+        columns = np.column_stack([vectors, inputs.has(block).astype(np.float32)])
+        return make_table(columns, [*names, f"has_{block}"], inputs)
 
     def state(self) -> tuple[NothingFitted, dict[str, np.ndarray]]:
         if self.mean is None or self.components is None:
@@ -83,12 +83,12 @@ class ImageTextMatch(TablePart):
     group = "image-text match"
     blocks = ("image", "text")
 
-    def transform(self, given: PostInputs) -> pd.DataFrame:
+    def transform(self, inputs: PostInputs) -> pd.DataFrame:
         if not (width := self.options.shared_width):
-            return no_columns(given)
-        cosines = cosine(given.vectors("image")[:, :width], given.vectors("text")[:, :width])
-        known = given.has("image") & given.has("text")
-        return make_table(np.where(known, cosines, np.nan)[:, None], ["image_text_cosine"], given)
+            return no_columns(inputs)
+        cosines = cosine(inputs.vectors("image")[:, :width], inputs.vectors("text")[:, :width])
+        known = inputs.has("image") & inputs.has("text")
+        return make_table(np.where(known, cosines, np.nan)[:, None], ["image_text_cosine"], inputs)
 
     def meaning(self, column: str) -> str:
         return "How well the text describes the cover: cosine of their embeddings [-1 to 1]"

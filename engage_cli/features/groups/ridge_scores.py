@@ -47,11 +47,11 @@ class Score(TablePart):
         self.coefficients = np.zeros(0, np.float32)  # (D,)
         self.intercept, self.alpha = 0.0, 0.0
 
-    def fit(self, given: PostInputs, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
-        rows = self._fit_rows(given)
+    def fit(self, inputs: PostInputs, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
+        rows = self._fit_rows(inputs)
         if rows.shape[1] == 0:
             self.intercept = float(truth.mean())
-            return self.transform(given)
+            return self.transform(inputs)
         scores = np.full(len(truth), truth.mean())
         for number in range(folds.num):
             fitted, out = folds.fitted(number), folds.held_out(number)
@@ -62,13 +62,13 @@ class Score(TablePart):
             scores[out] = self._ridge(self.alpha, rows[fitted], truth[fitted]).predict(rows[out])
         model = self._ridge(self.alpha or self.alphas[-1], rows, truth)
         self.coefficients, self.intercept = model.coef_.astype(np.float32), float(model.intercept_)
-        return make_table(scores[:, None], [self._name], given)
+        return make_table(scores[:, None], [self._name], inputs)
 
-    def transform(self, given: PostInputs) -> pd.DataFrame:
+    def transform(self, inputs: PostInputs) -> pd.DataFrame:
         if not self.coefficients.size:
-            return make_table(np.full((len(given), 1), self.intercept), [self._name], given)
-        scores = self._rows(given) @ self.coefficients + self.intercept
-        return make_table(np.asarray(scores).reshape(-1, 1), [self._name], given)
+            return make_table(np.full((len(inputs), 1), self.intercept), [self._name], inputs)
+        scores = self._rows(inputs) @ self.coefficients + self.intercept
+        return make_table(np.asarray(scores).reshape(-1, 1), [self._name], inputs)
 
     def state(self) -> tuple[ScoreFitted, dict[str, np.ndarray]]:
         return ScoreFitted(intercept=self.intercept, alpha=self.alpha), {"coefficients": self.coefficients}
@@ -80,10 +80,10 @@ class Score(TablePart):
         self.intercept, self.alpha = state.intercept, state.alpha
         self.coefficients = arrays["coefficients"]
 
-    def _fit_rows(self, given: PostInputs) -> Any:
-        return self._rows(given)
+    def _fit_rows(self, inputs: PostInputs) -> Any:
+        return self._rows(inputs)
 
-    def _rows(self, given: PostInputs) -> Any:
+    def _rows(self, inputs: PostInputs) -> Any:
         """Return (n, D), dense or sparse."""
         raise NotImplementedError
 
@@ -111,13 +111,13 @@ class ImageScore(Score):
         super().__init__(options)
         self.mean, self.scale = np.zeros(0, np.float32), np.zeros(0, np.float32)
 
-    def _fit_rows(self, given: PostInputs) -> np.ndarray:
-        vectors = given.vectors(self.blocks[0])
+    def _fit_rows(self, inputs: PostInputs) -> np.ndarray:
+        vectors = inputs.vectors(self.blocks[0])
         self.mean, self.scale = vectors.mean(axis=0), np.maximum(vectors.std(axis=0), SMALLEST_SCALE)
-        return self._rows(given)
+        return self._rows(inputs)
 
-    def _rows(self, given: PostInputs) -> np.ndarray:
-        vectors = given.vectors(self.blocks[0])
+    def _rows(self, inputs: PostInputs) -> np.ndarray:
+        vectors = inputs.vectors(self.blocks[0])
         must_be_as_wide(vectors, self.mean, self.blocks[0])
         return (vectors - self.mean) / self.scale
 
@@ -162,11 +162,11 @@ class WordsScore(Score):
         super().__init__(options)
         self.tfidf = TfIdf(MOST_TERMS)
 
-    def _fit_rows(self, given: PostInputs) -> Any:
-        return self.tfidf.fit_transform(texts_of(given.posts, "text"))
+    def _fit_rows(self, inputs: PostInputs) -> Any:
+        return self.tfidf.fit_transform(texts_of(inputs.posts, "text"))
 
-    def _rows(self, given: PostInputs) -> Any:
-        return self.tfidf.transform(texts_of(given.posts, "text"))
+    def _rows(self, inputs: PostInputs) -> Any:
+        return self.tfidf.transform(texts_of(inputs.posts, "text"))
 
     def state(self) -> tuple[ScoreFitted, dict[str, np.ndarray]]:
         state, arrays = super().state()

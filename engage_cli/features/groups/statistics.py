@@ -23,8 +23,8 @@ class ImageStatistics(TablePart):
     group = "image statistics"
     reads_images = True
 
-    def transform(self, given: PostInputs) -> pd.DataFrame:
-        return make_table(given.image_statistics(), list(IMAGE_FEATURES), given)
+    def transform(self, inputs: PostInputs) -> pd.DataFrame:
+        return make_table(inputs.image_statistics(), list(IMAGE_FEATURES), inputs)
 
     def meaning(self, column: str) -> str:
         return meaning_of(IMAGE_FEATURES, column)
@@ -33,8 +33,8 @@ class ImageStatistics(TablePart):
 class TitleStatistics(TablePart):
     group = "title statistics"
 
-    def transform(self, given: PostInputs) -> pd.DataFrame:
-        titles = given.text("title")
+    def transform(self, inputs: PostInputs) -> pd.DataFrame:
+        titles = inputs.text("title")
         numbers = measure_texts(titles, TITLE_FEATURES)
         categories = {name: titles.map(TITLE_CATEGORIES.load(name)).astype(object) for name in TITLE_CATEGORIES}
         return numbers.assign(**categories)
@@ -47,8 +47,8 @@ class TitleStatistics(TablePart):
 class DescriptionStatistics(TablePart):
     group = "description statistics"
 
-    def transform(self, given: PostInputs) -> pd.DataFrame:
-        return measure_texts(given.text("description"), DESCRIPTION_FEATURES)
+    def transform(self, inputs: PostInputs) -> pd.DataFrame:
+        return measure_texts(inputs.text("description"), DESCRIPTION_FEATURES)
 
     def meaning(self, column: str) -> str:
         return f"Description: {meaning_of(DESCRIPTION_FEATURES, column)}"
@@ -59,10 +59,10 @@ class TextCounts(TablePart):
 
     group = "text counts"
 
-    def transform(self, given: PostInputs) -> pd.DataFrame:
+    def transform(self, inputs: PostInputs) -> pd.DataFrame:
         tables = {"title": TITLE_FEATURES, "description": DESCRIPTION_FEATURES}
         parts = [
-            measure_texts(given.text(column), Registry(table.kind, {n: table[n] for n in STUDY_COUNTS if n in table}))
+            measure_texts(inputs.text(column), Registry(table.kind, {n: table[n] for n in STUDY_COUNTS if n in table}))
             for column, table in tables.items()
         ]
         return pd.concat(parts, axis=1)

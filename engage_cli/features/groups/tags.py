@@ -44,18 +44,18 @@ class _TagReader(TablePart):
         super().__init__(options)
         self.between = SIGNS
 
-    def _learn(self, given: PostInputs) -> list[list[str]]:
-        texts = given.text("tags")
+    def _learn(self, inputs: PostInputs) -> list[list[str]]:
+        texts = inputs.text("tags")
         there = texts[texts != ""]
         if len(there) and there.str.contains(SIGNS).mean() <= HARDLY_ANY and there.nunique() > FEW_ALIKE * len(there):
             self.between = SPACES
-        return self._read(given)
+        return self._read(inputs)
 
-    def _read(self, given: PostInputs) -> list[list[str]]:
+    def _read(self, inputs: PostInputs) -> list[list[str]]:
         split = re.compile(self.between).split
         return [
             list(dict.fromkeys(tag for part in split(text) if (tag := part.strip().casefold())))
-            for text in given.text("tags")
+            for text in inputs.text("tags")
         ]
 
     def state(self) -> tuple[TagsFitted, dict[str, np.ndarray]]:
@@ -73,25 +73,25 @@ class Tags(_TagReader):
         self.frequent: list[str] = []
         self.is_used = False
 
-    def fit(self, given: PostInputs, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
-        tags = self._learn(given)
+    def fit(self, inputs: PostInputs, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
+        tags = self._learn(inputs)
         self.is_used = any(len(some) > 1 for some in tags)
         counts = Counter(tag for some in tags for tag in some)
         least = max(LEAST_POSTS, LEAST_SHARE * len(tags))
         frequent = sorted((tag for tag in counts if counts[tag] >= least), key=lambda tag: (-counts[tag], tag))
         self.frequent = frequent[:MOST_TAGS]
-        return self.transform(given)
+        return self.transform(inputs)
 
-    def transform(self, given: PostInputs) -> pd.DataFrame:
+    def transform(self, inputs: PostInputs) -> pd.DataFrame:
         if not self.is_used:
-            return no_columns(given)
+            return no_columns(inputs)
         place = {tag: number for number, tag in enumerate(self.frequent)}
-        tags = self._read(given)
+        tags = self._read(inputs)
         columns = np.zeros((len(tags), len(place) + 1), np.float32)
         for row, some in enumerate(tags):
             columns[row, 0] = len(some)
             columns[row, [place[tag] + 1 for tag in some if tag in place]] = 1
-        return make_table(columns, ["tag_count", *(f"tag: {tag}" for tag in self.frequent)], given)
+        return make_table(columns, ["tag_count", *(f"tag: {tag}" for tag in self.frequent)], inputs)
 
     def state(self) -> tuple[TagsFitted, dict[str, np.ndarray]]:
         frequent = tuple(self.frequent)
@@ -110,13 +110,13 @@ class Tags(_TagReader):
 class Category(_TagReader):
     """The first tag as a category. One that no training post has is as good as none to CatBoost."""
 
-    def fit(self, given: PostInputs, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
-        self._learn(given)
-        return self.transform(given)
+    def fit(self, inputs: PostInputs, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
+        self._learn(inputs)
+        return self.transform(inputs)
 
-    def transform(self, given: PostInputs) -> pd.DataFrame:
-        first = [tags[0] if tags else MISSING for tags in self._read(given)]
-        return pd.DataFrame({"category": np.array(first, dtype=object)}, index=given.posts.index)
+    def transform(self, inputs: PostInputs) -> pd.DataFrame:
+        first = [tags[0] if tags else MISSING for tags in self._read(inputs)]
+        return pd.DataFrame({"category": np.array(first, dtype=object)}, index=inputs.posts.index)
 
     def meaning(self, column: str) -> str:
         return "The first tag, or the only one [category]"

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
 from engage_cli.io.array_reading import Spec
 
+if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+
+class Terms(TypedDict, total=False):
+    """What counts as a term, in scikit-learn's words."""
+
+    analyzer: str
+    ngram_range: tuple[int, int]
+    lowercase: bool
+    token_pattern: str
+
+
 PLAIN, STYLE = ("words", "pieces"), ("letters", "opening", "ending", "pattern")
-_AS_WRITTEN: dict[str, Any] = {"analyzer": "char", "ngram_range": (2, 5), "lowercase": False}
+_AS_WRITTEN: Terms = {"analyzer": "char", "ngram_range": (2, 5), "lowercase": False}
 # Kinds of terms. Pieces carry languages that put no spaces between words; the last four tell how a title is written, which
 # whoever publishes it mostly keeps: capitals and signs, how it begins, how it ends, and all of it without its words.
-KINDS: dict[str, dict[str, Any]] = {
+KINDS: dict[str, Terms] = {
     "words": {"ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"},
     "pieces": {"analyzer": "char_wb", "ngram_range": (2, 4)},
     "letters": _AS_WRITTEN,
@@ -37,7 +50,7 @@ class TfIdf:
         self.most_terms = most_terms  # of each kind, the most frequent
         self.kinds = tuple(kinds)
         self.terms: dict[str, list[str]] = {}
-        self._fitted: dict[str, Any] = {}
+        self._fitted: dict[str, TfidfVectorizer] = {}
 
     def fit_transform(self, texts: Sequence[str]) -> Any:
         """Fit on training texts and return their rows; a kind without any term has no columns."""

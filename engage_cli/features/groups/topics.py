@@ -28,29 +28,29 @@ class TitleTopics(TablePart):
         self.tfidf = TfIdf(MOST_TERMS)
         self.components = np.zeros((0, 0), np.float32)  # (K, V)
 
-    def fit(self, given: PostInputs, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
+    def fit(self, inputs: PostInputs, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
         from sklearn.decomposition import TruncatedSVD
 
-        texts = given.text(self.column)
+        texts = inputs.text(self.column)
         if (texts != "").sum() < LEAST_TEXTS:
-            return no_columns(given)
+            return no_columns(inputs)
         rows = self.tfidf.fit_transform(texts.tolist())
         num = min(self.num_topics, rows.shape[0] - 1, rows.shape[1] - 1)
         if num < 1:
             self.tfidf = TfIdf(MOST_TERMS)
-            return no_columns(given)
+            return no_columns(inputs)
         fitted = TruncatedSVD(num, random_state=self.options.seed).fit(rows)
         self.components = fitted.components_.astype(np.float32)
-        return self._table(rows, given)
+        return self._table(rows, inputs)
 
-    def transform(self, given: PostInputs) -> pd.DataFrame:
+    def transform(self, inputs: PostInputs) -> pd.DataFrame:
         if not self.components.size:
-            return no_columns(given)
-        return self._table(self.tfidf.transform(given.text(self.column).tolist()), given)
+            return no_columns(inputs)
+        return self._table(self.tfidf.transform(inputs.text(self.column).tolist()), inputs)
 
-    def _table(self, rows: Any, given: PostInputs) -> pd.DataFrame:
+    def _table(self, rows: Any, inputs: PostInputs) -> pd.DataFrame:
         names = [f"{self.column}_topic_{number}" for number in range(len(self.components))]
-        return make_table(rows @ self.components.T, names, given)
+        return make_table(rows @ self.components.T, names, inputs)
 
     def state(self) -> tuple[NothingFitted, dict[str, np.ndarray]]:
         has_topics = bool(self.components.size)

@@ -5,7 +5,6 @@ A feature is one function, whose docstring says what it is and [its unit], and o
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from engage_cli.images.decode import ImageError, read_bytes, resolve_inside
+from engage_cli.images.decode import ImageError, read_same
 from engage_cli.registry import Registry
 
 if TYPE_CHECKING:
@@ -108,11 +107,8 @@ def measure_file(root: Path, name: str, digest: str) -> np.ndarray | None:
     """Measure a cover's file; None where the one with this hash is no longer there, NaN where it cannot be decoded."""
     from engage_cli.features.handcrafted.image import LoadedImage
 
-    try:
-        data = read_bytes(resolve_inside(root, name))
-    except ImageError:
-        return None
-    if hashlib.blake2b(data, digest_size=16).hexdigest() != digest:
+    data = read_same(root, name, digest)
+    if data is None:
         return None
     try:
         return measure_image(LoadedImage(data))

@@ -33,7 +33,7 @@ class LoadedImage:
     """A decoded cover."""
 
     def __init__(self, data: bytes) -> None:
-        """Decode; raise ImageError where the bytes are no image."""
+        """Decode; raise ImageError where the bytes are not an image."""
         image = decode(data, at_least=SIDE)
         width, height = read_size(data)
         is_turned = (image.width > image.height) != (width > height) and image.width != image.height

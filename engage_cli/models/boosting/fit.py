@@ -25,7 +25,7 @@ from engage_cli.progress.reporters import Stage
 from engage_cli.runtime.devices import find_device, gpu_memory
 
 MEDIAN = QUANTILE_LEVELS.index(0.5)
-FEWEST_ON_GPU = 20_000  # rows; fewer are no faster there, by CatBoost's own word, and the processor repeats itself exactly
+FEWEST_ON_GPU = 20_000  # rows; fewer are not faster there, by CatBoost's own word, and the processor repeats itself exactly
 GPU_SHARE, GPU_SPARE = 0.9, 1 << 30  # of the GPU's free memory; bytes beside the columns and histograms
 SNAPSHOT, SECONDS_BETWEEN_SNAPSHOTS = "snapshot", 10
 LOGS = ("learn_error_log", "test_error_log", "time_left_log", "json_log")  # a log that cannot be written ends the process
@@ -148,7 +148,7 @@ def save_model(model: Any, path: Path) -> None:
 
     known = model.get_metadata()
     for name in ("model_guid", "train_finish_time"):
-        if name in known.keys():  # noqa: SIM118 - it is no mapping
+        if name in known.keys():  # noqa: SIM118 - it is not a mapping
             del known[name]
     try:
         with atomic_write_by_library(path) as beside:

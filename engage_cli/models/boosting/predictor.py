@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -14,25 +13,15 @@ from engage_cli.features.inputs import PostInputs, TableSource
 from engage_cli.features.table import load_table
 from engage_cli.models.boosting.fit import load_model, predict_table
 from engage_cli.models.boosting.shap import UNIT_OF_CLASSES, contributions_of
-from engage_cli.models.predictions import Predictions
+from engage_cli.models.predictions import Predictions, Reasons
+from engage_cli.models.predictor import Predictor, Sources
 from engage_cli.runs.records import AGAIN
 from engage_cli.runs.run_folder import FIRST, Run, blaming
 
 MODEL_FILE = "model.cbm"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reasons:
-    """What one post's prediction rests on. `start` and all contributions of groups add up to the model's raw output."""
-
-    unit: str
-    start: float  # the mean prediction
-    groups: dict[str, float]  # the largest first
-    features: dict[str, float]  # the same; without the numbers of embeddings
-    values: dict[str, str]  # what the post has of each feature
-
-
-class CatBoostPredictor:
+class CatBoostPredictor(Predictor):
     def __init__(self, run: Run) -> None:
         self.kind = run.kind
         self.unit = str(run.target.formula) if run.kind == "value" else UNIT_OF_CLASSES
@@ -42,19 +31,27 @@ class CatBoostPredictor:
         self.counters = [name for name in self.table.further_columns if name in KNOWN_AFTER]
         self.model = load_model(run.open(MODEL_FILE))  # verified first: CatBoost's own parser takes files on trust
         if self.model is None:
-            raise EngageError(f"{run.folder / MODEL_FILE} is no model that CatBoost can read; {AGAIN}")
+            raise EngageError(f"{run.folder / MODEL_FILE} is not a model that CatBoost can read; {AGAIN}")
+
+    @staticmethod
+    def choose_source(run: Run, sources: Sources) -> TableSource:
+        return sources.table(run)
+
+    @staticmethod
+    def further_columns(run: Run) -> dict[str, str]:
+        return dict(load_table(run.open).further_columns)
 
     def predict(self, posts: pd.DataFrame, source: TableSource) -> Predictions:
-        given = PostInputs(posts, source, counters=self.counters)
+        inputs = PostInputs(posts, source, counters=self.counters)
         with blaming(self.folder / MODEL_FILE, "the model does not fit its table"):
-            predictions = predict_table(self.model, self.table.transform(given), self.kind)
-        return dataclasses.replace(predictions, vectors=self._vectors(given)).checked(self.folder)
+            predictions = predict_table(self.model, self.table.transform(inputs), self.kind)
+        return dataclasses.replace(predictions, vectors=self._vectors(inputs)).checked(self.folder)
 
     def vectors(self, posts: pd.DataFrame, source: TableSource) -> dict[str, np.ndarray] | None:
         return self._vectors(PostInputs(posts, source))
 
-    def _vectors(self, given: PostInputs) -> dict[str, np.ndarray] | None:
-        return {name: given.vectors(name) for name in self.table.blocks} or None
+    def _vectors(self, inputs: PostInputs) -> dict[str, np.ndarray] | None:
+        return {name: inputs.vectors(name) for name in self.table.blocks} or None
 
     def explain(self, posts: pd.DataFrame, source: TableSource) -> list[Reasons]:
         """Return what each post's prediction rests on."""

@@ -21,11 +21,22 @@ from engage_cli.models.predictions import Predictions
 NUM_FOLDS = 10
 TINY = 1e-12
 CHANCE = 0.9545  # of a normal distribution lies within two standard errors
+CHANCE_OF_OTHERS = 0.9973  # three: posts that one model predicted share its error, and show less than posts on their own
 HIGHEST_SUM = 3.0  # of weights of classes: beyond it probabilities are 0 and 1
 
 
-def fit_weights(predictions: Sequence[Predictions], true: np.ndarray, known: ExperimentArrays | None = None) -> Weights:
+def fit_weights(
+    predictions: Sequence[Predictions],
+    true: np.ndarray,
+    known: ExperimentArrays | None = None,
+    *,
+    by_others: bool = False,
+) -> Weights:
     """Fit on each member's predictions of the same posts; `true` are scores (n,) or classes (n,).
+
+    `by_others`: not by the members themselves, but by models like them that were fitted on fewer posts. By how much those
+    are too high or too low on the whole is by chance of their own posts, or because these are earlier ones; nothing of that
+    is true of the members, so that no offset is fitted, and what else is fitted has to be seen more clearly.
 
     Values: non-negative least squares with an offset (Breiman, Stacked regressions, 1996). Classes: the sum of normal
     scores that has the least log loss. Then the members' shares are drawn to equal ones, their sum to 1 and the offset to
@@ -38,37 +49,40 @@ def fit_weights(predictions: Sequence[Predictions], true: np.ndarray, known: Exp
         return Weights(members=(1 / len(predictions),) * len(predictions))
     if predictions[0].value is not None:
         values = np.stack([one.main for one in predictions], axis=1)
-        return _fit_values(values, true) if known is None or not known.any else _fit_differences(values, true, known)
-    return _fit_classes(normal_scores(predictions), true)
+        if known is not None and known.any:
+            return _fit_differences(values, true, known, by_others=by_others)
+        return _fit_values(values, true, by_others=by_others)
+    return _fit_classes(normal_scores(predictions), true, by_others=by_others)
 
 
-def _fit_values(predicted: np.ndarray, true: np.ndarray) -> Weights:
+def _fit_values(predicted: np.ndarray, true: np.ndarray, *, by_others: bool) -> Weights:
     from scipy.optimize import nnls
 
     means, (num, members) = predicted.mean(axis=0), predicted.shape
+    chance = CHANCE_OF_OTHERS if by_others else CHANCE
     away, wanted = predicted - means, true - true.mean()
     fitted, _ = nnls(away, wanted)
     shares = np.full(members, 1 / members)
     if fitted.any():
         worst = _error_along(away @ shares, wanted)
         least = float(((wanted - away @ fitted) ** 2).sum())
-        kept = _kept(worst - least, least, members - 1, num - members - 1)
+        kept = _kept(worst - least, least, members - 1, num - members - 1, chance)
         shares = shares + kept * (fitted / fitted.sum() - shares)
     spread = away @ shares
     left = _error_along(spread, wanted)
     slope = max(float(spread @ wanted) / max(float((spread**2).sum()), TINY), 0.0) - 1.0
-    bias = float(true.mean() - means @ shares)
-    slope *= _kept(slope**2 * float((spread**2).sum()), left, 1, num - 2)
-    bias *= _kept(bias**2 * num, left, 1, num - 2)
+    bias = 0.0 if by_others else float(true.mean() - means @ shares)
+    slope *= _kept(slope**2 * float((spread**2).sum()), left, 1, num - 2, chance)
+    bias *= _kept(bias**2 * num, left, 1, num - 2, chance)
     return Weights(members=tuple(map(float, (1.0 + slope) * shares)), offset=float(bias - slope * (means @ shares)) + 0.0)
 
 
-def _fit_differences(predicted: np.ndarray, true: np.ndarray, known: ExperimentArrays) -> Weights:
+def _fit_differences(predicted: np.ndarray, true: np.ndarray, known: ExperimentArrays, *, by_others: bool) -> Weights:
     """As `_fit_values`, of truths and predictions less their experiment's level; the offset is that of the levels."""
     within = within_truth(true, known)
     roots = np.sqrt(within.weights)
     away = np.stack([centred(one, known.experiment, within.weights) for one in predicted.T], axis=1)
-    found = _fit_values(roots[:, None] * away, roots * (within.truth - true.mean()))
+    found = _fit_values(roots[:, None] * away, roots * (within.truth - true.mean()), by_others=by_others)
     offset = float(true.mean() - predicted.mean(axis=0) @ np.asarray(found.members))
     return Weights(members=found.members, offset=offset)
 
@@ -79,7 +93,7 @@ def _error_along(spread: np.ndarray, wanted: np.ndarray) -> float:
     return float(((wanted - slope * spread) ** 2).sum())
 
 
-def _kept(gain: float, left: float, numbers: int, freedom: int) -> float:
+def _kept(gain: float, left: float, numbers: int, freedom: int, chance: float) -> float:
     """Return the share of a correction that is kept, by the squares that it gains and those that are left.
 
     By chance alone gain / numbers / (left / freedom) is F distributed; at its quantile, and below, nothing is kept.
@@ -88,14 +102,15 @@ def _kept(gain: float, left: float, numbers: int, freedom: int) -> float:
 
     if gain <= TINY or numbers < 1:
         return 0.0
-    return max(0.0, 1.0 - numbers * float(fdtri(numbers, freedom, CHANCE)) * left / freedom / gain)
+    return max(0.0, 1.0 - numbers * float(fdtri(numbers, freedom, chance)) * left / freedom / gain)
 
 
-def _fit_classes(scores: np.ndarray, true: np.ndarray) -> Weights:
+def _fit_classes(scores: np.ndarray, true: np.ndarray, *, by_others: bool) -> Weights:
     """(n, 4, members) normal scores, (n,) classes. Twice the log-likelihood gained takes the place of squares."""
     from scipy.optimize import minimize
 
     rows, (num, _, members) = np.arange(len(true)), scores.shape
+    chance = CHANCE_OF_OTHERS if by_others else CHANCE
 
     def log_loss(weights: np.ndarray) -> float:
         return float(-np.log(np.maximum(join_scores(scores, weights)[rows, true], TINY)).mean())
@@ -105,10 +120,10 @@ def _fit_classes(scores: np.ndarray, true: np.ndarray) -> Weights:
     if found.x.any():
         worst = log_loss(_best_sum(log_loss, shares) * shares)
         freedom = num - members - 1
-        kept = _kept(2 * num * (worst - float(found.fun)), freedom, members - 1, freedom)
+        kept = _kept(2 * num * (worst - float(found.fun)), freedom, members - 1, freedom, chance)
         shares = shares + kept * (found.x / found.x.sum() - shares)
     total = _best_sum(log_loss, shares)
-    kept = _kept(2 * num * (log_loss(shares) - log_loss(total * shares)), num - 2, 1, num - 2)
+    kept = _kept(2 * num * (log_loss(shares) - log_loss(total * shares)), num - 2, 1, num - 2, chance)
     return Weights(members=tuple(map(float, (1.0 + kept * (total - 1.0)) * shares)))
 
 
@@ -119,7 +134,12 @@ def _best_sum(log_loss: Callable[[np.ndarray], float], shares: np.ndarray) -> fl
 
 
 def held_out_predictions(
-    predictions: Sequence[Predictions], true: np.ndarray, known: ExperimentArrays | None = None, *, seed: int = 0
+    predictions: Sequence[Predictions],
+    true: np.ndarray,
+    known: ExperimentArrays | None = None,
+    *,
+    by_others: bool = False,
+    seed: int = 0,
 ) -> Predictions:
     """Combine each post's predictions by weights fitted on the others: how good the ensemble is, and how sure."""
     folds = np.random.default_rng(seed).permutation(len(true)) % min(NUM_FOLDS, len(true))
@@ -131,6 +151,6 @@ def held_out_predictions(
     for number in np.unique(folds):
         out, fitted = np.flatnonzero(folds == number), np.flatnonzero(folds != number)
         some = None if known is None else take(known, fitted)
-        weights = fit_weights([one.take(fitted) for one in predictions], true[fitted], some)
+        weights = fit_weights([one.take(fitted) for one in predictions], true[fitted], some, by_others=by_others)
         found[out] = weights.combine([one.take(out) for one in predictions]).main
     return Predictions(value=found) if is_value else Predictions(probabilities=found)

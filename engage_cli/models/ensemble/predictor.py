@@ -20,7 +20,16 @@ from engage_cli.errors import EngageError
 from engage_cli.io.ranges import Number
 from engage_cli.io.records import record
 from engage_cli.models.predictions import Differences, Predictions
-from engage_cli.models.predictor import difference_of, load_predictor, members_of
+from engage_cli.models.predictor import (
+    Predictor,
+    Source,
+    Sources,
+    choose_source,
+    difference_of,
+    extra_columns,
+    load_predictor,
+    members_of,
+)
 from engage_cli.runs.records import AGAIN, FolderName, read_run_record, write_run_record
 from engage_cli.runs.run_folder import FIRST, Run
 
@@ -71,7 +80,7 @@ def save_weights(folder: Path, members: Sequence[str], weights: Weights) -> None
     write_run_record(folder / WEIGHTS_FILE, saved, WEIGHTS_KIND)
 
 
-class EnsemblePredictor:
+class EnsemblePredictor(Predictor):
     def __init__(self, run: Run) -> None:
         self.folder = run.folder
         path = run.open(WEIGHTS_FILE)
@@ -80,6 +89,14 @@ class EnsemblePredictor:
             raise EngageError(f"{path}: weights: they are not those of the members in {FIRST}; {AGAIN}")
         self.weights = Weights(members=tuple(saved.weights[name] for name in run.meta.members), offset=saved.offset)
         self.members = [load_predictor(member) for member in members_of(run)]
+
+    @staticmethod
+    def choose_source(run: Run, sources: Sources) -> list[Source]:
+        return [choose_source(member, sources) for member in run.members]
+
+    @staticmethod
+    def further_columns(run: Run) -> dict[str, str]:
+        return {name: kind for member in run.members for name, kind in extra_columns(member).items()}
 
     def predict(self, posts: pd.DataFrame, source: Sequence[Any]) -> Predictions:
         found = [member.predict(posts, one) for member, one in zip(self.members, source, strict=True)]

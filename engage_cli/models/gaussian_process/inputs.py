@@ -102,7 +102,7 @@ class KernelInputsMaker:
         return self
 
     def later(self, posts: pd.DataFrame, source: BlockSource) -> Takes:
-        """Return what makes the views of posts when they are taken: of all at once they may not fit into memory."""
+        """Return what makes the kernel inputs of posts when they are taken: of all at once they may not fit into memory."""
         return _Later(self, posts, source)
 
     def transform(self, posts: pd.DataFrame, source: BlockSource) -> KernelInputs:
@@ -231,11 +231,11 @@ def _parts(widths: Sequence[int]) -> list[slice]:
     return [slice(int(end - width), int(end)) for end, width in zip(ends, widths, strict=True)]
 
 
-def kernel_inputs_to_arrays(views: KernelInputs) -> dict[str, np.ndarray]:
+def kernel_inputs_to_arrays(inputs: KernelInputs) -> dict[str, np.ndarray]:
     """Return what `kernel_inputs_from_arrays` takes; strings and sparse matrices as plain arrays."""
     found: dict[str, np.ndarray] = {}
     for name in PER_POST:
-        value = getattr(views, name)
+        value = getattr(inputs, name)
         if name in TERM_KINDS:
             for part in ("data", "indices", "indptr"):
                 found[f"{name}_{part}"] = getattr(value, part)
@@ -245,12 +245,12 @@ def kernel_inputs_to_arrays(views: KernelInputs) -> dict[str, np.ndarray]:
             found["author"] = np.frombuffer(text, np.uint8)
         else:
             found[name] = value.astype(np.float16) if name in BLOCKS else value
-    for name, widths in views.widths.items():
+    for name, widths in inputs.widths.items():
         found[f"widths_{name}"] = np.array(widths)
     return found
 
 
-def view_specs() -> dict[str, Spec]:
+def kernel_input_specs() -> dict[str, Spec]:
     """Return what `kernel_inputs_to_arrays` gives of n posts."""
     specs = {
         "day": Spec(dtype="float64", shape=("n",), low=-MOST_DAYS, high=MOST_DAYS, has_gaps=True),
@@ -269,9 +269,10 @@ def view_specs() -> dict[str, Spec]:
 def kernel_inputs_from_arrays(
     arrays: Mapping[str, np.ndarray], *, num_terms: Mapping[str, int], widths: Mapping[str, tuple[int, ...]]
 ) -> KernelInputs:
-    """Take arrays of `view_specs`, whose maker has so many terms of each kind, and blocks with parts of these widths.
+    """Take arrays of `kernel_input_specs`.
 
-    Raises ValueError where they do not fit together.
+    Their maker has so many terms of each kind, and blocks with parts of these widths. Raises ValueError where they do not
+    fit together.
     """
     num = len(arrays["day"])
     matrices = {}

@@ -6,7 +6,7 @@ What they predict is the sum of their predictions, each times its share (models.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,14 +25,15 @@ from engage_cli.io.records import check_file, file_hash, record
 from engage_cli.models.gaussian_process.inputs import (
     BLOCKS,
     KernelInputsMaker,
+    kernel_input_specs,
     kernel_inputs_from_arrays,
     kernel_inputs_to_arrays,
     maker_specs,
-    view_specs,
 )
 from engage_cli.models.gaussian_process.posterior import Posterior, packed, unpacked
 from engage_cli.models.gaussian_process.process import GaussianProcess, ProcessState, predict_sum
 from engage_cli.models.predictions import Differences, Predictions
+from engage_cli.models.predictor import Predictor, Sources
 from engage_cli.runs.records import AGAIN, Hash, read_run_record, write_run_record
 from engage_cli.runs.run_folder import Run, blaming
 from engage_cli.runtime.devices import find_device
@@ -79,7 +80,7 @@ class SavedProcesses:
     left_out_r2: Number | None  # R² of training posts that were each left out, where that is known
 
 
-class GaussianProcessPredictor:
+class GaussianProcessPredictor(Predictor):
     def __init__(self, run: Run) -> None:
         if sorted(run.meta.blocks) != sorted(BLOCKS):
             raise EngageError(f"{run.folder / 'run.json'}: blocks: a process reads {' and '.join(BLOCKS)}; {AGAIN}")
@@ -89,6 +90,10 @@ class GaussianProcessPredictor:
         if (saved.cuts is None) != (run.kind == "value"):
             raise EngageError(f"{path}: cuts: they are not those of a run of {run.kind}; {AGAIN}")
         self.maker, self.processes, self.cuts = load_processes(run.folder, saved)
+
+    @staticmethod
+    def choose_source(run: Run, sources: Sources) -> BlockSource:
+        return sources.vectors(run)
 
     def predict(self, posts: pd.DataFrame, source: BlockSource) -> Predictions:
         once = _Once(posts, source)
@@ -136,24 +141,29 @@ class _Once:
         return {name: block.pooled for name, block in self._blocks.items()}
 
 
-def save_processes(
-    folder: Path,
-    maker: KernelInputsMaker,
-    processes: Sequence[tuple[str, float, GaussianProcess]],
-    cuts: Cuts | None,
-    *,
-    left_out_r2: float | None,
-) -> None:
-    """Write what each is of, its share and itself; the file that is read first last.
+@dataclass(frozen=True, kw_only=True)
+class FittedProcesses:
+    """What a training has fitted."""
 
-    `left_out_r2` is known only once all are fitted, and a training that goes on must find it.
-    """
-    arrays = {f"maker/{name}": array for name, array in maker.arrays().items()}
-    arrays |= {f"landmarks/{name}": array for name, array in kernel_inputs_to_arrays(processes[0][2].landmarks).items()}
-    arrays["coefficients"] = np.stack([process.coefficients for _, _, process in processes])
+    maker: KernelInputsMaker
+    processes: Sequence[tuple[str, float, GaussianProcess]]  # what each is of, its share, and itself
+    cuts: Cuts | None  # of classes
+    left_out_r2: float | None  # R² of training posts that were each left out, where that is known
+    posterior: Posterior  # of the first
+
+
+def save_processes(folder: Path, fitted: FittedProcesses) -> None:
+    """Write the file that is read first last."""
+    save_posterior(folder, fitted.posterior)
+    arrays = {f"maker/{name}": array for name, array in fitted.maker.arrays().items()}
+    landmarks = kernel_inputs_to_arrays(fitted.processes[0][2].landmarks)
+    arrays |= {f"landmarks/{name}": array for name, array in landmarks.items()}
+    arrays["coefficients"] = np.stack([process.coefficients for _, _, process in fitted.processes])
     save_arrays(folder / ARRAYS_FILE, arrays)
-    states = tuple(SavedProcess(**asdict(process.state()), of=of, share=share) for of, share, process in processes)
-    saved = SavedProcesses(arrays=file_hash(folder / ARRAYS_FILE), processes=states, cuts=cuts, left_out_r2=left_out_r2)
+    states = tuple(SavedProcess(**asdict(process.state()), of=of, share=share) for of, share, process in fitted.processes)
+    saved = SavedProcesses(
+        arrays=file_hash(folder / ARRAYS_FILE), processes=states, cuts=fitted.cuts, left_out_r2=fitted.left_out_r2
+    )
     write_run_record(folder / STATE_FILE, saved, STATE_KIND)
 
 
@@ -185,7 +195,7 @@ def load_processes(
 ) -> tuple[KernelInputsMaker, list[tuple[float, GaussianProcess]], Cuts | None]:
     path = check_file(folder / ARRAYS_FILE, saved.arrays, again=AGAIN)
     specs = {f"maker/{name}": spec for name, spec in maker_specs().items()}
-    specs |= {f"landmarks/{name}": spec for name, spec in view_specs().items()}
+    specs |= {f"landmarks/{name}": spec for name, spec in kernel_input_specs().items()}
     specs["coefficients"] = Spec(dtype="float64", shape=(len(saved.processes), "n"))
     arrays = load_arrays(path, specs, again=AGAIN)
     maker = KernelInputsMaker()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from engage_cli.io.ranges import NotNegative, Number, Positive
-from engage_cli.io.records import parse, record
+from engage_cli.io.records import record
 from engage_cli.models.gaussian_process._kernels import CPU, LENGTHS, TERMS, Products, first_lengths, kernel, present_terms
 from engage_cli.models.gaussian_process._likelihood import error_left_out, likelihood
 from engage_cli.models.gaussian_process.inputs import KernelInputs, Takes
@@ -154,10 +154,6 @@ class ProcessState:
     noise: NotNegative
     mean: Number
     std: Positive
-
-    @classmethod
-    def parse(cls, saved: Any, *, where: str) -> ProcessState:
-        return parse(saved, cls, where=where, again="train again")
 
 
 @dataclass(frozen=True, kw_only=True)

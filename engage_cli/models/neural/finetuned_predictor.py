@@ -22,14 +22,15 @@ from engage_cli.models.neural.training.batches import Cut
 from engage_cli.models.neural.training.checkpoints import MODEL_FILE, load_weights, must_fit
 from engage_cli.models.neural.training.image_text_batches import ContentSource, LiveBatches
 from engage_cli.models.predictions import Predictions
+from engage_cli.models.predictor import Predictor, Sources
 from engage_cli.runs.records import AGAIN
 from engage_cli.runs.run_folder import FIRST, Run, blaming
 from engage_cli.runtime.devices import find_device
 
 
-class FinetunedPredictor:
+class FinetunedPredictor(Predictor):
     def __init__(self, run: Run) -> None:
-        config, self.objective = read_config(run)
+        config, self.objective = read_config(run, is_finetuned=True)
         self.folder, self.dims = run.folder, run.meta.dims
         self.batch_size = config.batch_size
         self.device = find_device()
@@ -59,6 +60,10 @@ class FinetunedPredictor:
                 raise EngageError(f"{run.folder / FIRST}: dims: its encoder gives other vectors of '{name}'; {AGAIN}")
         load_weights(self.model, weights)
         self.model.to(self.device)
+
+    @staticmethod
+    def choose_source(run: Run, sources: Sources) -> ContentSource:
+        return sources.contents(run)
 
     def predict(self, posts: pd.DataFrame, source: ContentSource) -> Predictions:
         posts, num_outputs = known_before(posts), self.objective.out_dim

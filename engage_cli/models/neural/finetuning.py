@@ -21,7 +21,7 @@ TOWERS = "towers."
 # Parts that every layer builds upon, wherever a model keeps them: embeddings, CLIP's first norm, the norm of DeBERTa's
 # relative positions. Training one of them would send gradients through all frozen layers.
 BELOW_LAYERS = ("embed", "pre_layrnorm", "encoder.LayerNorm")
-# Vectors that are no weights of a product, whatever their shape: like norms and biases they do not decay.
+# Vectors that are not weights of a product, whatever their shape: like norms and biases they do not decay.
 NO_DECAY = (
     "cls_token",
     "mask_token",

@@ -21,7 +21,7 @@ from engage_cli.models.neural.training._validation import outputs_of
 from engage_cli.models.neural.training.batches import Cut, StoredBatches, tokens_of
 from engage_cli.models.neural.training.checkpoints import MODEL_FILE, load_weights, must_fit
 from engage_cli.models.predictions import Predictions
-from engage_cli.runs.model_table import CONTENTS
+from engage_cli.models.predictor import Predictor, Sources
 from engage_cli.runs.records import AGAIN
 from engage_cli.runs.run_folder import FIRST, Run, blaming
 from engage_cli.runtime.devices import find_device, matmul_precision
@@ -29,9 +29,9 @@ from engage_cli.runtime.devices import find_device, matmul_precision
 BATCH_SIZE = 1024
 
 
-class NeuralPredictor:
+class NeuralPredictor(Predictor):
     def __init__(self, run: Run) -> None:
-        config, self.objective = read_config(run)
+        config, self.objective = read_config(run, is_finetuned=False)
         self.folder, self.dims = run.folder, run.meta.dims
         weights = run.open(MODEL_FILE)
         must_fit(weights, plan_model(run, config, self.objective))
@@ -40,6 +40,10 @@ class NeuralPredictor:
         self.model = EngagementModel(self.dims, config, out_dim=self.objective.out_dim)
         load_weights(self.model, weights)
         self.model.to(self.device)
+
+    @staticmethod
+    def choose_source(run: Run, sources: Sources) -> BlockSource:
+        return sources.vectors(run)
 
     def predict(self, posts: pd.DataFrame, source: BlockSource) -> Predictions:
         blocks = source.blocks(known_before(posts), list(self.dims))
@@ -60,14 +64,14 @@ class NeuralPredictor:
         return _vectors(source.blocks(known_before(posts), list(self.dims)))
 
 
-def read_config(run: Run) -> tuple[TrainConfig, Objective]:
+def read_config(run: Run, *, is_finetuned: bool) -> tuple[TrainConfig, Objective]:
     """Return the settings of a neural run and its objective; raise EngageError for what there is not."""
     config = run.meta.settings(TrainConfig, folder=run.folder)
     with blaming(run.folder / FIRST, "config"):
         FUSIONS.check(config.fusion)
         objective: Objective = OBJECTIVES[run.kind].load(config.objective)(run.target, config)
-        is_finetuned = parse_finetune(config.finetune).mode != "none"
-    if is_finetuned != (run.meta.reads == CONTENTS):
+        trains_encoders = parse_finetune(config.finetune).mode != "none"
+    if trains_encoders != is_finetuned:
         raise EngageError(f"{run.folder / FIRST}: config.finetune: '{config.finetune}' does not go with its model; {AGAIN}")
     if not run.meta.dims:
         raise EngageError(f"{run.folder / FIRST}: dims: there is no block; {AGAIN}")

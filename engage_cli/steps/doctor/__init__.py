@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from engage_cli import __version__
 from engage_cli.encoders import CHECKPOINTS, packaged
@@ -59,7 +58,7 @@ class Diagnosis:
     runs: RunsState
     probe: Probe
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Mapping[str, object]:
         return dataclasses.asdict(self)
 
 
@@ -73,7 +72,7 @@ def examine(
 ) -> Diagnosis:
     """Look at everything and change nothing; `probe_seconds` of 0 measures nothing."""
     reporter = reporter or SilentReporter()
-    reporter.say("looking at this machine; loading torch and transformers takes most of the time")
+    reporter.say("checking this machine; most of the time goes into loading torch and transformers")
     device = examine_device()
     return Diagnosis(
         engage=__version__,

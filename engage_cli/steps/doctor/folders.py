@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from engage_cli.progress.reporters import Reporter, SilentReporter
 
 # These stand a second time, for their modules need packages that may be broken; a test holds them equal.
 POSTS_FILE, DATA_MARKER, FEATURES, STORE_MARKER = "posts.parquet", "dataset.json", "features", "manifest.json"
+SEALED = ("images.parquet", "features/image_statistics.parquet")  # what is known of images; found out anew where it is gone
 RUN_FIRST, RUN_MARKER = "run.json", "metrics.json"
 
 T = TypeVar("T")
@@ -47,6 +49,7 @@ class DataState:
     split: str | None = None
     rows: dict[str, int] = dataclasses.field(default_factory=dict)  # of train, validation, test
     stores: tuple[StoreState, ...] = ()
+    damaged_tables: tuple[str, ...] = ()  # files of what is known of images that are not as they were written
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +81,7 @@ def examine_data(folder: Path, reporter: Reporter | None = None) -> DataState:
         features = folder / FEATURES
         stores = _folders(features) if features.is_dir() else []
         found = tuple(_examine_store(store, reporter or SilentReporter()) for store in stores)
-        state = dataclasses.replace(state, stores=found)
+        state = dataclasses.replace(state, stores=found, damaged_tables=tuple(_damaged_tables(folder)))
         if not (folder / DATA_MARKER).exists():
             if (folder / DATA_MARK).exists():
                 return dataclasses.replace(state, state="not finished", note="give its `engage prepare` command again")
@@ -89,6 +92,14 @@ def examine_data(folder: Path, reporter: Reporter | None = None) -> DataState:
         return dataclasses.replace(state, state="unreadable", note=error.strerror or type(error).__name__)
     except DamageError as damage:
         return dataclasses.replace(state, state="damaged", note=str(damage))
+
+
+def _damaged_tables(folder: Path) -> Iterator[str]:
+    try:
+        from engage_cli.io.sealed_table import is_intact
+    except ImportError:  # a package is broken, which doctor tells elsewhere
+        return
+    yield from (name for name in SEALED if os.path.lexists(folder / name) and not is_intact(folder / name))
 
 
 def _examine_posts(folder: Path, state: DataState) -> DataState:
@@ -160,7 +171,7 @@ def examine_runs(folder: Path) -> RunsState:
 
 
 def _examine_run(folder: Path) -> RunState | None:
-    """Return None for a folder that is no run."""
+    """Return None for a folder that is not a run."""
     state = RunState(folder=str(folder), state="finished")
     first, marker = folder / RUN_FIRST, folder / RUN_MARKER
     try:
@@ -195,7 +206,7 @@ def _folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Mapping[str, object]:
     """Read a JSON object; raise DamageError for anything else."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock, Timeout
 
 from engage_cli.config.general import ENGINES, EmbedConfig, EncoderConfig, setting_of_side
 from engage_cli.data.dataset import FEATURES, Dataset
@@ -19,6 +18,7 @@ from engage_cli.embeddings.manifest import Manifest
 from engage_cli.embeddings.store import PLACEHOLDER_KEY, FeatureStore, StoredBlocks, content_keys
 from engage_cli.encoders.encoder import Encoder
 from engage_cli.errors import EngageError, WrongCallError
+from engage_cli.io.locks import hold_lock
 from engage_cli.io.own_folders import own_data
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runtime.distributed import get_rank, get_world_size, together, wait_for_all
@@ -121,7 +121,8 @@ def _fill(
     before: Manifest | None = None
     with ExitStack() as stack:
         if is_first:
-            _lock(dataset, store, stack)
+            path = own_data(dataset.folder).place(FEATURES, f".{store.folder.name}.lock")
+            stack.enter_context(hold_lock(path, taken=f"another process is writing {store.folder}; wait for it to end"))
             before = _mend(store, reporter)
         wait_for_all()
         # What another process wrote until now is seen only after the lock is ours.
@@ -158,15 +159,6 @@ def _fill(
         seconds=round(time.perf_counter() - started, 2),
         stages={stage: round(seconds, 2) for stage, seconds in clock.seconds.items()},
     )
-
-
-def _lock(dataset: Dataset, store: FeatureStore, stack: ExitStack) -> None:
-    path = own_data(dataset.folder).place(FEATURES, f".{store.folder.name}.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        stack.enter_context(FileLock(path, timeout=0))
-    except Timeout:
-        raise EngageError(f"another process is writing {store.folder}; wait for it to end") from None
 
 
 def _mend(store: FeatureStore, reporter: Reporter) -> Manifest | None:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from engage_cli.config.general import EmbedConfig
 from engage_cli.data.dataset import Dataset, load_dataset
 from engage_cli.embeddings.store import FeatureStore
-from engage_cli.encoders.encoder import Encoder
+from engage_cli.encoders.encoder import Encoder, EncoderIdentity
 from engage_cli.errors import EngageError
 from engage_cli.progress.reporters import Reporter
 from engage_cli.runtime.timing import Clock
@@ -31,7 +33,7 @@ class ShardWriter:
     """A worker: it loads the posts and the encoder once, then writes the shards that Ray gives it."""
 
     def __init__(
-        self, folder: str, side: str, name: str, record: dict[str, Any], blocks: list[str], config: EmbedConfig
+        self, folder: str, side: str, name: str, record: EncoderIdentity, blocks: list[str], config: EmbedConfig
     ) -> None:
         self.dataset, self.config = load_dataset(Path(folder)), config
         self.encoder = Encoder(
@@ -46,7 +48,7 @@ class ShardWriter:
         self.differs = self.encoder.record != record
         self.contents = Contents(self.dataset, blocks)
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
+    def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, list[Any]]:
         """Write the shards of a batch {"number", "keys"}; those that a worker before this one has written are kept."""
         shards = [Shard(int(n), keys.split()) for n, keys in zip(batch["number"], batch["keys"], strict=True)]
         store = FeatureStore(self.dataset.features_dir, self.encoder)
@@ -120,7 +122,9 @@ def write_shards_on_ray(
             advance(int(row["rows"]))
         return clock.seconds
     except ray.exceptions.RayError as error:
-        raise EngageError(f"Ray gave up: {str(error).strip().splitlines()[-1]}; the same command goes on") from None
+        raise EngageError(
+            f"Ray gave up: {str(error).strip().splitlines()[-1]}; give the same command again to continue"
+        ) from None
     finally:
         if started_here:
             ray.shutdown()

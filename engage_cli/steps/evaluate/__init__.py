@@ -20,9 +20,9 @@ from engage_cli.metrics.metrics import PRIMARY, bootstrap_metrics, true_of
 from engage_cli.metrics.paired_bootstrap import LEAST_FOR_VERDICT, Comparison, compare
 from engage_cli.models.predictor import load_predictor, members_of
 from engage_cli.progress.reporters import Reporter, SilentReporter
-from engage_cli.runs.model_table import CONTENTS
-from engage_cli.runs.run_folder import FIRST, MARKER, Run, load_run, newest_run
+from engage_cli.runs.run_folder import FIRST, MARKER, Run, load_run
 from engage_cli.steps.evaluate._experiments import climb_ladder, score_experiments
+from engage_cli.steps.inputs.contents import DatasetContents
 from engage_cli.steps.inputs.sources import source_of
 from engage_cli.uncertainty.forecast import load_uncertainty
 from engage_cli.uncertainty.neighbours import unit
@@ -46,17 +46,18 @@ def evaluate(
     folders: Sequence[Path],
     *,
     dataset: Dataset,
-    runs_dir: Path = Path("runs"),
     split: str = "test",
     by: Sequence[str] = (),
     num_resamples: int = 500,
     reporter: Reporter | None = None,
 ) -> Evaluation:
-    """Score runs (the newest one where none is named), and the baselines of each target and kind among them."""
+    """Score one or more runs, and the baselines of each target and kind among them."""
     reporter = reporter or SilentReporter()
     if split not in SPLITS:
         raise WrongCallError(f"unknown split '{split}'; there are: {', '.join(SPLITS)}")
-    runs = open_runs(folders, dataset, runs_dir)
+    if not folders:
+        raise WrongCallError("no run is named to be scored")
+    runs = open_runs(folders, dataset)
     tasks: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         tasks.setdefault((run.target.name, run.kind), []).append(run)
@@ -84,9 +85,9 @@ def evaluate(
     )
 
 
-def open_runs(folders: Sequence[Path], dataset: Dataset, runs_dir: Path) -> list[Run]:
-    """Open the runs, the newest one where none is named; raise EngageError for one that was trained on other data."""
-    runs = [load_run(folder) for folder in folders] or [newest_run(runs_dir)]
+def open_runs(folders: Sequence[Path], dataset: Dataset) -> list[Run]:
+    """Open the runs; raise EngageError for one that was trained on other data."""
+    runs = [load_run(folder) for folder in folders]
     for run in runs:
         if run.meta.data.fingerprint != dataset.fingerprint:
             raise EngageError(
@@ -107,7 +108,7 @@ def finished_among(paths: Sequence[Path], reporter: Reporter) -> list[Path]:
     for path in paths:
         if not (path / MARKER).is_file():
             is_run = (path / FIRST).is_file()
-            reporter.say(f"passed over: {path} ({'an unfinished run' if is_run else 'no run'})")
+            reporter.say(f"ignored: {path} ({'an unfinished run' if is_run else 'no run'})")
     if not found:
         raise EngageError(f"none of the {len(paths)} paths is a finished run; the first is {paths[0]}")
     return list(found.values())
@@ -229,8 +230,11 @@ def _vectors(
     runs: Sequence[Run], dataset: Dataset, rows: dict[str, np.ndarray], reporter: Reporter
 ) -> dict[str, np.ndarray]:
     """Return the stored embeddings of each part that the first run which reads any has; none where none does."""
-    for member in (member for run in runs for member in members_of(run) if member.meta.reads != CONTENTS):
-        predictor, source = load_predictor(member), source_of(member, dataset, reporter)
+    for member in (member for run in runs for member in members_of(run)):
+        source = source_of(member, dataset, reporter)
+        if isinstance(source, DatasetContents):  # it has trained its encoders: no store holds their vectors
+            continue
+        predictor = load_predictor(member)
         found = {part: predictor.vectors(dataset.posts.iloc[places], source) for part, places in rows.items()}
         usable = {
             part: np.concatenate([unit(block) for block in vectors.values()], axis=1)

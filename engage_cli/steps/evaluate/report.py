@@ -27,7 +27,7 @@ def place_report(report: Path | None, folders: Sequence[Path], *, split: str, ru
     """Return where the page goes: as it is named, into the only run's folder, or beside the folders of several."""
     if report is not None:
         if report.is_dir() or report.suffix.lower() not in (".html", ".htm"):
-            raise WrongCallError(f"--report {report}: name the .html that is to be written")
+            raise WrongCallError(f"--report {report}: name an .html file")
         refuse_link(report)
         return report
     name = REPORT_FILE if split == "test" else f"report-{split}.html"

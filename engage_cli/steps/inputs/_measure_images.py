@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,22 +10,21 @@ import pandas as pd
 from engage_cli.data.dataset import FEATURES, Dataset
 from engage_cli.errors import EngageError
 from engage_cli.features.handcrafted import IMAGE_FEATURES, IMAGE_VERSION, measure_files
+from engage_cli.images.examine import examine
 from engage_cli.io.files import sweep_dead
 from engage_cli.io.own_folders import own_data
 from engage_cli.io.sealed_table import Check, read_sealed, write_sealed
 from engage_cli.progress.reporters import Reporter
-from engage_cli.runtime.worker_processes import map_on_all_cores
 
 FILE = "image_statistics.parquet"
 KIND = f"engage image statistics {IMAGE_VERSION}"
 BATCH = 64
-FEW = 300  # below this many covers, starting processes takes longer than the work
-SECONDS_BETWEEN_SAVES = 20.0
+FEW = 300  # up to this many covers, starting processes takes longer than the work
 HASH = "image_hash"
 Named = tuple[Path, str, str]  # folder, name, hash
 
 
-class ImageStatistics:
+class MeasuredImages:
     """The measured covers of a data folder."""
 
     def __init__(self, dataset: Dataset) -> None:
@@ -39,25 +35,27 @@ class ImageStatistics:
     def measure(self, posts: pd.DataFrame, reporter: Reporter) -> None:
         """Measure the covers of these posts that are not known yet."""
         todo = [file for file in self._files(posts) if file[2] not in self._known]
-        if not todo:
-            return
-        sweep_dead(self._path.parent, FILE)
-        batches = [todo[start : start + BATCH] for start in range(0, len(todo), BATCH)]
-        last_save = time.monotonic()
-        with reporter.stage("measuring covers", len(todo)) as stage:
-            for batch, results in zip(batches, _run(batches), strict=True):
-                for (root, name, digest), measured in zip(batch, results, strict=True):
-                    if measured is None:
-                        raise EngageError(
-                            f"{root / name} is gone or changed since `engage prepare`; bring it back, or run prepare "
-                            "--overwrite again"
-                        )
-                    self._known[digest] = measured
-                stage.advance(len(batch))
-                if time.monotonic() - last_save > SECONDS_BETWEEN_SAVES:
-                    self._save()
-                    last_save = time.monotonic()
-        self._save()
+        if todo:
+            sweep_dead(self._path.parent, FILE)
+        examine(
+            todo,
+            measure_files,
+            keep=self._keep,
+            save=self._save,
+            title="measuring covers",
+            what="covers were measured",
+            batch=BATCH,
+            few=FEW,
+            reporter=reporter,
+        )
+
+    def _keep(self, file: Named, measured: np.ndarray | None) -> None:
+        root, name, digest = file
+        if measured is None:
+            raise EngageError(
+                f"{root / name} is gone or changed since `engage prepare`; bring it back, or run prepare --overwrite again"
+            )
+        self._known[digest] = measured
 
     def of(self, posts: pd.DataFrame) -> np.ndarray:
         """Return (n, IMAGE_FEATURES) float32; NaN for a post without a usable cover."""
@@ -97,9 +95,3 @@ def _are_hashes(column: pd.Series) -> pd.Series:
 
 def _are_measures(column: pd.Series) -> np.ndarray:
     return ~np.isinf(column.to_numpy(np.float32)) if column.dtype == np.float32 else np.zeros(1, bool)
-
-
-def _run(batches: Sequence[list[Named]]) -> Iterator[list[np.ndarray | None]]:
-    if sum(map(len, batches)) <= FEW or (os.cpu_count() or 1) == 1:
-        return map(measure_files, batches)
-    return map_on_all_cores(measure_files, batches, what="covers were measured")

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
 
 from engage_cli.config.general import EncoderConfig
 from engage_cli.data.dataset import Dataset
 from engage_cli.data.schema import side_of
 from engage_cli.embeddings.live import LiveBlocks, LiveVectors
-from engage_cli.encoders.encoder import Encoder
+from engage_cli.embeddings.store import StoredBlocks
+from engage_cli.encoders.encoder import Encoder, EncoderIdentity
 from engage_cli.errors import EngageError
 from engage_cli.images.decode import ImageError, decode
 from engage_cli.io.files import fingerprint
-from engage_cli.models.predictor import Source, members_of
+from engage_cli.models.predictor import Source, Sources, choose_source, members_of
 from engage_cli.progress.reporters import Reporter
-from engage_cli.runs.model_table import CONTENTS, TABLE
 from engage_cli.runs.run_folder import FIRST, Run, blaming
 from engage_cli.steps.embed import make_encoder, stored_blocks
 from engage_cli.steps.inputs.contents import DatasetContents, GivenContents
@@ -47,27 +47,40 @@ def blocks_of(run: Run) -> list[str]:
 
 def source_of(run: Run, dataset: Dataset, reporter: Reporter) -> Source:
     """Return what gives a run what it reads of a data folder's posts; what the stores lack is embedded first."""
-    if run.meta.is_ensemble:
-        return [source_of(member, dataset, reporter) for member in members_of(run)]
-    config, blocks = encoder_config(run), blocks_of(run)
-    _encoders_of(run, {})  # before anything is embedded with others
-    if run.meta.reads == CONTENTS:
-        return DatasetContents(dataset)
-    if run.meta.reads == TABLE:
-        return StoredTable(dataset, config, blocks, reads_images=run.meta.reads_images, reporter=reporter)
-    return stored_blocks(dataset, config, blocks, reporter)
+    return choose_source(run, StoredSources(dataset, reporter))
+
+
+class StoredSources(Sources):
+    """Of a data folder's posts. An encoder is looked at before anything is embedded with another one."""
+
+    def __init__(self, dataset: Dataset, reporter: Reporter) -> None:
+        self.dataset, self.reporter = dataset, reporter
+
+    def vectors(self, run: Run) -> StoredBlocks:
+        _encoders_of(run, {})
+        return stored_blocks(self.dataset, encoder_config(run), blocks_of(run), self.reporter)
+
+    def contents(self, run: Run) -> DatasetContents:
+        _encoders_of(run, {})
+        return DatasetContents(self.dataset)
+
+    def table(self, run: Run) -> StoredTable:
+        _encoders_of(run, {})
+        return StoredTable(
+            self.dataset, encoder_config(run), blocks_of(run), reads_images=run.meta.reads_images, reporter=self.reporter
+        )
 
 
 class LiveSources:
     """What gives a run what it reads of posts that lie in no data folder. Encoders stay loaded between two calls."""
 
     def __init__(self, run: Run, *, num_towers: int | None = 1) -> None:
-        self.run, self.num_towers = run, num_towers
+        self.run, self.num_towers, self.images = run, num_towers, ImageMemo()
         self._encoders: dict[str, Encoder] = {}  # of all members, by record
         self._vectors: dict[str, LiveVectors] = {}  # by the records of both sides: members with equal encoders share them
-        self._images = ImageMemo()
-        self._members = [(member, self._vectors_of(member)) for member in members_of(run)]
-        self.sees_images = any(sees_images(member) for member, _ in self._members)
+        self._found: dict[Path, dict[str, Encoder]] = {}  # by the folders of members, those that were looked at
+        self.of([])  # looks at all of them
+        self.sees_images = any(sees_images(member) for member in members_of(run))
 
     @property
     def encoders(self) -> list[Encoder]:
@@ -76,8 +89,18 @@ class LiveSources:
 
     def of(self, images: Sequence[bytes | None]) -> Source:
         """Return the source of posts whose covers these are."""
-        found = [self._source(member, vectors, images) for member, vectors in self._members]
-        return found if self.run.meta.is_ensemble else found[0]
+        return choose_source(self.run, _GivenSources(self, images))
+
+    def vectors_of(self, member: Run) -> LiveVectors:
+        found = self.encoders_of(member, self._encoders)
+        key = fingerprint([one.record for one in found.values()])
+        return self._vectors.setdefault(key, LiveVectors(found, num_towers=self.num_towers))
+
+    def encoders_of(self, member: Run, known: dict[str, Encoder]) -> dict[str, Encoder]:
+        """Return a member's encoders by side, after they were looked at once."""
+        if member.folder not in self._found:
+            self._found[member.folder] = _encoders_of(member, known)
+        return self._found[member.folder]
 
     def problems_of(self, images: Sequence[bytes | None]) -> list[str]:
         """Return why each image that the run looks at gives no image; "" where it gives one, or there is none.
@@ -86,7 +109,7 @@ class LiveSources:
         """
         if not self.sees_images:
             return [""] * len(images)
-        seen = next((vectors for member, vectors in self._members if _embeds_images(member)), None)
+        seen = next((vectors for vectors in self._vectors.values() if "vision" in vectors.encoders), None)
         find = seen.problem_of if seen is not None else problem_of
         return [find(image) if image is not None else "" for image in images]
 
@@ -94,27 +117,29 @@ class LiveSources:
         """Drop what was made of the contents so far: they are not kept for ever."""
         for vectors in self._vectors.values():
             vectors.forget()
-        self._images.forget()
+        self.images.forget()
 
-    def _vectors_of(self, member: Run) -> LiveVectors:
-        found = _encoders_of(member, self._encoders if member.meta.reads != CONTENTS else {})
-        key = fingerprint([one.record for one in found.values()])
-        return self._vectors.setdefault(key, LiveVectors(found, num_towers=self.num_towers))
 
-    def _source(self, member: Run, vectors: LiveVectors, images: Sequence[bytes | None]) -> Any:
-        if member.meta.reads == CONTENTS:
-            return GivenContents(images)
-        blocks = LiveBlocks(vectors, images)
-        return LiveTable(blocks, images, self._images) if member.meta.reads == TABLE else blocks
+class _GivenSources(Sources):
+    """Of posts whose covers are these."""
+
+    def __init__(self, live: LiveSources, images: Sequence[bytes | None]) -> None:
+        self.live, self.given = live, images
+
+    def vectors(self, run: Run) -> LiveBlocks:
+        return LiveBlocks(self.live.vectors_of(run), self.given)
+
+    def contents(self, run: Run) -> GivenContents:
+        self.live.encoders_of(run, {})  # what is loaded of them is in the run's model
+        return GivenContents(self.given)
+
+    def table(self, run: Run) -> LiveTable:
+        return LiveTable(self.vectors(run), self.given, self.live.images)
 
 
 def sees_images(run: Run) -> bool:
     """Say whether anything of a cover reaches the run."""
     return run.meta.reads_images or any(side_of(block) == "vision" for block in blocks_of(run))
-
-
-def _embeds_images(run: Run) -> bool:
-    return run.meta.reads != CONTENTS and any(side_of(block) == "vision" for block in blocks_of(run))
 
 
 def problem_of(image: bytes) -> str:
@@ -137,11 +162,11 @@ def _encoders_of(run: Run, known: dict[str, Encoder]) -> dict[str, Encoder]:
     return found
 
 
-def must_be_same_encoder(run: Run, side: str, record: dict[str, Any]) -> None:
+def must_be_same_encoder(run: Run, side: str, record: EncoderIdentity) -> None:
     known = run.meta.encoders[side]
     saved = {key: value for key, value in dataclasses.asdict(known).items() if key != "name"}
     if saved != record:
-        changed = ", ".join(key for key in record if saved.get(key) != record[key])
+        changed = ", ".join(key for key, value in record.items() if saved.get(key) != value)
         raise EngageError(
             f"the encoder '{known.name}' on this machine is not the one that {run.folder} was "
             f"trained on (differs in: {changed}); train again, or bring back that checkpoint"

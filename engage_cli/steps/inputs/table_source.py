@@ -19,7 +19,7 @@ from engage_cli.features.handcrafted.image import LoadedImage
 from engage_cli.images.decode import ImageError
 from engage_cli.progress.reporters import Reporter
 from engage_cli.steps.embed import stored_blocks
-from engage_cli.steps.inputs._measure_images import ImageStatistics
+from engage_cli.steps.inputs._measure_images import MeasuredImages
 
 
 class StoredTable:
@@ -35,7 +35,7 @@ class StoredTable:
         reporter: Reporter,
     ) -> None:
         self._blocks = stored_blocks(dataset, encoders, blocks, reporter) if blocks else StoredBlocks({})
-        self._statistics = ImageStatistics(dataset)
+        self._statistics = MeasuredImages(dataset)
         if reads_images:
             self._statistics.measure(dataset.posts, reporter)
 

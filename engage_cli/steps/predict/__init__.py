@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,13 +16,14 @@ from engage_cli.images.decode import MOST_BYTES, ImageError, decode, read_bytes
 from engage_cli.io.own_folders import refuse_link
 from engage_cli.models.predictions import Predictions
 from engage_cli.progress.reporters import Reporter, SilentReporter
-from engage_cli.runs.run_folder import Run, load_run, newest_run
+from engage_cli.runs.run_folder import Run, named_or_newest
+from engage_cli.steps.predict.answer_json import AnswerJson, PostJson, RankedJson
 from engage_cli.steps.predict.explain import Explanation, explain_post
 from engage_cli.steps.predict.requests import has_seen_covers, make_posts, reads_of
 from engage_cli.steps.predict.session import InferenceSession
 from engage_cli.uncertainty.difference_error import draw_variants
 from engage_cli.uncertainty.error_correlation import chances_of_best, chances_to_beat, draw_together
-from engage_cli.uncertainty.forecast import INTERVALS, Forecast
+from engage_cli.uncertainty.forecast import Forecast
 
 MOST_COMPARED = 8  # variants whose pairs are told
 SURE_ENOUGH = 2 / 3  # that the first beats the second: below it the two are too close to call
@@ -79,7 +79,7 @@ class Answer:
     ranking: Ranking | None = None  # of variants
     explanation: Explanation | None = None  # of one post, where that was asked for
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> AnswerJson:
         """Every key is there in every answer: what there is not is null."""
         ranking = self.ranking
         return {
@@ -96,14 +96,14 @@ class Answer:
             "warnings": warnings_of(self.run),
         }
 
-    def _ranking_json(self, ranking: Ranking) -> list[dict[str, Any]]:
+    def _ranking_json(self, ranking: Ranking) -> list[RankedJson]:
         places = zip(ranking.order, ranking.best, strict=True)
         return [
             {"rank": rank, "post": n, "image": self.images[n] or None, "title": self.titles[n], "p_best": chance}
             for rank, (n, chance) in enumerate(places, start=1)
         ]
 
-    def post_json(self, row: int) -> dict[str, Any]:
+    def post_json(self, row: int) -> PostJson:
         said = self.forecast
         return {
             "image": self.images[row] or None,
@@ -111,7 +111,8 @@ class Answer:
             "value": None if said.value is None else float(said.value[row]),
             "count": None if said.count is None else float(said.count[row]),
             "percentile": float(said.percentile[row]),
-            **{f"interval_{name}": self._interval_json(name, row) for name in INTERVALS},
+            "interval_80": self._interval_json("80", row),
+            "interval_95": self._interval_json("95", row),
             "class": CLASS_NAMES[int(said.classes[row])],
             "probabilities": {name: float(p) for name, p in zip(CLASS_NAMES, said.probabilities[row], strict=True)},
             "neighbour_distance": None if said.distance is None else float(said.distance[row]),
@@ -154,9 +155,7 @@ def predict(
     pairs = pairs_of(list(map(str, images)), titles)
     _check(pairs, explain=explain, overlay=overlay)
     files = {str(image): read_image(image, stdin) for image in images}
-    opened = load_run(run) if run is not None else newest_run(runs_dir)
-    if run is None:
-        reporter.say(f"run: {opened.folder} (the newest finished one)")
+    opened = named_or_newest(run, runs_dir, reporter.say)
     posts = make_posts(
         reads_of(opened),
         pairs,
@@ -221,14 +220,15 @@ def _rank(
     else:
         correlation = uncertainty.correlation.of_variants(uncertainty.points(predictions), len(predictions))
         draws = draw_together(uncertainty.calibration, predictions, correlation)
-    best = chances_of_best(draws)
+    # What few residuals say is drawn to even chances, as classes are to their shares: 0 of 100 draws is not never.
+    best = uncertainty.calibration.smoothed(chances_of_best(draws), [1 / len(predictions)])
     order = np.argsort(-uncertainty.main(predictions), kind="stable")
     top = order[:MOST_COMPARED]
     is_ratio = true is not None and session.run.target.formula.transform != "identity"
     return Ranking(
         order=tuple(order.tolist()),
         best=tuple(best[order].tolist()),
-        beats=chances_to_beat(draws[:, top]),
+        beats=uncertainty.calibration.smoothed(chances_to_beat(draws[:, top]), [0.5]),
         gain=Gain.of(draws, int(order[0])) if is_ratio else None,
     )
 
@@ -236,13 +236,13 @@ def _rank(
 def _check(pairs: Sequence[tuple[str, str]], *, explain: bool, overlay: Path | None) -> None:
     check_variants(pairs)
     if explain and len(pairs) > 1:
-        raise WrongCallError(f"--explain is of one post, and these are {len(pairs)} variants; name one image and one title")
+        raise WrongCallError(f"--explain takes one post, and there are {len(pairs)} variants; name one image and one title")
     if overlay is not None and not explain:
-        raise WrongCallError("--overlay is the image of --explain; give both")
+        raise WrongCallError("--overlay needs --explain; give both")
     if overlay is not None and (overlay.suffix.lower() != ".png" or overlay.is_dir()):
-        raise WrongCallError(f"--overlay {overlay}: name the .png that is to be written")
+        raise WrongCallError(f"--overlay {overlay}: name a .png file")
     if overlay is not None and overlay.is_file() and any(Path(i).is_file() and overlay.samefile(i) for i, _ in pairs):
-        raise WrongCallError(f"--overlay {overlay} is the image itself, which would be gone; name another file")
+        raise WrongCallError(f"--overlay {overlay} is the image itself and would be overwritten; name another file")
     if overlay is not None:
         refuse_link(overlay)
 

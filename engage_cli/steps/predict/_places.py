@@ -6,10 +6,9 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from engage_cli.errors import EngageError, WrongCallError
+from engage_cli.errors import WrongCallError
 from engage_cli.io.files import sweep_dead
+from engage_cli.io.locks import hold_lock
 from engage_cli.io.own_folders import refuse_link
 from engage_cli.steps.predict._files import check_suffix
 
@@ -23,7 +22,7 @@ def check_places(table: Path, out: Path) -> None:
     for path in (out, problems, parts_of(out), _lock_of(out)):
         refuse_link(path)
     if any(path.exists() and table.exists() and path.samefile(table) for path in (out, problems)):
-        raise WrongCallError(f"--out {out} would take the place of the table itself; name another file")
+        raise WrongCallError(f"--out {out} is the table itself and would be overwritten; name another file")
     if problems.exists() and not _is_ours(problems):
         raise WrongCallError(f"{problems}, where problems are written, is another file; name another --out")
 
@@ -47,17 +46,8 @@ def _is_ours(path: Path) -> bool:
 
 @contextlib.contextmanager
 def lock_output(out: Path) -> Iterator[None]:
-    """Hold the output's lock; the system frees it when a process dies, however it dies."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    path = _lock_of(out)
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise EngageError(f"another process is writing {out}; wait for it, or name another --out") from None
-    try:
+    """Hold the output's lock, and remove what killed calls left half-written of it."""
+    taken = f"another process is writing {out}; wait for it, or name another --out"
+    with hold_lock(_lock_of(out), taken=taken, leave=False):
         sweep_dead(out.parent, out.name, problems_of(out).name)
         yield
-    finally:
-        path.unlink(missing_ok=True)  # while it is held: after, it may be another call's
-        lock.release()

@@ -33,13 +33,13 @@ class PublicationDate(NamedTuple):
 
 
 def parse_publication_date(text: str, order: str = "") -> PublicationDate:
-    """Parse --posted-at; raise WrongCallError, with the form to write, for what is no date or could be two.
+    """Parse --posted-at; raise WrongCallError, with the form to write, for what is not a date or could be two.
 
     A time is in UTC unless an offset follows it. `order` is that of the dates in the run's own table, DMY or MDY: it
     decides where a date could be two.
     """
     if len(text) > LONGEST:
-        raise WrongCallError(f"--posted-at '{text[:LONGEST]}...' is no date; {_ASK}")
+        raise WrongCallError(f"--posted-at '{text[:LONGEST]}...' is not a date; {_ASK}")
     found = _TIME.match(text.strip())
     day = _parse_day(text, found["day"] if found else text.strip(), order)
     time = datetime.time()
@@ -66,10 +66,10 @@ def _parse_day(whole: str, text: str, order: str) -> datetime.date:
     found = {form: day for form in forms if (day := _read(text, form)) is not None}
     days = dict.fromkeys(day for form, day in found.items() if _order_of(form) == order) or dict.fromkeys(found.values())
     if not days:
-        raise WrongCallError(f"--posted-at '{whole}' is no date; {_ASK}")
+        raise WrongCallError(f"--posted-at '{whole}' is not a date; {_ASK}")
     if len(days) > 1:
         either = " or ".join(f"{day:%Y-%m-%d}" for day in days)
-        raise WrongCallError(f"--posted-at '{whole}' can be read in two ways ({either}); write it as one of these")
+        raise WrongCallError(f"--posted-at '{whole}' is ambiguous ({either}); write it as one of these")
     return next(iter(days))
 
 

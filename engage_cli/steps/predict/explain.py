@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,10 +13,10 @@ from engage_cli.data.schema import TEXT_COLUMNS
 from engage_cli.explain.occlusion import GRID, WINDOW, cell_shares, covered, draw_overlay
 from engage_cli.explain.title_words import Word, without, words_of
 from engage_cli.io.files import atomic_write
-from engage_cli.models.boosting.predictor import CatBoostPredictor, Reasons
+from engage_cli.models.predictions import Reasons
+from engage_cli.models.predictor import Explainer
 from engage_cli.progress.reporters import Reporter
-from engage_cli.runs.model_table import TABLE
-from engage_cli.steps.inputs.table_source import LiveTable
+from engage_cli.steps.predict.answer_json import ContributionsJson, ExplanationJson, NeighbourJson
 from engage_cli.steps.predict.session import InferenceSession
 from engage_cli.uncertainty.neighbours import NAMES_FILE, load_names
 
@@ -64,17 +62,17 @@ class Explanation:
     reasons: Reasons | None  # of CatBoost: contributions of its features
     overlay: Path | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ExplanationJson:
         return {
             "note": NOT_A_CAUSE,
             "unit": self.unit,
             "value": self.value,
-            "without": [dataclasses.asdict(part) for part in self.parts],
+            "without": [{"part": one.part, "without": one.without, "change": one.change} for one in self.parts],
             "words": [{"word": word, "change": change} for word, change in self.words],
             "regions": None if self.regions is None else self.regions.tolist(),
             "windows": None if self.windows is None else self.windows.tolist(),
-            "neighbours": [dataclasses.asdict(one) for one in self.neighbours],
-            "contributions": None if self.reasons is None else dataclasses.asdict(self.reasons),
+            "neighbours": [_neighbour_json(one) for one in self.neighbours],
+            "contributions": None if self.reasons is None else _reasons_json(self.reasons),
             "overlay": None if self.overlay is None else str(self.overlay),
         }
 
@@ -113,7 +111,7 @@ def explain_post(
         with atomic_write(overlay) as beside:
             beside.write_bytes(draw_overlay(image, regions, f"{NOT_A_CAUSE}; {session.run.folder.name}"))
     elif overlay is not None:
-        reporter.say(f"no {overlay}: the run does not look at the image")
+        reporter.say(f"no {overlay}: the run does not use images")
         overlay = None
     return Explanation(
         unit=str(session.run.target.formula) if session.run.kind == "value" else UNIT_OF_PERCENTILES,
@@ -134,7 +132,7 @@ def _kinds(questions: Sequence[_Question]) -> list[str]:
 
 def _ask_all(session: InferenceSession, questions: Sequence[_Question], reporter: Reporter) -> list[float]:
     answers: list[float] = []
-    with reporter.stage("asking again without parts of it", len(questions)) as stage:
+    with reporter.stage("measuring the effect of each part", len(questions)) as stage:
         for start in range(0, len(questions), BATCH):
             some = questions[start : start + BATCH]
             posts = pd.concat([question.post for question in some], ignore_index=True)
@@ -186,9 +184,28 @@ def _neighbours(session: InferenceSession, post: pd.DataFrame, image: bytes | No
 
 
 def _reasons(session: InferenceSession, post: pd.DataFrame, image: bytes | None) -> Reasons | None:
-    if session.run.meta.reads != TABLE:
+    if not isinstance(session.predictor, Explainer):
         return None
-    predictor, source = session.predictor, session.sources.of([image])
-    assert isinstance(predictor, CatBoostPredictor)
-    assert isinstance(source, LiveTable)
-    return predictor.explain(post, source)[0]
+    return session.predictor.explain(post, session.sources.of([image]))[0]
+
+
+def _neighbour_json(one: Neighbour) -> NeighbourJson:
+    return {
+        "id": one.id,
+        "title": one.title,
+        "image": one.image,
+        "earned": one.earned,
+        "count": one.count,
+        "percentile": one.percentile,
+        "distance": one.distance,
+    }
+
+
+def _reasons_json(reasons: Reasons) -> ContributionsJson:
+    return {
+        "unit": reasons.unit,
+        "start": reasons.start,
+        "groups": reasons.groups,
+        "features": reasons.features,
+        "values": reasons.values,
+    }

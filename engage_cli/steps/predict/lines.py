@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from engage_cli.errors import EngageError, WrongCallError
 from engage_cli.progress.reporters import Reporter, SilentReporter
-from engage_cli.runs.run_folder import load_run, newest_run
+from engage_cli.runs.run_folder import named_or_newest
 from engage_cli.steps.predict import answer_of, check_titles_alone, check_variants, pairs_of, read_image
+from engage_cli.steps.predict.answer_json import AnswerJson
 from engage_cli.steps.predict.requests import Reads, in_fields, make_posts, reads_of
 from engage_cli.steps.predict.session import InferenceSession
 
@@ -19,29 +20,38 @@ MOST_LEVELS = 20  # of lists and objects in each other
 FIELDS = ("id", "image", "images", "title", "titles", "tags", "description", "posted_at", "with")
 
 
+class Request(NamedTuple):
+    """A line, checked."""
+
+    images: list[str]
+    titles: list[str]
+    tags: str
+    description: str
+    posted_at: str
+    columns: Mapping[str, str | float]
+
+
 def answer_lines(
     lines: Iterable[str | bytes],
     *,
     run: Path | None = None,
     runs_dir: Path = Path("runs"),
     reporter: Reporter | None = None,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Mapping[str, object]]:
     """Yield what `predict --json` says of each line's post, or {"error": sentence}; `id` comes back as it was given."""
     reporter = reporter or SilentReporter()
-    opened = load_run(run) if run is not None else newest_run(runs_dir)
-    if run is None:
-        reporter.say(f"run: {opened.folder} (the newest finished one)")
+    opened = named_or_newest(run, runs_dir, reporter.say)
     session, reads = InferenceSession(opened), reads_of(opened)
     session.load(reporter)
     reporter.say("ready")
     for line in lines:
         if not line.strip():
             continue
-        echo: dict[str, Any] = {}
+        echo: dict[str, object] = {}
         try:
-            request = _parse(line)
-            echo = {"id": request["id"]} if "id" in request else {}
-            yield {**echo, **_answer(session, reads, request)}
+            asked = _parse(line)
+            echo = {"id": asked["id"]} if "id" in asked else {}
+            yield {**echo, **_answer(session, reads, _request_of(asked))}
         except EngageError as error:
             yield {**echo, "error": in_fields(str(error))}
         finally:
@@ -57,22 +67,22 @@ def read_lines(stream: BinaryIO) -> Iterator[bytes]:
         yield line
 
 
-def _parse(line: str | bytes) -> dict[str, Any]:
+def _parse(line: str | bytes) -> Mapping[str, object]:
     if len(line) > MOST_LINE_BYTES:
         raise WrongCallError(f"the line is longer than {MOST_LINE_BYTES >> 20} MiB")
     try:
-        request = json.loads(line if isinstance(line, str) else line.decode("utf-8"))
+        asked = json.loads(line if isinstance(line, str) else line.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise WrongCallError(f"the line is not UTF-8 (its byte {error.start + 1:,})") from None
     except (ValueError, RecursionError):
-        raise WrongCallError("the line is no JSON") from None
-    if not isinstance(request, dict):
-        raise WrongCallError("the line is no JSON object")
-    if unknown := [name for name in request if name not in FIELDS]:
+        raise WrongCallError("the line is not JSON") from None
+    if not isinstance(asked, dict):
+        raise WrongCallError("the line is not a JSON object")
+    if unknown := [name for name in asked if name not in FIELDS]:
         raise WrongCallError(f"unknown field '{unknown[0]}'; there are: {', '.join(FIELDS)}")
-    if _is_deeper(request, MOST_LEVELS):
-        raise WrongCallError("the line is nested too deep")
-    return request
+    if _is_deeper(asked, MOST_LEVELS):
+        raise WrongCallError("the line is nested too deeply")
+    return asked
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
@@ -80,39 +90,50 @@ def _is_deeper(value: Any, levels: int) -> bool:
     return bool(items) and (levels == 0 or any(_is_deeper(item, levels - 1) for item in items))
 
 
-def _answer(session: InferenceSession, reads: Reads, request: dict[str, Any]) -> dict[str, Any]:
-    images = _texts(request, "image", "images")
-    pairs = pairs_of(images, _texts(request, "title", "titles"))
-    check_variants(pairs)
-    if not images:
-        check_titles_alone(session)
-    files = {image: read_image(Path(image)) for image in images}
-    columns = request.get("with", {})
+def _request_of(asked: Mapping[str, object]) -> Request:
+    """Check the fields of a line; raise WrongCallError for one that is not as it should be."""
+    columns = asked.get("with", {})
     if not isinstance(columns, dict):
         raise WrongCallError('"with" is an object of column names and values')
+    return Request(
+        images=_texts(asked, "image", "images"),
+        titles=_texts(asked, "title", "titles"),
+        tags=_text(asked, "tags"),
+        description=_text(asked, "description"),
+        posted_at=_text(asked, "posted_at"),
+        columns={str(name): value if isinstance(value, float) else str(value) for name, value in columns.items()},
+    )
+
+
+def _answer(session: InferenceSession, reads: Reads, request: Request) -> AnswerJson:
+    pairs = pairs_of(request.images, request.titles)
+    check_variants(pairs)
+    if not request.images:
+        check_titles_alone(session)
+    files = {image: read_image(Path(image)) for image in request.images}
     posts = make_posts(
         reads,
         pairs,
-        tags=_text(request, "tags"),
-        description=_text(request, "description"),
-        posted_at=_text(request, "posted_at"),
-        columns={str(name): value if isinstance(value, float) else str(value) for name, value in columns.items()},
+        tags=request.tags,
+        description=request.description,
+        posted_at=request.posted_at,
+        columns=request.columns,
         reporter=SilentReporter(),
     )
     return answer_of(session, posts, [files.get(image) for image in posts["image"]]).to_json()
 
 
-def _text(request: dict[str, Any], name: str) -> str:
-    value = request.get(name, "")
+def _text(asked: Mapping[str, object], name: str) -> str:
+    value = asked.get(name, "")
     if value is not None and not isinstance(value, str):
         raise WrongCallError(f'"{name}" is a text')
     return value or ""
 
 
-def _texts(request: dict[str, Any], one: str, many: str) -> list[str]:
-    if many not in request:
-        return [text] if (text := _text(request, one)) else []
-    values = request[many]
-    if one in request or not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+def _texts(asked: Mapping[str, object], one: str, many: str) -> list[str]:
+    if many not in asked:
+        return [text] if (text := _text(asked, one)) else []
+    values = asked[many]
+    if one in asked or not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise WrongCallError(f'give "{one}", a text, or "{many}", a list of texts')
     return list(values)

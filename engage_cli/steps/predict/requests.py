@@ -80,9 +80,9 @@ def make_posts(
         posts = add_time(posts.assign(posted_at=date.moment), has_hours=date.has_time)
     posts = _add_columns(posts, reads, columns, reporter)
     if "posted_at" not in posts and reads.date:
-        reporter.say("without a date: give --posted-at, the run was trained on it")
+        reporter.say("without a date: the run was trained with it; give --posted-at")
     if not posts["title"].any():
-        reporter.say("no --title: the model predicts from the image (and tags, description) alone")
+        reporter.say("no --title: predicting from the image, tags and description only")
     return posts
 
 
@@ -123,18 +123,16 @@ def _add_columns(posts: pd.DataFrame, reads: Reads, values: Mapping[str, str | f
             written = reads.table[column].decimal if column in reads.table else ""
             number = parse_scores(pd.Series([value]), decimal=written if isinstance(given, str) else ".")
             if number.problem:
-                raise WrongCallError(
-                    f"--column {name}={value}: '{value}' can be read in two ways; write it with a dot alone"
-                )
+                raise WrongCallError(f"--column {name}={value}: '{value}' is ambiguous; write it with a dot alone")
             if number.unusable[0]:
                 like = " with a comma before its decimals, as in the run's own table" if written == "," else ""
-                raise WrongCallError(f"--column {name}={value}: '{value}' is no number{like}")
+                raise WrongCallError(f"--column {name}={value}: '{value}' is not a number{like}")
             posts[column] = float(number.values[0])
         else:
             posts[column] = str(clean_text(pd.Series([value])).iloc[0])
     missing = [name for name, (column, _) in wanted.items() if column not in posts]
     if times := [name for name in missing if name in Time.names]:
-        reporter.say(f"without {', '.join(times)}: give --posted-at, the run was trained on it")
+        reporter.say(f"without {', '.join(times)}: the run was trained with it; give --posted-at")
     if missing := [name for name in missing if name not in times]:
-        reporter.say(f"without {', '.join(missing)}: give it as in --column {missing[0]}=..., the run was trained on it")
+        reporter.say(f"without {', '.join(missing)}: the run was trained with it; give --column {missing[0]}=...")
     return posts

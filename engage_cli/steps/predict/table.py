@@ -18,14 +18,14 @@ from engage_cli.io.files import (
     file_fingerprint,
     fingerprint,
     half_written_of,
-    read_json,
     remove_tree,
-    write_json,
     write_text,
 )
 from engage_cli.io.own_folders import OwnFolder, is_plain_file
+from engage_cli.io.records import check_file, file_hash, read_record, record, write_record
 from engage_cli.progress.reporters import Reporter, SilentReporter
-from engage_cli.runs.run_folder import MARKER, Run, load_run, newest_run
+from engage_cli.runs.records import Hash
+from engage_cli.runs.run_folder import MARKER, Run, named_or_newest
 from engage_cli.steps.predict._files import check_rows, write_predictions
 from engage_cli.steps.predict._places import PROBLEM_COLUMNS, check_places, lock_output, parts_of, problems_of
 from engage_cli.steps.predict.session import InferenceSession
@@ -33,6 +33,26 @@ from engage_cli.steps.predict.table_posts import COLUMNS, predict_rows, read_pos
 
 PART_ROWS = 512
 PLAN_FILE = "plan.json"
+PLAN_KIND, PART_KIND, VERSION = "prediction plan", "predicted part", 1
+AGAIN = "give the command again"
+
+
+@record
+class Plan:
+    """plan.json: of which call, run and images the parts are."""
+
+    call: str
+    run: str
+    images: str
+    rows: int
+    columns: tuple[str, ...]
+
+
+@record
+class Part:
+    """Written after a part, for only then is that whole."""
+
+    table: Hash
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +84,7 @@ def predict_table(
     """Write one row of predictions a row of the table, in its order, and the rows with problems beside them."""
     reporter = reporter or SilentReporter()
     check_places(table, out)
-    opened = load_run(run) if run is not None else newest_run(runs_dir)
-    if run is None:
-        reporter.say(f"run: {opened.folder} (the newest finished one)")
+    opened = named_or_newest(run, runs_dir, reporter.say)
     for mark in opened.marks:
         reporter.say(mark)
     posts, problems = read_posts(table, images_dir, mapping or {}, opened, reporter)
@@ -89,10 +107,10 @@ def _predict_posts(
     went_on = _make_room(parts, table, posts["image"], images_dir, mapping, opened)
     starts = range(0, len(posts), PART_ROWS)
     paths = [parts / f"part-{number:05d}.parquet" for number in range(len(starts))]
-    done = [went_on and is_plain_file(path) for path in paths]
+    done = [went_on and _is_whole(path) for path in paths]
     num_done = sum(min(PART_ROWS, len(posts) - start) for start, is_done in zip(starts, done, strict=True) if is_done)
     if num_done:
-        reporter.say(f"going on: {num_done:,} of {len(posts):,} rows are predicted already")
+        reporter.say(f"continuing: {num_done:,} of {len(posts):,} rows are predicted already")
     with reporter.stage("predicting", len(posts)) as stage:
         stage.advance(num_done)
         session = InferenceSession(opened, num_towers=None) if not all(done) else None
@@ -102,6 +120,7 @@ def _predict_posts(
             some = posts.iloc[start : start + PART_ROWS].reset_index(drop=True)
             with atomic_write(path) as beside:
                 predict_rows(session, some, images_dir).to_parquet(beside, index=False)
+            write_record(path.with_suffix(".json"), Part(table=file_hash(path)), kind=PART_KIND, version=VERSION)
             stage.advance(len(some))
     whole = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
     problems += [(row, id, problem) for row, id, problem in _of_images(whole)]
@@ -129,29 +148,43 @@ def _make_room(
     parts: Path, table: Path, names: pd.Series, images_dir: Path | None, mapping: Mapping[str, str], run: Run
 ) -> bool:
     """Keep the parts of an equal call that was killed; return whether there are any."""
-    plan = {
-        "call": fingerprint(
+    plan = Plan(
+        call=fingerprint(
             [file_fingerprint(table), str(images_dir and images_dir.resolve()), dict(mapping), str(run.folder.resolve())]
         ),
-        "run": file_fingerprint(run.folder / MARKER),
-        "images": fingerprint([stamp_of(images_dir, name) for name in names] if images_dir is not None else []),
-        "rows": PART_ROWS,
-        "columns": list(COLUMNS),
-    }
+        run=file_fingerprint(run.folder / MARKER),
+        images=fingerprint([stamp_of(images_dir, name) for name in names] if images_dir is not None else []),
+        rows=PART_ROWS,
+        columns=COLUMNS,
+    )
     if is_plain_file(parts / PLAN_FILE):
         try:
-            if read_json(parts / PLAN_FILE) == plan:
+            if read_record(parts / PLAN_FILE, Plan, kind=PLAN_KIND, version=VERSION, again=AGAIN) == plan:
                 return True
-        except (ValueError, AssertionError):
-            pass  # half a plan: its parts are made anew
+        except EngageError:
+            pass  # damaged, or of another version: its parts are made anew
+        OwnFolder(parts, (PLAN_FILE,)).remove_folder(parts)
     others = [entry.name for entry in parts.iterdir() if half_written_of(entry.name) is None] if parts.is_dir() else []
-    if others and not is_plain_file(parts / PLAN_FILE):
+    if others:
         raise EngageError(
-            f"{parts}, where parts of the answer are kept, holds other files ({others[0]}); name another --out"
+            f"{parts}, the folder for parts of the answer, holds other files ({others[0]}); name another --out"
         )
     remove_tree(parts)
-    write_json(parts / PLAN_FILE, plan)
+    write_record(parts / PLAN_FILE, plan, kind=PLAN_KIND, version=VERSION)
     return False
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a part was written to its end and is what was written; any other is predicted anew."""
+    place = path.with_suffix(".json")
+    if not is_plain_file(place):
+        return False
+    try:
+        part = read_record(place, Part, kind=PART_KIND, version=VERSION, again=AGAIN)
+        check_file(path, part.table, again=AGAIN)
+    except EngageError:
+        return False
+    return True
 
 
 def _of_images(rows: pd.DataFrame) -> list[tuple[int, str, str]]:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -69,8 +68,6 @@ def _read_asked(path: Path, *, images_dir: Path | None, mapping: Mapping[str, st
 def _unseen_texts(posts: pd.DataFrame, found: Mapping[str, str], run: Run) -> list[str]:
     """Return a note of each text that these posts have and no training post had."""
     seen = run.meta.data.texts
-    if seen is None:  # of a run before this was kept
-        return []
     there = [column for column in TEXT_COLUMNS if column in posts and (posts[column] != "").any()]
     others = " or ".join(seen) or "text"
     return [
@@ -98,9 +95,9 @@ def read_posts(
         times = posts["posted_at"].dropna()
         posts = add_time(posts, has_hours=bool((times != times.dt.normalize()).any()))
     if missing := [name.removeprefix(OWN) for name in wanted if name not in posts]:
-        reporter.say(f"the table has no {', '.join(missing)}, which the run was trained on: taken as unknown")
+        reporter.say(f"the table has no {', '.join(missing)}, which the run was trained with; they are treated as missing")
     if images_dir is None and any(sees_images(member) for member in members_of(run)):
-        reporter.say("no --images-dir: every post is predicted as one without a cover")
+        reporter.say("no --images-dir: every post is predicted without a cover")
     assert found.problems is not None
     columns = (found.problems[name].tolist() for name in ("row", "id", "problem"))
     return posts, [(int(row), str(id), str(problem)) for row, id, problem in zip(*columns, strict=True)]
@@ -135,7 +132,7 @@ def _read_image(images_dir: Path | None, name: str) -> tuple[bytes | None, str]:
 def _rows_of(posts: pd.DataFrame, said: Forecast, problems: Sequence[str], target: Target) -> pd.DataFrame:
     """Return one row of COLUMNS a post; what a run does not say is missing, and its column is there."""
     nothing = np.full(len(posts), np.nan)
-    columns: dict[str, Any] = {
+    columns: dict[str, np.ndarray | pd.api.extensions.ExtensionArray | list[str] | str] = {
         "id": posts["id"].to_numpy(),
         "title": posts["title"].to_numpy() if "title" in posts else "",
         "count": nothing if said.count is None else said.count,

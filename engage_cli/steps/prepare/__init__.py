@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock, Timeout
 
 from engage_cli import __version__
 from engage_cli.config.general import DATA_MARK
@@ -38,7 +36,8 @@ from engage_cli.evaluation.evidence import warn_of_few
 from engage_cli.images.decode import read_same
 from engage_cli.io.csv_cells import csv_of_rows
 from engage_cli.io.files import half_written_of, sweep, write_json, write_text
-from engage_cli.io.own_folders import own_data, refuse_link
+from engage_cli.io.locks import hold_lock
+from engage_cli.io.own_folders import own_data
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.reports.data_quality import render_quality
 from engage_cli.steps.prepare._draft import Draft
@@ -99,7 +98,7 @@ def prepare(
     if show is not None:
         show(understood)
     draft = _start(imported, config)
-    with _locked(folder):
+    with hold_lock(folder / LOCK, taken=f"another process is preparing {folder}; wait for it to end"):
         _check_folder(folder, sources, overwrite=overwrite)  # another call may have finished since
         _claim(folder)
         check_images_of(draft, imported, config, folder, with_images=with_images, reporter=reporter)
@@ -110,7 +109,7 @@ def prepare(
         if draft.posts.empty:
             raise EngageError(f"no usable post in {imported.name}: {_join(draft.left_out)}")
         split = split_posts(draft, config, fractions)
-        reporter.say("fitting targets, looking for leaks")
+        reporter.say("fitting targets and checking for leaks")
         draft.posts = add_history(draft.posts)
         targets, unavailable = _fit_targets(draft, config, imported.name)
         quality = summarise(draft.posts, targets)
@@ -179,17 +178,6 @@ def _claim(folder: Path) -> None:
     """Say that the folder is ours, before anything else is written; remove half-written files of a killed call."""
     write_json(own_data(folder).place(DATA_MARK), {"engage": __version__})
     sweep(folder)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    refuse_link(folder / LOCK)
-    try:
-        with FileLock(folder / LOCK, timeout=0):
-            yield
-    except Timeout:
-        raise EngageError(f"another process is preparing {folder}; wait for it to end") from None
 
 
 def _start(imported: ImportedPosts, config: PrepareConfig) -> Draft:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,14 +12,13 @@ from engage_cli.data.dataset import COVERS, IMAGES_FILE
 from engage_cli.errors import EngageError
 from engage_cli.images.archives import UNREADABLE_ARCHIVES, is_archive, unpack
 from engage_cli.images.check import LEVELS, Checked, Stamp, check_images, stamp_of
+from engage_cli.images.examine import examine
 from engage_cli.io.own_folders import own_data
 from engage_cli.io.sealed_table import Check, read_sealed, write_sealed
 from engage_cli.progress.reporters import Reporter
-from engage_cli.runtime.worker_processes import map_on_all_cores
 
 BATCH = 128
-FEW = 1000  # below this many images, starting processes takes longer than the work
-SECONDS_BETWEEN_SAVES = 20.0
+FEW = 1000  # up to this many images, starting processes takes longer than the work
 KIND = "engage checked images 1"
 CHECKS: dict[str, Check] = {
     "root": lambda column: column.map(lambda value: isinstance(value, str)),
@@ -69,19 +66,23 @@ def check_all(
     cache = CheckedImages(folder / IMAGES_FILE)
     found = {name: checked for name in dict.fromkeys(names) if (checked := cache.get(root, name, level)) is not None}
     todo = [name for name in dict.fromkeys(names) if name not in found]
-    batches = [todo[start : start + BATCH] for start in range(0, len(todo), BATCH)]
-    last_save = time.monotonic()
-    with reporter.stage(title, len(todo)) as stage:
-        for batch, results in zip(batches, _run(root, batches, level), strict=True):
-            for name, (stamp, checked) in zip(batch, results, strict=True):
-                cache.put(root, name, level, stamp, checked)
-                found[name] = checked
-            stage.advance(len(batch))
-            if time.monotonic() - last_save > SECONDS_BETWEEN_SAVES:
-                cache.save()
-                last_save = time.monotonic()
-    if todo:
-        cache.save()
+
+    def keep(name: str, result: tuple[Stamp, Checked]) -> None:
+        stamp, found[name] = result
+        cache.put(root, name, level, stamp, found[name])
+
+    look = partial(check_images, root, level=level)
+    examine(
+        todo,
+        look,
+        keep=keep,
+        save=cache.save,
+        title=title,
+        what="images were checked",
+        batch=BATCH,
+        few=FEW,
+        reporter=reporter,
+    )
     return [found[name] for name in names]
 
 
@@ -105,9 +106,3 @@ def place_images(
     with reporter.stage(f"unpacking {images.name}", len(wanted)) as stage:
         refused = unpack(images, wanted, place, stage.advance)
     return place, refused
-
-
-def _run(root: Path, batches: Sequence[list[str]], level: str) -> Iterator[list[tuple[Stamp, Checked]]]:
-    if sum(map(len, batches)) <= FEW or (os.cpu_count() or 1) == 1:
-        return (check_images(root, batch, level) for batch in batches)
-    return map_on_all_cores(partial(check_images, root, level=level), batches, what="images were checked")

@@ -72,12 +72,13 @@ def split_posts(draft: Draft, config: PrepareConfig, fractions: Sequence[float])
 
 
 def _describe_split(method: str, config: PrepareConfig) -> str:
-    return {
+    known = {
         "random": f"At random, {config.fractions}, seed {config.seed}.",
         "time": f"By time, {config.fractions}: the oldest posts train, the youngest test.",
         "author": f"By author, {config.fractions}, seed {config.seed}: no author stands in two parts.",
         "file": f"As given by {config.split_from}.",
-    }[method]
+    }
+    return known.get(method, f"By '{method}', {config.fractions}, seed {config.seed}.")
 
 
 def _given_parts(posts: pd.DataFrame, config: PrepareConfig, draft: Draft) -> np.ndarray:
@@ -90,7 +91,7 @@ def _given_parts(posts: pd.DataFrame, config: PrepareConfig, draft: Draft) -> np
         raise EngageError(f"{path}: a column 'id' and a column 'split' are needed; it has: {', '.join(table.columns)}")
     ids = clean_text(table["id"])
     if ids.duplicated().any():
-        raise EngageError(f"{path}: the id '{ids[ids.duplicated()].iloc[0]}' stands there twice")
+        raise EngageError(f"{path}: the id '{ids[ids.duplicated()].iloc[0]}' is there twice")
     given = pd.Series(clean_text(table["split"]).to_numpy(), index=pd.Index(ids))
     if unknown := int((~given.index.isin(posts["id"])).sum()):
         draft.warnings.append(f"{path.name}: {unknown:,} of {len(given):,} ids belong to no post")

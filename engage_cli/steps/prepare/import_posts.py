@@ -22,7 +22,6 @@ from engage_cli.progress.reporters import Reporter
 
 AUTO = "auto"
 LARGE = 20_000_000  # bytes: reading more takes seconds, so it is said
-FOLDER_FORMATS = tuple(name for name in IMPORTERS if name != "table")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +74,7 @@ def import_posts(
         )
     places = [source.path.resolve() for source in sources]
     if again := [source.path for number, source in enumerate(sources) if places[number] in places[:number]]:
-        raise WrongCallError(f"{again[0]} is named twice; its posts would stand in several parts")
+        raise WrongCallError(f"{again[0]} is named twice; its posts would be in several parts")
     formats = [_format_of(source) for source in sources]
     if split_column and "table" not in formats:
         raise WrongCallError(f"--split-from {split_column}: no such file (and only a table has columns to name)")
@@ -124,10 +123,10 @@ def recognise(path: Path) -> str:
         return "table"
     if not path.exists():
         raise EngageError(f"no such file or folder: {path}")
-    modules = {name: import_module(IMPORTERS[name].partition(":")[0]) for name in FOLDER_FORMATS}
+    modules = {name: import_module(IMPORTERS[name].partition(":")[0]) for name in IMPORTERS if name != "table"}
     looked_for = "; ".join(f"{name} ({module.LAYOUT})" for name, module in modules.items())
     if not path.is_dir():
-        raise EngageError(f"{path} is no table ({', '.join(SUFFIXES)}) and no folder of a known format: {looked_for}")
+        raise EngageError(f"{path} is not a table ({', '.join(SUFFIXES)}) and no folder of a known format: {looked_for}")
     tree = Tree(path)
     fitting = [name for name, module in modules.items() if module.recognise(tree)]
     if len(fitting) > 1:

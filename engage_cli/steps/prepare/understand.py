@@ -63,7 +63,7 @@ class Understood:
         example = f", as in --map {field.name}={shlex.quote(field.column)}" if field is not None else ""
         return f"another column for a field: --map FIELD=COLUMN{example}; a further column for training: --keep COLUMN"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Mapping[str, object]:
         return asdict(self)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from engage_cli import __version__
 from engage_cli.config.general import LEAKY
@@ -14,12 +13,13 @@ from engage_cli.metrics.descriptions import words_of
 from engage_cli.models.predictor import extra_columns, members_of
 from engage_cli.runs.run_folder import Run, read_test
 from engage_cli.steps.predict.requests import has_seen_covers
+from engage_cli.steps.serve._messages import FiguresJson, RunJson
 from engage_cli.uncertainty.neighbours import Neighbours
 
 FIRST_METRICS = {"value": ("pairwise_accuracy", "spearman", "r2"), "classes": ("accuracy", "kappa", "macro_f1")}
 
 
-def describe_run(run: Run, known: Neighbours | None) -> dict[str, Any]:
+def describe_run(run: Run, known: Neighbours | None) -> RunJson:
     """Return what /api/run answers, but for the limits and whether the model is ready. No path of this machine is told.
 
     `known` are the training posts that the run keeps: one that has met no cover is asked about titles alone.
@@ -56,14 +56,14 @@ def describe_run(run: Run, known: Neighbours | None) -> dict[str, Any]:
     }
 
 
-def _read_test(run: Run) -> dict[str, Any] | None:
+def _read_test(run: Run) -> FiguresJson | None:
     found = read_test(run)
     return _figures(run, found.metrics, found.rows) if found is not None else None
 
 
-def _figures(run: Run, metrics: Mapping[str, float | Mapping[str, float]], rows: int | None) -> dict[str, Any]:
+def _figures(run: Run, metrics: Mapping[str, float | Mapping[str, float]], rows: int | None) -> FiguresJson:
     """Of test figures also the ends of their 95 % intervals."""
-    found = []
+    found: list[Mapping[str, str | float]] = []
     for name in FIRST_METRICS[run.kind]:
         if name in metrics:
             words, said = words_of(name), metrics[name]

@@ -20,13 +20,13 @@ from engage_cli import __version__
 from engage_cli.steps.serve._admission import Admission
 from engage_cli.steps.serve._guard import Guard
 from engage_cli.steps.serve._limits import Limits
-from engage_cli.steps.serve._openapi import ABOUT, OPENAPI, answer_schemas, describe_about, describe_ask
+from engage_cli.steps.serve._openapi import ABOUT, OPENAPI, Schema, answer_schemas, describe_about, describe_ask
 from engage_cli.steps.serve._process import ModelGoneError, ModelProcess, ModelTimeoutError
 from engage_cli.steps.serve._uploads import CLIENT_GONE, RefusedError, read_job
 
 TOO_SLOW = 408
 DROP_SECONDS = 3.0
-CROWDED = "too many questions at once; ask again"
+CROWDED = "too many requests at once; try again"
 PAGE = {  # path -> file of engage_cli/page, media type
     "/": ("index.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
@@ -49,7 +49,7 @@ def make_app(model: ModelProcess, limits: Limits, *, host: str, token: str) -> A
 
     @app.get("/api/run", openapi_extra=describe_about(), summary="What the run is, how well it did, what it reads")
     async def get_run() -> JSONResponse:
-        return JSONResponse({**model.about, "limits": dataclasses.asdict(limits), "ready": model.is_ready})
+        return JSONResponse({**(model.about or {}), "limits": dataclasses.asdict(limits), "ready": model.is_ready})
 
     @app.post("/api/predict", openapi_extra=describe_ask(limits, explain=False), summary="Predict and rank variants")
     async def predict(request: Request) -> Response:
@@ -61,7 +61,7 @@ def make_app(model: ModelProcess, limits: Limits, *, host: str, token: str) -> A
 
     async def ask(request: Request, *, explain: bool) -> Response:
         if not model.is_ready:
-            return await _turn_away(request, 503, "the model is being loaded; ask again", model.retry_after, limits)
+            return await _turn_away(request, 503, "the model is loading; try again", model.retry_after, limits)
         if admission.is_full:
             return await _turn_away(request, 429, CROWDED, model.retry_after, limits)
         with admission.body() as body:
@@ -76,7 +76,7 @@ def make_app(model: ModelProcess, limits: Limits, *, host: str, token: str) -> A
                     return _error(refused.status, str(refused), model.retry_after)
                 return await _turn_away(request, refused.status, str(refused), model.retry_after, limits)
             except ModelGoneError:
-                return _error(503, "the model process ended, and is started again; ask again", model.retry_after)
+                return _error(503, "the model process ended and is being restarted; try again", model.retry_after)
             except ModelTimeoutError:
                 return _error(504, f"no answer within {limits.seconds:g} s; ask for fewer variants")
             return Response(answer, status, media_type="application/json")
@@ -87,9 +87,7 @@ def make_app(model: ModelProcess, limits: Limits, *, host: str, token: str) -> A
 
     @app.exception_handler(HTTPException)
     async def say_why(request: Request, error: HTTPException) -> JSONResponse:
-        sentence = {404: "there is no such page", 405: "that is not asked this way"}.get(
-            error.status_code, str(error.detail)
-        )
+        sentence = {404: "there is no such page", 405: "method not allowed"}.get(error.status_code, str(error.detail))
         return JSONResponse({"error": sentence}, error.status_code, headers=error.headers)
 
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]
@@ -103,7 +101,7 @@ def _serve(content: bytes, media_type: str) -> Any:
     return send
 
 
-def _describe(app: FastAPI) -> dict[str, Any]:
+def _describe(app: FastAPI) -> Schema:
     found = get_openapi(title=app.title, version=app.version, description=ABOUT, routes=app.routes)
     found.setdefault("components", {})["schemas"] = answer_schemas()
     for path in found["paths"].values():

@@ -20,10 +20,10 @@ from engage_cli.steps.serve._limits import Limits
 
 BACKLOG = 128  # connections that the system completes before the server takes them
 NOT_HTTP = re.compile(rb"[^\r\t\x20-\x7e]")  # in the first line of a request
-OWN_FILES = 64 + BACKLOG  # descriptors that are no connection's: the process's own, and those of one round of accepting
+OWN_FILES = 64 + BACKLOG  # descriptors that are not connection's: the process's own, and those of one round of accepting
 CROWDED = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 5\r\nConnection: close\r\n\r\n"
-    b'{"error": "too many connections at once; ask again"}'
+    b'{"error": "too many connections at once; try again"}'
 )
 
 
@@ -144,6 +144,6 @@ def make_server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
 def _most_files() -> int:
     try:
         import resource
-    except ImportError:  # Windows, where sockets are no files
+    except ImportError:  # Windows, where sockets are not files
         return 2**31
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

@@ -6,18 +6,20 @@ import json
 import struct
 from asyncio import StreamReader
 from collections.abc import Sequence
-from typing import Any, BinaryIO
+from typing import BinaryIO
+
+from engage_cli.steps.serve._messages import Message
 
 HEAD = struct.Struct("<I")
 FILES = "files"  # key of the lengths
 
 
-def pack(message: dict[str, Any], files: Sequence[bytes] = ()) -> bytes:
+def pack(message: Message, files: Sequence[bytes] = ()) -> bytes:
     head = json.dumps({**message, FILES: [len(file) for file in files]}).encode()
     return b"".join([HEAD.pack(len(head)), head, *files])
 
 
-def read(stream: BinaryIO) -> tuple[dict[str, Any], list[bytes]] | None:
+def read(stream: BinaryIO) -> tuple[Message, list[bytes]] | None:
     """Return the next message and its files; None where the other side is gone."""
     head = stream.read(HEAD.size)
     if len(head) < HEAD.size:
@@ -26,7 +28,7 @@ def read(stream: BinaryIO) -> tuple[dict[str, Any], list[bytes]] | None:
     return message, [stream.read(length) for length in message.pop(FILES)]
 
 
-async def read_async(stream: StreamReader) -> tuple[dict[str, Any], list[bytes]]:
+async def read_async(stream: StreamReader) -> tuple[Message, list[bytes]]:
     """As `read`; raise asyncio.IncompleteReadError where the other side is gone."""
     (length,) = HEAD.unpack(await stream.readexactly(HEAD.size))
     message = json.loads(await stream.readexactly(length))

@@ -74,12 +74,12 @@ class Guard:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if not self._knows(host):
-            return _error(403, "this server does not answer to that name; open the address that engage serve printed")
+            return _error(403, "unknown host name; open the address that engage serve printed")
         origin = headers.get("origin")
         if origin is not None and _netloc(origin) != host.lower():
-            return _error(403, "a page of another site may not ask this server")
+            return _error(403, "requests from other sites are refused")
         if scope["method"] not in ("GET", "HEAD") and headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-            return _error(403, "a page of another site may not ask this server")
+            return _error(403, "requests from other sites are refused")
         return self._ask_for_token(scope, headers) if self.token else None
 
     def _knows(self, host: str) -> bool:
@@ -105,7 +105,7 @@ class Guard:
             return answer
         return _error(
             401,
-            "this server wants its token: open its address with ?token=... once, or send Authorization: Bearer ...",
+            "this server needs its token: open it once with ?token=... in the address, or send Authorization: Bearer ...",
             {"WWW-Authenticate": "Bearer"},
         )
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+
+from engage_cli.steps.serve._messages import JobMessage
 
 NO_IMAGE = ""  # the name of an image that is not there
 
@@ -23,7 +24,7 @@ class Job:
     columns: Mapping[str, str | float] = field(default_factory=dict)
     explain: bool = False
 
-    def to_message(self) -> dict[str, Any]:
+    def to_message(self) -> JobMessage:
         """Everything but the images and what only the line needs."""
         return {
             "names": list(self.names),
@@ -36,7 +37,7 @@ class Job:
         }
 
     @staticmethod
-    def from_message(message: Mapping[str, Any], images: list[bytes]) -> Job:
+    def from_message(message: JobMessage, images: list[bytes]) -> Job:
         return Job(
             names=tuple(message["names"]),
             images=tuple(images),

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import json
 from importlib.resources import files
-from typing import Any
 
 from engage_cli.steps.serve._limits import Limits
 
+Schema = dict[str, object]  # a JSON schema, or a part of an OpenAPI description
 WANTED = "wanted, except where /api/run says that the run reads no image: there titles alone are variants"
 OPENAPI = "/api/openapi.json"
 ABOUT = """What `engage predict --json` prints, from a run that stays loaded. Every error is `{"error": "a sentence"}`."""
 ERRORS = {
-    400: "the body is no multipart/form-data, or is cut off",
+    400: "the body is not multipart/form-data, or is cut off",
     401: "the token is missing or wrong",
     403: "the question comes from a page of another site, or under a name that the server does not have",
     408: "the body took too long to arrive",
     413: "more than the server takes",
-    415: "the body is no multipart/form-data",
+    415: "the body is not multipart/form-data",
     422: "a field or an image cannot be used; the sentence says which, and why",
-    429: "too many questions at once; Retry-After says when to ask again",
-    503: "the model is being loaded (again); Retry-After says when to ask again",
+    429: "too many requests at once; Retry-After says when to try again",
+    503: "the model is loading; Retry-After says when to try again",
     504: "the answer took too long",
 }
 
 
-def answer_schemas() -> dict[str, Any]:
+def answer_schemas() -> Schema:
     """Return the components: `Answer` and its parts are those of `engage predict --json-schema`."""
     text = files("engage_cli").joinpath("schemas/predict.json").read_text(encoding="utf-8")
     schema = json.loads(text.replace("#/$defs/", "#/components/schemas/"))
@@ -43,11 +43,11 @@ def answer_schemas() -> dict[str, Any]:
     }
 
 
-def describe_ask(limits: Limits, *, explain: bool) -> dict[str, Any]:
+def describe_ask(limits: Limits, *, explain: bool) -> Schema:
     """Return the request body and the answers of a route that asks the model."""
     text = {"type": "string", "maxLength": limits.text_bytes // 4}
     file = {"type": "string", "contentMediaType": "application/octet-stream", "description": "JPEG, PNG, WebP or GIF"}
-    fields: dict[str, Any] = {
+    fields: Schema = {
         "images": {
             "type": "array",
             "minItems": 1,
@@ -71,7 +71,7 @@ def describe_ask(limits: Limits, *, explain: bool) -> dict[str, Any]:
     }
 
 
-def describe_about() -> dict[str, Any]:
+def describe_about() -> Schema:
     return {
         "responses": {
             "200": {"description": "the run", "content": {"application/json": {"schema": {"type": "object"}}}},
@@ -80,10 +80,10 @@ def describe_about() -> dict[str, Any]:
     }
 
 
-def _answers(reference: str) -> dict[str, Any]:
+def _answers(reference: str) -> Schema:
     return {"200": {"description": "the answer", "content": {"application/json": {"schema": {"$ref": reference}}}}}
 
 
-def _errors(*statuses: int) -> dict[str, Any]:
+def _errors(*statuses: int) -> Schema:
     schema = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     return {str(status): {"description": ERRORS[status], "content": schema} for status in statuses}

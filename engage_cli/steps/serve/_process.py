@@ -13,12 +13,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from engage_cli.errors import EngageError
 from engage_cli.steps.serve._frames import pack, read_async
 from engage_cli.steps.serve._jobs import Job
 from engage_cli.steps.serve._limits import Limits
+from engage_cli.steps.serve._messages import Message, RunJson
 
 WORKER = "engage_cli.steps.serve.worker"
 # Its towers are threads already; others, which wait for work by turning, take the cores from them.
@@ -63,7 +63,7 @@ class ModelProcess:
     def __init__(self, run: Path, limits: Limits, say: Callable[[str], None]) -> None:
         self.run, self.limits, self.say = run, limits, say
         self.is_ready = False
-        self.about: dict[str, Any] = {}  # of the run, as the model process describes it
+        self.about: RunJson | None = None  # as the model process describes the run, once it is there
         self.seconds_a_job = 0.5
         self._last = _Batch(jobs=0, seconds=0.0, ended=0.0)
         self._line: deque[_Waiting] = deque()
@@ -74,7 +74,8 @@ class ModelProcess:
 
     @property
     def reads_image(self) -> bool:
-        return bool(self.about["reads"]["image"])
+        assert self.about is not None
+        return self.about["reads"]["image"]
 
     @property
     def pid(self) -> int | None:
@@ -205,8 +206,8 @@ class ModelProcess:
         except (asyncio.IncompleteReadError, ConnectionError):
             self._give_up(batch)
             return False
-        except (LookupError, TypeError, ValueError) as error:  # what it sent is no answer: it can no longer be followed
-            self.say(f"the model process sent what is no answer ({error!r})")
+        except (LookupError, TypeError, ValueError) as error:  # what it sent is not an answer: it can no longer be followed
+            self.say(f"the model process sent what is not an answer ({error!r})")
             self._give_up(batch)
             return False
         ended = time.monotonic()
@@ -222,7 +223,7 @@ class ModelProcess:
         assert self._process is not None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        message = {"jobs": [job.to_message() for job in jobs]}
+        message: Message = {"jobs": [job.to_message() for job in jobs]}
         self._process.stdin.write(pack(message, [image for job in jobs for image in job.images]))
         await self._process.stdin.drain()
         found, bodies = await read_async(self._process.stdout)
@@ -242,7 +243,7 @@ class ModelProcess:
         await self._end()
         pause = FIRST_WAIT
         while not self._is_closing:
-            self.say(f"the model process ended; starting it again in {pause:g} s")
+            self.say(f"the model process ended; restarting it in {pause:g} s")
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_WAIT)
             try:
@@ -250,7 +251,7 @@ class ModelProcess:
             except EngageError as error:
                 self.say(str(error))
             else:
-                self.say("the model is loaded again")
+                self.say("the model is running again")
                 return
 
     async def _end(self) -> None:

@@ -74,11 +74,11 @@ async def read_job(request: Request, limits: Limits, body: Body, *, explain: boo
             408, f"the request came too slowly, or took longer than {seconds} to arrive; send it again"
         ) from None
     except NoRoomError:
-        raise RefusedError(429, "the server has no room for more images right now; ask again") from None
+        raise RefusedError(429, "the server is busy with other images; try again") from None
     except (MultiPartException, FormParserError, KeyError, ValueError) as problem:
         if str(problem).startswith(("Too many", "Part exceeded")):
-            raise RefusedError(413, f"more than this server takes: {_of(limits)}") from None
-        raise RefusedError(400, f"the body is no {FORM}, or is cut off") from None
+            raise RefusedError(413, f"too large for this server: {_of(limits)}") from None
+        raise RefusedError(400, f"the body is not {FORM}, or is cut off") from None
     try:
         return await _make_job(form.multi_items(), limits, explain=explain, needs_image=needs_image)
     finally:
@@ -129,9 +129,9 @@ async def _make_job(
         raise RefusedError(422, f"nothing to predict: send one or more {TITLES}, or {IMAGES}")
     variants = max(1, len(images)) * max(1, len(titles))
     if len(titles) > limits.titles or variants > limits.variants:
-        raise RefusedError(413, f"more than this server takes: {_of(limits)}")
+        raise RefusedError(413, f"too large for this server: {_of(limits)}")
     if explain and variants > 1:
-        raise RefusedError(422, "the reason is told of one variant: send one image and one title")
+        raise RefusedError(422, "an explanation is for one post: send one image and one title")
     # In a thread: the header of one image may be megabytes long.
     pixels = await asyncio.to_thread(_count_pixels, names, images, limits)
     return Job(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from engage_cli.errors import EngageError, WrongCallError
 from engage_cli.progress.reporters import Reporter, SilentReporter
-from engage_cli.runs.run_folder import Run, load_run, newest_run
+from engage_cli.runs.run_folder import Run, named_or_newest
 from engage_cli.steps.serve._limits import Limits
 
 MISSING = (
@@ -43,17 +43,17 @@ def serve(
 
     reporter = reporter or SilentReporter()
     if not is_loopback(host) and not token:
-        raise WrongCallError(f"--host {host} lets other machines in: give --token, a secret that they must know")
+        raise WrongCallError(
+            f"--host {host} can be reached by other machines: give --token, which every client must then send"
+        )
     if token and (len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isalnum()):
         raise WrongCallError(f"--token: give {SHORTEST_TOKEN} or more letters and digits, as from `openssl rand -hex 16`")
-    opened = load_run(run) if run is not None else newest_run(runs_dir)
-    if run is None:
-        reporter.say(f"run: {opened.folder} (the newest finished one)")
+    opened = named_or_newest(run, runs_dir, reporter.say)
     for mark in opened.marks:
         reporter.say(mark)
     with _listen(host, port) as listener, contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(opened, listener, host, token, limits or Limits(), reporter, ready))
-    reporter.say("stopped; all that had been asked is answered")
+    reporter.say("stopped; all requests were answered")
 
 
 async def _serve(
@@ -97,7 +97,9 @@ def _listen(host: str, port: int) -> Iterator[socket.socket]:
         try:
             listener.bind(address)
         except OSError as error:
-            raise EngageError(f"port {port} of {host} cannot be had ({error.strerror}); name another with --port") from None
+            raise EngageError(
+                f"port {port} of {host}: cannot listen ({error.strerror}); choose another with --port"
+            ) from None
         yield listener
 
 

@@ -10,9 +10,9 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import pandas as pd
 
@@ -22,16 +22,23 @@ from engage_cli.progress.reporters import SilentReporter
 from engage_cli.runs.run_folder import load_run
 from engage_cli.steps.inputs.sources import problem_of
 from engage_cli.steps.predict import answer_from, answer_of, check_variants
+from engage_cli.steps.predict.answer_json import AnswerJson
 from engage_cli.steps.predict.explain import explain_post
 from engage_cli.steps.predict.requests import Reads, make_posts, reads_of
 from engage_cli.steps.predict.session import InferenceSession
 from engage_cli.steps.serve._about import describe_run
 from engage_cli.steps.serve._frames import pack, read
 from engage_cli.steps.serve._jobs import Job
+from engage_cli.steps.serve._messages import Message
 
 OPTION = re.compile(r"--([a-z][a-z-]*)")  # in sentences that are written for the command line
 OK, UNUSABLE = 200, 422
-NO_PICTURE = "give a JPEG, PNG, WebP or GIF"
+USABLE_FORMATS = "give a JPEG, PNG, WebP or GIF"
+
+
+class Reply(NamedTuple):
+    status: int  # HTTP's
+    body: AnswerJson | Mapping[str, str]  # or {"error": a sentence}
 
 
 def main() -> None:
@@ -57,7 +64,7 @@ def _send(stream: BinaryIO, data: bytes) -> None:
     stream.flush()
 
 
-def _jobs_of(message: dict[str, Any], files: list[bytes]) -> list[Job]:
+def _jobs_of(message: Message, files: list[bytes]) -> list[Job]:
     jobs, start = [], 0
     for one in message["jobs"]:
         end = start + len(one["names"])
@@ -68,7 +75,7 @@ def _jobs_of(message: dict[str, Any], files: list[bytes]) -> list[Job]:
 
 def answer(session: InferenceSession, reads: Reads, jobs: Sequence[Job]) -> list[tuple[int, bytes]]:
     """Return an HTTP status and a JSON body for each job; the posts of all are encoded and predicted together."""
-    replies: dict[int, tuple[int, dict[str, Any]]] = {}
+    replies: dict[int, Reply] = {}
     tables: dict[int, pd.DataFrame] = {}
     for number, job in enumerate(jobs):
         try:
@@ -100,14 +107,12 @@ def _posts_of(reads: Reads, job: Job) -> pd.DataFrame:
     )
 
 
-def _answer_together(
-    session: InferenceSession, jobs: dict[int, tuple[Job, pd.DataFrame]]
-) -> dict[int, tuple[int, dict[str, Any]]]:
+def _answer_together(session: InferenceSession, jobs: dict[int, tuple[Job, pd.DataFrame]]) -> dict[int, Reply]:
     posts = pd.concat([table for _, table in jobs.values()], ignore_index=True)
     images = [cover for job, _ in jobs.values() for cover in job.covers for _ in job.titles]
     predictions = session.predict(posts, images)
     forecast = session.uncertainty.forecast(predictions)
-    replies: dict[int, tuple[int, dict[str, Any]]] = {}
+    replies: dict[int, Reply] = {}
     start = 0
     for number, (job, table) in jobs.items():
         rows = slice(start, start + len(table))
@@ -123,7 +128,7 @@ def _answer_together(
                 )
             else:
                 said = answer_from(session, table, images[rows], predictions.take(rows), forecast.take(rows))
-            replies[number] = OK, said.to_json()
+            replies[number] = Reply(OK, said.to_json())
         except EngageError as error:
             replies[number] = _refuse(error)
     return replies
@@ -137,11 +142,11 @@ def _must_be_images(session: InferenceSession, job: Job) -> None:
         problems = [problem_of(image) for image in job.images]
     for name, problem in zip(job.names, problems, strict=True):
         if problem:
-            raise EngageError(f"{name}: {problem}; {NO_PICTURE}")
+            raise EngageError(f"{name}: {problem}; {USABLE_FORMATS}")
 
 
-def _refuse(error: EngageError) -> tuple[int, dict[str, Any]]:
-    return UNUSABLE, {"error": OPTION.sub(lambda found: found.group(1).replace("-", "_"), str(error))}
+def _refuse(error: EngageError) -> Reply:
+    return Reply(UNUSABLE, {"error": OPTION.sub(lambda found: found.group(1).replace("-", "_"), str(error))})
 
 
 if __name__ == "__main__":

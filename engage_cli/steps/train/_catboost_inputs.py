@@ -34,7 +34,6 @@ class Inputs:
     """The training and validation posts that have the target, in the order of the data."""
 
     posts: pd.DataFrame  # with counters: for targets alone
-    numbers: np.ndarray  # (n,) their rows in the data, rising
     given: PostInputs  # what the model may see of them
     parts: dict[str, np.ndarray]  # "train" and "validation": places in the above
     choice: FeatureChoice
@@ -102,7 +101,6 @@ def make_inputs(
     counters = [name for name in KNOWN_AFTER if name in posts] if choice.is_leaky else []
     return Inputs(
         posts=posts,
-        numbers=both,
         given=PostInputs(posts, source, counters=counters),
         parts={part: np.searchsorted(both, rows) for part, rows in numbers.items()},
         choice=choice,

@@ -18,33 +18,22 @@ import pandas as pd
 from engage_cli.config.general import CLASS_NAMES, QUANTILE_LEVELS
 from engage_cli.data.dataset import Dataset
 from engage_cli.data.repeated_folds import Resplit, are_later, resplit
-from engage_cli.data.targets.target import Target
 from engage_cli.evaluation.evidence import ENOUGH_VALIDATION
 from engage_cli.io.files import remove_tree
 from engage_cli.io.sealed_table import Check, read_sealed, write_sealed
-from engage_cli.metrics.metrics import true_of
 from engage_cli.models.predictions import Predictions
 from engage_cli.models.predictor import load_predictor
+from engage_cli.models.trainer import HeldOut, Problem
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.run_folder import MARKER, Run, load_run
 from engage_cli.runtime.distributed import get_world_size
 from engage_cli.steps.inputs.sources import source_of
 
 HELD_OUT_FILE, KIND = "held_out.parquet", "engage held-out predictions 1"
-WORK = "folds"  # the runs of the folds; gone from a finished run
+FOLDS = "folds"  # the runs of the folds; gone from a finished run
 IN_TURN, IN_ORDER = "cross-validation", "cross-validation in order of time"
 
-Predict = Callable[[Resplit, Path], Predictions]  # what a model that is fitted on it says of the held-out posts
-Train = Callable[[Dataset, Path], Any]  # data and the folder of a run -> a finished run there
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeldOut:
-    """What is said of posts by models that did not learn from them."""
-
-    places: np.ndarray  # (m,) rows of the data's posts
-    predictions: Predictions
-    method: str
+Train = Callable[[Dataset, Path], Run]  # data and the folder of a run -> a finished run there
 
 
 @dataclass(frozen=True)
@@ -59,28 +48,27 @@ class Fold(Dataset):
         return self.source.posts.assign(split=self.parts)
 
 
-def has_few_posts(dataset: Dataset, target: Target) -> bool:
+def has_few_posts(problem: Problem) -> bool:
     """Whether its validation posts are too few to learn from how sure a run may be."""
-    return len(dataset.rows("validation", target)) < ENOUGH_VALIDATION
+    return len(problem.validation) < ENOUGH_VALIDATION
 
 
-def cross_fit(
-    predict: Predict, *, kind: str, dataset: Dataset, target: Target, folder: Path, reporter: Reporter
-) -> HeldOut | None:
+def cross_fit(train: Train, problem: Problem, folder: Path, reporter: Reporter) -> HeldOut | None:
     """Return what is said of posts held out in turn, and keep it in the run's folder; None where that is not needed.
 
-    None, too, of fewer posts than can be dealt, and in several processes. `predict` is given a folder of its own for each
+    None, too, of fewer posts than can be dealt, and in several processes. `train` is given a folder of its own for each
     fold, so that a killed run need not train it again.
     """
-    if isinstance(dataset, Fold) or not has_few_posts(dataset, target) or get_world_size() > 1:
+    dataset = problem.dataset
+    if not has_few_posts(problem) or get_world_size() > 1:
         return None
     found = load_held_out(folder, dataset)
     if found is None:
-        plan, method = plan_folds(dataset, target, kind)
+        plan, method = plan_folds(problem)
         kept = []
-        with reporter.stage("predicting each of few posts by models without it", len(plan)) as stage:
+        with reporter.stage("cross-fitting (few posts)", len(plan)) as stage:
             for number, division in enumerate(plan):
-                said = predict(division, folder / WORK / f"fold-{number}")
+                said = train_and_ask(train, dataset, division, folder / FOLDS / f"fold-{number}")
                 kept.append((division.held_out, said))
                 stage.advance(note=f"{len(said):,} posts")
         if kept:
@@ -90,25 +78,26 @@ def cross_fit(
                 method=method,
             )
             _save(folder, dataset, found)
-    remove_tree(folder / WORK)
+    remove_tree(folder / FOLDS)
     return found
 
 
-def plan_folds(dataset: Dataset, target: Target, kind: str) -> tuple[list[Resplit], str]:
+def plan_folds(problem: Problem) -> tuple[list[Resplit], str]:
     """Divide the training and validation posts, by places in the data, the same for every model; and say how.
 
     A fold in which all posts are of one value or class is left out: there is nothing to learn in it.
     """
-    train, validation = (dataset.rows(part, target) for part in ("train", "validation"))
-    in_order = are_later(dataset.posts.iloc[validation], dataset.posts.iloc[train])
-    both = np.sort(np.concatenate([train, validation]))
-    divisions = resplit(dataset.posts.iloc[both].reset_index(drop=True), in_order=in_order)
+    train, validation, posts = problem.train, problem.validation, problem.dataset.posts
+    in_order = are_later(validation.posts, train.posts)
+    both = np.sort(np.concatenate([train.places, validation.places]))
+    divisions = resplit(posts.iloc[both].reset_index(drop=True), in_order=in_order)
+    truth = problem.part(both).truth
     found = [
-        Resplit(fitted=both[one.fitted], stopping=both[one.stopping], held_out=both[one.held_out]) for one in divisions
+        Resplit(fitted=both[one.fitted], stopping=both[one.stopping], held_out=both[one.held_out])
+        for one in divisions
+        if len(np.unique(truth[one.fitted])) > 1
     ]
-    scores = target.score(dataset.posts)
-    truth = true_of(kind, scores, target.classes(scores))
-    return [one for one in found if len(np.unique(truth[one.fitted])) > 1], IN_ORDER if in_order else IN_TURN
+    return found, IN_ORDER if in_order else IN_TURN
 
 
 def load_held_out(folder: Path, dataset: Dataset) -> HeldOut | None:
@@ -156,9 +145,7 @@ def train_and_ask(train: Train, dataset: Dataset, division: Resplit, folder: Pat
     parts = np.full(len(dataset.posts), "", object)
     parts[division.fitted], parts[division.stopping] = "train", "validation"
     fold = Fold(dataset.folder, dataset.meta, source=dataset, parts=parts)
-    if not (folder / MARKER).is_file():
-        train(fold, folder)
-    run = load_run(folder)
+    run = load_run(folder) if (folder / MARKER).is_file() else train(fold, folder)
     source = source_of(run, fold, SilentReporter())
     said = load_predictor(run).predict(dataset.posts.iloc[division.held_out], source)
     return Predictions(value=said.value, quantiles=said.quantiles, probabilities=said.probabilities)

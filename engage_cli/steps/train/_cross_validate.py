@@ -14,14 +14,13 @@ import pyarrow as pa
 from engage_cli.config.general import CLASS_NAMES, QUANTILE_LEVELS
 from engage_cli.config.training import CatBoostConfig
 from engage_cli.data.folds import count_groups, make_folds
-from engage_cli.data.repeated_folds import Resplit
 from engage_cli.data.targets.target import Target, fit_target, require_variety
 from engage_cli.errors import EngageError
 from engage_cli.io.files import atomic_write, remove_tree
 from engage_cli.metrics.metrics import compute_metrics
 from engage_cli.models.boosting.fit import boost, predict_table
 from engage_cli.models.predictions import Predictions
-from engage_cli.progress.reporters import Reporter, SilentReporter
+from engage_cli.progress.reporters import Reporter
 from engage_cli.runs.records import FoldFigure, Folds
 from engage_cli.steps.train._catboost_inputs import Inputs
 
@@ -153,17 +152,6 @@ def _run_fold(
             **columns,
         }
     )
-
-
-def predict_fold(config: CatBoostConfig, inputs: Inputs, target: Target, division: Resplit, folder: Path) -> Predictions:
-    """Fit on a division of the data's posts, with the run's own target, and predict those that it holds out."""
-    places = {name: np.searchsorted(inputs.numbers, rows) for name, rows in vars(division).items()}
-    table = inputs.new_table()
-    rows = inputs.fit_rows(table, places["fitted"], target, config.kind)
-    stop_rows, out_rows = (inputs.rows(table, places[name], target, config.kind) for name in ("stopping", "held_out"))
-    with SilentReporter().stage("", config.iterations) as stage:
-        model = boost(config, rows, stop_rows, table.categorical, work=folder, stage=stage)
-    return predict_table(model, out_rows.table, config.kind)
 
 
 def _read_fold(path: Path) -> pd.DataFrame | None:

@@ -15,20 +15,17 @@ from torch import Tensor, nn
 from engage_cli.config.general import EncoderConfig
 from engage_cli.config.training import TrainConfig
 from engage_cli.data.dataset import Dataset
-from engage_cli.data.experiments import experiment_arrays
 from engage_cli.data.leakage import known_before
-from engage_cli.data.schema import side_of
-from engage_cli.data.targets.target import Target, require_variety
-from engage_cli.data.within_experiments import within_truth
+from engage_cli.data.schema import parse_blocks, side_of
 from engage_cli.encoders.encoder import Encoder
 from engage_cli.errors import EngageError, WrongCallError
-from engage_cli.metrics.metrics import true_of
 from engage_cli.models.neural.finetuning import make_towers, parse_finetune
 from engage_cli.models.neural.fusion import FUSIONS
 from engage_cli.models.neural.objectives import Objective
 from engage_cli.models.neural.objectives.within_experiments import WithinExperimentsObjective
 from engage_cli.models.neural.training.batches import Batches, Cut, StoredBatches, tokens_of
 from engage_cli.models.neural.training.image_text_batches import Augmentation, LiveBatches
+from engage_cli.models.trainer import Part, Problem
 from engage_cli.progress.reporters import Reporter
 from engage_cli.runs.records import EncoderRecord
 from engage_cli.runtime.distributed import get_rank, get_world_size
@@ -36,7 +33,6 @@ from engage_cli.steps.embed import make_encoder, stored_blocks
 from engage_cli.steps.inputs.contents import DatasetContents
 from engage_cli.steps.train._run_inputs import encoders_of
 
-PARTS = ("train", "validation")
 FEW_POSTS = 10
 
 
@@ -46,11 +42,9 @@ class Inputs:
 
     train: Batches
     validation: Batches
-    true: np.ndarray  # of the validation posts: scores or classes
     dims: dict[str, int]  # width of each block's tokens
     encoders: dict[str, EncoderRecord]
     towers: dict[str, nn.Module]  # none where features are stored
-    rows: dict[str, int]
 
 
 class _Part(NamedTuple):
@@ -69,42 +63,24 @@ class _Made(NamedTuple):
 
 
 def make_inputs(
-    dataset: Dataset,
+    problem: Problem,
     config: TrainConfig,
     encoders: EncoderConfig,
-    *,
-    target: Target,
     objective: Objective,
-    blocks: Sequence[str],
     device: torch.device,
     reporter: Reporter,
 ) -> Inputs:
     """Make the batches of training and validation posts; embed what the store lacks, where features are stored."""
-    rows = {name: dataset.rows(name, target) for name in PARTS}
-    scores = {name: target.score(dataset.posts.iloc[rows[name]]) for name in PARTS}
-    wanted = {name: objective.encode(torch.from_numpy(scores[name])) for name in PARTS}
-    if isinstance(objective, WithinExperimentsObjective):
-        for name in PARTS:
-            known = experiment_arrays(dataset.posts.iloc[rows[name]], target)
-            if not known.any:
-                raise WrongCallError(
-                    f"--objective within-experiments needs {name} posts that are variants of experiments; prepare them "
-                    "with --experiment, --outcome and --exposure"
-                )
-            within = within_truth(scores[name], known)
-            scores[name] = within.truth
-            wanted[name] = objective.encode(torch.from_numpy(within.truth), torch.from_numpy(within.weights))
-    true = {name: true_of(objective.kind, scores[name], target.classes(scores[name])) for name in PARTS}
-    require_variety(true["train"], objective.kind, target.name)
-    if len(np.unique(true["validation"])) < 2 or len(true["validation"]) < FEW_POSTS:
+    checked = problem.validation
+    if len(np.unique(checked.truth)) < 2 or len(checked) < FEW_POSTS:
         reporter.say(
-            f"warning: {len(true['validation'])} validation posts, of {len(np.unique(true['validation']))} values, cannot "
+            f"warning: {len(checked)} validation posts, of {len(np.unique(checked.truth))} values, cannot "
             "tell a good epoch from a bad one; prepare with other --fractions"
         )
     parts = {
         name: _Part(
-            known_before(dataset.posts.iloc[rows[name]]),
-            wanted[name],
+            known_before(part.posts),
+            _wanted_of(objective, part),
             Cut(
                 batch_size=config.batch_size,
                 seed=config.seed if name == "train" else None,
@@ -112,19 +88,24 @@ def make_inputs(
                 num_ranks=get_world_size(),
             ),
         )
-        for name in PARTS
+        for name, part in (("train", problem.train), ("validation", checked))
     }
     make = _make_stored if parse_finetune(config.finetune).mode == "none" else _make_live
-    made = make(dataset, config, encoders, parts, blocks, device, reporter)
+    made = make(problem.dataset, config, encoders, parts, parse_blocks(config.blocks), device, reporter)
     return Inputs(
         train=made.batches["train"],
         validation=made.batches["validation"],
-        true=true["validation"],
         dims=made.dims,
         encoders=encoders_of(made.encoders),
         towers=made.towers,
-        rows={name: len(numbers) for name, numbers in rows.items()},
     )
+
+
+def _wanted_of(objective: Objective, part: Part) -> Tensor:
+    scores = torch.from_numpy(part.scores)
+    if isinstance(objective, WithinExperimentsObjective) and part.weights is not None:
+        return objective.encode(scores, torch.from_numpy(part.weights))
+    return objective.encode(scores)
 
 
 def _make_stored(

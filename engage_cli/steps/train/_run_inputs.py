@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
+from engage_cli.config.general import Kind
 from engage_cli.data.dataset import Dataset
 from engage_cli.encoders.encoder import Encoder
-from engage_cli.runs.records import DataOf, EncoderRecord, Kind
+from engage_cli.errors import WrongCallError
+from engage_cli.runs.records import DataOf, EncoderRecord
+
+KINDS = ("classes", "value")
 
 
 def data_of(dataset: Dataset) -> DataOf:
@@ -21,6 +25,7 @@ def encoders_of(encoders: Mapping[str, Encoder]) -> dict[str, EncoderRecord]:
     return {side: EncoderRecord(name=one.checkpoint.name, **one.record) for side, one in encoders.items()}
 
 
-def kind_of(kind: str) -> Kind:
-    """Narrow what a command has checked."""
+def parse_kind(kind: str) -> Kind:
+    if kind not in KINDS:
+        raise WrongCallError(f"unknown --as '{kind}'; there are: {', '.join(KINDS)}")
     return cast("Kind", kind)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,125 +14,136 @@ import pandas as pd
 from engage_cli.config.general import LEAKY, EncoderConfig
 from engage_cli.config.training import CatBoostConfig
 from engage_cli.data.dataset import Dataset
-from engage_cli.data.targets.target import Target, require_variety
+from engage_cli.data.targets.target import Target
 from engage_cli.errors import WrongCallError
 from engage_cli.features.selection import parse_features, parse_pca
 from engage_cli.features.table import FeatureTable
 from engage_cli.io.csv_cells import csv_of_table
 from engage_cli.io.files import remove_tree, write_text
-from engage_cli.io.own_folders import own_run
 from engage_cli.io.records import file_hash
-from engage_cli.metrics.metrics import compute_metrics
-from engage_cli.models.boosting.fit import OF_VALUES, Rows, boost, load_model, loss_of, predict_table, save_model
+from engage_cli.models.boosting.fit import OF_VALUES, Rows, boost, load_model, loss_of, save_model
 from engage_cli.models.boosting.predictor import MODEL_FILE
 from engage_cli.models.boosting.shap import UNIT_OF_CLASSES, Attribution, attribute
+from engage_cli.models.trainer import WORK, Trainer, make_problem
 from engage_cli.plots.importance import draw_importance
-from engage_cli.progress.reporters import Reporter, SilentReporter
-from engage_cli.runs.lifecycle import clear_stage, finish_run, open_run
+from engage_cli.progress.reporters import Reporter
 from engage_cli.runs.model_table import CATBOOST
-from engage_cli.runs.records import RunMeta, RunMetrics
-from engage_cli.runs.run_folder import Run
-from engage_cli.steps.inputs.sources import source_of
-from engage_cli.steps.train._calibrate import calibrate
-from engage_cli.steps.train._catboost_inputs import Inputs, make_inputs
-from engage_cli.steps.train._cross_fit import cross_fit
-from engage_cli.steps.train._cross_validate import cross_validate, plan_folds, predict_fold
-from engage_cli.steps.train._run_inputs import data_of, encoders_of, kind_of
-from engage_cli.steps.train.neural import TrainSummary
+from engage_cli.runs.records import GroupShare, RunMeta, RunMetrics, Why
+from engage_cli.steps.train._catboost_inputs import make_inputs
+from engage_cli.steps.train._cross_validate import cross_validate, plan_folds
+from engage_cli.steps.train._run_inputs import data_of, encoders_of, parse_kind
+from engage_cli.steps.train.training import train_run
 
 COMMAND = "train-catboost"
-KINDS = ("classes", "value")
-MODEL_NOTE = "model.hash"  # in the folder of work: of the model that stands in the run's folder
-WORK = "work"  # snapshots of what is being trained; gone from a finished run
+MODEL_NOTE = "model.hash"  # in the folder of work: of the model that stands beside it
 MOST_EXPLAINED = 1000  # posts whose predictions are attributed
 NOTE = "stopped early on these rows: optimistic; `engage evaluate` reads the test split"
 NEARLY = 0.95  # of all trees that were asked for: so late a best one is hardly the last
 HISTORY_FILE, IMPORTANCE_FILE = "history.jsonl", "importance.csv"
 
 
-def train_catboost(
-    config: CatBoostConfig,
-    *,
-    dataset: Dataset,
-    encoders: EncoderConfig,
-    run: Path | None = None,
-    runs_dir: Path = Path("runs"),
-    reporter: Reporter | None = None,
-) -> TrainSummary:
-    """Train to a finished run folder; a killed training goes on where it was."""
-    reporter = reporter or SilentReporter()
-    _check(config)
-    choice = parse_features(config.features, dataset.posts.columns, dataset.source_names)
-    if choice.is_leaky:  # the study's own way, in this too
-        encoders = encoders.settled(is_own=True)
-    target = dataset.target(config.target)
-    marks = (*dataset.marks, *((LEAKY,) if choice.is_leaky else ()))
-    for mark in marks:
-        reporter.say(mark)
-    inputs = make_inputs(config, choice, dataset, encoders, target, reporter)
-    train, validation = inputs.parts["train"], inputs.parts["validation"]
-    require_variety(inputs.truth(train, target, config.kind), config.kind, target.name)
-    plan = plan_folds(config, inputs, target)
-    meta = _meta(config, dataset, inputs, marks)
-    with open_run(run, runs_dir, meta=meta, target=target, say=reporter.say) as (folder, goes_on):
-        if not goes_on:
-            clear_stage(folder)
-        reporter.say(f"{'going on with' if goes_on else 'training'} {folder}")
-        started, work = time.monotonic(), own_run(folder).place(WORK)
-        table = inputs.new_table()
-        with reporter.stage("features", len(table.parts)) as stage:
-            fitted = inputs.fit_rows(table, train, target, config.kind, lambda part: stage.advance(note=part))
-        stopping = inputs.rows(table, validation, target, config.kind)
-        table.save(folder, marks=marks)
-        model = _train(config, table, fitted, stopping, folder, work, reporter, leaky=choice.is_leaky)
-        folds = cross_validate(config, plan, inputs, folder, work, reporter) if plan else None
-        why = _explain(config, table, model, stopping, target, reporter)
-        _write_why(folder, why, table, target, LEAKY if choice.is_leaky else "")
-        predicted = predict_table(model, stopping.table, config.kind)
-        ran = len((folder / HISTORY_FILE).read_text().splitlines())
-        remove_tree(work)
-        trained = Run(folder, meta, target)
-        held_out = cross_fit(
-            partial(predict_fold, config, inputs, target),
-            kind=config.kind,
-            dataset=dataset,
-            target=target,
-            folder=folder,
-            reporter=reporter,
+class CatBoostTrainer(Trainer):
+    """Boosts on a table of features, and asks the model why. Its snapshots, the model and the folds lie in WORK."""
+
+    table: FeatureTable  # these three after `fit`
+    stopping: Rows
+    model: Any
+
+    def __init__(self, config: CatBoostConfig, encoders: EncoderConfig, dataset: Dataset, reporter: Reporter) -> None:
+        _check(config)
+        self.config = config
+        choice = parse_features(config.features, dataset.posts.columns, dataset.source_names)
+        if choice.is_leaky:  # the study's own way, in this too
+            encoders = encoders.settled(is_own=True)
+        target = dataset.target(config.target)
+        self.problem = make_problem(dataset, target, parse_kind(config.kind))
+        self.inputs = make_inputs(config, choice, dataset, encoders, target, reporter)
+        self.plan = plan_folds(config, self.inputs, target)
+        self.refit = partial(CatBoostTrainer, dataclasses.replace(config, folds=0), encoders)
+        table = self.inputs.new_table()
+        self.meta = RunMeta(
+            command=COMMAND,
+            model=CATBOOST,
+            kind=self.problem.kind,
+            config=dataclasses.asdict(config),
+            data=data_of(dataset),
+            encoders=encoders_of(self.inputs.encoders),
+            blocks=tuple(table.blocks),
+            reads_images=table.reads_images,
+            leaky=choice.is_leaky,
+            marks=(*dataset.marks, *((LEAKY,) if choice.is_leaky else ())),
         )
-        evidence = calibrate(trained, dataset, source_of(trained, dataset, reporter), reporter, held_out=held_out)
-        finished = finish_run(
-            folder,
-            RunMetrics(
-                note=NOTE,
-                best_iteration=int(model.tree_count_),
-                rows={part: len(places) for part, places in inputs.parts.items()},
-                metrics=compute_metrics(config.kind, stopping.truth, predicted.main),
-                evidence=evidence,
-                folds=folds,
-                features=len(table.names),
-                why={
-                    "loss": why.loss,
-                    "unit": why.unit,
-                    "rows": why.rows,
-                    "groups": [dataclasses.asdict(share) for share in why.groups],
-                },
-                seconds=round(time.monotonic() - started, 1),
-                leaky=choice.is_leaky,
-                marks=marks,
+
+    def fit(self, folder: Path, reporter: Reporter) -> None:
+        inputs, target, kind = self.inputs, self.problem.target, self.problem.kind
+        self.table = inputs.new_table()
+        with reporter.stage("features", len(self.table.parts)) as stage:
+            fitted = inputs.fit_rows(self.table, inputs.parts["train"], target, kind, lambda part: stage.advance(note=part))
+        self.stopping = inputs.rows(self.table, inputs.parts["validation"], target, kind)
+        self.model = self._boost(fitted, folder, reporter)
+        ran, most = len((folder / HISTORY_FILE).read_text().splitlines()), self.config.iterations
+        if ran == most and self.model.tree_count_ > NEARLY * ran:
+            self.warnings = (f"it was still getting better near its last tree: more --iterations than {most:,} may help",)
+
+    def _boost(self, fitted: Rows, folder: Path, reporter: Reporter) -> Any:
+        """Return the model: the one of a training that was killed later, or a new one."""
+        config, table, work = self.config, self.table, folder / WORK
+        path, note = work / MODEL_FILE, work / MODEL_NOTE
+        is_whole = note.is_file() and path.is_file() and note.read_text() == file_hash(path)
+        if is_whole and (done := load_model(path)) is not None:
+            return done
+        with reporter.stage(f"boosting on {len(table.names):,} features", config.iterations) as stage:
+            model = boost(config, fitted, self.stopping, table.categorical, work=work / "main", stage=stage)
+        if self.meta.leaky:
+            model.get_metadata()["leaky"] = LEAKY
+        write_text(folder / HISTORY_FILE, _history(model.get_evals_result(), leaky=self.meta.leaky))
+        save_model(model, path)
+        write_text(note, file_hash(path))
+        remove_tree(work / "main")
+        return model
+
+    def save(self, folder: Path) -> None:
+        self.table.save(folder, marks=self.meta.marks)
+        save_model(self.model, folder / MODEL_FILE)
+
+    def report(self, folder: Path, reporter: Reporter) -> RunMetrics:
+        folds = None
+        if self.plan is not None:
+            folds = cross_validate(self.config, self.plan, self.inputs, folder, folder / WORK, reporter)
+        why = self._explain(reporter)
+        _write_why(folder, why, self.table, self.problem.target, LEAKY if self.meta.leaky else "")
+        return RunMetrics(
+            note=NOTE,
+            best_iteration=int(self.model.tree_count_),
+            folds=folds,
+            features=len(self.table.names),
+            why=Why(
+                loss=why.loss,
+                unit=why.unit,
+                rows=why.rows,
+                groups=tuple(GroupShare(**dataclasses.asdict(share)) for share in why.groups),
             ),
         )
-    warnings = list(marks)
-    if ran == config.iterations and model.tree_count_ > NEARLY * ran:
-        warnings.append(
-            f"it was still getting better near its last tree: more --iterations than {config.iterations:,} may help"
-        )
-    return TrainSummary(run=finished, went_on=goes_on, warnings=tuple(warnings))
+
+    def _explain(self, reporter: Reporter) -> Attribution:
+        rows, table, is_value = self.stopping, self.table, self.problem.kind == "value"
+        places = np.random.default_rng(self.config.seed).permutation(len(rows.truth))[:MOST_EXPLAINED]
+        with reporter.stage(f"computing feature contributions on {len(places):,} validation posts", 1) as stage:
+            why = attribute(
+                self.model,
+                Rows(table=rows.table.iloc[places], truth=rows.truth[places]),
+                table.categorical,
+                table.groups,
+                loss=loss_of(self.config).name,
+                unit=str(self.problem.target.formula) if is_value else UNIT_OF_CLASSES,
+                labelled=table.labels(),
+            )
+            stage.advance()
+        return why
 
 
 def _check(config: CatBoostConfig) -> None:
-    if config.kind not in KINDS:
-        raise WrongCallError(f"unknown --as '{config.kind}'; there are: {', '.join(KINDS)}")
+    parse_kind(config.kind)
     if config.objective not in OF_VALUES:
         raise WrongCallError(f"unknown --objective '{config.objective}'; there are: {', '.join(OF_VALUES)}")
     if config.kind == "classes" and config.objective != CatBoostConfig.objective:
@@ -141,68 +151,6 @@ def _check(config: CatBoostConfig) -> None:
     parse_pca(config.pca)
     if config.folds == 1:
         raise WrongCallError("--folds 1: cross-validation needs two or more; 0 does none")
-
-
-def _meta(config: CatBoostConfig, dataset: Dataset, inputs: Inputs, marks: tuple[str, ...]) -> RunMeta:
-    table = inputs.new_table()
-    return RunMeta(
-        command=COMMAND,
-        model=CATBOOST,
-        kind=kind_of(config.kind),
-        config=dataclasses.asdict(config),
-        data=data_of(dataset),
-        encoders=encoders_of(inputs.encoders),
-        blocks=tuple(table.blocks),
-        reads_images=table.reads_images,
-        leaky=inputs.choice.is_leaky,
-        marks=marks,
-    )
-
-
-def _train(
-    config: CatBoostConfig,
-    table: FeatureTable,
-    fitted: Rows,
-    stopping: Rows,
-    folder: Path,
-    work: Path,
-    reporter: Reporter,
-    *,
-    leaky: bool,
-) -> Any:
-    """Return the model: the one that stands in the folder, of a run that was killed later, or a new one."""
-    note = work / MODEL_NOTE
-    is_whole = note.is_file() and (folder / MODEL_FILE).is_file() and note.read_text() == file_hash(folder / MODEL_FILE)
-    if is_whole and (done := load_model(folder / MODEL_FILE)) is not None:
-        return done
-    with reporter.stage(f"boosting on {len(table.names):,} features", config.iterations) as stage:
-        model = boost(config, fitted, stopping, table.categorical, work=work / "main", stage=stage)
-    if leaky:
-        model.get_metadata()["leaky"] = LEAKY
-    write_text(folder / HISTORY_FILE, _history(model.get_evals_result(), leaky=leaky))
-    save_model(model, folder / MODEL_FILE)
-    write_text(note, file_hash(folder / MODEL_FILE))
-    remove_tree(work / "main")
-    return model
-
-
-def _explain(
-    config: CatBoostConfig, table: FeatureTable, model: Any, rows: Rows, target: Target, reporter: Reporter
-) -> Attribution:
-    places = np.random.default_rng(config.seed).permutation(len(rows.truth))[:MOST_EXPLAINED]
-    some = Rows(table=rows.table.iloc[places], truth=rows.truth[places])
-    with reporter.stage(f"asking the model why, on {len(places):,} validation posts", 1) as stage:
-        why = attribute(
-            model,
-            some,
-            table.categorical,
-            table.groups,
-            loss=loss_of(config).name,
-            unit=str(target.formula) if config.kind == "value" else UNIT_OF_CLASSES,
-            labelled=table.labels(),
-        )
-        stage.advance()
-    return why
 
 
 def _write_why(folder: Path, why: Attribution, table: FeatureTable, target: Target, mark: str) -> None:
@@ -224,3 +172,6 @@ def _history(evals: dict[str, dict[str, list[float]]], *, leaky: bool) -> str:
         json.dumps({"iteration": number, **dict(zip(columns, values, strict=True)), **more}) + "\n"
         for number, values in enumerate(lines, start=1)
     )
+
+
+train_catboost = partial(train_run, CatBoostTrainer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,62 +14,40 @@ from engage_cli.config.general import EncoderConfig
 from engage_cli.config.recipes import resolve
 from engage_cli.config.training import CatBoostConfig, EnsembleConfig, GaussianProcessConfig
 from engage_cli.data.dataset import Dataset
-from engage_cli.data.experiments import experiment_arrays
-from engage_cli.data.targets.target import require_variety
 from engage_cli.errors import WrongCallError
-from engage_cli.metrics.metrics import true_of
 from engage_cli.models.neural.objectives import WITHIN_EXPERIMENTS
-from engage_cli.progress.reporters import Reporter, SilentReporter
+from engage_cli.models.trainer import make_problem
+from engage_cli.progress.reporters import Reporter
 from engage_cli.runs.model_table import ENSEMBLE
 from engage_cli.runs.records import RunMeta
-from engage_cli.runtime.distributed import get_world_size
-from engage_cli.steps.train._members import Train, train_members
-from engage_cli.steps.train._run_inputs import data_of, kind_of
-from engage_cli.steps.train.catboost import KINDS, train_catboost
+from engage_cli.steps.train._neural import train_neural
+from engage_cli.steps.train._run_inputs import data_of, parse_kind
+from engage_cli.steps.train.catboost import train_catboost
+from engage_cli.steps.train.ensemble import EnsembleTrainer
 from engage_cli.steps.train.gaussian_process import train_process
-from engage_cli.steps.train.neural import TrainSummary, train_neural
+from engage_cli.steps.train.training import TrainSummary, train_run
 
 COMMAND = "train"
 
 
-def train_ensemble(
-    config: EnsembleConfig,
-    *,
-    dataset: Dataset,
-    encoders: EncoderConfig,
-    run: Path | None = None,
-    runs_dir: Path = Path("runs"),
-    reporter: Reporter | None = None,
-) -> TrainSummary:
-    """Train the members and weigh them to a finished run; a killed training goes on with the member where it was."""
-    reporter = reporter or SilentReporter()
-    if config.kind not in KINDS:
-        raise WrongCallError(f"unknown --as '{config.kind}'; there are: {', '.join(KINDS)}")
-    if get_world_size() > 1:
-        raise WrongCallError("engage train runs in one process; under torchrun use train-regressor or train-classifier")
-    names = _names(config)
-    target = dataset.target(config.target)
-    scores = target.score(dataset.posts.iloc[dataset.rows("train", target)])
-    require_variety(true_of(config.kind, scores, target.classes(scores)), config.kind, target.name)
+def _make(config: EnsembleConfig, encoders: EncoderConfig, dataset: Dataset, reporter: Reporter) -> EnsembleTrainer:
+    kind, names = parse_kind(config.kind), _names(config)
     meta = RunMeta(
         command=COMMAND,
         model=ENSEMBLE,
-        kind=kind_of(config.kind),
+        kind=kind,
         config=dataclasses.asdict(config),
         asked=dataclasses.asdict(encoders),
         data=data_of(dataset),
         members=tuple(names),
         marks=tuple(dataset.marks),
     )
-    return train_members(
-        {n: partial(TRAINERS[n], config, dataset=dataset, encoders=encoders, reporter=reporter) for n in names},
-        meta,
-        target=target,
-        dataset=dataset,
-        run=run,
-        runs_dir=runs_dir,
-        reporter=reporter,
-    )
+
+    def train(name: str, place: Path) -> TrainSummary:
+        return TRAINERS[name](config, dataset=dataset, encoders=encoders, run=place, reporter=reporter)
+
+    problem = make_problem(dataset, dataset.target(config.target), kind)
+    return EnsembleTrainer(problem, meta, {name: partial(train, name) for name in names})
 
 
 def _names(config: EnsembleConfig) -> list[str]:
@@ -94,18 +73,12 @@ def _catboost(config: EnsembleConfig, **how: Any) -> TrainSummary:
 
 def _neural(config: EnsembleConfig, *, dataset: Dataset, **how: Any) -> TrainSummary:
     given = _shared(config)
-    if config.kind == "value" and _are_experiments(dataset, config.target):
+    problem = make_problem(dataset, dataset.target(config.target), parse_kind(config.kind))
+    if problem.kind == "value" and problem.train.known.any and problem.validation.known.any:
         given["objective"] = WITHIN_EXPERIMENTS
-    resolved = resolve(config.kind, "frozen", given, has_gpu=torch.cuda.is_available())
-    command = "train-regressor" if config.kind == "value" else "train-classifier"
-    return train_neural(resolved, kind=kind_of(config.kind), command=command, dataset=dataset, **how)
+    resolved = resolve(problem.kind, "frozen", given, has_gpu=torch.cuda.is_available())
+    return train_neural(resolved, dataset=dataset, **how)
 
 
-def _are_experiments(dataset: Dataset, name: str) -> bool:
-    """Whether there are experiments among the training posts, and among the validation posts."""
-    target = dataset.target(name)
-    parts = (dataset.posts.iloc[dataset.rows(part, target)] for part in ("train", "validation"))
-    return all(experiment_arrays(posts, target).any for posts in parts)
-
-
-TRAINERS: dict[str, Train] = {"gp": _process, "catboost": _catboost, "neural": _neural}
+train_ensemble = partial(train_run, _make)
+TRAINERS: dict[str, Callable[..., TrainSummary]] = {"gp": _process, "catboost": _catboost, "neural": _neural}

@@ -146,7 +146,7 @@ class Checkpoints:
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Load the weights that `save_best` wrote; raise EngageError where they do not fit, or are no numbers."""
+    """Load the weights that `save_best` wrote; raise EngageError where they do not fit, or are not numbers."""
     tensors, _ = _read(path, again=AGAIN)
     try:
         load_trained(model, tensors)
@@ -163,7 +163,7 @@ def must_fit(path: Path, model: nn.Module) -> None:
         raise EngageError(f"{path} is damaged ({error}); {AGAIN}") from None
     for name, parameter in model.named_parameters():
         if shapes.get(name) != tuple(parameter.shape):
-            raise EngageError(f"{path}: the weights '{name}' do not fit the model that run.json tells of; {AGAIN}")
+            raise EngageError(f"{path}: the weights '{name}' do not fit the model described by run.json; {AGAIN}")
 
 
 def _read(path: Path, *, again: str) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -85,7 +85,7 @@ class _Loop:
     def run(self) -> Progress:
         state, config = self.state, self.config
         if state.epoch or state.batch:
-            self.reporter.say(f"going on after epoch {state.epoch}, batch {state.batch}")
+            self.reporter.say(f"continuing after epoch {state.epoch}, batch {state.batch}")
         view = self.reporter.training(
             kind=self.task.objective.kind,
             epochs=config.epochs,
@@ -289,4 +289,5 @@ class _Loop:
     def _how_to_go_on(self) -> str:
         best = f"the best weights so far (epoch {self.state.best_epoch}) are in {self.checkpoints.folder}"
         place = f"epoch {self.state.epoch + 1}, step {self.state.step}"
-        return f"stopped in {place}; {best if self.state.best_epoch else 'no epoch was finished'}; the same command goes on"
+        kept = best if self.state.best_epoch else "no epoch was finished"
+        return f"stopped in {place}; {kept}; give the same command again to continue"

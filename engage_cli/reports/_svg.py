@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
+from engage_cli.io.written_numbers import short_number
+
 WIDTH, HEIGHT, AXIS = 320, 96, 18  # pixels; AXIS is the strip of labels below
 ZERO_WIDTH = 26  # the bar of zeros, which a log axis has no place for
-_UNITS = ((0, "", 3), (3, "k", 2), (6, "M", 2), (9, "B", 2), (12, "T", 2))  # power of ten, sign, significant digits
 
 
 def histogram_chart(
@@ -84,24 +85,3 @@ def _ticks(edges: Sequence[float], log10: bool) -> list[float]:
 
 def _number(value: float, log10: bool) -> str:
     return short_number(10**value if log10 else value)
-
-
-def short_number(value: float) -> str:
-    """1234567 as 1.2M: three digits or so, as on an axis; never in powers of ten.
-
-    A larger value never reads as a smaller one: what rounds to a thousand of a unit is one of the next.
-    """
-    if not math.isfinite(value):
-        return str(value)
-    for power, sign, digits in _UNITS:
-        text = _rounded(abs(value) / 10**power, digits)
-        if float(text) < 1000 or sign == _UNITS[-1][1]:
-            return f"{'-' if value < 0 and float(text) else ''}{text}{sign}"
-    raise AssertionError("the last unit takes every number")
-
-
-def _rounded(size: float, digits: int) -> str:
-    """Round to significant digits, but never away from the decimal point's left."""
-    places = min(9, max(0, digits - 1 - math.floor(math.log10(size)))) if size else 0
-    text = f"{size:.{places}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,132 @@
+"""From posts to a report in one call: prepare, embed, train and evaluate with all defaults, each shown as its command."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from engage_cli.config.general import EmbedConfig, EncoderConfig
+from engage_cli.config.preparation import PrepareConfig
+from engage_cli.config.training import EnsembleConfig
+from engage_cli.data.dataset import Dataset, load_dataset
+from engage_cli.data.dataset_meta import MARKER as DATA_MARKER
+from engage_cli.data.schema import parse_blocks
+from engage_cli.errors import EngageError
+from engage_cli.io.files import sweep
+from engage_cli.io.records import read_record, record, write_record
+from engage_cli.progress.reporters import Reporter
+from engage_cli.runs.run_folder import MARKER as RUN_MARKER
+from engage_cli.runs.run_folder import Run, load_run
+from engage_cli.steps.embed import embed
+from engage_cli.steps.evaluate import evaluate
+from engage_cli.steps.evaluate.report import place_report, write_report
+from engage_cli.steps.prepare import prepare
+from engage_cli.steps.prepare.import_posts import Source
+from engage_cli.steps.train.pipeline import train_ensemble
+
+KIND, VERSION, REQUEST_FILE = "engage quickstart", 1, "quickstart.json"
+FIRST_TARGETS = ("views", "likes", "popularity", "given")  # what a person counts comes first
+BLOCKS = "image,title,context,text"
+
+
+@record
+class Request:
+    """What a quickstart was asked for; the same command continues it, another one is refused."""
+
+    source: str
+    images: str
+    mapping: dict[str, str]
+    target: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """What a quickstart left behind."""
+
+    dataset: Dataset
+    run: Run
+    report: Path
+
+
+def quickstart(
+    source: Path,
+    *,
+    folder: Path,
+    images: Path | None = None,
+    mapping: Mapping[str, str] | None = None,
+    target: str = "auto",
+    encoders: EncoderConfig | None = None,
+    tell: Callable[[str], None],
+    reporter: Reporter,
+) -> Started:
+    """Do what is not done yet. `tell` gets each step as the command that does the same.
+
+    Raises EngageError where the folder holds something else, or what a quickstart of other posts began.
+    """
+    request = Request(
+        source=str(source.resolve()),
+        images=str(images.resolve()) if images else "",
+        mapping=dict(mapping or {}),
+        target=target,
+    )
+    _claim(folder, request)
+    encoders = encoders or EncoderConfig()
+    data, runs = folder / "data", folder / "runs"
+    words: list[str | Path] = ["prepare", source]
+    if images:
+        words += ["--images-dir", images]
+    if mapping:
+        words += ["--map", ",".join(f"{ours}={theirs}" for ours, theirs in mapping.items())]
+    tell(command(*words, "--data", data))
+    if (data / DATA_MARKER).is_file():
+        dataset = load_dataset(data)
+    else:
+        where = [Source(path=source, images=images)]
+        found = prepare(PrepareConfig(), folder=data, sources=where, mapping=dict(mapping or {}), reporter=reporter)
+        dataset = found.dataset
+    name = _choose_target(dataset, target)
+    tell(command("embed", "--data", data))
+    embed(dataset, encoders, blocks=parse_blocks(BLOCKS), how=EmbedConfig(), reporter=reporter)
+    run = runs / name
+    tell(command("train", "--target", name, "--data", data, "--run", run))
+    if not (run / RUN_MARKER).is_file():
+        config = EnsembleConfig(target=name, vision=encoders.vision, text=encoders.text)
+        train_ensemble(config, dataset=dataset, encoders=encoders, run=run, runs_dir=runs, reporter=reporter)
+    tell(command("evaluate", run, "--data", data))
+    evaluation = evaluate([run], dataset=dataset, reporter=reporter)
+    page = place_report(None, [run], split="test", runs_dir=runs)
+    write_report(evaluation, dataset=dataset, report=page, reporter=reporter)
+    return Started(dataset=dataset, run=load_run(run), report=page)
+
+
+def command(*words: str | Path) -> str:
+    """Return a command of engage as it can be pasted into a shell."""
+    return shlex.join(["engage", *map(str, words)])
+
+
+def _claim(folder: Path, request: Request) -> None:
+    """Note what the folder is for, before anything else is written there."""
+    place = folder / REQUEST_FILE
+    if folder.exists() and not folder.is_dir():
+        raise EngageError(f"{folder} is a file; name an empty or new folder with --folder")
+    if place.is_file():
+        before = read_record(place, Request, kind=KIND, version=VERSION, again="name a new folder with --folder")
+        if before == request:
+            return
+        if (folder / "data" / DATA_MARKER).is_file():
+            raise EngageError(f"{folder} belongs to a quickstart of {before.source}; name a new folder with --folder")
+    elif folder.exists():
+        sweep(folder)  # of a call that was killed in its very first file
+        if others := sorted(entry.name for entry in folder.iterdir()):
+            raise EngageError(f"{folder} holds other files ({others[0]}); name an empty or new folder with --folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_record(place, request, kind=KIND, version=VERSION)
+
+
+def _choose_target(dataset: Dataset, target: str) -> str:
+    if target != "auto":
+        return dataset.target(target).name
+    targets = dataset.meta.targets
+    return next(name for name in (*FIRST_TARGETS, *targets) if name in targets)
