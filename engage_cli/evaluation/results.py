@@ -39,6 +39,7 @@ class ScoreJson(TypedDict):
     leaky: bool
     metrics: Mapping[str, BoundsJson]
     slices: list[SliceJson]
+    experiments: dict[str, float] | None
     warnings: list[str]
 
 
@@ -48,6 +49,7 @@ class EvaluationJson(TypedDict):
     split: str
     runs: list[ScoreJson]
     baselines: list[ScoreJson]
+    ladder: list[ScoreJson]
     comparisons: list[ComparisonJson]
     marks: list[str]
     note: str | None

@@ -17,7 +17,7 @@ from engage_cli.io.own_folders import refuse_link
 from engage_cli.models.predictions import Predictions
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.run_folder import Run, named_or_newest
-from engage_cli.steps.predict.answer_json import AnswerJson, PostJson, RankedJson
+from engage_cli.steps.predict.answer_json import AnswerJson, GainJson, PostJson, RankedJson
 from engage_cli.steps.predict.explain import Explanation, explain_post
 from engage_cli.steps.predict.requests import has_seen_covers, make_posts, reads_of
 from engage_cli.steps.predict.session import InferenceSession
@@ -38,6 +38,9 @@ class Gain:
     percent: float
     low: float  # between these it is, in 80 of 100 draws
     high: float
+
+    def to_json(self) -> GainJson:
+        return {"percent": self.percent, "low": self.low, "high": self.high}
 
     @classmethod
     def of(cls, draws: np.ndarray, place: int) -> Gain:
@@ -90,7 +93,7 @@ class Answer:
             "posts": [self.post_json(row) for row in range(len(self.titles))],
             "ranking": None if ranking is None else self._ranking_json(ranking),
             "beats": None if ranking is None else ranking.beats.tolist(),
-            "gain": None if ranking is None or ranking.gain is None else vars(ranking.gain),
+            "gain": None if ranking is None or ranking.gain is None else ranking.gain.to_json(),
             "too_close_to_call": None if ranking is None else ranking.is_close,
             "verdict": None if ranking is None else ranking.verdict,
             "warnings": warnings_of(self.run),
