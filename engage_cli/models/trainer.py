@@ -81,16 +81,17 @@ def problem_within(problem: Problem) -> Problem:
 
     Raises WrongCallError where a part has no two variants of one experiment.
     """
-    parts = {}
-    for name, part in (("train", problem.train), ("validation", problem.validation)):
-        if not part.known.any:
-            raise WrongCallError(
-                f"--objective within-experiments needs {name} posts that are variants of experiments; prepare them with "
-                "--experiment, --outcome and --exposure"
-            )
-        within = within_truth(part.scores, part.known)
-        parts[name] = replace(part, scores=within.truth, truth=within.truth, weights=within.weights)
-    return replace(problem, **parts)
+    return replace(problem, train=_within(problem.train, "train"), validation=_within(problem.validation, "validation"))
+
+
+def _within(part: Part, name: str) -> Part:
+    if not part.known.any:
+        raise WrongCallError(
+            f"--objective within-experiments needs {name} posts that are variants of experiments; prepare them with "
+            "--experiment, --outcome and --exposure"
+        )
+    within = within_truth(part.scores, part.known)
+    return replace(part, scores=within.truth, truth=within.truth, weights=within.weights)
 
 
 @dataclass(frozen=True, kw_only=True)
