@@ -20,6 +20,7 @@ from engage_cli.io.records import parse
 from engage_cli.models.gaussian_process import inputs as kernel_inputs
 from engage_cli.models.gaussian_process import process as gaussian_process
 from engage_cli.models.gaussian_process._kernels import LENGTHS, TERMS, Products, first_lengths, kernel, present_terms
+from engage_cli.models.gaussian_process._likelihood import error_left_out, likelihood
 from engage_cli.models.gaussian_process.decomposition import parts_of
 from engage_cli.models.gaussian_process.inputs import (
     TERM_KINDS,
@@ -34,10 +35,8 @@ from engage_cli.models.gaussian_process.process import (
     GaussianProcess,
     KernelParams,
     ProcessState,
-    error_left_out,
     fit_process,
     learn_kernel_params,
-    likelihood,
     predict_sum,
 )
 from engage_cli.progress.reporters import SilentReporter

@@ -11,14 +11,23 @@ from pyarrow import parquet
 
 from engage_cli.config.general import PARTS
 from engage_cli.data.dataset_meta import AGAIN, POSTS_FILE, DatasetMeta
-from engage_cli.data.schema import ALL_COUNTERS, BOOKKEEPING_COLUMNS, OWN, SCORE, TEXT_COLUMNS, table_columns
+from engage_cli.data.schema import (
+    ALL_COUNTERS,
+    BOOKKEEPING_COLUMNS,
+    EXPOSURE,
+    OUTCOME,
+    OWN,
+    SCORE,
+    TEXT_COLUMNS,
+    table_columns,
+)
 from engage_cli.errors import EngageError
 from engage_cli.io.records import check_file
 
 TEXT, NUMBER, SQUASH, TIME = "text", "number", "whole number", "time"
-NUMBERS = ("hour", "weekday", "author_posts", "author_median_views", *ALL_COUNTERS, SCORE)
+NUMBERS = ("hour", "weekday", "author_posts", "author_median_views", *ALL_COUNTERS, SCORE, OUTCOME, EXPOSURE)
 RANGES = {"hour": (0, 23), "weekday": (0, 6), **dict.fromkeys(("author_posts", "author_median_views"), (0, np.inf))}
-RANGES |= dict.fromkeys(ALL_COUNTERS, (0, np.inf))
+RANGES |= dict.fromkeys((*ALL_COUNTERS, OUTCOME, EXPOSURE), (0, np.inf))
 NEEDED = ("id", *TEXT_COLUMNS, *BOOKKEEPING_COLUMNS)
 HEX = r"^([0-9a-f]{32})?$"  # an image's hash; "" without an image
 

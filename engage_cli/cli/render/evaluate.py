@@ -29,6 +29,7 @@ SHOWN = {
 RECALL = "recall_"
 NEEDED = 3  # columns that are shown however narrow the terminal: the name, the primary metric, its interval
 BY_PREDICTION = "prediction"
+INTERVALS_SHOWN = ("variant_pairs_significant", "variant_gain")
 
 
 def show_evaluation(evaluation: Evaluation, written: Sequence[Path], next_command: str, *, with_intervals: bool) -> None:
@@ -44,6 +45,8 @@ def show_evaluation(evaluation: Evaluation, written: Sequence[Path], next_comman
         if recalls:
             columns = ["", *(name.removeprefix(RECALL).replace("_", " ") for name in recalls)]
             print_table("Recall of each class", columns, [_row(score, recalls, False) for score in scores])
+        rungs = [one for one in evaluation.ladder if (one.target, one.kind) == (target, kind)]
+        _show_experiments([*rungs, *(run for run in scores if run.experiments)], with_intervals=with_intervals)
         _show_uncertainty([score for score in scores if "pair_ece" in score.metrics])
         _show_slices([score for score in scores if score.slices], metrics[:3])
     leaky = {score.name for score in evaluation.runs if score.leaky}
@@ -71,6 +74,43 @@ def show_evaluation(evaluation: Evaluation, written: Sequence[Path], next_comman
     if written:
         print_line(f"Report: {written[0]}" + (f"; model cards: {', '.join(map(str, written[1:]))}" if written[1:] else ""))
     print_line(f"\n{next_command}")
+
+
+def _show_experiments(scores: Sequence[Score], *, with_intervals: bool) -> None:
+    """How well each tells which variant of one post wins, beside baselines that learned differences too."""
+    if not scores or scores[0].experiments is None:
+        return
+    about = scores[0].experiments
+    columns = ["", "pairs", "surely differ", "clicks gained", "of possible", "chance error"]
+    rows = []
+    for score in scores:
+        cells = [_title(score)]
+        for name, unit in (
+            ("variant_pairs", ""),
+            ("variant_pairs_significant", ""),
+            ("variant_gain", " %"),
+            ("variant_gain_share", " %"),
+            ("variant_ece", ""),
+        ):
+            found = score.metrics.get(name)
+            digits = 1 if unit else 3
+            if found is None:
+                cells.append("–")
+                continue
+            text = f"{found['value']:.{digits}f}{unit}"
+            if with_intervals and found["low"] < found["high"] and name in INTERVALS_SHOWN:
+                text += f" ({found['low']:.{digits}f} to {found['high']:.{digits}f})"
+            cells.append(text)
+        rows.append(cells)
+    title = (
+        f"Which variant wins: {about.pairs:,} pairs of {about.experiments:,} experiments, {about.significant:,} of which "
+        "surely differ"
+    )
+    print_table(title, columns, rows, needed=4)
+    print_line(
+        f"clicks gained: by the variant predicted best, over one at random; the best counts would gain "
+        f"{about.best_gain:.1f} %. Intervals: {about.stories:,} stories resampled whole.\n"
+    )
 
 
 def _show_uncertainty(scores: Sequence[Score]) -> None:

@@ -58,15 +58,16 @@ def loss_of(config: CatBoostConfig) -> Loss:
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """A table with its truth: values (n,), or integer classes."""
+    """A table with its truth: values (n,), or integer classes; and how much each counts, where that differs."""
 
     table: pd.DataFrame
     truth: np.ndarray
+    weights: np.ndarray | None = None
 
     def pool(self, categorical: Sequence[str]) -> Any:
         from catboost import Pool
 
-        return Pool(self.table, self.truth, cat_features=list(categorical))
+        return Pool(self.table, self.truth, cat_features=list(categorical), weight=self.weights)
 
 
 class _Advance:
@@ -207,6 +208,8 @@ def _fingerprint(fitted: Rows, stopping: Rows, parameters: dict[str, Any]) -> st
     digest = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16)
     for rows in (fitted, stopping):
         digest.update(np.ascontiguousarray(rows.truth).data)
+        if rows.weights is not None:
+            digest.update(np.ascontiguousarray(rows.weights).data)
         numbers = rows.table.select_dtypes("number")
         digest.update(np.ascontiguousarray(numbers.to_numpy(np.float32)).data)
         categories = rows.table.drop(columns=numbers.columns).to_numpy().ravel()

@@ -13,6 +13,7 @@ from engage_cli.models.trainer import HeldOut, Part, Problem
 from engage_cli.progress.reporters import Reporter
 from engage_cli.runs.records import Evidence
 from engage_cli.runs.run_folder import Run
+from engage_cli.steps.train._calibrate_differences import difference_error_of
 from engage_cli.uncertainty.conformal import fit_calibration
 from engage_cli.uncertainty.error_correlation import fit_correlation
 from engage_cli.uncertainty.forecast import CALIBRATION_FILE, save_uncertainty
@@ -47,8 +48,10 @@ def calibrate(
                 points = neighbours.place(vectors)
             posts = checked.posts
             authors = posts["author"].fillna("").astype(str).to_numpy(object) if "author" in posts else None
+            checks = (problem.validation.posts, source)
+            differences = difference_error_of(predictor, run.target, checks, (posts, predictions), points)
             correlation = fit_correlation(points, calibration.normal_scores(predictions, checked.truth), authors)
-            save_uncertainty(run.folder, calibration, correlation, has_neighbours=points is not None)
+            save_uncertainty(run.folder, calibration, correlation, differences, has_neighbours=points is not None)
         stage.advance()
     return evidence, own
 
