@@ -5,9 +5,11 @@
 Five folds by whole stories: what is known of a test beforehand was learned from other stories. It is what a run of
 `engage train-gp` says of its differences and how sure it is (the runs of benchmarks/experiments.py, which are trained where
 they are not there: minutes each), or with --prior ridge, in a minute, TF-IDF + ridge, centred within tests and weighed by
-exposure, its slope and its error learned on validation stories. Then each test is run anew: the true
-rates are drawn from what its real counts say of them (a normal posterior of log rates, drawn together as far as chance
-alone explains them, so that no truth is as wide as the counts), visitors come in batches, and clicks are binomial. Four ways to show variants:
+exposure, its slope and its error learned on validation stories.
+
+Then each test is run anew. Its true rates are drawn from what its real counts say of them: a normal posterior of log rates,
+drawn together as far as chance alone explains them, so that no truth is as wide as the counts. Visitors come in batches,
+and clicks are binomial. Four ways to show variants:
 
     equal      each variant equally often; the most clicked rate is shown in the end
     thompson   plain Thompson sampling, Beta(1, 1); the highest posterior mean is shown in the end

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from engage_cli.data.dataset import Dataset
+from engage_cli.data.experiments import centred, experiment_codes
 from engage_cli.evaluation.evidence import ON_VALIDATION, weigh_evidence
 from engage_cli.metrics.metrics import true_of
 from engage_cli.models.predictor import Predictor, load_predictor
@@ -19,6 +21,8 @@ from engage_cli.uncertainty.conformal import fit_calibration
 from engage_cli.uncertainty.error_correlation import fit_correlation
 from engage_cli.uncertainty.forecast import CALIBRATION_FILE, save_uncertainty
 from engage_cli.uncertainty.neighbours import Neighbours, choose_posts, fit_neighbours
+
+WITHIN = "r2_within_experiments"
 
 
 def calibrate(run: Run, dataset: Dataset, source: Any, reporter: Reporter, *, held_out: HeldOut | None = None) -> Evidence:
@@ -39,7 +43,11 @@ def calibrate(run: Run, dataset: Dataset, source: Any, reporter: Reporter, *, he
         scores = target.score(posts)
         true = true_of(run.kind, scores, target.classes(scores))
         num = len(dataset.rows("train", target))
-        evidence = weigh_evidence(run.kind, true, predictions.main, posts=num, method=method)
+        told, called = (true, predictions.main), None
+        if target.formula.per_exposure and run.kind == "value" and (variants := _variants_among(posts)).size:
+            # What posts share, as their audience, is no news to whoever asks which variant wins.
+            told, called = _within_experiments(posts, variants, told), WITHIN
+        evidence = weigh_evidence(run.kind, *told, posts=num, method=method, called=called)
         stage.advance()
         if not (run.folder / CALIBRATION_FILE).is_file():  # of a run that was killed after this
             calibration = fit_calibration(predictions, true)
@@ -55,6 +63,21 @@ def calibrate(run: Run, dataset: Dataset, source: Any, reporter: Reporter, *, he
             save_uncertainty(run.folder, calibration, correlation, differences, has_neighbours=points is not None)
         stage.advance()
     return evidence
+
+
+def _variants_among(posts: pd.DataFrame) -> np.ndarray:
+    """Return the places of posts that have another variant of their experiment beside them."""
+    codes = experiment_codes(posts)
+    return np.flatnonzero((codes >= 0) & (np.bincount(codes + 1)[codes + 1] > 1))
+
+
+def _within_experiments(
+    posts: pd.DataFrame, variants: np.ndarray, told: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return truth and prediction of variants, each less its experiment's mean."""
+    codes = experiment_codes(posts)[variants]
+    true, predicted = (centred(values[variants], codes) for values in told)
+    return true, predicted
 
 
 def _keep_neighbours(
