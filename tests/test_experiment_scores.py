@@ -10,9 +10,15 @@ import pytest
 
 from engage_cli.config.general import EncoderConfig
 from engage_cli.data.dataset import load_dataset
+from engage_cli.data.experiments import centred, experiment_codes
+from engage_cli.evaluation.evidence import variant_warnings
 from engage_cli.evaluation.experiments import Variants, find_variants, score_variants
 from engage_cli.evaluation.results import Evaluation
+from engage_cli.models.predictor import load_predictor
+from engage_cli.progress.reporters import SilentReporter
+from engage_cli.runs.run_folder import load_run
 from engage_cli.steps.evaluate import evaluate
+from engage_cli.steps.inputs.sources import source_of
 from engage_cli.steps.sample import EXPERIMENTS_TABLE, write_sample
 from engage_cli.uncertainty.conformal import Calibration
 from tests.calls import answer, engage
@@ -192,6 +198,7 @@ def test_evaluate_tells_of_variants_beside_the_ladder(trained: Path) -> None:
     assert "pairs that surely differ" in (trained / "r.html").read_text()
     shown = engage("evaluate", trained / "run", "--data", trained / "data", "--resamples", 0, "--no-report").stdout
     assert "Which variant wins" in shown
+    assert f"{run['metrics']['variant_ece']['value']:.3f}" in shown
     assert f"{run['experiments']['pairs']:,} pairs" in shown
 
 
@@ -202,3 +209,27 @@ def test_of_validation_posts_no_chances_are_scored(trained: Path) -> None:
     assert found.runs[0].experiments is not None
     assert found.runs[0].experiments.chances is None
     assert "variant_ece" not in found.runs[0].metrics
+
+
+def test_the_evidence_of_such_a_run_is_how_it_tells_variants_apart(trained: Path) -> None:
+    evidence = load_run(trained / "run").done.evidence
+    assert evidence is not None
+    assert evidence.metric == "r2_within_experiments"
+    dataset = load_dataset(trained / "data")
+    posts = dataset.posts.query("split == 'validation'")
+    truth = dataset.target("click_rate").score(posts)
+    codes = experiment_codes(posts)
+    assert evidence.held_out == int((np.bincount(codes)[codes] > 1).sum())
+    run = load_run(trained / "run")
+    source = source_of(run, dataset, SilentReporter())
+    predicted = load_predictor(run).predict(posts, source).main
+    kept = np.bincount(codes)[codes] > 1
+    true, said = (centred(values, codes)[kept] for values in (truth, predicted))
+    assert evidence.value == pytest.approx(1 - ((true - said) ** 2).sum() / (true**2).sum(), abs=1e-6)
+
+
+def test_pairs_no_better_than_chance_are_told() -> None:
+    found = {"value": 0.55, "low": 0.48, "high": 0.61}
+    (said,) = variant_warnings(found, 300, "test")
+    assert said.startswith("300 test pairs of variants: it is not shown to be better than a guess")
+    assert variant_warnings({**found, "low": 0.51}, 300, "test") == []

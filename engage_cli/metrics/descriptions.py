@@ -63,6 +63,9 @@ _WORDS = {
         "of two posts, how far the chance that the first wins is from how often it does, on average",
         "lower",
     ),
+    "r2_within_experiments": Words(
+        "R² within experiments", "share of the differences between variants that is explained; 0 is none", "higher"
+    ),
     "variant_pairs": Words(
         "pairs of variants", "of two variants of one post, how often the better one is put first; 0.5 is chance", "higher"
     ),

@@ -29,6 +29,13 @@ SHOWN = {
 RECALL = "recall_"
 NEEDED = 3  # columns that are shown however narrow the terminal: the name, the primary metric, its interval
 BY_PREDICTION = "prediction"
+EXPERIMENT_COLUMNS = (
+    ("variant_pairs", 2),
+    ("variant_pairs_significant", 2),
+    ("variant_ece", 3),
+    ("variant_gain", 1),
+    ("variant_gain_share", 0),
+)
 INTERVALS_SHOWN = ("variant_pairs_significant", "variant_gain")
 
 
@@ -81,35 +88,25 @@ def _show_experiments(scores: Sequence[Score], *, with_intervals: bool) -> None:
     if not scores or scores[0].experiments is None:
         return
     about = scores[0].experiments
-    columns = ["", "pairs", "surely differ", "clicks gained", "of possible", "chance error"]
+    bounds = ["95 %"] if with_intervals else []
+    columns = ["", "pairs", "differ", *bounds, "error", "gain %", *bounds, "of best %"]
     rows = []
     for score in scores:
         cells = [_title(score)]
-        for name, unit in (
-            ("variant_pairs", ""),
-            ("variant_pairs_significant", ""),
-            ("variant_gain", " %"),
-            ("variant_gain_share", " %"),
-            ("variant_ece", ""),
-        ):
+        for name, digits in EXPERIMENT_COLUMNS:
             found = score.metrics.get(name)
-            digits = 1 if unit else 3
-            if found is None:
-                cells.append("–")
-                continue
-            text = f"{found['value']:.{digits}f}{unit}"
-            if with_intervals and found["low"] < found["high"] and name in INTERVALS_SHOWN:
-                text += f" ({found['low']:.{digits}f} to {found['high']:.{digits}f})"
-            cells.append(text)
+            cells.append("–" if found is None else f"{found['value']:.{digits}f}")
+            if with_intervals and name in INTERVALS_SHOWN:
+                is_told = found is not None and found["low"] < found["high"]
+                cells.append(f"{found['low']:.{digits}f} to {found['high']:.{digits}f}" if found and is_told else "–")
         rows.append(cells)
-    title = (
-        f"Which variant wins: {about.pairs:,} pairs of {about.experiments:,} experiments, {about.significant:,} of which "
-        "surely differ"
-    )
-    print_table(title, columns, rows, needed=4)
+    counts = f"{about.pairs:,} pairs of {about.experiments:,} experiments, {about.significant:,} surely differ"
+    title = f"Which variant wins: {counts}"
+    print_table(title, columns, rows, needed=3)
     print_line(
-        f"clicks gained: by the variant predicted best, over one at random; the best counts would gain "
-        f"{about.best_gain:.1f} %. Intervals: {about.stories:,} stories resampled whole.\n"
+        "pairs, differ: share in the right order, of all and of those that surely differ; error: how far the chance to win "
+        "is from how often it comes true; gain: clicks by the variant predicted best over one at random, where the best "
+        f"counts gain {about.best_gain:.1f} %. 95 %: {about.stories:,} stories, resampled whole.\n"
     )
 
 

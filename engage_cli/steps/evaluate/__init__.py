@@ -12,7 +12,8 @@ from engage_cli.data.dataset import Dataset
 from engage_cli.data.targets.target import Target
 from engage_cli.errors import EngageError, WrongCallError
 from engage_cli.evaluation.baselines import BASELINES, NEED_VECTORS, Part
-from engage_cli.evaluation.evidence import score_warnings, warnings_of
+from engage_cli.evaluation.evidence import score_warnings, variant_warnings, warnings_of
+from engage_cli.evaluation.experiments import PAIRS
 from engage_cli.evaluation.results import Evaluation, Metrics, Score, Slice
 from engage_cli.evaluation.slices import cut
 from engage_cli.evaluation.uncertainty_metrics import interval_metrics, pair_metrics
@@ -143,6 +144,9 @@ def _score_run(run: Run, dataset: Dataset, split: str, by: Sequence[str], num_re
             num_resamples=num_resamples,
         )
         metrics |= of_variants
+    unproven = score_warnings(primary, metrics[primary], len(true), split)
+    if experiments is not None:  # such a run is asked which variant wins, not how well posts do
+        unproven = variant_warnings(metrics[PAIRS], experiments.pairs, split)
     resamples = min(num_resamples, SLICE_RESAMPLES)
     slices = []
     for name in dict.fromkeys((*by, BY_PREDICTION)):
@@ -169,7 +173,7 @@ def _score_run(run: Run, dataset: Dataset, split: str, by: Sequence[str], num_re
         slices=tuple(slices),
         experiments=experiments,
         leaky=run.leaky,
-        warnings=(*warnings_of(run), *score_warnings(primary, metrics[primary], len(true), split)),
+        warnings=(*warnings_of(run), *unproven),
     )
 
 
