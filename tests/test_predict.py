@@ -19,7 +19,6 @@ import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
-from engage_cli.steps.predict.asked_posts import predict_rows
 from filelock import FileLock
 from openpyxl import load_workbook
 from typer.testing import CliRunner
@@ -39,6 +38,7 @@ from engage_cli.steps.predict._files import COUNTS, write_predictions
 from engage_cli.steps.predict.lines import answer_lines
 from engage_cli.steps.predict.requests import Reads, make_posts
 from engage_cli.steps.predict.table import predict_table
+from engage_cli.steps.predict.table_posts import predict_rows
 from engage_cli.uncertainty.neighbours import Neighbours
 from tests.calls import answer, engage
 from tests.damage import flip
