@@ -236,6 +236,7 @@ def test_a_killed_training_goes_on_to_the_same_model(
     models = [CatBoost().load_model(str(tmp_path / name / "model.cbm")) for name in ("killed", "whole")]
     assert models[0] == models[1]
     np.testing.assert_array_equal(models[0].get_leaf_values(), models[1].get_leaf_values())
+    assert str(tmp_path).encode() not in (tmp_path / "whole" / "model.cbm").read_bytes()  # runs travel
     for name in ("history.jsonl", "importance.csv", cross_validate.OUT_OF_FOLD, ARRAYS_FILE, "features.json"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
     assert not (tmp_path / "killed" / "work").exists()

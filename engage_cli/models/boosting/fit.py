@@ -142,6 +142,13 @@ def boost(
         raise _refusal(error, work) from None
 
 
+def _without_places(value: Any) -> Any:
+    """Return a JSON value without the names of folders in it."""
+    if isinstance(value, dict):
+        return {name: _without_places(one) for name, one in value.items() if name != "train_dir"}
+    return [_without_places(one) for one in value] if isinstance(value, list) else value
+
+
 def save_model(model: Any, path: Path) -> None:
     """Write a model; the same training gives the same bytes. Raises OSError where the system refuses."""
     from catboost import CatBoostError
@@ -150,6 +157,9 @@ def save_model(model: Any, path: Path) -> None:
     for name in ("model_guid", "train_finish_time"):
         if name in known.keys():  # noqa: SIM118 - it is not a mapping
             del known[name]
+    for name in ("params", "output_options", "training"):  # where it was trained is nobody's business
+        if name in known.keys():  # noqa: SIM118
+            known[name] = json.dumps(_without_places(json.loads(known[name])))
     try:
         with atomic_write_by_library(path) as beside:
             model.save_model(str(beside), format="cbm")
