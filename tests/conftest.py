@@ -24,6 +24,7 @@ from engage_cli.data.dataset import Dataset
 from engage_cli.steps.prepare import prepare
 from engage_cli.steps.prepare.import_posts import Source
 from engage_cli.steps.sample import write_sample
+from tests import forked
 from tests.calls import answer
 from tests.tiny import FAMILIES, make_checkpoint
 
@@ -33,20 +34,9 @@ hypothesis.settings.register_profile("engage", deadline=None, suppress_health_ch
 hypothesis.settings.load_profile("engage")
 gc.set_threshold(100_000, 50, 100)  # torch and its like are a million objects, all of which every full collection looks at
 
-# Files of few tests that take long: begun last they would leave one core idle.
-FIRST = (
-    "test_machines",
-    "test_ranks",
-    "test_killed",
-    "test_catboost_runs",
-    "test_serving_faults",
-    "test_page",
-    "test_train",
-)
 
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: FIRST.index(item.path.stem) if item.path.stem in FIRST else len(FIRST))
+def pytest_collection_finish() -> None:
+    forked.start()
 
 
 class Shared:

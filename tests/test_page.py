@@ -19,9 +19,10 @@ import pytest
 from PIL import Image
 
 from engage_cli.config.general import LEAKY
+from engage_cli.steps.serve._limits import Limits
 from tests.calls import answer
 from tests.run_files import change
-from tests.served import Server, serving
+from tests.served import ModelHere, Server, serving_here
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
@@ -57,7 +58,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def server(world: Path) -> Iterator[Server]:
-    with serving(world / "runs" / "gp") as found:
+    with serving_here(ModelHere(world / "runs" / "gp", Limits())) as found:
         yield found
 
 
@@ -72,7 +73,7 @@ def leaky_run(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def leaky_server(leaky_run: Path) -> Iterator[Server]:
-    with serving(leaky_run) as found:
+    with serving_here(ModelHere(leaky_run, Limits())) as found:
         yield found
 
 
@@ -390,7 +391,7 @@ def test_the_table_is_saved_without_formulas(visit: Callable[..., Any], server: 
         assert row["level"] == post["class"]
 
 
-def test_the_ranking_is_saved_as_a_image(visit: Callable[..., Any], server: Server, covers: list[Path]) -> None:
+def test_the_ranking_is_saved_as_an_image(visit: Callable[..., Any], server: Server, covers: list[Path]) -> None:
     page = visit(server, scheme="dark")
     compare(page, covers)
     with page.expect_download() as saving:
