@@ -115,6 +115,31 @@ def command(*arguments: str) -> None:
     app(list(arguments))
 
 
+def ranks(function: Callable[..., object], *arguments: object) -> Done:
+    """Let two ranks of torchrun do it; they are forked by its agent, where the command would start them anew."""
+    name = f"{function.__module__}:{function.__qualname__}"
+    return run(_launch, name, *arguments)
+
+
+def _launch(name: str, *arguments: str) -> None:
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    module, _, function = name.partition(":")
+    entry = getattr(importlib.import_module(module), function)
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=2,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        run_id="tests",
+        max_restarts=0,
+        monitor_interval=0.05,
+        start_method="fork",
+    )
+    elastic_launch(config, entry)(*arguments)
+
+
 # The process that forks
 
 
