@@ -65,6 +65,12 @@ def _no_cross_fitting() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gaussian processes that hardly learn: where what they learn is not asked for."""
+    monkeypatch.setattr("engage_cli.models.gaussian_process.process.NUM_STEPS", 10)
+
+
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
     root = tmp_path_factory.getbasetemp()

@@ -389,11 +389,11 @@ def test_the_moment_of_publication_is_read_from_a_date(tmp_path: Path, pixelrec:
 def test_the_studys_features_give_the_label_away_and_all_say_so(
     checkpoints: dict[str, str], pixelrec: Path, tmp_path: Path
 ) -> None:
-    write_sample(tmp_path / "px", rows=1200, seed=1, with_images=False)
+    write_sample(tmp_path / "px", rows=800, seed=1, with_images=False)
     answer("prepare", "--pixelrec-dir", tmp_path / "px", "--no-images", "--data", tmp_path / "data")
     both = ["--vision", checkpoints["clip"], "--text", checkpoints["clip"]]
     data, run, honest = ["--data", tmp_path / "data"], tmp_path / "run", tmp_path / "honest"
-    train = ["train-catboost", *data, *both, "--iterations", 250, "--learning-rate", 0.1]
+    train = ["train-catboost", *data, *both, "--iterations", 100, "--learning-rate", 0.25]
     result = engage(*train, "--features", "study", "--folds", 2, "--run", run)
     assert result.exit_code == 0, result.stderr
     assert LEAKY in result.stderr

@@ -175,12 +175,12 @@ def test_predict_words(world: Path, pixelrec: Path) -> None:
     assert "level:" in result.stdout
 
 
-def test_missing_features_are_made_on_the_way_and_said(world: Path, checkpoints: dict[str, str]) -> None:
+def test_missing_features_are_made_on_the_way_and_said(world: Path, checkpoints: dict[str, str], tmp_path: Path) -> None:
     arguments = ["--data", world / "data", "--vision", checkpoints["clip"], "--text", checkpoints["clip"]]
-    result = engage("train-catboost", *arguments, "--iterations", 3, "--run", world / "clip")
+    result = engage("train-catboost", *arguments, "--iterations", 3, "--run", tmp_path / "clip")
     assert result.exit_code == 0, result.stderr
     assert "embedding first" in result.stderr
-    names = load_table((world / "clip").joinpath).names
+    names = load_table((tmp_path / "clip").joinpath).names
     assert "image_text_cosine" in names  # the two sides share a space
     assert not {"views", "likes", "comments", "shares", "favorites"} & set(names)
 

@@ -328,9 +328,7 @@ def test_a_server_that_ends_does_not_wait_for_a_model_that_loads(tmp_path: Path,
         while not said:
             await asyncio.sleep(0.05)
         await asyncio.sleep(0.5)
-        started = time.monotonic()
-        await model.close()
-        assert time.monotonic() - started < 20
+        await asyncio.wait_for(model.close(), 20)  # of the 100 that it would load
 
     asyncio.run(asyncio.wait_for(ask(), 60))
 

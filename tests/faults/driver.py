@@ -28,6 +28,7 @@ from matplotlib.figure import Figure
 
 from engage_cli import main
 from engage_cli.models.boosting import fit as boosting
+from engage_cli.models.gaussian_process import process as gaussian_process
 from engage_cli.runs import lifecycle
 from engage_cli.steps.embed import _shards as embed_shards
 from engage_cli.steps.predict import table as predict_table
@@ -56,6 +57,7 @@ def make_small() -> None:
     embed_shards.SHARD_SIZE.update(vision=16, text=32)
     predict_table.PART_ROWS = 8
     boosting.SECONDS_BETWEEN_SNAPSHOTS = 0
+    gaussian_process.NUM_STEPS = 5
     Figure.savefig = draw_nothing  # type: ignore[method-assign]
     clock = types.SimpleNamespace(datetime=Stopped, timezone=datetime.timezone)
     lifecycle.datetime = clock  # type: ignore[assignment]
