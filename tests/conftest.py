@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-# Before torch is loaded: else the threads of each encoder turn in circles after their work, which is two thirds of all time.
+# Before torch is loaded: else idle threads of the encoders spin after their work, which is two thirds of all time.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if not os.environ.get("ENGAGE_TEST_GPU"):  # set by `make test-gpu`; all other tests are of the processor
     os.environ["CUDA_VISIBLE_DEVICES"] = ""

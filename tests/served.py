@@ -140,8 +140,8 @@ async def fork_model(python: str, option: str, module: str, run: str, **more: An
     os.close(asked)
     os.close(answers)
     loop, stdout = asyncio.get_running_loop(), asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdout), open(answered, "rb"))
-    transport, protocol = await loop.connect_write_pipe(FlowControlMixin, open(asks, "wb"))
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdout), os.fdopen(answered, "rb"))
+    transport, protocol = await loop.connect_write_pipe(FlowControlMixin, os.fdopen(asks, "wb"))
     return ForkedModel(process, asyncio.StreamWriter(transport, protocol, None, loop), stdout)
 
 

@@ -27,6 +27,7 @@ import torch
 from matplotlib.figure import Figure
 
 from engage_cli import main
+from engage_cli.data import repeated_folds
 from engage_cli.models.boosting import fit as boosting
 from engage_cli.models.gaussian_process import process as gaussian_process
 from engage_cli.runs import lifecycle
@@ -58,6 +59,7 @@ def make_small() -> None:
     predict_table.PART_ROWS = 8
     boosting.SECONDS_BETWEEN_SNAPSHOTS = 0
     gaussian_process.NUM_STEPS = 5
+    repeated_folds.NUM_FOLDS = repeated_folds.FOLDS_OF_VERY_FEW = 2
     Figure.savefig = draw_nothing  # type: ignore[method-assign]
     clock = types.SimpleNamespace(datetime=Stopped, timezone=datetime.timezone)
     lifecycle.datetime = clock  # type: ignore[assignment]
