@@ -330,6 +330,7 @@ def test_processes_add_up_by_their_shares(monkeypatch: pytest.MonkeyPatch) -> No
     np.testing.assert_allclose(predict_sum([(0.5, one), (2.0, other)], new), wanted, atol=1e-9)
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_a_run_of_likes_keeps_three_processes(world: Path, tmp_path: Path) -> None:
     encoders = json.loads((world / "runs" / "gp" / "run.json").read_text())["encoders"]
     names = ["--vision", encoders["vision"]["name"], "--text", encoders["text"]["name"]]

@@ -28,6 +28,7 @@ from tests.test_page import (  # noqa: F401
     compare,
     covers,
     pytestmark,
+    tab,
     visit,
 )
 

@@ -49,9 +49,10 @@ Answer = tuple[Any, ...]
 
 
 @pytest.fixture(scope="module")
-def runs(world: Path, encoders: EncoderConfig) -> Path:
+def runs(world: Path, encoders: EncoderConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of each model, small as they are."""
-    folder, data = world / "runs", world / "data"
+    folder, data = tmp_path_factory.mktemp("runs") / "runs", world / "data"
+    shutil.copytree(world / "runs", folder)
     combine([folder / "gp", folder / "catboost-value"], dataset=load_dataset(data), run=folder / "stack")
     answer(
         "train-regressor", "--data", data, "--vision", encoders.vision, "--text", encoders.text, "--target", "views",
