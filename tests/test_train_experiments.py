@@ -84,7 +84,7 @@ def test_two_titles_are_told_apart_where_two_posts_are_not(runs: dict[str, Run])
         "predict", "--run", runs["gp"].folder, "--title", "river stone lamp secret", "--title", "river stone lamp"
     )
     assert said["too_close_to_call"] is False
-    assert said["beats"][0][1] > 0.95
+    assert said["beats"][0][1] > 0.9
     assert said["ranking"][0]["title"] == "river stone lamp secret"
     gain = said["gain"]  # the one is twice the other: 2 / 1.5
     assert gain["low"] < gain["percent"] < gain["high"]
