@@ -11,10 +11,20 @@ import numpy as np
 
 from engage_cli.planning.posterior import Rates, update
 
+# What deviations of the posterior are multiplied by before a draw: less is found out, and fewer clicks are lost meanwhile
+# (posterior reshaping; Chapelle and Li 2011). Chosen in 250 imagined tests, none of them real (deviation of log rates 0.275,
+# rate 0.0125): in 1,000 impressions a variant 0.7 loses 10.2 % of the clicks, where 1 loses 12.2 %, and chooses as well in
+# the end; 0.5 and 0.35 lose 9.7 % and 8.8 %, and choose worse.
+WIDTH = 0.7
 
-def share_by_thompson(rates: Rates, num: int, generator: np.random.Generator) -> np.ndarray:
-    """(n,) how many of the next `num` visitors see each variant: each sees the best of a draw of its own."""
-    drawn = rates.draw(num, seed=int(generator.integers(2**32)))
+
+def share_by_thompson(rates: Rates, num: int, generator: np.random.Generator, *, width: float = 1.0) -> np.ndarray:
+    """(n,) how many of the next `num` visitors see each variant: each sees the best of a draw of its own.
+
+    `width` is what deviations are multiplied by before.
+    """
+    shaped = Rates(mean=rates.mean, covariance=rates.covariance * width**2)
+    drawn = shaped.draw(num, seed=int(generator.integers(2**32)))
     return np.bincount(drawn.argmax(axis=1), minlength=len(rates))
 
 
@@ -27,7 +37,13 @@ def share_by_plain_thompson(
 
 
 def share_after(
-    prior: Rates, clicks: np.ndarray, impressions: np.ndarray, num: int, generator: np.random.Generator
+    prior: Rates,
+    clicks: np.ndarray,
+    impressions: np.ndarray,
+    num: int,
+    generator: np.random.Generator,
+    *,
+    width: float = WIDTH,
 ) -> np.ndarray:
     """(n,) how many of the next visitors see each variant, by a run's predictions and what was counted since."""
-    return share_by_thompson(update(prior, clicks, impressions), num, generator)
+    return share_by_thompson(update(prior, clicks, impressions), num, generator, width=width)
