@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from engage_cli.config.general import EncoderConfig
-from engage_cli.planning.allocation import share_after, share_by_plain_thompson
+from engage_cli.planning.allocation import share_after, share_by_plain_thompson, share_by_thompson
 from engage_cli.planning.design import plan_test, worth_testing
 from engage_cli.planning.posterior import Rates, rates_from_differences, stand, update
 from engage_cli.steps.sample import EXPERIMENTS_TABLE, write_sample
@@ -123,6 +123,15 @@ def test_what_a_run_knew_need_not_be_found_out() -> None:
     assert informed.sum() == plain.sum() == 2000
     assert informed[0] > 1950
     assert abs(plain[0] - 1000) < 100
+
+
+def test_narrower_draws_show_the_likely_best_more_often() -> None:
+    from scipy.special import ndtr
+
+    prior = rates([-4.0, -4.2], 0.2)
+    for width in (1.0, 0.5):
+        shown = share_by_thompson(prior, 20_000, np.random.default_rng(0), width=width)
+        assert shown[0] / 20_000 == pytest.approx(ndtr(0.2 / (width * 0.2 * np.sqrt(2))), abs=0.01)
 
 
 POSTS = pd.DataFrame({"id": ["x", "y"], "title": ["One title", "Another"], "image": ["in/a.jpg", "in/b.jpg"]})
