@@ -51,7 +51,18 @@ def files_in(folder: Path) -> set[str]:
         ("classifier", CLASSIFIER_FILES),
         ("catboost", CATBOOST_FILES),
         ("catboost-value", CATBOOST_FILES),
-        ("gp", {"run.json", "target.json", "process.json", "process.safetensors", "posterior.safetensors", "metrics.json", *SURENESS_FILES}),
+        (
+            "gp",
+            {
+                "run.json",
+                "target.json",
+                "process.json",
+                "process.safetensors",
+                "posterior.safetensors",
+                "metrics.json",
+                *SURENESS_FILES,
+            },
+        ),
     ],
 )
 def test_run_folders_hold_exactly_these_files(world: Path, run: str, files: set[str]) -> None:
