@@ -51,7 +51,18 @@ def files_in(folder: Path) -> set[str]:
         ("classifier", CLASSIFIER_FILES),
         ("catboost", CATBOOST_FILES),
         ("catboost-value", CATBOOST_FILES),
-        ("gp", {"run.json", "target.json", "process.json", "process.safetensors", "metrics.json", *SURENESS_FILES}),
+        (
+            "gp",
+            {
+                "run.json",
+                "target.json",
+                "process.json",
+                "process.safetensors",
+                "posterior.safetensors",
+                "metrics.json",
+                *SURENESS_FILES,
+            },
+        ),
     ],
 )
 def test_run_folders_hold_exactly_these_files(world: Path, run: str, files: set[str]) -> None:
@@ -279,7 +290,7 @@ def test_kill_minus_9_in_training_and_the_same_command_again(
     assert not (killed.parent / "metrics.json").exists()
     done = engage(*arguments, "--runs", tmp_path / "runs")
     assert done.exit_code == 0, done.stderr
-    assert "going on" in done.stderr
+    assert "continuing after epoch" in done.stderr
     again = json.loads(done.stdout)
     assert again["run"] == str(killed.parent)
     assert again["metrics"] == whole["metrics"]

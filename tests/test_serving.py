@@ -392,7 +392,7 @@ def test_a_port_that_is_taken(server: Server, world: Path) -> None:
     port = server.url.rpartition(":")[2]
     result = engage("serve", "--run", world / "runs" / "gp", "--port", port)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert f"port {port} of 127.0.0.1 cannot be had" in result.stderr
+    assert f"port {port} of 127.0.0.1: cannot listen" in result.stderr
 
 
 def test_a_run_that_cannot_be_loaded_is_one_sentence(world: Path, tmp_path: Path) -> None:
