@@ -36,7 +36,7 @@ check: install  ## ruff format, ruff, mypy
 
 # Three workers: those that wait for a process they killed leave their core to another.
 test: install browser  ## the test suite, on two cores
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal
 
 test-gpu: install  ## the tests that need a GPU
 	ENGAGE_TEST_GPU=1 $(BIN)/python -m pytest -m gpu tests/test_gpu.py tests/test_catboost.py

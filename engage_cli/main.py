@@ -138,6 +138,7 @@ app.command("train-catboost")(cli.train_catboost)
 app.command("train-gp")(cli.train_gp)
 app.command("evaluate")(cli.evaluate)
 app.command("predict")(cli.predict)
+app.command("test-plan")(cli.test_plan)
 app.command("serve")(cli.serve)
 app.command("doctor")(cli.doctor)
 

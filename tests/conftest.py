@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Callable, Iterator
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Before torch is loaded: else idle threads of the encoders spin after their work, which is two thirds of all time.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if not os.environ.get("ENGAGE_TEST_GPU"):  # set by `make test-gpu`; all other tests are of the processor
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
@@ -24,6 +26,7 @@ from engage_cli.data.dataset import Dataset
 from engage_cli.steps.prepare import prepare
 from engage_cli.steps.prepare.import_posts import Source
 from engage_cli.steps.sample import write_sample
+from tests import forked
 from tests.calls import answer
 from tests.tiny import FAMILIES, make_checkpoint
 
@@ -33,20 +36,9 @@ hypothesis.settings.register_profile("engage", deadline=None, suppress_health_ch
 hypothesis.settings.load_profile("engage")
 gc.set_threshold(100_000, 50, 100)  # torch and its like are a million objects, all of which every full collection looks at
 
-# Files of few tests that take long: begun last they would leave one core idle.
-FIRST = (
-    "test_machines",
-    "test_ranks",
-    "test_killed",
-    "test_catboost_runs",
-    "test_serving_faults",
-    "test_page",
-    "test_train",
-)
 
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: FIRST.index(item.path.stem) if item.path.stem in FIRST else len(FIRST))
+def pytest_collection_finish() -> None:
+    forked.start()
 
 
 class Shared:
@@ -71,6 +63,12 @@ def _no_cross_fitting() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("engage_cli.steps.train._cross_fit.ENOUGH_VALIDATION", 0)
         yield
+
+
+@pytest.fixture
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gaussian processes that hardly learn: where what they learn is not asked for."""
+    monkeypatch.setattr("engage_cli.models.gaussian_process.process.NUM_STEPS", 10)
 
 
 @pytest.fixture(scope="session")

@@ -38,7 +38,7 @@ def posts() -> pd.DataFrame:
 
 
 @pytest.fixture
-def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+def few_trees(monkeypatch: pytest.MonkeyPatch, few_steps: None) -> None:
     monkeypatch.setattr("engage_cli.steps.train.pipeline.CatBoostConfig", partial(CatBoostConfig, iterations=20))
 
 

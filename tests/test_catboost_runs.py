@@ -6,10 +6,9 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,6 +32,7 @@ from engage_cli.steps.train import _cross_validate as cross_validate
 from engage_cli.steps.train._catboost_inputs import Inputs, make_inputs
 from engage_cli.steps.train._cross_validate import plan_folds
 from engage_cli.steps.train.catboost import train_catboost
+from tests import forked
 from tests.calls import answer, engage
 
 SILENT = SilentReporter()
@@ -198,32 +198,37 @@ def test_wrong_calls(dataset: Dataset, tmp_path: Path, arguments: list, message:
     assert not (tmp_path / "run").exists()
 
 
-KILLED = ["--iterations", 80, "--patience", 80, "--as", "value", "--target", "views", "--folds", 2]
+KILLED = ["--iterations", 20, "--patience", 20, "--as", "value", "--target", "views", "--folds", 2]
+
+
+def killed_in_boosting(waited: str, *arguments: str) -> None:
+    """Snapshots are taken every tree; it dies ten trees later than the one that is waited for."""
+    from engage_cli.models.boosting import fit as boosting
+    from engage_cli.steps.train import _cross_fit
+
+    _cross_fit.ENOUGH_VALIDATION = 0  # as in this process
+    boosting.SECONDS_BETWEEN_SNAPSHOTS = 0
+    step = boosting._Advance.after_iteration
+
+    def after_iteration(self: boosting._Advance, info: Any) -> bool:
+        if info.iteration > 10 and Path(waited).exists():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(self, info)
+
+    boosting._Advance.after_iteration = after_iteration  # type: ignore[method-assign]
+    forked.command(*arguments)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it kills")
 def test_a_killed_training_goes_on_to_the_same_model(
     world: Path, encoders: EncoderConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed while boosting, and again in a fold; snapshots are taken every tree, or there would be none to find."""
+    """Killed while boosting, and again in a fold."""
     common = ["train-catboost", "--data", world / "data", "--vision", encoders.vision, "--text", encoders.text, *KILLED]
-    code = (
-        "import sys, time; from engage_cli.models.boosting import fit as boosting; boosting.SECONDS_BETWEEN_SNAPSHOTS = 0\n"
-        "step = boosting._Advance.after_iteration\n"
-        "boosting._Advance.after_iteration = lambda self, info: (time.sleep(0.01), step(self, info))[1]\n"
-        "from engage_cli.main import app; app(sys.argv[1:])"
-    )
-    command = [sys.executable, "-c", code, *map(str, common), "--run", str(tmp_path / "killed"), "--json"]
     for waited in ("work/main/snapshot", "work/fold-1/snapshot"):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        deadline = time.monotonic() + 100
-        while not (tmp_path / "killed" / waited).exists() and time.monotonic() < deadline:
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.002)
-        time.sleep(0.3)
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
+        ended = forked.run(killed_in_boosting, tmp_path / "killed" / waited, *common, "--run", tmp_path / "killed")
+        assert ended.returncode == -signal.SIGKILL, ended.stderr
+        assert (tmp_path / "killed" / waited).exists()
         assert not (tmp_path / "killed" / "metrics.json").exists()
     assert (tmp_path / "killed" / "work" / "fold-0.parquet").exists()
     refused = engage("evaluate", tmp_path / "killed", "--data", world / "data")
@@ -236,6 +241,7 @@ def test_a_killed_training_goes_on_to_the_same_model(
     models = [CatBoost().load_model(str(tmp_path / name / "model.cbm")) for name in ("killed", "whole")]
     assert models[0] == models[1]
     np.testing.assert_array_equal(models[0].get_leaf_values(), models[1].get_leaf_values())
+    assert str(tmp_path).encode() not in (tmp_path / "whole" / "model.cbm").read_bytes()  # runs travel
     for name in ("history.jsonl", "importance.csv", cross_validate.OUT_OF_FOLD, ARRAYS_FILE, "features.json"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
     assert not (tmp_path / "killed" / "work").exists()
@@ -384,11 +390,11 @@ def test_the_moment_of_publication_is_read_from_a_date(tmp_path: Path, pixelrec:
 def test_the_studys_features_give_the_label_away_and_all_say_so(
     checkpoints: dict[str, str], pixelrec: Path, tmp_path: Path
 ) -> None:
-    write_sample(tmp_path / "px", rows=1200, seed=1, with_images=False)
+    write_sample(tmp_path / "px", rows=800, seed=1, with_images=False)
     answer("prepare", "--pixelrec-dir", tmp_path / "px", "--no-images", "--data", tmp_path / "data")
     both = ["--vision", checkpoints["clip"], "--text", checkpoints["clip"]]
     data, run, honest = ["--data", tmp_path / "data"], tmp_path / "run", tmp_path / "honest"
-    train = ["train-catboost", *data, *both, "--iterations", 250, "--learning-rate", 0.1]
+    train = ["train-catboost", *data, *both, "--iterations", 100, "--learning-rate", 0.25]
     result = engage(*train, "--features", "study", "--folds", 2, "--run", run)
     assert result.exit_code == 0, result.stderr
     assert LEAKY in result.stderr

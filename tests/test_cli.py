@@ -6,9 +6,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +16,7 @@ from engage_cli.data.dataset import Dataset
 from engage_cli.evaluation.baselines import BASELINES
 from engage_cli.features.table import load_table
 from engage_cli.metrics.metrics import CLASS_METRICS, VALUE_METRICS
+from tests import forked
 from tests.calls import answer, engage
 
 SURENESS_FILES = {"calibration.json", "neighbours.parquet", "neighbours.safetensors"}
@@ -53,7 +51,18 @@ def files_in(folder: Path) -> set[str]:
         ("classifier", CLASSIFIER_FILES),
         ("catboost", CATBOOST_FILES),
         ("catboost-value", CATBOOST_FILES),
-        ("gp", {"run.json", "target.json", "process.json", "process.safetensors", "metrics.json", *SURENESS_FILES}),
+        (
+            "gp",
+            {
+                "run.json",
+                "target.json",
+                "process.json",
+                "process.safetensors",
+                "posterior.safetensors",
+                "metrics.json",
+                *SURENESS_FILES,
+            },
+        ),
     ],
 )
 def test_run_folders_hold_exactly_these_files(world: Path, run: str, files: set[str]) -> None:
@@ -127,7 +136,7 @@ def test_predict_equals_evaluate_on_the_same_post(world: Path, run: str) -> None
     from engage_cli.progress.reporters import SilentReporter
     from engage_cli.runs.run_folder import load_run
     from engage_cli.steps.inputs.sources import encoder_config, source_of
-    from engage_cli.steps.predict import predict
+    from engage_cli.steps.predict import Details, predict
     from engage_cli.uncertainty.forecast import load_uncertainty
 
     data, opened = load_dataset(world / "data"), load_run(world / "runs" / run)
@@ -138,8 +147,7 @@ def test_predict_equals_evaluate_on_the_same_post(world: Path, run: str) -> None
     live = predict(
         [data.images_of("pixelrec") / post["image"]],
         titles=[post["title"]],
-        tags=post["tags"],
-        description=post["description"],
+        details=Details(tags=post["tags"], description=post["description"]),
         run=opened.folder,
     )
     if opened.kind == "value":
@@ -173,16 +181,16 @@ def test_predict_words(world: Path, pixelrec: Path) -> None:
     result = engage("predict", pixelrec / "cover" / "i5.jpg", "--title", "a cat", "--runs", world / "runs")
     assert result.exit_code == 0
     assert "run: " in result.stderr
-    assert re.search(r"better than \d+ of 100 of the \d+ posts it learned from", result.stdout)
+    assert re.search(r"better than \d+ % of the \d+ posts the model was trained on", result.stdout)
     assert "level:" in result.stdout
 
 
-def test_missing_features_are_made_on_the_way_and_said(world: Path, checkpoints: dict[str, str]) -> None:
+def test_missing_features_are_made_on_the_way_and_said(world: Path, checkpoints: dict[str, str], tmp_path: Path) -> None:
     arguments = ["--data", world / "data", "--vision", checkpoints["clip"], "--text", checkpoints["clip"]]
-    result = engage("train-catboost", *arguments, "--iterations", 3, "--run", world / "clip")
+    result = engage("train-catboost", *arguments, "--iterations", 3, "--run", tmp_path / "clip")
     assert result.exit_code == 0, result.stderr
     assert "embedding first" in result.stderr
-    names = load_table((world / "clip").joinpath).names
+    names = load_table((tmp_path / "clip").joinpath).names
     assert "image_text_cosine" in names  # the two sides share a space
     assert not {"views", "likes", "comments", "shares", "favorites"} & set(names)
 
@@ -250,32 +258,38 @@ def test_prepare_counts_what_it_leaves_out(tmp_path: Path) -> None:
     assert not (tmp_path / "data2").exists()
 
 
+def killed_in_training(*arguments: str) -> None:
+    """Of a checkpoint after every step three are saved; it dies over the fourth."""
+    from engage_cli.models.neural.training import loop
+    from engage_cli.models.neural.training.checkpoints import Checkpoints
+    from engage_cli.steps.train import _cross_fit
+
+    loop.SECONDS_BETWEEN_CHECKPOINTS, loop.CHECKPOINT_SHARE = 0, 1e9
+    _cross_fit.ENOUGH_VALIDATION = 0  # as in this process: the posts are few, and each fold would be trained beside
+    original, saves = Checkpoints.save, iter(range(1, 100))
+
+    def save(self: Checkpoints, *given: object) -> None:
+        if next(saves) == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        original(self, *given)
+
+    Checkpoints.save = save  # type: ignore[method-assign]
+    forked.command(*arguments)
+
+
 def test_kill_minus_9_in_training_and_the_same_command_again(
     dataset: Dataset, encoders: EncoderConfig, tmp_path: Path
 ) -> None:
     common = ["--data", dataset.folder, "--vision", encoders.vision, "--text", encoders.text, "--patience", "0"]
-    arguments = [str(a) for a in ("train-regressor", *common, "--epochs", 40, "--width", 256, "--json")]
+    arguments = [str(a) for a in ("train-regressor", *common, "--epochs", 6, "--width", 64, "--json")]
     whole = answer(*arguments[:-1], "--run", tmp_path / "whole")
-    # A checkpoint after every step, so that the kill falls between two on any machine.
-    often = (
-        "import engage_cli.models.neural.training.loop as t; t.SECONDS_BETWEEN_CHECKPOINTS = 0; t.CHECKPOINT_SHARE = 1e9"
-    )
-    # As in this process: the posts are few, and each fold would be trained beside.
-    often += "; import engage_cli.steps.train._cross_fit as few; few.ENOUGH_VALIDATION = 0"
-    often += "; from engage_cli.main import app; app()"
-    command = [sys.executable, "-c", often, *arguments, "--runs", str(tmp_path / "runs")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 90
-    while not list(tmp_path.glob("runs/*/resume.safetensors")) and time.monotonic() < deadline:
-        time.sleep(0.002)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert process.returncode == -signal.SIGKILL
+    assert forked.run(killed_in_training, *arguments, "--runs", tmp_path / "runs").returncode == -signal.SIGKILL
+    assert len(list(tmp_path.glob("runs/*/resume.safetensors"))) == 1
     (killed,) = tmp_path.glob("runs/*/run.json")
     assert not (killed.parent / "metrics.json").exists()
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert "going on" in done.stderr
+    done = engage(*arguments, "--runs", tmp_path / "runs")
+    assert done.exit_code == 0, done.stderr
+    assert "continuing after epoch" in done.stderr
     again = json.loads(done.stdout)
     assert again["run"] == str(killed.parent)
     assert again["metrics"] == whole["metrics"]

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from engage_cli.steps.serve._jobs import Job
@@ -31,6 +30,9 @@ class NoModel(ModelProcess):
     def __init__(self) -> None:
         super().__init__(Path(), Limits(), print)
         self.is_ready, self.about = True, {"reads": {"image": True}}
+
+    async def start(self) -> None:
+        pass
 
     async def ask(self, job: Job) -> tuple[int, bytes]:
         return 200, b"{}"
@@ -154,7 +156,7 @@ def test_half_sent_bodies_do_not_keep_others_out(patient: Server) -> None:
         for _ in range(2 * Limits().waiting):
             stack.enter_context(connected(patient, half_sent(1000)))
         assert is_answered(patient)
-        assert httpx.get(f"{patient.url}/api/run").status_code == 200
+        assert patient.get("/api/run").status_code == 200
 
 
 def test_half_sent_bodies_are_the_first_to_go_in_a_crowd(hasty: Server) -> None:

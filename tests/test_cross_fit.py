@@ -24,7 +24,7 @@ from tests.test_train import few_trees
 
 
 @pytest.fixture(autouse=True)
-def _few(monkeypatch: pytest.MonkeyPatch) -> None:
+def _few(monkeypatch: pytest.MonkeyPatch, few_steps: None) -> None:
     monkeypatch.setattr(cross_fit, "ENOUGH_VALIDATION", 50)
 
 

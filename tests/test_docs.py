@@ -197,7 +197,7 @@ def test_every_public_name_is_in_the_api_page() -> None:
     [
         ("posts", TARGETS),
         ("posts", SPLITS),
-        ("encoders", {name for table in CHECKPOINTS.values() for name in table}),
+        ("encoders", sorted({name for table in CHECKPOINTS.values() for name in table})),
         ("encoders", POOLINGS),
         ("neural", FUSIONS),
         ("neural", {**VALUE_OBJECTIVES, **CLASS_OBJECTIVES}),

@@ -345,5 +345,5 @@ def test_probe_leaves_no_trace() -> None:
     state, matmul = torch.random.get_rng_state(), torch.get_float32_matmul_precision()
     found = measure(examine_device(), 0.5)
     assert (found.model, found.problems) == ("a ViT-S/14 with random weights", ())
-    assert min(found.images_per_second, found.jpegs_per_second) > 1
+    assert min(found.images_per_second, found.jpegs_per_second) > 0
     assert (torch.equal(torch.random.get_rng_state(), state), torch.get_float32_matmul_precision()) == (True, matmul)

@@ -20,6 +20,7 @@ from engage_cli.io.records import parse
 from engage_cli.models.gaussian_process import inputs as kernel_inputs
 from engage_cli.models.gaussian_process import process as gaussian_process
 from engage_cli.models.gaussian_process._kernels import LENGTHS, TERMS, Products, first_lengths, kernel, present_terms
+from engage_cli.models.gaussian_process._likelihood import error_left_out, likelihood
 from engage_cli.models.gaussian_process.decomposition import parts_of
 from engage_cli.models.gaussian_process.inputs import (
     TERM_KINDS,
@@ -35,10 +36,8 @@ from engage_cli.models.gaussian_process.process import (
     GaussianProcess,
     KernelParams,
     ProcessState,
-    error_left_out,
     fit_process,
     learn_kernel_params,
-    likelihood,
     predict_sum,
 )
 from engage_cli.progress.reporters import SilentReporter
@@ -333,6 +332,7 @@ def test_processes_add_up_by_their_shares(monkeypatch: pytest.MonkeyPatch) -> No
     np.testing.assert_allclose(predict_sum([(0.5, one), (2.0, other)], new), wanted, atol=1e-9)
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_a_run_of_likes_keeps_three_processes(world: Path, tmp_path: Path) -> None:
     encoders = json.loads((world / "runs" / "gp" / "run.json").read_text())["encoders"]
     names = ["--vision", encoders["vision"]["name"], "--text", encoders["text"]["name"]]

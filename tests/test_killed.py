@@ -3,77 +3,74 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import os
+import random
+import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from engage_cli.config.general import EncoderConfig
+from engage_cli.config.general import EmbedConfig, EncoderConfig
 from engage_cli.config.preparation import PrepareConfig
 from engage_cli.data.dataset import load_dataset
 from engage_cli.steps.embed import _shards as embed_shards
 from engage_cli.steps.embed import embed
 from engage_cli.steps.prepare import prepare
 from engage_cli.steps.prepare.import_posts import Source
+from tests import forked
 
-NUM_KILLS, SHARD_SIZE, BATCH_SIZE = 25, 16, 4
+NUM_KILLS, SHARD_SIZE = 25, 16
+HOW = EmbedConfig(batch_size="4")
 
-# One process imports everything, then forks a child for every attempt: 25 starts of torch would take two minutes.
-# Every batch that a tower did is noted down, in a file that survives the kill.
-DRIVER = """
-import json, os, random, signal, sys, time
-from pathlib import Path
-import engage_cli.embeddings.pipeline as pipeline
-from engage_cli.config.general import EmbedConfig, EncoderConfig
-from engage_cli.data.dataset import load_dataset
-from engage_cli.steps.embed import _shards as embed_shards
-from engage_cli.steps.embed import embed
-import transformers.models.vit.modeling_vit, transformers.models.bert.modeling_bert, catboost, sklearn.metrics
 
-folder, vision, text, log, num_kills, shard_size, batch_size = Path(sys.argv[1]), *sys.argv[2:5], *map(int, sys.argv[5:])
-embed_shards.SHARD_SIZE.update(vision=shard_size, text=shard_size)
-encode = pipeline.Pipeline._encode
+def killed_again_and_again(folder: str, vision: str, text: str, log: str) -> None:
+    """Fork a child for every attempt; every batch that a tower did is noted down, in a file that survives the kill."""
+    import engage_cli.embeddings.pipeline as pipeline
 
-def noted(self, prepared):
-    outputs = encode(self, prepared)
-    time.sleep(0.02)  # tiny towers are too fast to be killed at their work
-    os.write(note, b"%d\\n" % len(next(iter(prepared.values()))))
-    return outputs
-
-pipeline.Pipeline._encode = noted
-
-def attempt():
-    embed(load_dataset(folder), EncoderConfig(vision=vision, text=text), how=EmbedConfig(batch_size=str(batch_size)))
-
-rng, attempts, kills = random.Random(0), [], 0
-ENDED = os.WEXITED | os.WNOHANG | os.WNOWAIT
-while True:
-    note = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
-    before = len(list(folder.glob("features/*/shard-*.safetensors")))
-    child = os.fork()
-    if child == 0:
-        attempt()
-        os._exit(0)
-    if kills < num_kills:  # every third while it starts, the others at a moment of their work, however fast the machine is
+    embed_shards.SHARD_SIZE.update(vision=SHARD_SIZE, text=SHARD_SIZE)
+    encode, store, noted = pipeline.Pipeline._encode, Path(folder) / "features", Path(log)
+    rng, attempts, kills = random.Random(0), [], 0
+    while True:
+        note = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+        before = len(list(store.glob("*/shard-*.safetensors")))
+        # Every third dies while it starts, the others at a moment of their work, however fast the machine is.
         wanted = 0 if kills % 3 == 0 else rng.randrange(1, 16)
-        while len(Path(log).read_text().split()) < wanted and not os.waitid(os.P_PID, child, ENDED):
-            time.sleep(0.005)
-        time.sleep(rng.uniform(0, 0.03) if wanted else rng.uniform(0.05, 0.4))
-        os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    os.close(note)
-    shards = len(list(folder.glob("features/*/shard-*.safetensors"))) - before
-    attempts.append({"encoded": sum(map(int, Path(log).read_text().split())), "shards": shards})
-    if os.WIFSIGNALED(status):
-        kills += 1
-    elif kills == num_kills:
-        break
-    else:  # it ended before the kill: begin anew
-        for path in folder.glob("features/*/*"):
-            path.unlink()
-print(json.dumps({"kills": kills, "attempts": attempts}))
-"""
+        after = rng.uniform(0, 0.03) if wanted else rng.uniform(0.02, 0.2)
+        child = os.fork()
+        if child == 0:
+
+            def encode_and_note(self: pipeline.Pipeline, prepared: Any) -> Any:
+                outputs = encode(self, prepared)
+                os.write(note, b"%d\n" % len(next(iter(prepared.values()))))  # noqa: B023
+                if kills < NUM_KILLS and 0 < wanted <= len(noted.read_text().split()):  # noqa: B023
+                    die_after(after)  # noqa: B023
+                return outputs
+
+            pipeline.Pipeline._encode = encode_and_note  # type: ignore[method-assign]
+            if kills < NUM_KILLS and not wanted:
+                die_after(after)
+            embed(load_dataset(Path(folder)), EncoderConfig(vision=vision, text=text), how=HOW)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        os.close(note)
+        shards = len(list(store.glob("*/shard-*.safetensors"))) - before
+        attempts.append({"encoded": sum(map(int, noted.read_text().split())), "shards": shards})
+        if os.WIFSIGNALED(status):
+            kills += 1
+        elif kills == NUM_KILLS:
+            break
+        else:  # it ended before the kill: begin anew
+            for path in store.glob("*/*"):
+                path.unlink()
+    print(json.dumps({"kills": kills, "attempts": attempts}))
+
+
+def die_after(seconds: float) -> None:
+    """The system kills the process then, wherever it is: Python does not hear of this signal."""
+    if not signal.getitimer(signal.ITIMER_REAL)[0]:
+        signal.setitimer(signal.ITIMER_REAL, seconds or 1e-6)
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -86,9 +83,7 @@ def test_25_kills_leave_the_store_of_one_run(
 ) -> None:
     prepare(PrepareConfig(), folder=tmp_path / "whole", sources=[Source(path=pixelrec)])
     prepare(PrepareConfig(), folder=tmp_path / "killed", sources=[Source(path=pixelrec)])
-    driver = [sys.executable, "-c", DRIVER, tmp_path / "killed", encoders.vision, encoders.text, tmp_path / "log"]
-    numbers = [NUM_KILLS, SHARD_SIZE, BATCH_SIZE]
-    done = subprocess.run([str(part) for part in (*driver, *numbers)], capture_output=True, text=True, timeout=240)
+    done = forked.run(killed_again_and_again, tmp_path / "killed", encoders.vision, encoders.text, tmp_path / "log")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["kills"] == NUM_KILLS
@@ -97,9 +92,6 @@ def test_25_kills_leave_the_store_of_one_run(
     assert sum(1 for one in answer["attempts"] if one["shards"]) > 3  # the kills hit while shards were written
 
     monkeypatch.setattr(embed_shards, "SHARD_SIZE", {"vision": SHARD_SIZE, "text": SHARD_SIZE})
-    from engage_cli.config.general import EmbedConfig
-
-    how = EmbedConfig(batch_size=str(BATCH_SIZE))
-    for summary in embed(load_dataset(tmp_path / "whole"), encoders, how=how):
+    for summary in embed(load_dataset(tmp_path / "whole"), encoders, how=HOW):
         killed = tmp_path / "killed" / "features" / summary.folder.name
         assert files_of(summary.folder) == files_of(killed)

@@ -314,7 +314,7 @@ def test_a_quantile_run_gives_intervals(dataset: Dataset, encoders: EncoderConfi
     saved = json.loads((tmp_path / "run" / "calibration.json").read_text())["calibration"]
     assert saved["usual_spread"] != 1.0  # residuals are in units of the spread that it predicts
     shown = engage("predict", image, "--title", "best pizza", "--run", tmp_path / "run").stdout
-    assert "  80 of 100 such posts: " in shown
+    assert "  80 % interval: " in shown
 
 
 def test_a_learning_rate_turned_up_until_it_collapses(dataset: Dataset, encoders: EncoderConfig, tmp_path: Path) -> None:

@@ -16,22 +16,22 @@ from engage_cli.config.general import EmbedConfig, EncoderConfig
 from engage_cli.config.preparation import PrepareConfig
 from engage_cli.data.dataset import load_dataset
 from engage_cli.errors import EngageError, WrongCallError
+from engage_cli.main import app
 from engage_cli.runtime.distributed import SET_BY_TORCHRUN
 from engage_cli.steps.embed import _shards as embed_shards
 from engage_cli.steps.embed import embed
 from engage_cli.steps.prepare import prepare
 from engage_cli.steps.prepare.import_posts import Source
+from tests import forked
 from tests.damage import write_checked
 from tests.test_killed import files_of
 
 SHARD_SIZE = 8
-RANK = f"""
-import sys
-from engage_cli.steps.embed import _shards as embed_shards
-from engage_cli.main import app
-embed_shards.SHARD_SIZE.update(vision={SHARD_SIZE}, text={SHARD_SIZE})
-app(sys.argv[1:])
-"""
+
+
+def rank(*arguments: str) -> None:
+    embed_shards.SHARD_SIZE.update(vision=SHARD_SIZE, text=SHARD_SIZE)
+    app(list(arguments), standalone_mode=False)
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +54,8 @@ def test_two_ranks_write_the_store_of_one_process(
     for name in ("one", "two"):
         prepare(PrepareConfig(), folder=tmp_path / name, sources=[Source(path=pixelrec)])
     embed(load_dataset(tmp_path / "one"), exact)
-    (tmp_path / "rank.py").write_text(RANK)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, tmp_path / "rank.py"]
     options = ["--precision", "fp32", "--dtype", "fp32", "--vision", exact.vision, "--text", exact.text, "--json"]
-    command = [str(part) for part in (*torchrun, "embed", "--data", tmp_path / "two", *options)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = forked.ranks(rank, "embed", "--data", tmp_path / "two", *options)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)  # one rank answers for both
     assert stores(tmp_path / "two") == stores(tmp_path / "one")
@@ -67,6 +64,7 @@ def test_two_ranks_write_the_store_of_one_process(
 
 
 def test_an_error_in_a_rank_is_one_sentence(pixelrec: Path, exact: EncoderConfig, tmp_path: Path) -> None:
+    """As the command line gives it: torchrun starts processes of its own."""
     data = prepare(PrepareConfig(), folder=tmp_path / "data", sources=[Source(path=pixelrec)]).dataset
     name = data.posts["image"][data.posts["image_problem"] == ""].iloc[20]
     meta = json.loads((data.folder / "dataset.json").read_text())
@@ -79,11 +77,9 @@ def test_an_error_in_a_rank_is_one_sentence(pixelrec: Path, exact: EncoderConfig
     for source in meta["sources"].values():
         source["images"] = str(copies)
     write_checked(data.folder / "dataset.json", meta)
-    (tmp_path / "rank.py").write_text(RANK)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, tmp_path / "rank.py"]
-    command = [
-        str(part) for part in (*torchrun, "embed", "--data", data.folder, "--vision", exact.vision, "--blocks", "image")
-    ]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, "-m", "engage_cli"]
+    options = ["--vision", exact.vision, "--blocks", "image"]
+    command = [str(part) for part in (*torchrun, "embed", "--data", data.folder, *options)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode != 0
     assert f"engage: {copies / name} changed since `engage prepare`" in done.stderr

@@ -19,9 +19,10 @@ import pytest
 from PIL import Image
 
 from engage_cli.config.general import LEAKY
+from engage_cli.steps.serve._limits import Limits
 from tests.calls import answer
 from tests.run_files import change
-from tests.served import Server, serving
+from tests.served import ModelHere, Server, serving_here
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
@@ -57,7 +58,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def server(world: Path) -> Iterator[Server]:
-    with serving(world / "runs" / "gp") as found:
+    with serving_here(ModelHere(world / "runs" / "gp", Limits())) as found:
         yield found
 
 
@@ -72,7 +73,7 @@ def leaky_run(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def leaky_server(leaky_run: Path) -> Iterator[Server]:
-    with serving(leaky_run) as found:
+    with serving_here(ModelHere(leaky_run, Limits())) as found:
         yield found
 
 
@@ -87,10 +88,21 @@ def expected(world: Path, covers: list[Path]) -> dict[str, Any]:
     return answer("predict", *covers, *titles, "--tags", "food", "--run", world / "runs" / "gp")
 
 
+@pytest.fixture(scope="module")
+def tab(browser: Any) -> Any:
+    """One for all tests: another one would be a process of its own, which starts slowly."""
+    return browser.new_context().new_page()
+
+
 @pytest.fixture
-def visit(browser: Any) -> Iterator[Callable[..., Any]]:
+def visit(tab: Any) -> Iterator[Callable[..., Any]]:
     """Open the page; whatever it does, it says nothing on the console and asks nobody else."""
     with contextlib.ExitStack() as stack:
+
+        def leave() -> None:
+            tab.goto("about:blank")  # whatever it still asked for ends before the listeners do
+            tab.unroute_all()
+            stack.close()
 
         def open_page(
             server: Server,
@@ -100,9 +112,9 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
             refused: tuple[int, ...] = (),
             reads: dict[str, Any] | None = None,
         ) -> Any:
-            context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 860})
-            stack.callback(context.close)
-            page = context.new_page()
+            leave()
+            tab.emulate_media(color_scheme=scheme)
+            tab.set_viewport_size({"width": width, "height": 860})
             troubles: list[str] = []
             stack.callback(_must_be_empty, troubles)
             expected = tuple(
@@ -113,18 +125,24 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
                 if not (expected and message.text.startswith(expected)):
                     troubles.append(message.text)
 
-            page.on("console", listen)
-            page.on("pageerror", lambda error: troubles.append(str(error)))
             own = (server.url, f"blob:{server.url}")
-            page.on("request", lambda request: None if request.url.startswith(own) else troubles.append(request.url))
+            listeners = {
+                "console": listen,
+                "pageerror": lambda error: troubles.append(str(error)),
+                "request": lambda request: None if request.url.startswith(own) else troubles.append(request.url),
+            }
+            for event, listener in listeners.items():
+                tab.on(event, listener)
+                stack.callback(tab.remove_listener, event, listener)
             if reads is not None:
                 about = json.dumps({**server.get("/api/run").json(), "reads": reads})
-                page.route("**/api/run", lambda route: route.fulfill(content_type="application/json", body=about))
-            page.goto(server.url)
-            page.wait_for_selector("#run dl")
-            return page
+                tab.route("**/api/run", lambda route: route.fulfill(content_type="application/json", body=about))
+            tab.goto(server.url)
+            tab.wait_for_selector("#run dl")
+            return tab
 
         yield open_page
+        leave()
 
 
 def _must_be_empty(troubles: list[str]) -> None:
@@ -197,7 +215,7 @@ def test_dropped_covers_with_typed_titles_are_ranked_as_predict_ranks_them(
         assert card.locator(".cover img").get_attribute("alt") == Path(post["image"]).name
         assert card.locator(".rank").text_content() == str(nth + 1)
         assert is_rounded(card.locator(".figure").text_content(), post["count"])
-        percentile = re.fullmatch(r"better than (\d+) of 100 training posts", card.locator(".percentile").text_content())
+        percentile = re.fullmatch(r"better than (\d+) % of training posts", card.locator(".percentile").text_content())
         assert abs(int(percentile[1]) - post["percentile"]) <= 0.6
         assert is_share(card.locator(".chance").text_content(), ranked["p_best"])
         low, high = card.locator(".interval p").text_content().removeprefix("80 % interval: ").split(" to ")
@@ -208,7 +226,7 @@ def test_dropped_covers_with_typed_titles_are_ranked_as_predict_ranks_them(
     verdict = page.locator("#verdict")
     assert verdict.get_attribute("role") == "status"
     assert verdict.locator("b").text_content() == ("Too close to call" if expected["too_close_to_call"] else "Ahead")
-    assert f"{100 * expected['beats'][0][1]:.0f} of 100 draws" in verdict.text_content()
+    assert f"{100 * expected['beats'][0][1]:.0f} %" in verdict.text_content()
     assert "LEAKY" not in page.locator("body").text_content()
 
 
@@ -390,7 +408,7 @@ def test_the_table_is_saved_without_formulas(visit: Callable[..., Any], server: 
         assert row["level"] == post["class"]
 
 
-def test_the_ranking_is_saved_as_a_image(visit: Callable[..., Any], server: Server, covers: list[Path]) -> None:
+def test_the_ranking_is_saved_as_an_image(visit: Callable[..., Any], server: Server, covers: list[Path]) -> None:
     page = visit(server, scheme="dark")
     compare(page, covers)
     with page.expect_download() as saving:

@@ -28,6 +28,7 @@ from tests.test_page import (  # noqa: F401
     compare,
     covers,
     pytestmark,
+    tab,
     visit,
 )
 
@@ -41,9 +42,9 @@ FEW = (3, 8, 30)
 
 def few(model: ModelHere, rows: int) -> None:
     """As if the run had been calibrated on so many validation posts."""
-    uncertainty = model.asked.uncertainty
+    uncertainty = model.session.uncertainty
     residuals = uncertainty.calibration.residuals[:rows]
-    model.asked.uncertainty = replace(
+    model.session.uncertainty = replace(
         uncertainty, calibration=replace(uncertainty.calibration, rows=rows, residuals=residuals)
     )
     model.about["validation"] = {
@@ -82,7 +83,7 @@ def doubtful(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("doubtful")
 @pytest.mark.parametrize("rows", FEW)
 def test_few_validation_posts(rows: int, visit: Callable[..., Any], model: ModelHere, covers: list[Path]) -> None:  # noqa: F811
-    uncertainty, about = model.asked.uncertainty, model.about
+    uncertainty, about = model.session.uncertainty, model.about
     try:
         model.about = {**about, "warnings": WARNINGS}
         few(model, rows)
@@ -103,7 +104,7 @@ def test_few_validation_posts(rows: int, visit: Callable[..., Any], model: Model
             assert_accessible(page)
             look(page, f"{rows}-validation-posts")
     finally:
-        model.asked.uncertainty, model.about = uncertainty, about
+        model.session.uncertainty, model.about = uncertainty, about
 
 
 def test_a_run_of_classes_that_is_doubtful(

@@ -37,7 +37,7 @@ def test_the_same_predictions_are_no_different(kind: str) -> None:
     said = FAIR if kind == "value" else RNG.dirichlet(np.ones(5), 400)
     found = compare(kind, true, ("a", said), ("b", said.copy()), num_resamples=50)
     assert (found.difference, found.low, found.high) == (0.0, 0.0, 0.0)
-    assert found.verdict.startswith("no difference from b can be shown: +0.000 ")
+    assert found.verdict.startswith("no significant difference from b: +0.000 ")
 
 
 def compare_pairs(num: int, noise: float) -> list[Comparison]:
@@ -57,7 +57,7 @@ def compare_pairs(num: int, noise: float) -> list[Comparison]:
 def test_the_interval_leaves_0_out_as_often_as_it_promises() -> None:
     """About once in twenty where there is no difference; nearly always where it is three standard errors wide."""
     equal = compare_pairs(300, noise=1.0)
-    told = [not one.verdict.startswith("no difference") for one in equal]
+    told = [not one.verdict.startswith("no significant difference") for one in equal]
     assert 0.02 <= np.mean(told) <= 0.09
     assert abs(np.mean([one.low > 0 for one in equal]) - np.mean([one.high < 0 for one in equal])) < 0.04
     planted = compare_pairs(200, noise=1.3)
@@ -88,7 +88,7 @@ def test_another_metric_may_be_named() -> None:
 
 def test_words() -> None:
     same = Comparison(first="a", second="b", metric="r2", difference=0.012, low=-0.01, high=0.034)
-    assert same.verdict == "no difference from b can be shown: +0.012 r2, interval -0.010 to +0.034"
+    assert same.verdict == "no significant difference from b: +0.012 r2, interval -0.010 to +0.034"
 
 
 def test_evaluate_compares_with_the_best_baseline_and_with_each_other(world: Path) -> None:

@@ -9,9 +9,6 @@ import math
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,6 @@ import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
-from engage_cli.steps.predict.asked_posts import predict_rows
 from filelock import FileLock
 from openpyxl import load_workbook
 from typer.testing import CliRunner
@@ -39,7 +35,9 @@ from engage_cli.steps.predict._files import COUNTS, write_predictions
 from engage_cli.steps.predict.lines import answer_lines
 from engage_cli.steps.predict.requests import Reads, make_posts
 from engage_cli.steps.predict.table import predict_table
+from engage_cli.steps.predict.table_posts import predict_rows
 from engage_cli.uncertainty.neighbours import Neighbours
+from tests import forked
 from tests.calls import answer, engage
 from tests.damage import flip
 from tests.test_bad_images import IMAGES
@@ -319,26 +317,32 @@ def test_one_bad_image_is_one_sentence(world: Path, bad_images: Path, name: str)
     assert name in result.stderr
 
 
+def killed_in_the_second_part(rows: str, *arguments: str) -> None:
+    predict_rows, parts = step.predict_rows, iter(range(1, 4))
+
+    def predict_or_die(*given: Any) -> pd.DataFrame:
+        if next(parts) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return predict_rows(*given)
+
+    step.PART_ROWS, step.predict_rows = int(rows), predict_or_die
+    forked.command(*arguments)
+
+
 def test_a_killed_table_goes_on_and_gives_the_same(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows, run = 200, world / "runs" / "catboost-value"
+    rows, run = 20, world / "runs" / "catboost-value"
     posts = pd.DataFrame(
         {"id": [f"p{n}" for n in range(3 * rows)], "title": [f"part {n} of a cat" for n in range(3 * rows)]}
     )
     posts.to_csv(tmp_path / "posts.csv", index=False)
     monkeypatch.setattr(step, "PART_ROWS", rows)
-    code = f"import engage_cli.steps.predict.table as step; step.PART_ROWS = {rows}; from engage_cli.main import app; app()"
-    call = [sys.executable, "-c", code, "predict", "--table", "posts.csv", "--out", "out.csv", "--run", str(run)]
-    process = subprocess.Popen(call, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    first = tmp_path / ".out.csv.parts" / "part-00000.json"
-    deadline = time.monotonic() + 300  # on a busy machine the imports alone take a minute
-    while not first.is_file() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert first.is_file()
+    call = [rows, "predict", "--table", "posts.csv", "--out", "out.csv", "--run", run]
+    ended = forked.run(killed_in_the_second_part, *call, cwd=tmp_path)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert (tmp_path / ".out.csv.parts" / "part-00000.json").is_file()
     assert not (tmp_path / "out.csv").exists()
     again = predict_table(tmp_path / "posts.csv", out=tmp_path / "out.csv", run=run)
-    assert again.went_on in (rows, 2 * rows)
+    assert again.went_on == rows
     whole = predict_table(tmp_path / "posts.csv", out=tmp_path / "whole.csv", run=run)
     assert whole.went_on == 0
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
@@ -620,20 +624,19 @@ def test_lines_answer_lines(world: Path, covers: list[Path]) -> None:
 
 
 def test_a_line_is_answered_before_the_next_is_given(world: Path, covers: list[Path]) -> None:
-    call = [sys.executable, "-m", "engage_cli", "predict", "--serve-stdin", "--run", str(world / "runs" / "regressor")]
-    with subprocess.Popen(
-        call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        for number in range(3):
-            process.stdin.write(json.dumps({"id": number, "image": str(covers[number]), "title": "a"}) + "\n")
-            process.stdin.flush()
-            line = json.loads(process.stdout.readline())
-            jsonschema.validate(line, SCHEMA)
-            assert line["id"] == number
-        process.stdin.close()
-        assert process.wait(timeout=30) == 0
+    (asked, asks), (answered, answers) = os.pipe(), os.pipe()
+    call = ["predict", "--serve-stdin", "--run", world / "runs" / "regressor"]
+    process = forked.Forked(forked.command, *call, streams=(asked, answers, None))
+    os.close(asked)
+    os.close(answers)
+    with open(answered) as told:
+        with open(asks, "w") as asking:
+            for number in range(3):
+                print(json.dumps({"id": number, "image": str(covers[number]), "title": "a"}), file=asking, flush=True)
+                line = json.loads(told.readline())
+                jsonschema.validate(line, SCHEMA)
+                assert line["id"] == number
+        assert process.wait() == 0
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,19 +11,18 @@ from safetensors.torch import load_file
 
 from engage_cli.config.general import EncoderConfig
 from engage_cli.data.dataset import Dataset
+from engage_cli.main import app
+from engage_cli.runtime.distributed import together
 from engage_cli.steps.embed import embed
+from tests import forked
 from tests.calls import answer
 
-# Both trainings in one start of torchrun: on stored features, and with encoders in the loop.
-RANK = """
-import sys, torch
-torch.set_num_threads(1)
-from engage_cli.runtime.distributed import together
-from engage_cli.main import app
-with together():  # ranks can meet but once in a process
-    for line in open(sys.argv[1]).read().splitlines():
-        app(line.split("|"), standalone_mode=False)
-"""
+
+def train_all(lines: str) -> None:
+    """Both trainings in one start of the ranks: on stored features, and with encoders in the loop."""
+    with together():  # ranks can meet but once in a process
+        for line in Path(lines).read_text().splitlines():
+            app(line.split("|"), standalone_mode=False)
 
 
 def test_two_ranks_train_what_one_process_trains(
@@ -56,10 +53,7 @@ def test_two_ranks_train_what_one_process_trains(
         two = [*arguments, "--batch-size", batch_size, "--run", tmp_path / f"{name}-two", "--json"]
         lines.append("|".join(map(str, two)))
     (tmp_path / "lines").write_text("\n".join(lines))
-    (tmp_path / "rank.py").write_text(RANK)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, tmp_path / "rank.py"]
-    command = [str(part) for part in (*torchrun, tmp_path / "lines")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=150)
+    done = forked.ranks(train_all, tmp_path / "lines")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count('"best_epoch"') == 2  # one rank answers for both
     for name, tolerance in (("stored", 1e-5), ("live", 1e-4)):
@@ -90,8 +84,6 @@ def test_torchrun_leaves_a_commands_options_alone(command: str) -> None:
     """It takes what could be an abbreviation of its own options, as --run, wherever that stands."""
     from torch.distributed.run import parse_args
     from typer.main import get_command
-
-    from engage_cli.main import app
 
     options = [max(option.opts, key=len) for option in get_command(app).commands[command].params if option.name != "help"]
     assert "--run" not in options

@@ -29,7 +29,7 @@ from engage_cli.steps.serve.worker import answer as answer_jobs
 from engage_cli.uncertainty.forecast import load_uncertainty
 from tests.calls import answer, engage
 from tests.run_files import change
-from tests.served import Server, serving
+from tests.served import ModelHere, Server, client, serving_here
 from tests.sources import encoded, picture
 from tests.test_bad_images import IMAGES
 
@@ -41,7 +41,7 @@ NEARLY = {"rel": 1e-4, "abs": 1e-6}  # batches of other sizes round otherwise
 
 @pytest.fixture(scope="module")
 def server(world: Path) -> Iterator[Server]:
-    with serving(world / "runs" / "gp") as found:
+    with serving_here(ModelHere(world / "runs" / "gp", LIMITS)) as found:
         yield found
 
 
@@ -132,13 +132,6 @@ def test_other_kinds_of_runs(name: str, world: Path, pixelrec: Path, covers: lis
             assert numbers_of(without_names(found)) == pytest.approx(numbers_of(without_names(expected)), **NEARLY)
     assert json.loads(replies[1][1])["error"] == "text.jpg: not an image; give a JPEG, PNG, WebP or GIF"
     assert "twice" in json.loads(replies[3][1])["error"]
-
-
-def test_the_server_itself_loads_nothing_heavy(server: Server) -> None:
-    maps = Path(f"/proc/{server.process.pid}/maps").read_text()
-    assert "numpy" in maps
-    for name in ("torch", "sklearn", "matplotlib", "catboost"):
-        assert f"/{name}/" not in maps
 
 
 @pytest.mark.parametrize("model", PREDICTORS)
@@ -240,7 +233,7 @@ def test_questions_that_cannot_be_answered(
     ],
 )
 def test_forms_without_an_image(server: Server, files: list, words: str) -> None:
-    assert words in sentence(httpx.post(f"{server.url}/api/predict", files=files), 422)
+    assert words in sentence(server.post("/api/predict", files=files), 422)
 
 
 def test_reasons_are_of_one_variant(server: Server, covers: list[tuple[str, bytes]]) -> None:
@@ -267,7 +260,7 @@ def test_bodies_that_are_too_large_or_no_form(server: Server) -> None:
         ("text/plain", b"x"),
         ("multipart/form-data; boundary=x; charset=unicode_escape", b"x"),
     ]:
-        response = httpx.post(f"{server.url}/api/predict", content=body, headers={"content-type": kind})
+        response = server.post("/api/predict", content=body, headers={"content-type": kind})
         assert "send " in sentence(response, 415)
     for kind, body in [
         ("multipart/form-data", b"x"),
@@ -276,7 +269,7 @@ def test_bodies_that_are_too_large_or_no_form(server: Server) -> None:
         ("multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data\r\n\r\nno name\r\n--x--\r\n"),
         ("multipart/form-data; boundary=x; charset=UTF-8", b"--x\r\nContent-Disposition\xff\r\n\r\n\xff\r\n--x--\r\n"),
     ]:
-        response = httpx.post(f"{server.url}/api/predict", content=body, headers={"content-type": kind})
+        response = server.post("/api/predict", content=body, headers={"content-type": kind})
         assert response.status_code in (400, 422), response.text
         sentence(response, response.status_code)
 
@@ -285,10 +278,10 @@ def test_other_paths_and_methods(server: Server) -> None:
     assert "no such page" in sentence(server.get("/../../etc/passwd"), 404)
     assert "no such page" in sentence(server.get("/docs"), 404)
     assert "method not allowed" in sentence(server.get("/api/predict"), 405)
-    assert "method not allowed" in sentence(httpx.delete(f"{server.url}/api/run"), 405)
+    assert "method not allowed" in sentence(client().delete(f"{server.url}/api/run"), 405)
     page = server.get("/")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
-    assert httpx.head(server.url).status_code == 200
+    assert client().head(server.url).status_code == 200
     assert server.get("/api/openapi.json").json()["openapi"].startswith("3.1")
 
 
@@ -320,7 +313,7 @@ def test_every_answer_has_the_headers_that_keep_a_browser_safe(server: Server, p
 )
 def test_pages_of_other_sites_are_turned_away(server: Server, covers: list[tuple[str, bytes]], headers: dict) -> None:
     files = [("images", covers[0])]
-    sentence(httpx.post(f"{server.url}/api/predict", files=files, headers=headers), 403)
+    sentence(server.post("/api/predict", files=files, headers=headers), 403)
     if "Sec-Fetch-Site" not in headers:  # a link from elsewhere may open the page
         sentence(server.get("/api/run", headers=headers), 403)
 
@@ -399,7 +392,7 @@ def test_a_port_that_is_taken(server: Server, world: Path) -> None:
     port = server.url.rpartition(":")[2]
     result = engage("serve", "--run", world / "runs" / "gp", "--port", port)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert f"port {port} of 127.0.0.1 cannot be had" in result.stderr
+    assert f"port {port} of 127.0.0.1: cannot listen" in result.stderr
 
 
 def test_a_run_that_cannot_be_loaded_is_one_sentence(world: Path, tmp_path: Path) -> None:

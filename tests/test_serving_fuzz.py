@@ -17,7 +17,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.served import Server, serving
+from engage_cli.steps.serve._limits import Limits
+from tests.served import ModelHere, Server, serving_here
 from tests.sources import encoded, picture
 from tests.test_bad_images import IMAGES
 
@@ -37,7 +38,7 @@ SOME_FILES = st.lists(st.sampled_from(FILES), max_size=2)
 
 @pytest.fixture(scope="module")
 def server(world: Path) -> Iterator[Server]:
-    with serving(world / "runs" / "gp") as found:
+    with serving_here(ModelHere(world / "runs" / "gp", Limits())) as found:
         yield found
 
 

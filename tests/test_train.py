@@ -32,12 +32,15 @@ def few_trees(config: EnsembleConfig, **how: Any) -> TrainSummary:
 
 
 @pytest.fixture(scope="module", params=["value", "classes"])
-def trained(request: pytest.FixtureRequest, world: Path, encoders: EncoderConfig) -> Path:
-    run = world / "runs" / f"ensemble-{request.param}"
+def trained(
+    request: pytest.FixtureRequest, world: Path, encoders: EncoderConfig, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    run = tmp_path_factory.mktemp("ensemble") / "run"
     names = ["--vision", encoders.vision, "--text", encoders.text]
     more = ["--members", "gp,neural" if request.param == "value" else "gp,catboost"]  # two keep the test short
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(step.TRAINERS, "catboost", few_trees)
+        patch.setattr("engage_cli.models.gaussian_process.process.NUM_STEPS", 10)
         found = answer(
             "train", "--data", world / "data", "--target", "views", "--as", request.param, *names, *more, "--run", run
         )
@@ -75,6 +78,7 @@ def test_other_commands_take_it(trained: Path, world: Path, pixelrec: Path) -> N
     assert "is a finished run; name a new folder" in again.stderr
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_a_killed_training_goes_on_with_the_member_where_it_was(
     world: Path, encoders: EncoderConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,8 +25,10 @@ COMMANDS = {"value": "train-regressor", "classes": "train-classifier"}
 
 
 @pytest.fixture(scope="module", params=COMMANDS)
-def trained(request: pytest.FixtureRequest, world: Path, encoders: EncoderConfig) -> Path:
-    run = world / "runs" / f"seeds-{request.param}"
+def trained(
+    request: pytest.FixtureRequest, world: Path, encoders: EncoderConfig, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    run = tmp_path_factory.mktemp("seeds") / "run"
     names = ["--vision", encoders.vision, "--text", encoders.text]
     data = ["--data", world / "data", "--target", "views"]
     found = answer(COMMANDS[request.param], "--recipe", "seeds3", *data, *names, "--seed", 4, "--epochs", 2, "--run", run)

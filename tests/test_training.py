@@ -101,7 +101,7 @@ def make_fusion(name: str) -> torch.nn.Module:
 
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_every_fusion_learns_and_survives_missing_blocks(fusion: str, tmp_path: Path) -> None:
-    config = dataclasses.replace(SMALL, fusion=fusion, epochs=40, dropout=0.0)
+    config = dataclasses.replace(SMALL, fusion=fusion, epochs=20, dropout=0.0)
     progress, _ = train(config, tmp_path)
     assert progress.best is not None
     assert progress.best > 0.8
@@ -243,7 +243,7 @@ class _KilledError(Exception):
     pass
 
 
-MOMENTS = random.Random(0).sample(range(1, 24), 10)
+MOMENTS = random.Random(0).sample(range(1, 24), 5)
 
 
 @pytest.mark.parametrize("stop_at", MOMENTS)

@@ -128,7 +128,7 @@ class _EngagementEstimator(BaseEstimator):
     def forecast(
         self, posts: pd.DataFrame, *, image_column: str | None = None, images_dir: PathLike | None = None
     ) -> pd.DataFrame:
-        """Return all that is said of each of n posts, n rows; see TrainedRun.forecast for the columns.
+        """Return every prediction for each of n posts, n rows; see TrainedRun.forecast for the columns.
 
         Example:
             model.forecast(posts.head())[["count", "percentile"]]

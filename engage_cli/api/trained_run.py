@@ -80,7 +80,7 @@ class TrainedRun:
     def forecast(
         self, posts: pd.DataFrame, *, image_column: str | None = None, images_dir: PathLike | None = None
     ) -> pd.DataFrame:
-        """Return all that is said of each of n posts: n rows, in their order and with their index.
+        """Return every prediction for each of n posts: n rows, in their order and with their index.
 
         Columns: id, title, count and its bounds (where the target is the log of a count), is_guess (whether the post is
         unlike all training posts), value and interval_80_low ... interval_95_high in `unit`, percentile (0 to 100), class,

@@ -8,6 +8,7 @@ from engage_cli.cli.prepare import prepare
 from engage_cli.cli.quickstart import quickstart
 from engage_cli.cli.sample import sample
 from engage_cli.cli.serve import serve
+from engage_cli.cli.test_plan import test_plan
 from engage_cli.cli.train import train
 from engage_cli.cli.train_catboost import train_catboost
 from engage_cli.cli.train_classifier import train_classifier
@@ -23,6 +24,7 @@ __all__ = [
     "quickstart",
     "sample",
     "serve",
+    "test_plan",
     "train",
     "train_catboost",
     "train_classifier",

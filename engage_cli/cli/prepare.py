@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from engage_cli.cli.pairs import parse_pairs
 from engage_cli.cli.places import DataPlace, Output
 from engage_cli.cli.render.output import print_json
 from engage_cli.cli.render.prepare import show_prepared, show_understood, tell_understood
-from engage_cli.config.preparation import SOURCES, PrepareConfig
+from engage_cli.config.preparation import EXPERIMENTS, SOURCES, PrepareConfig
 from engage_cli.config.settings import setting
 from engage_cli.errors import WrongCallError
 
@@ -42,6 +43,18 @@ class SourceOptions:
         flags=("--map",),
         panel=SOURCES,
         show_default=False,
+    )
+    experiment: str = setting(
+        "",
+        "A table's column that says of which randomised experiment a row is a variant, for the target click_rate.",
+        panel=EXPERIMENTS,
+        show_default=False,
+    )
+    outcome: str = setting(
+        "", "A table's column of how often each was clicked, or succeeded otherwise.", panel=EXPERIMENTS, show_default=False
+    )
+    exposure: str = setting(
+        "", "A table's column of how often each was shown (impressions).", panel=EXPERIMENTS, show_default=False
     )
     keep: str = setting(
         "",
@@ -76,6 +89,8 @@ def prepare(given: SourceOptions, config: PrepareConfig, at: DataPlace, overwrit
     engage prepare --pixelrec-dir PixelRec
 
     engage prepare --table posts.csv --images-dir thumbnails --map views=plays
+
+    engage prepare --table tests.csv --experiment test_id --outcome clicks --exposure impressions --no-images
     """
     from engage_cli.data.dataset_meta import to_json
     from engage_cli.progress.reporters import make_reporter
@@ -85,6 +100,7 @@ def prepare(given: SourceOptions, config: PrepareConfig, at: DataPlace, overwrit
     config = dataclasses.replace(config, date_order=config.date_order.upper())
     placed = _give_images(_sources(given), given.images_dir or [])
     pairs = parse_pairs(filter(None, given.mapping.split(",")), "--map views=view_count,likes=likeCount")
+    pairs |= _experiment_columns(given, pairs)
     kept = [name.strip() for name in given.keep.split(",") if name.strip()]
     reporter = make_reporter()
     if given.dry_run:
@@ -109,6 +125,15 @@ def prepare(given: SourceOptions, config: PrepareConfig, at: DataPlace, overwrit
         print_json({"data": str(at.data), **to_json(prepared.dataset.meta)})
         return
     show_prepared(prepared, at.data)
+
+
+def _experiment_columns(given: SourceOptions, mapping: Mapping[str, str]) -> dict[str, str]:
+    """Return what --experiment, --outcome and --exposure name, as --map would name it."""
+    named = {"experiment": given.experiment, "outcome": given.outcome, "exposure": given.exposure}
+    named = {ours: theirs for ours, theirs in named.items() if theirs}
+    if twice := [ours for ours in named if ours in mapping]:
+        raise WrongCallError(f"--{twice[0]} and --map {twice[0]}=...: give one of the two")
+    return named
 
 
 def _sources(given: SourceOptions) -> list[Source]:

@@ -23,6 +23,11 @@ class SampleOptions:
         "Let one known word and one known place of the cover decide the counts, to test explanations.",
         flags=("--planted",),
     )
+    experiments: bool = setting(
+        False,
+        "Write experiments in place of posts: variants with clicks and impressions, and their true rates beside.",
+        flags=("--experiments",),
+    )
     overwrite: bool = setting(False, "Replace an existing sample.", flags=("--overwrite",))
 
 
@@ -31,9 +36,11 @@ def sample(options: SampleOptions, output: Output) -> None:
     """Write synthetic posts in PixelRec's format, to try everything without a data set.
 
     engage sample pixelrec --rows 500
+
+    engage sample experiments --experiments --rows 800
     """
     from engage_cli.progress.reporters import make_reporter
-    from engage_cli.steps.sample import PLANTED, write_sample
+    from engage_cli.steps.sample import COVERS, EXPERIMENTS_TABLE, PLANTED, TRUTH, write_sample
     from engage_cli.synthetic.planting import WORD
 
     summary = write_sample(
@@ -42,15 +49,27 @@ def sample(options: SampleOptions, output: Output) -> None:
         seed=options.seed,
         with_images=options.images,
         planted=options.planted,
+        experiments=options.experiments,
         overwrite=options.overwrite,
         reporter=make_reporter(),
     )
     if output.json:
         print_json({**dataclasses.asdict(summary), "folder": str(summary.folder)})
         return
+    if options.experiments:
+        drawn = [("covers", f"{summary.covers:,}")] if options.images else []
+        lines = [("experiments", f"{summary.experiments:,}"), ("variants", f"{summary.rows:,}"), *drawn]
+        print_table(f"Synthetic experiments in {options.folder}", ("", "number"), lines)
+        print_line("They follow a made-up law: good for trying engage, not for learning about audiences.")
+        print_line(f"{TRUTH} has the true click rate of each variant, which no command reads.")
+        covers = ["--images-dir", str(options.folder / COVERS)] if options.images else ["--no-images"]
+        print_line("\n" + next_step("prepare", "--table", str(options.folder / EXPERIMENTS_TABLE), *covers))
+        return
     counts = {name: num for name, num in dataclasses.asdict(summary).items() if name != "folder"}
     shown = [
-        (name.replace("_", " "), f"{num:,}") for name, num in counts.items() if options.planted or "planted" not in name
+        (name.replace("_", " "), f"{num:,}")
+        for name, num in counts.items()
+        if name != "experiments" and (options.planted or "planted" not in name)
     ]
     print_table(f"Synthetic posts in {options.folder}", ("", "posts"), shown)
     print_line("They follow a made-up law: good for trying engage, not for learning about audiences.")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from engage_cli.config.general import LARGEST_SEED
 from engage_cli.config.settings import setting
 
-SOURCES, SPLITTING = "Sources (one or several)", "Split and targets"  # panels of the help
+SOURCES, SPLITTING, EXPERIMENTS = "Sources (one or several)", "Split and targets", "Experiments"  # panels of the help
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +62,12 @@ class PrepareConfig:
     split_from: str = setting(
         "",
         "For --split file: a table with columns id and split, or a column of the source.",
+        panel=SPLITTING,
+        show_default=False,
+    )
+    group: str = setting(
+        "",
+        "A column of the source: posts with the same cell in it stay in one part, as those of one story or campaign.",
         panel=SPLITTING,
         show_default=False,
     )

@@ -184,7 +184,7 @@ class CatBoostConfig:
     text: str = setting(EncoderConfig.text, f"{TEXT_HELP} auto is {DEFAULT_TEXT}, and clip-base with --features study.")
     features: str = setting(
         "honest",
-        "What describes a post: honest is all that is known before publication; embeddings, words and handcrafted are "
+        "The features: honest uses only what is known before publication; embeddings, words and handcrafted are "
         "parts of it; study is the study's own set with the counters that its label is computed from, and is marked LEAKY. "
         "Groups and your own columns are added by name, as in honest,duration.",
     )

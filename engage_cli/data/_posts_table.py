@@ -14,10 +14,15 @@ from engage_cli.data.ages import LEAST_DAYS, MOST_DAYS
 from engage_cli.data.dataset_meta import AGAIN, POSTS_FILE, DatasetMeta
 from engage_cli.data.schema import (
     ALL_COUNTERS,
+from engage_cli.data.ages import LEAST_DAYS, MOST_DAYS
+from engage_cli.data.schema import (
+    ALL_COUNTERS,
     AUTHOR_COLUMNS,
     BOOKKEEPING_COLUMNS,
     DATES,
+    EXPOSURE,
     LOG_AGE,
+    OUTCOME,
     OWN,
     SCORE,
     TEXT_COLUMNS,
@@ -27,11 +32,11 @@ from engage_cli.errors import EngageError
 from engage_cli.io.records import check_file
 
 TEXT, NUMBER, SQUASH, TIME = "text", "number", "whole number", "time"
-NUMBERS = ("hour", "weekday", *AUTHOR_COLUMNS, LOG_AGE, *ALL_COUNTERS, SCORE)
+NUMBERS = ("hour", "weekday", *AUTHOR_COLUMNS, LOG_AGE, *ALL_COUNTERS, SCORE, OUTCOME, EXPOSURE)
 RANGES: dict[str, tuple[float, float]] = {"hour": (0, 23), "weekday": (0, 6), **dict.fromkeys(AUTHOR_COLUMNS, (0, np.inf))}
 RANGES |= {"author_is_new": (0, 1), "author_trend": (-np.inf, np.inf)}
 RANGES |= {LOG_AGE: (np.log(LEAST_DAYS) - 1e-9, np.log(MOST_DAYS))}
-RANGES |= dict.fromkeys(ALL_COUNTERS, (0, np.inf))
+RANGES |= dict.fromkeys((*ALL_COUNTERS, OUTCOME, EXPOSURE), (0, np.inf))
 NEEDED = ("id", *TEXT_COLUMNS, *BOOKKEEPING_COLUMNS)
 HEX = r"^([0-9a-f]{32})?$"  # an image's hash; "" without an image
 

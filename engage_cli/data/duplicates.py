@@ -1,4 +1,8 @@
-"""Near-duplicates: posts that show nearly the same image or carry the same title form a group."""
+"""Near-duplicates: posts that show nearly the same image or carry the same title form a group.
+
+So do the variants of one experiment, and experiments that share an image or a lede: they tell one story, and what a model
+learned of one would be recognised in the other.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,11 @@ import pyarrow.compute as pc
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from engage_cli.data.schema import EXPERIMENT, GIVEN_GROUP, IMAGE_ID
 from engage_cli.images.phash import near_pairs
 
 SLICE = 50_000  # titles that one thread takes at once
+MOST_SHARING = 10  # experiments; a lede that more share is a phrase of the house, and tells no story
 
 
 def find_groups(posts: pd.DataFrame, image_hashes: Sequence[bytes] | None = None) -> np.ndarray:
@@ -27,6 +33,7 @@ def find_groups(posts: pd.DataFrame, image_hashes: Sequence[bytes] | None = None
     num = len(posts)
     titles = pd.Series(normalise_titles(posts["title"]), dtype=object)
     links = [_links_of_equal(titles), _links_of_equal(posts["image_hash"].reset_index(drop=True))]
+    links += _links_of_stories(posts.reset_index(drop=True))
     if image_hashes is not None:
         by_hash = pd.Series(list(image_hashes), dtype=object)
         links.append(_links_of_equal(by_hash))
@@ -63,6 +70,29 @@ def normalise_titles(titles: pd.Series) -> list[str]:
     with ThreadPoolExecutor() as pool:  # Arrow's kernels let other threads run
         parts = pool.map(normalise, (text.slice(start, SLICE) for start in range(0, len(text), SLICE)))
         return [title for part in parts for title in part]
+
+
+def find_experiments(posts: pd.DataFrame) -> np.ndarray:
+    """Return (n,) strings, equal for the variants of one experiment; a post that is in none stands alone, by its id."""
+    if EXPERIMENT not in posts:
+        return posts["id"].to_numpy(object).copy()
+    names = "experiment:" + posts[EXPERIMENT]
+    return np.asarray(names.where(posts[EXPERIMENT] != "", posts["id"]), object)
+
+
+def _links_of_stories(posts: pd.DataFrame) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Link the variants of an experiment, experiments of one story, and posts that the user says belong together."""
+    links = [_links_of_equal(posts[GIVEN_GROUP])] if GIVEN_GROUP in posts else []
+    if EXPERIMENT not in posts:
+        return links
+    experiments = posts[EXPERIMENT]
+    links.append(_links_of_equal(experiments))
+    for column in (IMAGE_ID, "description"):
+        if column in posts:
+            shared = experiments.groupby(posts[column]).nunique()
+            tells = (experiments != "") & posts[column].map(shared <= MOST_SHARING)
+            links.append(_links_of_equal(posts[column].where(tells, "")))
+    return links
 
 
 def _links_of_equal(keys: pd.Series) -> tuple[np.ndarray, np.ndarray]:

@@ -36,7 +36,7 @@ def is_known_after(name: str, sources: Mapping[str, str]) -> bool:
     `sources` maps our columns to the source's names.
     """
     plain = plain_name(name)
-    after = {plain_name(theirs) for ours, theirs in sources.items() if ours in KNOWN_AFTER}
+    after = {plain_name(name) for pair in sources.items() if pair[0] in KNOWN_AFTER for name in pair}
     return is_counter_name(plain) or is_counter_name(plain.removeprefix(plain_name(OWN))) or plain in after
 
 
@@ -64,17 +64,18 @@ class Probe:
         return self.column == "posted_at" and self.r2 >= SUSPICIOUS_R2
 
 
-def probe(posts: pd.DataFrame, ids: pd.Series, scores: Mapping[str, np.ndarray], columns: Sequence[str]) -> list[Probe]:
+def probe(posts: pd.DataFrame, groups: pd.Series, scores: Mapping[str, np.ndarray], columns: Sequence[str]) -> list[Probe]:
     """Return, per column, the target that it predicts best and its R² on held-out rows, the best column first.
 
     A column is read in every way that could carry a number: as a number, as the first number in its text, as its
     length, as a category. The rows are cut into two halves; each half is predicted by the means of bins fitted on
-    the other. `posts` are training rows; of many, a sample is taken. Both go by a hash of `ids`, not by the rows' order.
+    the other. `posts` are training rows; of many, a sample is taken. Both go by a hash of `groups`, not by the rows' order:
+    of near-duplicates, and of the variants of an experiment, none is predicted by another.
     """
-    hashes = pd.util.hash_array(ids.to_numpy(object), categorize=False)
+    hashes = pd.util.hash_array(groups.to_numpy(object), categorize=False)
     chosen = np.flatnonzero(hashes % np.uint64(-(-len(posts) // PROBED_ROWS) or 1) == 0)
     chosen = chosen[np.argsort(hashes[chosen])]
-    some, half = posts.iloc[chosen], np.arange(len(chosen)) % 2 == 0
+    some, half = posts.iloc[chosen], np.unique(hashes[chosen], return_inverse=True)[1] % 2 == 0
     found = []
     for column in columns:
         readings = _readings(some[column])

@@ -15,7 +15,7 @@ import pandas as pd
 from engage_cli.config.general import PARTS
 from engage_cli.data.duplicates import normalise_titles
 from engage_cli.data.leakage import Probe, known_before, probe
-from engage_cli.data.schema import ALL_COUNTERS, BOOKKEEPING_COLUMNS, KNOWN_AFTER
+from engage_cli.data.schema import ALL_COUNTERS, BOOKKEEPING_COLUMNS, EXPERIMENT_COLUMNS, KNOWN_AFTER
 from engage_cli.data.targets.formulas import view_correlations
 from engage_cli.data.targets.target import Target
 
@@ -23,7 +23,12 @@ NUM_BINS = 32
 NUM_EXAMPLES = 20
 NUM_LARGEST_GROUPS = 5
 NUM_TITLES_OF_A_GROUP = 3
-UNPROBED = {"id", "image", *BOOKKEEPING_COLUMNS}  # what no model reads as such: `image` is a file's name
+UNPROBED = {
+    "id",
+    "image",
+    *BOOKKEEPING_COLUMNS,
+    *EXPERIMENT_COLUMNS,
+}  # what no model reads as such: `image` is a file's name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +95,7 @@ def summarise(posts: pd.DataFrame, targets: Mapping[str, Target]) -> Quality:
         counters=tuple(_summarise_counter(train, name) for name in ALL_COUNTERS if name in posts),
         targets={name: histogram(values[np.isfinite(values)]) for name, values in scores.items()},
         correlations=view_correlations(train),
-        probes=tuple(probe(train, posts.loc[posts["split"] == "train", "id"], scores, [*seen, *after])),
+        probes=tuple(probe(train, posts.loc[posts["split"] == "train", "group"], scores, [*seen, *after])),
         dates=_find_dates(posts),
         largest_groups=_find_largest_groups(posts),
         main_target=main,

@@ -29,14 +29,21 @@ LOG_AGE = "log_age"  # computed by data.ages
 DATES = ("posted_at", OBSERVED_AT)
 # What prepare adds; none of it is computed from a counter.
 GIVEN_PART = "given_part"  # of --split-from COLUMN, until the split is made
+GIVEN_GROUP = "given_group"  # of --group COLUMN, until the groups are made
+# Of a randomised test: which one a post is a variant of, and which image it had where there is no file of it. They come
+# before publication, and only say which posts are compared with which: no model reads them.
+EXPERIMENT, IMAGE_ID = "experiment", "image_id"
+EXPERIMENT_COLUMNS = (EXPERIMENT, IMAGE_ID)
 BOOKKEEPING_COLUMNS = ("source", "source_row", "image_hash", "image_problem", "group", "split")
-KNOWN_BEFORE = (*CONTENT_COLUMNS, *HISTORY_COLUMNS, LOG_AGE, *BOOKKEEPING_COLUMNS)
+KNOWN_BEFORE = (*CONTENT_COLUMNS, *HISTORY_COLUMNS, LOG_AGE, *BOOKKEEPING_COLUMNS, *EXPERIMENT_COLUMNS)
 
 COUNTERS = ("views", "likes", "comments", "shares", "favorites")
 EXTRA_COUNTERS = ("coins", "barrages", "dislikes")
 ALL_COUNTERS = (*COUNTERS, *EXTRA_COUNTERS)
 SCORE = "score"  # a measure of success that the source gives ready-made, without counters
-KNOWN_AFTER = (*ALL_COUNTERS, SCORE)
+# How often a post was shown, and how often that succeeded, as by a click.
+EXPOSURE, OUTCOME = "exposure", "outcome"
+KNOWN_AFTER = (*ALL_COUNTERS, SCORE, OUTCOME, EXPOSURE)
 TEXT_BLOCKS = ("title", "context", "text")
 BLOCKS = ("image", *TEXT_BLOCKS)
 
@@ -50,7 +57,8 @@ def table_columns(columns: Iterable[str]) -> list[str]:
     """Return those of the columns that posts.parquet holds, in its order."""
     present = list(columns)
     own = [column for column in present if column.startswith(OWN)]
-    order = (*CONTENT_COLUMNS, *own, *HISTORY_COLUMNS, LOG_AGE, *BOOKKEEPING_COLUMNS, OBSERVED_AT, *KNOWN_AFTER)
+    bookkeeping = (*BOOKKEEPING_COLUMNS, *EXPERIMENT_COLUMNS, OBSERVED_AT)
+    order = (*CONTENT_COLUMNS, *own, *HISTORY_COLUMNS, LOG_AGE, *bookkeeping, *KNOWN_AFTER)
     return [column for column in order if column in present]
 
 

@@ -14,6 +14,7 @@ TARGETS = Registry(
         "likes": "engage_cli.data.targets.formulas:likes",
         "rate": "engage_cli.data.targets.formulas:rate",
         "relative": "engage_cli.data.targets.formulas:relative",
+        "click_rate": "engage_cli.data.targets.click_rate:click_rate",
         "given": "engage_cli.data.targets.formulas:given",
     },
 )

@@ -60,6 +60,7 @@ class Part(NamedTuple):
     posts: pd.DataFrame
     truth: np.ndarray
     vectors: np.ndarray | None = None  # (n, V) float32
+    weights: np.ndarray | None = None  # (n,) what each counts in a ridge; None is all alike
 
 
 Baseline = Callable[[Part, Part, Part], Predictions]  # train, validation, the posts to predict
@@ -122,7 +123,7 @@ def _best_ridge(train: Part, validation: Part, features: Sequence[Any], alphas: 
     from sklearn.linear_model import Ridge
 
     fitted, checks, wanted = features
-    models = [Ridge(alpha=alpha).fit(fitted, train.truth) for alpha in alphas]
+    models = [Ridge(alpha=alpha).fit(fitted, train.truth, sample_weight=train.weights) for alpha in alphas]
     return Predictions(value=_best(models, "value", validation, lambda model: model.predict(checks)).predict(wanted))
 
 

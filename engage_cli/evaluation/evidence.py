@@ -19,10 +19,16 @@ NUM_RESAMPLES = 500
 ON_VALIDATION = "validation posts"  # how posts were held out where they suffice
 HELPS = "more posts help most: several hundred"
 COIN_TOSS = "treat this as a coin toss"
+TOSSED = 0.5  # of pairs are in the right order by chance
 
 
-def weigh_evidence(kind: str, true: np.ndarray, predicted: np.ndarray, *, posts: int, method: str) -> Evidence:
-    """Score predictions (n,) or (n, 5) of held-out posts, with an interval where they are enough for one."""
+def weigh_evidence(
+    kind: str, true: np.ndarray, predicted: np.ndarray, *, posts: int, method: str, called: str | None = None
+) -> Evidence:
+    """Score predictions (n,) or (n, 5) of held-out posts, with an interval where they are enough for one.
+
+    `called` is the metric's name where it is that of other numbers than the posts' own, as of differences.
+    """
     enough = len(true) >= LEAST_FOR_VERDICT
     metric = PRIMARY[kind]
     found = bootstrap_metrics(kind, true, predicted, num_resamples=NUM_RESAMPLES if enough else 0, names=(metric,))[metric]
@@ -30,7 +36,7 @@ def weigh_evidence(kind: str, true: np.ndarray, predicted: np.ndarray, *, posts:
         posts=posts,
         held_out=len(true),
         method=method,
-        metric=metric,
+        metric=called or metric,
         value=found["value"],
         low=found["low"] if enough else None,
         high=found["high"] if enough else None,
@@ -72,6 +78,16 @@ def score_warnings(metric: str, found: Mapping[str, float], rows: int, split: st
         return []
     return [
         f"{where}: it has not been shown to be better than a guess, for the interval of {label_of(metric)} holds 0 or less"
+    ]
+
+
+def variant_warnings(found: Mapping[str, float], pairs: int, split: str) -> list[str]:
+    """Say where the pairs of an evaluation do not show that a run tells variants apart; `found` is of variant_pairs."""
+    if found["low"] > TOSSED or found["low"] == found["high"]:
+        return []
+    return [
+        f"{pairs:,} {split} pairs of variants: it is not shown to be better than a guess, for the interval of "
+        f"{label_of('variant_pairs')} holds {TOSSED} or less"
     ]
 
 

@@ -39,6 +39,7 @@ class ScoreJson(TypedDict):
     leaky: bool
     metrics: Mapping[str, BoundsJson]
     slices: list[SliceJson]
+    experiments: dict[str, float] | None
     warnings: list[str]
 
 
@@ -48,6 +49,7 @@ class EvaluationJson(TypedDict):
     split: str
     runs: list[ScoreJson]
     baselines: list[ScoreJson]
+    ladder: list[ScoreJson]
     comparisons: list[ComparisonJson]
     marks: list[str]
     note: str | None
@@ -70,6 +72,24 @@ class Slice:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExperimentScore:
+    """What an evaluation says of one run's variants, and what its reliability plot shows."""
+
+    experiments: int
+    variants: int
+    pairs: int
+    significant: int
+    stories: int
+    best_gain: float  # percent more clicks, had the variant with the best counts been shown
+    chances: np.ndarray | None = None  # (k,) P(the counts show the first ahead); None of a baseline
+    wins: np.ndarray | None = None  # (k,) 1 where they do, 0 where the second is ahead, 0.5 for a tie
+
+    def to_json(self) -> dict[str, float]:
+        names = ("experiments", "variants", "pairs", "significant", "stories", "best_gain")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Score:
     """One row of the table: a run or a baseline."""
 
@@ -84,6 +104,7 @@ class Score:
     # "80" and "95" -> low (n,) and high (n,); none of a baseline, or of a run of classes
     intervals: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     slices: tuple[Slice, ...] = ()
+    experiments: ExperimentScore | None = None  # of the variants among these posts, where the target is of experiments
     leaky: bool = False
     warnings: tuple[str, ...] = ()  # what must be said beside its figures
 
@@ -101,6 +122,7 @@ class Score:
             "leaky": self.leaky,
             "metrics": {**dict.fromkeys(measured, UNKNOWN), **{name: _bounds(one) for name, one in self.metrics.items()}},
             "slices": [one.to_json() for one in self.slices],
+            "experiments": None if self.experiments is None else self.experiments.to_json(),
             "warnings": list(self.warnings),
         }
 
@@ -112,6 +134,7 @@ class Evaluation:
     split: str
     runs: list[Score]
     baselines: list[Score]
+    ladder: list[Score] = field(default_factory=list)  # baselines that learned differences within experiments
     comparisons: list[Comparison] = field(default_factory=list)  # with the best baseline, and of each two runs
     marks: tuple[str, ...] = ()  # of the data: what makes these figures incomparable with honest ones
     note: str = ""  # on the split
@@ -121,6 +144,7 @@ class Evaluation:
             "split": self.split,
             "runs": [score.to_json(split=self.split) for score in self.runs],
             "baselines": [score.to_json(split=self.split) for score in self.baselines],
+            "ladder": [score.to_json(split=self.split) for score in self.ladder],
             "comparisons": [comparison.to_json() for comparison in self.comparisons],
             "marks": list(self.marks),
             "note": self.note or None,

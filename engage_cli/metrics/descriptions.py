@@ -63,6 +63,26 @@ _WORDS = {
         "of two posts, how far the chance that the first wins is from how often it does, on average",
         "lower",
     ),
+    "r2_within_experiments": Words(
+        "R² within experiments", "share of the differences between variants that is explained; 0 is none", "higher"
+    ),
+    "variant_pairs": Words(
+        "pairs of variants", "of two variants of one post, how often the better one is put first; 0.5 is chance", "higher"
+    ),
+    "variant_pairs_significant": Words(
+        "pairs that surely differ", "the same, of pairs whose counts differ by more than 1.96 standard errors", "higher"
+    ),
+    "variant_gain": Words(
+        "clicks gained", "how many percent more clicks the variant predicted best gets than one taken at random", "higher"
+    ),
+    "variant_gain_share": Words(
+        "share of the possible gain", "the same, in percent of what the variant with the best counts gets", "higher"
+    ),
+    "variant_ece": Words(
+        "calibration error of variants",
+        "how far the chance that one variant beats another is from how often the counts show it, on average",
+        "lower",
+    ),
     **{
         f"recall_{name.lower().replace(' ', '_')}": Words(
             f"recall of {name}", "share of this class's posts that are named so", "higher"

@@ -61,7 +61,7 @@ class Comparison:
         if self.is_better or self.is_worse:
             word = "better" if self.is_better else "worse"
             return f"{word} than {self.second} by {abs(self.difference):.3f} {self.metric}, interval {interval}"
-        return f"no difference from {self.second} can be shown: {self.difference:+.3f} {self.metric}, interval {interval}"
+        return f"no significant difference from {self.second}: {self.difference:+.3f} {self.metric}, interval {interval}"
 
     def to_json(self) -> ComparisonJson:
         return {

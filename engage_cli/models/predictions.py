@@ -72,3 +72,14 @@ class Reasons:
     groups: dict[str, float]  # the largest first
     features: dict[str, float]  # the same; without the numbers of embeddings
     values: dict[str, str]  # what the post has of each feature
+
+
+@dataclass(frozen=True, kw_only=True)
+class Differences:
+    """What a model says of the differences of k pairs of posts, in the target's own unit."""
+
+    mean: np.ndarray  # (k,) float64: the first's value less the second's
+    variance: np.ndarray | None  # (k,) float64 of the true difference, as the model itself has it; None where it has none
+
+    def __len__(self) -> int:
+        return len(self.mean)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from engage_cli.embeddings.store import BlockSource
     from engage_cli.features.inputs import TableSource
     from engage_cli.models.neural.training.image_text_batches import ContentSource
-    from engage_cli.models.predictions import Predictions, Reasons
+    from engage_cli.models.predictions import Differences, Predictions, Reasons
 
 # What gives a run the contents of posts; of an ensemble, what gives each member them.
 Source: TypeAlias = "BlockSource | ContentSource | TableSource | Sequence[Source]"
@@ -69,6 +69,29 @@ class Explainer(Protocol):
     """A predictor that says itself what a prediction rests on."""
 
     def explain(self, posts: pd.DataFrame, source: Any) -> list[Reasons]: ...
+
+
+@runtime_checkable
+class KnowsDifferences(Protocol):
+    """A predictor whose model says how unsure it is of a difference: what two posts share cancels."""
+
+    def difference(self, posts: pd.DataFrame, source: Any, first: np.ndarray, second: np.ndarray) -> Differences | None:
+        """Return the differences of pairs of the posts, `first` less `second`, places (k,) among them; None of classes."""
+        ...
+
+
+def difference_of(
+    predictor: Predictor, posts: pd.DataFrame, source: Any, first: np.ndarray, second: np.ndarray
+) -> Differences | None:
+    """Return differences of pairs of posts, with the model's own variance where it has one; None of a run of classes."""
+    from engage_cli.models.predictions import Differences
+
+    if isinstance(predictor, KnowsDifferences):
+        found = predictor.difference(posts, source, first, second)
+        if found is not None:
+            return found
+    value = predictor.predict(posts, source).value
+    return None if value is None else Differences(mean=value[first] - value[second], variance=None)
 
 
 def members_of(run: Run) -> list[Run]:

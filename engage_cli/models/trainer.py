@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -12,7 +12,10 @@ import pandas as pd
 
 from engage_cli.config.general import Kind
 from engage_cli.data.dataset import Dataset
+from engage_cli.data.experiments import ExperimentArrays, experiment_arrays
 from engage_cli.data.targets.target import Target, require_variety
+from engage_cli.data.within_experiments import within_truth
+from engage_cli.errors import WrongCallError
 from engage_cli.metrics.metrics import true_of
 from engage_cli.models.predictions import Predictions
 from engage_cli.progress.reporters import Reporter
@@ -25,14 +28,15 @@ WORK = "work"  # in a run's folder: what only an unfinished training needs
 class Part:
     """The n posts of one part of the data that have the target, and what is to be learned of each.
 
-    What else a trainer is to know of each post (the noise of its score, the experiment that it is of) is one more field,
-    an array (n,) in the same order.
+    What else a trainer is to know of each post is one more field, an array (n,) in the same order.
     """
 
     places: np.ndarray  # (n,) int64: rows of the data's posts
     posts: pd.DataFrame  # n rows, with counters: a trainer hides them from its model
     scores: np.ndarray  # (n,) float64, in the target's unit
     truth: np.ndarray  # (n,): the scores, or the posts' classes as int64
+    known: ExperimentArrays  # of which experiment each is, and the known noise of its score
+    weights: np.ndarray | None = None  # (n,) how much each counts, where that differs
 
     def __len__(self) -> int:
         return len(self.places)
@@ -63,12 +67,36 @@ def make_problem(dataset: Dataset, target: Target, kind: Kind) -> Problem:
 def _part(dataset: Dataset, target: Target, kind: Kind, places: np.ndarray) -> Part:
     posts = dataset.posts.iloc[places]
     scores = target.score(posts)
-    return Part(places=places, posts=posts, scores=scores, truth=true_of(kind, scores, target.classes(scores)))
+    return Part(
+        places=places,
+        posts=posts,
+        scores=scores,
+        truth=true_of(kind, scores, target.classes(scores)),
+        known=experiment_arrays(posts, target),
+    )
+
+
+def problem_within(problem: Problem) -> Problem:
+    """Return the same posts with scores less their experiment's level, and weights by their noise, as values.
+
+    Raises WrongCallError where a part has no two variants of one experiment.
+    """
+    return replace(problem, train=_within(problem.train, "train"), validation=_within(problem.validation, "validation"))
+
+
+def _within(part: Part, name: str) -> Part:
+    if not part.known.any:
+        raise WrongCallError(
+            f"--objective within-experiments needs {name} posts that are variants of experiments; prepare them with "
+            "--experiment, --outcome and --exposure"
+        )
+    within = within_truth(part.scores, part.known)
+    return replace(part, scores=within.truth, truth=within.truth, weights=within.weights)
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """What is said of posts by models that did not learn from them."""
+    """Predictions of posts by models that were not trained on them."""
 
     places: np.ndarray  # (m,) rows of the data's posts
     predictions: Predictions

@@ -13,6 +13,7 @@ from engage_cli.io.own_folders import fits, own_run, plain_files, remove_plain
 from engage_cli.plots._classification import make_confusion_figure, make_reliability_figure
 from engage_cli.plots._regression import LEVELS, make_coverage_figure, make_misses_figure, make_predicted_figure
 from engage_cli.plots._style import DARK, LIGHT, Palette, png_of
+from engage_cli.plots._variants import make_variants_figure
 from engage_cli.plots.slices import drawn_slices, make_slices_figure
 
 Make = Callable[[Score, Palette], Figure]
@@ -24,6 +25,7 @@ WORDS = {
     "coverage": "How often the truth lies inside the 80 % and the 95 % interval: it should be on the dashed lines.",
     "confusion": "How many posts of each true class (a row) are named as which class; a stronger colour is more of them.",
     "reliability": "How often the named class is the true one, by the probability it was named with.",
+    "variants": "How often the counts show one variant of a post ahead of another, by the chance that was given to it.",
     "slices": "The score on part of the posts at a time, with its 95 % interval.",
 }
 
@@ -42,6 +44,8 @@ def figures_of(score: Score) -> dict[str, Make]:
             makers["coverage"] = make_coverage_figure
     else:
         makers = {"confusion": make_confusion_figure, "reliability": make_reliability_figure}
+    if score.experiments is not None and score.experiments.chances is not None and score.experiments.pairs:
+        makers["variants"] = make_variants_figure
     if drawn_slices(score):
         makers["slices"] = make_slices_figure
     return makers

@@ -121,9 +121,14 @@ def beats_in_pairs(
     first: Predictions,
     second: Predictions,
     correlation: np.ndarray,
+    *,
+    noise: np.ndarray | None = None,
 ) -> np.ndarray:
-    """(m,) how probable it is that each first post beats its partner, given the correlations (m,) of their errors."""
-    from scipy.special import ndtri
+    """(m,) how probable it is that each first post beats its partner, given the correlations (m,) of their errors.
+
+    With `noise` (m,), the known variance with which each difference of a value is measured: that the counts will show it.
+    """
+    from scipy.special import ndtr, ndtri
 
     # Points that fill the square evenly (the additive sequence of the plastic number) need a tenth of random ones.
     steps = np.array(PLASTIC)[:, None] * np.arange(1, NUM_PAIR_DRAWS + 1)
@@ -134,7 +139,10 @@ def beats_in_pairs(
         one = _outcomes(calibration, first.take(some), normal[0])
         other = correlation[some] * normal[0] + np.sqrt(1 - correlation[some] ** 2) * normal[1]
         two = _outcomes(calibration, second.take(some), other)
-        found[some] = (one > two).mean(axis=0) + (one == two).mean(axis=0) / 2
+        if noise is not None:
+            found[some] = ndtr((one - two) / np.sqrt(np.maximum(noise[some], TINY))).mean(axis=0)
+        else:
+            found[some] = (one > two).mean(axis=0) + (one == two).mean(axis=0) / 2
     return found
 
 

@@ -1,19 +1,23 @@
-"""What is said of posts: predictions with how sure they are, in the units that people think in."""
+"""Predictions with their uncertainty, in the units that people think in."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from engage_cli.data.targets.target import Target
 from engage_cli.errors import EngageError
 from engage_cli.io.records import record
-from engage_cli.models.predictions import Predictions
+from engage_cli.models.predictions import Differences, Predictions
+from engage_cli.models.predictor import Predictor, difference_of
 from engage_cli.runs.records import AGAIN, read_run_record, write_run_record
 from engage_cli.runs.run_folder import Run
 from engage_cli.uncertainty.conformal import Calibration
+from engage_cli.uncertainty.difference_error import DifferenceError
 from engage_cli.uncertainty.error_correlation import Correlation
 from engage_cli.uncertainty.neighbours import VECTORS_FILE, Neighbours, load_neighbours
 
@@ -69,6 +73,7 @@ class UncertaintyModel:
     calibration: Calibration
     correlation: Correlation
     neighbours: Neighbours | None
+    differences: DifferenceError | None = None  # None of a run of classes, or of an earlier release
 
     def forecast(self, predictions: Predictions) -> Forecast:
         """Say what predictions mean.
@@ -142,6 +147,27 @@ class UncertaintyModel:
             return None
         return self.neighbours.place(predictions.vectors)
 
+    def true_differences(
+        self,
+        predictor: Predictor,
+        posts: pd.DataFrame,
+        source: Any,
+        predictions: Predictions,
+        pairs: tuple[np.ndarray, np.ndarray],
+    ) -> Differences | None:
+        """Return what the first of each pair of posts truly differs by from the second, in the target's own unit.
+
+        `pairs` are places (k,) and (k,) among the posts, which `predictor` gave the predictions of. None of classes, and of
+        a run that kept nothing of differences.
+        """
+        if self.differences is None:
+            return None
+        said, points = difference_of(predictor, posts, source, *pairs), self.points(predictions)
+        if said is None:
+            return None
+        away = None if points is None else np.linalg.norm(points[pairs[0]] - points[pairs[1]], axis=1)
+        return self.differences.of(said, away)
+
     def _interval(self, predictions: Predictions, share: float, far: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         low, high = self.calibration.interval(predictions, share)
         least, most = np.interp(
@@ -157,10 +183,23 @@ class SavedUncertainty:
     calibration: Calibration
     correlation: Correlation
     has_neighbours: bool
+    differences: DifferenceError | None = None
 
 
-def save_uncertainty(folder: Path, calibration: Calibration, correlation: Correlation, *, has_neighbours: bool) -> None:
-    saved = SavedUncertainty(calibration=calibration.rounded(), correlation=correlation, has_neighbours=has_neighbours)
+def save_uncertainty(
+    folder: Path,
+    calibration: Calibration,
+    correlation: Correlation,
+    differences: DifferenceError | None = None,
+    *,
+    has_neighbours: bool,
+) -> None:
+    saved = SavedUncertainty(
+        calibration=calibration.rounded(),
+        correlation=correlation,
+        differences=differences,
+        has_neighbours=has_neighbours,
+    )
     write_run_record(folder / CALIBRATION_FILE, saved, CALIBRATION_KIND)
 
 
@@ -176,6 +215,7 @@ def load_uncertainty(run: Run) -> UncertaintyModel:
         calibration=calibration,
         correlation=saved.correlation,
         neighbours=load_neighbours(run.open(VECTORS_FILE)) if saved.has_neighbours else None,
+        differences=saved.differences,
     )
 
 

@@ -13,7 +13,6 @@ import gc
 import importlib
 import json
 import os
-import pkgutil
 import shutil
 import signal
 import sys
@@ -24,29 +23,21 @@ import types
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import catboost  # noqa: F401
-import matplotlib.backends.backend_agg  # noqa: F401
-import pyarrow.parquet  # noqa: F401
 import torch
-import transformers.models.bert.modeling_bert
-import transformers.models.vit.image_processing_vit
-import transformers.models.vit.modeling_vit  # noqa: F401
 from matplotlib.figure import Figure
 
-import engage_cli
 from engage_cli import main
+from engage_cli.data import repeated_folds
 from engage_cli.models.boosting import fit as boosting
+from engage_cli.models.gaussian_process import process as gaussian_process
 from engage_cli.runs import lifecycle
 from engage_cli.steps.embed import _shards as embed_shards
 from engage_cli.steps.predict import table as predict_table
+from tests import warm
 
 MOST_SECONDS = 60
-NOT_IMPORTED = (
-    "engage_cli.__main__",
-    "engage_cli.steps.serve",
-    "engage_cli.steps.serve.server",
-    "engage_cli.steps.embed._ray",
-)
+# Of a server: no command that writes needs it.
+NOT_IMPORTED = (*warm.NOT_IMPORTED, "engage_cli.steps.serve")
 
 
 class Stopped(datetime.datetime):
@@ -62,17 +53,13 @@ def draw_nothing(figure: Figure, place: Any, **how: Any) -> None:
     place.write(b"a drawing")
 
 
-def import_all() -> None:
-    for module in pkgutil.walk_packages(engage_cli.__path__, "engage_cli."):
-        if not module.name.startswith(NOT_IMPORTED):
-            importlib.import_module(module.name)
-
-
 def make_small() -> None:
     """Several shards and parts of few posts, and a snapshot for every tree."""
     embed_shards.SHARD_SIZE.update(vision=16, text=32)
     predict_table.PART_ROWS = 8
     boosting.SECONDS_BETWEEN_SNAPSHOTS = 0
+    gaussian_process.NUM_STEPS = 5
+    repeated_folds.NUM_FOLDS = repeated_folds.FOLDS_OF_VERY_FEW = 2
     Figure.savefig = draw_nothing  # type: ignore[method-assign]
     clock = types.SimpleNamespace(datetime=Stopped, timezone=datetime.timezone)
     lifecycle.datetime = clock  # type: ignore[assignment]
@@ -176,7 +163,7 @@ def serve() -> None:
     faults.faults_count.restype = ctypes.c_long
     faults.faults_hit.restype = ctypes.c_char_p
     torch.set_num_threads(1)
-    import_all()
+    warm.import_all(but=NOT_IMPORTED)
     make_small()
     gc.collect()
     gc.freeze()

@@ -29,6 +29,14 @@ SHOWN = {
 RECALL = "recall_"
 NEEDED = 3  # columns that are shown however narrow the terminal: the name, the primary metric, its interval
 BY_PREDICTION = "prediction"
+EXPERIMENT_COLUMNS = (
+    ("variant_pairs", 2),
+    ("variant_pairs_significant", 2),
+    ("variant_ece", 3),
+    ("variant_gain", 1),
+    ("variant_gain_share", 0),
+)
+INTERVALS_SHOWN = ("variant_pairs_significant", "variant_gain")
 
 
 def show_evaluation(evaluation: Evaluation, written: Sequence[Path], next_command: str, *, with_intervals: bool) -> None:
@@ -44,6 +52,8 @@ def show_evaluation(evaluation: Evaluation, written: Sequence[Path], next_comman
         if recalls:
             columns = ["", *(name.removeprefix(RECALL).replace("_", " ") for name in recalls)]
             print_table("Recall of each class", columns, [_row(score, recalls, False) for score in scores])
+        rungs = [one for one in evaluation.ladder if (one.target, one.kind) == (target, kind)]
+        _show_experiments([*rungs, *(run for run in scores if run.experiments)], with_intervals=with_intervals)
         _show_uncertainty([score for score in scores if "pair_ece" in score.metrics])
         _show_slices([score for score in scores if score.slices], metrics[:3])
     leaky = {score.name for score in evaluation.runs if score.leaky}
@@ -71,6 +81,33 @@ def show_evaluation(evaluation: Evaluation, written: Sequence[Path], next_comman
     if written:
         print_line(f"Report: {written[0]}" + (f"; model cards: {', '.join(map(str, written[1:]))}" if written[1:] else ""))
     print_line(f"\n{next_command}")
+
+
+def _show_experiments(scores: Sequence[Score], *, with_intervals: bool) -> None:
+    """How well each tells which variant of one post wins, beside baselines that learned differences too."""
+    if not scores or scores[0].experiments is None:
+        return
+    about = scores[0].experiments
+    bounds = ["95 %"] if with_intervals else []
+    columns = ["", "pairs", "differ", *bounds, "error", "gain %", *bounds, "of best %"]
+    rows = []
+    for score in scores:
+        cells = [_title(score)]
+        for name, digits in EXPERIMENT_COLUMNS:
+            found = score.metrics.get(name)
+            cells.append("–" if found is None else f"{found['value']:.{digits}f}")
+            if with_intervals and name in INTERVALS_SHOWN:
+                is_told = found is not None and found["low"] < found["high"]
+                cells.append(f"{found['low']:.{digits}f} to {found['high']:.{digits}f}" if found and is_told else "–")
+        rows.append(cells)
+    counts = f"{about.pairs:,} pairs of {about.experiments:,} experiments, {about.significant:,} surely differ"
+    title = f"Which variant wins: {counts}"
+    print_table(title, columns, rows, needed=3)
+    print_line(
+        "pairs, differ: share in the right order, of all and of those that surely differ; error: how far the chance to win "
+        "is from how often it comes true; gain: clicks by the variant predicted best over one at random, where the best "
+        f"counts gain {about.best_gain:.1f} %. 95 %: {about.stories:,} stories, resampled whole.\n"
+    )
 
 
 def _show_uncertainty(scores: Sequence[Score]) -> None:

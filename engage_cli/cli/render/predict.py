@@ -103,6 +103,11 @@ def _show_variants(answer: Answer) -> None:
         print_line(f"Too close to call: {first} beats {second} with a probability of {beats:.0f} %.")
     else:
         print_line(f"Ahead: {first}. It beats {second} with a probability of {beats:.0f} %.")
+    if (gain := ranking.gain) is not None:
+        print_line(
+            f"{first} brings {gain.percent:+.0f} % against one of them taken at random "
+            f"({gain.low:+.0f} to {gain.high:+.0f} %: 80 % interval)."
+        )
     if said.intervals:
         print_line(
             "80 % interval: 80 % of such posts end up within it. best: the probability that this variant is the best."

@@ -8,10 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from engage_cli.data.counter_names import is_counter_name
+from engage_cli.data.experiments import clean_counts
 from engage_cli.data.importers import Import, Packed
 from engage_cli.data.importers._cover_names import find_images
 from engage_cli.data.importers.exports import Export, recognise_export
-from engage_cli.data.schema import GIVEN_PART, KNOWN_AFTER, OBSERVED_AT, OWN, TEXT_COLUMNS
+from engage_cli.data.schema import GIVEN_GROUP, GIVEN_PART, KNOWN_AFTER, OBSERVED_AT, OWN, TEXT_COLUMNS
 from engage_cli.data.table_format import CATEGORY, NUMBER, ColumnFormat
 from engage_cli.data.tables._aliases import looks_like, sample_of
 from engage_cli.data.tables._columns import match_columns
@@ -33,13 +34,14 @@ def read_table(
     mapping: Mapping[str, str] | None = None,
     keep: Sequence[str] = (),
     split_column: str = "",
+    group_column: str = "",
     options: ReadOptions = AS_IT_SHOWS,
 ) -> Import:
     """Read posts from one file.
 
     `mapping` is our column -> the file's column and wins over what is found by name; `keep` names columns of the
     file that the user declares known before publication, each with its kind where that is said ("code:category");
-    `split_column` has the part of each post. `images_dir` may be an archive.
+    `split_column` has the part of each post, `group_column` what no two parts may share. `images_dir` may be an archive.
     """
     if images_dir is not None and not images_dir.exists():
         raise EngageError(f"no such image folder: {images_dir}")
@@ -51,6 +53,9 @@ def read_table(
     if split_column and split_column not in raw.frame.columns:
         there = ", ".join(raw.frame.columns)
         raise WrongCallError(f"--split-from {split_column}: no such file, and {path} has no such column; it has: {there}")
+    if group_column and group_column not in raw.frame.columns:
+        there = ", ".join(raw.frame.columns)
+        raise WrongCallError(f"--group {group_column}: {path} has no such column; it has: {there}")
     notes = [*raw.notes, *_say_export(export, path), *matched.notes]
     if raw.delimiter:
         notes += warn_of_swallowed_rows(raw.frame, matched.found, raw.delimiter, path)
@@ -71,6 +76,10 @@ def read_table(
     notes += unknown_where_switched_off(posts, raw.frame, switches)
     if split_column:
         posts[GIVEN_PART] = raw.frame[split_column].str.strip()
+    if group_column:
+        posts[GIVEN_GROUP] = raw.frame[group_column].str.strip()
+    said, problems = clean_counts(posts)
+    notes += said
     packed = Packed(table=path, column=raw.images[0]) if raw.images else None
     if options.fetch_images:
         if not matched.addresses:
@@ -84,7 +93,7 @@ def read_table(
         notes += said
     elif "image" not in posts:
         posts["image"] = posts["id"] if images_dir is not None else ""  # in an archive, under any suffix
-    used = (*matched.found.values(), *kept, *switches, split_column)
+    used = (*matched.found.values(), *kept, *switches, split_column, group_column)
     return Import(
         posts=posts,
         source=path.name,
@@ -92,7 +101,7 @@ def read_table(
         found=matched.found,
         unused=tuple(column for column in raw.frame.columns if column not in used),
         warnings=(*notes, *typed.notes),
-        problems=typed.problems,
+        problems=pd.concat([typed.problems, problems], ignore_index=True),
         formats=typed.formats,
         packed=packed,
         raw=raw.frame,

@@ -82,6 +82,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     ),
     "description": (
         *(
+            "lede",
             "desc",
             "body",
             "text",

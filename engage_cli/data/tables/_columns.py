@@ -9,12 +9,22 @@ from pathlib import Path
 import pandas as pd
 
 from engage_cli.data.counter_names import counter_hinted, is_exposure_name, plain_name
-from engage_cli.data.schema import ALL_COUNTERS, CONTENT_COLUMNS, KNOWN_AFTER, OBSERVED_AT, SCORE
+from engage_cli.data.schema import (
+    ALL_COUNTERS,
+    CONTENT_COLUMNS,
+    EXPERIMENT_COLUMNS,
+    EXPOSURE,
+    KNOWN_AFTER,
+    OBSERVED_AT,
+    OUTCOME,
+    SCORE,
+)
 from engage_cli.data.tables._aliases import ADDRESSES, candidates, looks_like, sample_of
+from engage_cli.data.tables._experiments import match_experiment
 from engage_cli.data.tables.reading import Raw
 from engage_cli.errors import EngageError, WrongCallError
 
-COLUMNS = (*CONTENT_COLUMNS, OBSERVED_AT, *KNOWN_AFTER)
+COLUMNS = (*CONTENT_COLUMNS, *EXPERIMENT_COLUMNS, OBSERVED_AT, *KNOWN_AFTER)
 SCORE_NAMES = ("score", "popularity", "popularityscore", "engagementscore", "label")
 
 
@@ -47,12 +57,15 @@ def match_columns(
         if ours not in matched.found and theirs in columns and theirs not in matched.found.values():
             matched.found[ours] = theirs
     _match_by_name(raw, matched)
-    if needs_counter and not any(column in matched.found for column in KNOWN_AFTER):
+    if needs_counter:
+        match_experiment(raw, matched.found, path)
+    outcomes = set(KNOWN_AFTER) - {EXPOSURE}
+    if needs_counter and not outcomes & set(matched.found):
         _match_score(raw, matched)
-    if needs_counter and not any(column in matched.found for column in KNOWN_AFTER):
+    if needs_counter and not outcomes & set(matched.found):
         raise EngageError(_no_counter(raw, path))
     exposures = [column for column in columns if is_exposure_name(column) and column not in matched.found.values()]
-    if exposures and "views" not in matched.found and needs_counter:
+    if exposures and not {"views", OUTCOME} & set(matched.found) and needs_counter:
         matched.notes.append(
             f"column '{exposures[0]}' is how often a post was shown, and was not read as views; "
             f"--map views={_quoted(exposures[0])} does so"
@@ -83,7 +96,7 @@ def _match_by_name(raw: Raw, matched: Matched) -> None:
     # Equal names of all columns before any alias: a column `text` may be nobody's description.
     for only_equal in (True, False):
         for ours in COLUMNS:
-            if ours == SCORE or ours in matched.found:
+            if ours not in ranked or ours in matched.found:
                 continue  # a score by --map, or where there is nothing else: a column of that name may be anything
             names = [column for column in ranked[ours] if column not in taken]
             if only_equal:

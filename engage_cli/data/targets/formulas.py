@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from pydantic import AfterValidator, Field
 
-from engage_cli.data.schema import COUNTERS, KNOWN_AFTER, SCORE
+from engage_cli.data.schema import COUNTERS, EXPOSURE, KNOWN_AFTER, SCORE
 from engage_cli.errors import EngageError
 from engage_cli.io.ranges import Number
 from engage_cli.io.records import record
@@ -33,7 +33,7 @@ def _counter(name: str) -> str:
 
 @record
 class Formula:
-    """score = transform(max(sum of weight x column + offset [/ max(views, 1)], floor)) [- minus].
+    """score = transform(max(sum of weight x column + offset [/ max(views, 1)] [/ (exposure + 1)], floor)) [- minus].
 
     A post that lacks a needed column has no score.
     """
@@ -44,12 +44,13 @@ class Formula:
     transform: Literal["identity", "log1p", "log"] = "identity"
     floor: Number | None = None
     minus: Literal["author_median_views"] | None = None  # AUTHOR_MEDIAN
+    per_exposure: bool = False
     is_normalised: bool = False  # weights and offset come from (x - min) / (max - min), and are shown so
 
     @property
     def needs(self) -> tuple[str, ...]:
-        more = (*(("views",) if self.per_view else ()), *((self.minus,) if self.minus else ()))
-        return tuple(dict.fromkeys((*self.weights, *more)))
+        more = (("views", self.per_view), (EXPOSURE, self.per_exposure), (self.minus, self.minus))
+        return tuple(dict.fromkeys((*self.weights, *(str(column) for column, is_needed in more if is_needed))))
 
     def score(self, posts: pd.DataFrame) -> np.ndarray:
         """Return (n,) float64, NaN where a needed column is missing."""
@@ -60,6 +61,8 @@ class Formula:
             total = np.round(total, EQUAL_DECIMALS)
         if self.per_view:
             total = total / np.maximum(_numbers(posts, "views"), 1.0)
+        if self.per_exposure:
+            total = total / (_numbers(posts, EXPOSURE) + 1.0)
         if self.floor is not None:
             total = np.maximum(total, self.floor)
         if self.transform != "identity":
@@ -73,6 +76,8 @@ class Formula:
             inner = " + ".join(f"{weight:.4g}·{column}".removeprefix("1·") for column, weight in self.weights.items())
         if self.per_view:
             inner = f"({inner}) / max(views, 1)"
+        if self.per_exposure:
+            inner = f"({inner} + {self.offset:g}) / (exposure + 1)"
         if self.floor is not None:
             inner = f"max({inner}, {self.floor:.3g})"
         outer = inner if self.transform == "identity" else f"{self.transform}({inner})"

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field
 from engage_cli.config.general import CLASS_NAMES
 from engage_cli.data.schema import COUNTERS
 from engage_cli.data.target_names import TARGETS
+from engage_cli.data.targets.click_rate import sampling_variance
 from engage_cli.data.targets.formulas import ENGAGEMENT_WEIGHTS, POPULARITY_COUNTERS, FitFormula, Formula
 from engage_cli.errors import EngageError
 from engage_cli.io.ranges import FourRising, FromOne, Number, Positive, Rising, Share
@@ -54,6 +55,10 @@ class Target:
     def score(self, posts: pd.DataFrame) -> np.ndarray:
         return self.formula.score(posts)
 
+    def noise(self, posts: pd.DataFrame) -> np.ndarray | None:
+        """Return (n,) the known variance of each score's own error; None of a target whose error is not known."""
+        return sampling_variance(posts) if self.formula.per_exposure else None
+
     def classes(self, scores: np.ndarray) -> np.ndarray:
         """Return (n,) int64 in 0..4; a score that equals a cut belongs below it, so equal scores share a class."""
         return np.searchsorted(np.asarray(self.cuts), scores, side="left").astype(np.int64)
@@ -75,7 +80,10 @@ class Target:
         return np.expm1(scores) if self.formula.transform == "log1p" and not self.formula.minus else None
 
     def to_json(self) -> Mapping[str, object]:
-        return {**asdict(self), "formula_text": str(self.formula)}
+        saved = asdict(self)
+        if not self.formula.per_exposure:  # data folders and runs of before that was a field keep their fingerprints
+            del saved["formula"]["per_exposure"]
+        return {**saved, "formula_text": str(self.formula)}
 
     @classmethod
     def from_json(

@@ -58,15 +58,16 @@ def loss_of(config: CatBoostConfig) -> Loss:
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """A table with its truth: values (n,), or integer classes."""
+    """A table with its truth: values (n,), or integer classes; and how much each counts, where that differs."""
 
     table: pd.DataFrame
     truth: np.ndarray
+    weights: np.ndarray | None = None
 
     def pool(self, categorical: Sequence[str]) -> Any:
         from catboost import Pool
 
-        return Pool(self.table, self.truth, cat_features=list(categorical))
+        return Pool(self.table, self.truth, cat_features=list(categorical), weight=self.weights)
 
 
 class _Advance:
@@ -141,6 +142,13 @@ def boost(
         raise _refusal(error, work) from None
 
 
+def _without_places(value: Any) -> Any:
+    """Return a JSON value without the names of folders in it."""
+    if isinstance(value, dict):
+        return {name: _without_places(one) for name, one in value.items() if name != "train_dir"}
+    return [_without_places(one) for one in value] if isinstance(value, list) else value
+
+
 def save_model(model: Any, path: Path) -> None:
     """Write a model; the same training gives the same bytes. Raises OSError where the system refuses."""
     from catboost import CatBoostError
@@ -149,6 +157,9 @@ def save_model(model: Any, path: Path) -> None:
     for name in ("model_guid", "train_finish_time"):
         if name in known.keys():  # noqa: SIM118 - it is not a mapping
             del known[name]
+    for name in ("params", "output_options", "training"):  # where it was trained is nobody's business
+        if name in known.keys():  # noqa: SIM118
+            known[name] = json.dumps(_without_places(json.loads(known[name])))
     try:
         with atomic_write_by_library(path) as beside:
             model.save_model(str(beside), format="cbm")
@@ -207,6 +218,8 @@ def _fingerprint(fitted: Rows, stopping: Rows, parameters: dict[str, Any]) -> st
     digest = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16)
     for rows in (fitted, stopping):
         digest.update(np.ascontiguousarray(rows.truth).data)
+        if rows.weights is not None:
+            digest.update(np.ascontiguousarray(rows.weights).data)
         numbers = rows.table.select_dtypes("number")
         digest.update(np.ascontiguousarray(numbers.to_numpy(np.float32)).data)
         categories = rows.table.drop(columns=numbers.columns).to_numpy().ravel()

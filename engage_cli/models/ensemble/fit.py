@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from engage_cli.data.experiments import NONE, ExperimentArrays, centred
+from engage_cli.data.within_experiments import take, within_truth
 from engage_cli.metrics.metrics import NUM_CLASSES
 from engage_cli.models.ensemble.predictor import Weights, join_scores, normal_scores
 from engage_cli.models.predictions import Predictions
@@ -23,7 +25,13 @@ CHANCE_OF_OTHERS = 0.9973  # three: posts that one model predicted share its err
 HIGHEST_SUM = 3.0  # of weights of classes: beyond it probabilities are 0 and 1
 
 
-def fit_weights(predictions: Sequence[Predictions], true: np.ndarray, *, by_others: bool = False) -> Weights:
+def fit_weights(
+    predictions: Sequence[Predictions],
+    true: np.ndarray,
+    known: ExperimentArrays | None = None,
+    *,
+    by_others: bool = False,
+) -> Weights:
     """Fit on each member's predictions of the same posts; `true` are scores (n,) or classes (n,).
 
     `by_others`: not by the members themselves, but by models like them that were fitted on fewer posts. By how much those
@@ -33,12 +41,17 @@ def fit_weights(predictions: Sequence[Predictions], true: np.ndarray, *, by_othe
     Values: non-negative least squares with an offset (Breiman, Stacked regressions, 1996). Classes: the sum of normal
     scores that has the least log loss. Then the members' shares are drawn to equal ones, their sum to 1 and the offset to
     0, each as far as these posts leave it open. Of no more posts than there are numbers to fit, all stay where they start.
+
+    Of values of posts that are variants of experiments (`known`) only differences within these count, by their noise.
     """
     num, numbers = len(true), len(predictions) + 1
     if num <= numbers:
         return Weights(members=(1 / len(predictions),) * len(predictions))
     if predictions[0].value is not None:
-        return _fit_values(np.stack([one.main for one in predictions], axis=1), true, by_others=by_others)
+        values = np.stack([one.main for one in predictions], axis=1)
+        if known is not None and known.any:
+            return _fit_differences(values, true, known, by_others=by_others)
+        return _fit_values(values, true, by_others=by_others)
     return _fit_classes(normal_scores(predictions), true, by_others=by_others)
 
 
@@ -62,6 +75,16 @@ def _fit_values(predicted: np.ndarray, true: np.ndarray, *, by_others: bool) -> 
     slope *= _kept(slope**2 * float((spread**2).sum()), left, 1, num - 2, chance)
     bias *= _kept(bias**2 * num, left, 1, num - 2, chance)
     return Weights(members=tuple(map(float, (1.0 + slope) * shares)), offset=float(bias - slope * (means @ shares)) + 0.0)
+
+
+def _fit_differences(predicted: np.ndarray, true: np.ndarray, known: ExperimentArrays, *, by_others: bool) -> Weights:
+    """As `_fit_values`, of truths and predictions less their experiment's level; the offset is that of the levels."""
+    within = within_truth(true, known)
+    roots = np.sqrt(within.weights)
+    away = np.stack([centred(one, known.experiment, within.weights) for one in predicted.T], axis=1)
+    found = _fit_values(roots[:, None] * away, roots * (within.truth - true.mean()), by_others=by_others)
+    offset = float(true.mean() - predicted.mean(axis=0) @ np.asarray(found.members))
+    return Weights(members=found.members, offset=offset)
 
 
 def _error_along(spread: np.ndarray, wanted: np.ndarray) -> float:
@@ -111,14 +134,23 @@ def _best_sum(log_loss: Callable[[np.ndarray], float], shares: np.ndarray) -> fl
 
 
 def held_out_predictions(
-    predictions: Sequence[Predictions], true: np.ndarray, *, by_others: bool = False, seed: int = 0
+    predictions: Sequence[Predictions],
+    true: np.ndarray,
+    known: ExperimentArrays | None = None,
+    *,
+    by_others: bool = False,
+    seed: int = 0,
 ) -> Predictions:
     """Combine each post's predictions by weights fitted on the others: how good the ensemble is, and how sure."""
     folds = np.random.default_rng(seed).permutation(len(true)) % min(NUM_FOLDS, len(true))
+    if known is not None and known.any:  # an experiment stays whole: the offset of its variants is one
+        first = np.unique(known.experiment, return_index=True)[1][np.unique(known.experiment, return_inverse=True)[1]]
+        folds = np.where(known.experiment == NONE, folds, folds[first])
     is_value = predictions[0].value is not None
     found = np.zeros(len(true) if is_value else (len(true), NUM_CLASSES))
     for number in np.unique(folds):
         out, fitted = np.flatnonzero(folds == number), np.flatnonzero(folds != number)
-        weights = fit_weights([one.take(fitted) for one in predictions], true[fitted], by_others=by_others)
+        some = None if known is None else take(known, fitted)
+        weights = fit_weights([one.take(fitted) for one in predictions], true[fitted], some, by_others=by_others)
         found[out] = weights.combine([one.take(out) for one in predictions]).main
     return Predictions(value=found) if is_value else Predictions(probabilities=found)

@@ -19,8 +19,17 @@ from pydantic import Field
 from engage_cli.errors import EngageError
 from engage_cli.io.ranges import Number
 from engage_cli.io.records import record
-from engage_cli.models.predictions import Predictions
-from engage_cli.models.predictor import Predictor, Source, Sources, choose_source, extra_columns, load_predictor, members_of
+from engage_cli.models.predictions import Differences, Predictions
+from engage_cli.models.predictor import (
+    Predictor,
+    Source,
+    Sources,
+    choose_source,
+    difference_of,
+    extra_columns,
+    load_predictor,
+    members_of,
+)
 from engage_cli.runs.records import AGAIN, FolderName, read_run_record, write_run_record
 from engage_cli.runs.run_folder import FIRST, Run
 
@@ -94,6 +103,17 @@ class EnsemblePredictor(Predictor):
         return replace(
             self.weights.combine(found).checked(self.folder), vectors=_first_of_each([one.vectors for one in found])
         )
+
+    def difference(
+        self, posts: pd.DataFrame, source: Sequence[Any], first: np.ndarray, second: np.ndarray
+    ) -> Differences | None:
+        """As Predictor.difference: the variance is that of the first member that has one, which is near that of the sum."""
+        found = [difference_of(member, posts, one, first, second) for member, one in zip(self.members, source, strict=True)]
+        told = [one for one in found if one is not None]
+        if len(told) < len(found):
+            return None
+        mean = np.stack([one.mean for one in told], axis=1) @ np.asarray(self.weights.members)
+        return Differences(mean=mean, variance=next((one.variance for one in told if one.variance is not None), None))
 
     def vectors(self, posts: pd.DataFrame, source: Sequence[Any]) -> dict[str, np.ndarray] | None:
         return _first_of_each([member.vectors(posts, one) for member, one in zip(self.members, source, strict=True)])

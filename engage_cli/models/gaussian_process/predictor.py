@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,14 +30,20 @@ from engage_cli.models.gaussian_process.inputs import (
     kernel_inputs_to_arrays,
     maker_specs,
 )
+from engage_cli.models.gaussian_process.posterior import Posterior, packed, unpacked
 from engage_cli.models.gaussian_process.process import GaussianProcess, ProcessState, predict_sum
-from engage_cli.models.predictions import Predictions
+from engage_cli.models.predictions import Differences, Predictions
 from engage_cli.models.predictor import Predictor, Sources
 from engage_cli.runs.records import AGAIN, Hash, read_run_record, write_run_record
-from engage_cli.runs.run_folder import Run
+from engage_cli.runs.run_folder import Run, blaming
 from engage_cli.runtime.devices import find_device
 
 STATE_FILE, ARRAYS_FILE, STATE_KIND = "process.json", "process.safetensors", "run process"
+POSTERIOR_FILE = "posterior.safetensors"  # what is left unknown; absent from runs of earlier releases
+POSTERIOR_SPECS = {
+    "factor": Spec(dtype="float32", shape=("numbers of a triangle",)),
+    "groups": Spec(dtype="int64", shape=("m",)),
+}
 
 
 @record
@@ -77,7 +84,7 @@ class GaussianProcessPredictor(Predictor):
     def __init__(self, run: Run) -> None:
         if sorted(run.meta.blocks) != sorted(BLOCKS):
             raise EngageError(f"{run.folder / 'run.json'}: blocks: a process reads {' and '.join(BLOCKS)}; {AGAIN}")
-        self.folder = run.folder
+        self.run, self.folder = run, run.folder
         path = run.open(STATE_FILE)
         saved = read_run_record(path, SavedProcesses, STATE_KIND)
         if (saved.cuts is None) != (run.kind == "value"):
@@ -102,6 +109,28 @@ class GaussianProcessPredictor(Predictor):
     def vectors(self, posts: pd.DataFrame, source: BlockSource) -> dict[str, np.ndarray]:
         return _Once(posts, source).vectors()
 
+    def difference(
+        self, posts: pd.DataFrame, source: BlockSource, first: np.ndarray, second: np.ndarray
+    ) -> Differences | None:
+        """As Predictor.difference: the variance is the posterior one of the first process, which is of the target itself.
+
+        A run that learned from experiments adds what each post has of its own; in others that is the luck of a post, which
+        its variants share. None of classes, and of a run that kept no posterior.
+        """
+        if self.cuts is not None or (posterior := self.posterior) is None:
+            return None
+        device, process = find_device(), self.processes[0][1]
+        inputs = self.maker.transform(posts, _Once(posts, source))
+        said = predict_sum(self.processes, inputs, device)
+        variance = posterior.variance_of_differences(process, inputs, first, second, device)
+        if posterior.has_experiments:
+            variance = variance + 2 * process.kernel_params.noise * process.std**2
+        return Differences(mean=said[first] - said[second], variance=variance)
+
+    @cached_property
+    def posterior(self) -> Posterior | None:
+        return load_posterior(self.run, num_landmarks=len(self.processes[0][1].landmarks))
+
 
 class _Once:
     """A source that is asked once."""
@@ -124,10 +153,12 @@ class FittedProcesses:
     processes: Sequence[tuple[str, float, GaussianProcess]]  # what each is of, its share, and itself
     cuts: Cuts | None  # of classes
     left_out_r2: float | None  # R² of training posts that were each left out, where that is known
+    posterior: Posterior  # of the first
 
 
 def save_processes(folder: Path, fitted: FittedProcesses) -> None:
     """Write the file that is read first last."""
+    save_posterior(folder, fitted.posterior)
     arrays = {f"maker/{name}": array for name, array in fitted.maker.arrays().items()}
     landmarks = kernel_inputs_to_arrays(fitted.processes[0][2].landmarks)
     arrays |= {f"landmarks/{name}": array for name, array in landmarks.items()}
@@ -138,6 +169,20 @@ def save_processes(folder: Path, fitted: FittedProcesses) -> None:
         arrays=file_hash(folder / ARRAYS_FILE), processes=states, cuts=fitted.cuts, left_out_r2=fitted.left_out_r2
     )
     write_run_record(folder / STATE_FILE, saved, STATE_KIND)
+
+
+def save_posterior(folder: Path, posterior: Posterior) -> None:
+    save_arrays(folder / POSTERIOR_FILE, {"factor": packed(posterior.factor), "groups": posterior.groups})
+
+
+def load_posterior(run: Run, *, num_landmarks: int) -> Posterior | None:
+    """Return what a run left unknown; None of a run of an earlier release. Raise EngageError where it is damaged."""
+    if run.metrics is not None and POSTERIOR_FILE not in run.metrics.files:
+        return None
+    path = run.open(POSTERIOR_FILE)
+    arrays = load_arrays(path, POSTERIOR_SPECS, again=AGAIN, sizes={"m": num_landmarks})
+    with blaming(path, "factor"):
+        return Posterior.restore(unpacked(arrays["factor"]), arrays["groups"])
 
 
 def left_out_r2_of(folder: Path) -> float | None:

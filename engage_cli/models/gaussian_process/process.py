@@ -21,7 +21,9 @@ from torch.nn.functional import softplus
 from engage_cli.io.ranges import NotNegative, Number, Positive
 from engage_cli.io.records import record
 from engage_cli.models.gaussian_process._kernels import CPU, LENGTHS, TERMS, Products, first_lengths, kernel, present_terms
+from engage_cli.models.gaussian_process._likelihood import error_left_out, likelihood
 from engage_cli.models.gaussian_process.inputs import KernelInputs, Takes
+from engage_cli.models.gaussian_process.measurement import Measurement
 
 MOST_EXACT = 6_000
 MOST_LEARNED_FROM = 1_500  # posts that are learned from at once; of more, samples take turns
@@ -30,7 +32,6 @@ LATE, LATE_STEP = 0.5, 0.3  # after this share of the steps they are so much sho
 NUM_AVERAGED = 10  # last steps whose mean is taken
 FIRST_WEIGHT, FIRST_NOISE = -2.5, 0.0  # before softplus
 JITTER = 1e-6
-TINY = 1e-12
 JITTER_OF_FLOATS = 1e-3  # where the kernel is computed in float32: enough to keep its smallest eigenvalue above 0
 AT_ONCE = 1_024  # posts that are compared with all others, or with all landmarks, at once
 
@@ -65,6 +66,7 @@ def learn_kernel_params(
     truth: np.ndarray,
     *,
     landmarks: KernelInputs,
+    measured: Measurement | None = None,
     seed: int = 0,
     advance: Advance = lambda note: None,
     device: torch.device = CPU,
@@ -75,6 +77,8 @@ def learn_kernel_params(
 
     Half of the steps follow the marginal likelihood (section 5.4.1), which seldom overfits; the others, from there, the
     squared error of posts that are each left out (section 5.4.2), which is what counts where no kernel is quite true.
+    Where it is known how posts were measured, all steps follow the restricted likelihood of their contrasts, and a sample
+    holds whole experiments.
     """
     names = present_terms(landmarks)
     first = first_lengths(names, landmarks)
@@ -82,7 +86,8 @@ def learn_kernel_params(
     logs = torch.tensor([np.log(value) for value in first.values()], dtype=torch.float64, requires_grad=True)
     noise = torch.tensor(FIRST_NOISE, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.Adam([weights, logs, noise], lr=STEP)
-    samples = _samples(len(inputs), seed)
+    samples = _samples(len(inputs), seed) if measured is None else measured.samples(MOST_LEARNED_FROM, seed=seed)
+    follows_likelihood = LATE * NUM_STEPS if measured is None else NUM_STEPS
     late: list[Tensor] = []
     for step in range(NUM_STEPS):
         if step == 0 or (step % STEPS_A_SAMPLE == 0 and len(inputs) > MOST_LEARNED_FROM):
@@ -90,13 +95,17 @@ def learn_kernel_params(
             sample, wanted = inputs.take(some), torch.from_numpy(truth[some]).to(device)
             products = Products(sample, sample, dtype=torch.float32, device=device)
             identity = torch.eye(len(some), dtype=torch.float64, device=device)
+            contrasts = None if measured is None else measured.take(some).contrasts(device)
+            known = None if measured is None else measured.take(some).known_noise(device)
         optimizer.param_groups[0]["lr"] = STEP * (1 if step < LATE * NUM_STEPS else LATE_STEP)
         optimizer.zero_grad()
         values = dict(zip(names, softplus(weights).float(), strict=True))
         lengths = dict(zip(first, logs.exp().float(), strict=True))
         covariance = kernel(products, values, lengths).double() + (softplus(noise) + JITTER_OF_FLOATS) * identity
-        if step < LATE * NUM_STEPS:
-            loss, slope = likelihood(covariance.detach(), wanted)
+        if known is not None:
+            covariance = covariance + known.diag()
+        if step < follows_likelihood:
+            loss, slope = likelihood(covariance.detach(), wanted, contrasts)
             note = f"{loss / len(some):.4f} nats a post"
         else:
             error, slope = error_left_out(covariance.detach(), wanted)
@@ -112,32 +121,6 @@ def learn_kernel_params(
         lengths={name: float(np.exp(log)) for name, log in zip(first, mean[len(names) : -1], strict=True)},
         noise=mean[-1],
     )
-
-
-def likelihood(covariance: Tensor, wanted: Tensor) -> tuple[float, Tensor]:
-    """Return the negative logarithm of the marginal likelihood, but for a constant, and its slope (equation 5.9).
-
-    The slope, (n, n), is the one that autograd finds, without its way back through the factorisation, which takes longest.
-    """
-    factor = torch.linalg.cholesky(covariance)
-    coefficients = torch.cholesky_solve(wanted[:, None], factor)[:, 0]
-    loss = 0.5 * (wanted @ coefficients) + factor.diagonal().log().sum()
-    return loss.item(), 0.5 * (torch.cholesky_inverse(factor) - torch.outer(coefficients, coefficients))
-
-
-def error_left_out(covariance: Tensor, wanted: Tensor) -> tuple[float, Tensor]:
-    """Return the mean squared error of posts that are each left out, and the slope of n / 2 times its logarithm.
-
-    With A the inverse, c = A y and the errors e = c / diag A (equation 5.12), since dA = -A dK A, the slope, (n, n), is
-    n / sum e^2 times the symmetric part of A diag(e^2 / diag A) A - (A (e / diag A)) c^T.
-    """
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(covariance))
-    coefficients, diagonal = inverse @ wanted, inverse.diagonal()
-    errors = coefficients / diagonal
-    squares = errors**2
-    rest = torch.outer(inverse @ (errors / diagonal), coefficients)
-    slope = (inverse * (squares / diagonal)) @ inverse - 0.5 * (rest + rest.T)
-    return squares.mean().item(), slope / (squares.mean() + TINY)
 
 
 def _samples(num: int, seed: int) -> Iterator[np.ndarray]:

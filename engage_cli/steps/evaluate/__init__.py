@@ -12,7 +12,8 @@ from engage_cli.data.dataset import Dataset
 from engage_cli.data.targets.target import Target
 from engage_cli.errors import EngageError, WrongCallError
 from engage_cli.evaluation.baselines import BASELINES, NEED_VECTORS, Part
-from engage_cli.evaluation.evidence import score_warnings, warnings_of
+from engage_cli.evaluation.evidence import score_warnings, variant_warnings, warnings_of
+from engage_cli.evaluation.experiments import PAIRS
 from engage_cli.evaluation.results import Evaluation, Metrics, Score, Slice
 from engage_cli.evaluation.slices import cut
 from engage_cli.evaluation.uncertainty_metrics import interval_metrics, pair_metrics
@@ -21,6 +22,7 @@ from engage_cli.metrics.paired_bootstrap import LEAST_FOR_VERDICT, Comparison, c
 from engage_cli.models.predictor import load_predictor, members_of
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.run_folder import FIRST, MARKER, Run, load_run
+from engage_cli.steps.evaluate._experiments import climb_ladder, score_experiments
 from engage_cli.steps.inputs.contents import DatasetContents
 from engage_cli.steps.inputs.sources import source_of
 from engage_cli.uncertainty.forecast import load_uncertainty
@@ -63,16 +65,24 @@ def evaluate(
     for name in by:  # a wrong one is told of before the work begins
         posts = dataset.posts.iloc[dataset.rows(split, runs[0].target)]
         cut(name, posts, np.zeros(len(posts)))
-    scores, baselines = [], []
+    scores, baselines, ladder = list[Score](), list[Score](), list[Score]()
     with reporter.stage("evaluating", len(runs) + sum(len(BASELINES[kind]) for _, kind in tasks)) as stage:
         for run in runs:
             scores.append(_score_run(run, dataset, split, by, num_resamples, reporter))
             stage.advance(note=str(run.folder))
         for (_, kind), same in tasks.items():
-            baselines += _score_baselines(same, kind, dataset, split, num_resamples, reporter, stage.advance)
+            parts, places = _parts_of(same, kind, dataset, split, reporter)
+            baselines += _score_baselines(same[0].target, kind, parts, places, num_resamples, stage.advance)
+            ladder += climb_ladder(same[0].target, kind, parts, places, num_resamples)
     comparisons = _compare(scores, baselines, num_resamples) if num_resamples else []
     return Evaluation(
-        split=split, runs=scores, baselines=baselines, comparisons=comparisons, marks=dataset.marks, note=NOTES[split]
+        split=split,
+        runs=scores,
+        baselines=baselines,
+        ladder=ladder,
+        comparisons=comparisons,
+        marks=dataset.marks,
+        note=NOTES[split],
     )
 
 
@@ -108,7 +118,8 @@ def finished_among(paths: Sequence[Path], reporter: Reporter) -> list[Path]:
 def _score_run(run: Run, dataset: Dataset, split: str, by: Sequence[str], num_resamples: int, reporter: Reporter) -> Score:
     places = dataset.rows(split, run.target)
     posts, uncertainty = dataset.posts.iloc[places], load_uncertainty(run)
-    predictions = load_predictor(run).predict(posts, source_of(run, dataset, reporter))
+    predictor, source = load_predictor(run), source_of(run, dataset, reporter)
+    predictions = predictor.predict(posts, source)
     said = uncertainty.forecast(predictions)
     is_test = split == "test"  # how sure a run may be was learned from validation posts: there it would be right by design
     intervals = said.intervals if is_test else {}
@@ -122,6 +133,20 @@ def _score_run(run: Run, dataset: Dataset, split: str, by: Sequence[str], num_re
     metrics |= interval_metrics(intervals, true, num_resamples=num_resamples)
     if is_test:
         metrics |= pair_metrics(uncertainty, predictions, true, num_resamples=min(num_resamples, SLICE_RESAMPLES))
+    experiments = None
+    if run.target.formula.per_exposure and said.value is not None:
+        experiments, of_variants = score_experiments(
+            posts,
+            said.value,
+            uncertainty if is_test else None,
+            predictions,
+            (predictor, source),
+            num_resamples=num_resamples,
+        )
+        metrics |= of_variants
+    unproven = score_warnings(primary, metrics[primary], len(true), split)
+    if experiments is not None:  # such a run is asked which variant wins, not how well posts do
+        unproven = variant_warnings(metrics[PAIRS], experiments.pairs, split)
     resamples = min(num_resamples, SLICE_RESAMPLES)
     slices = []
     for name in dict.fromkeys((*by, BY_PREDICTION)):
@@ -146,21 +171,16 @@ def _score_run(run: Run, dataset: Dataset, split: str, by: Sequence[str], num_re
         true=true,
         intervals=intervals,
         slices=tuple(slices),
+        experiments=experiments,
         leaky=run.leaky,
-        warnings=(*warnings_of(run), *score_warnings(primary, metrics[primary], len(true), split)),
+        warnings=(*warnings_of(run), *unproven),
     )
 
 
-def _score_baselines(
-    runs: Sequence[Run],
-    kind: str,
-    dataset: Dataset,
-    split: str,
-    num_resamples: int,
-    reporter: Reporter,
-    advance: Callable[..., None],
-) -> list[Score]:
-    """Fit every baseline on the training rows of the runs' target."""
+def _parts_of(
+    runs: Sequence[Run], kind: str, dataset: Dataset, split: str, reporter: Reporter
+) -> tuple[tuple[Part, Part, Part], np.ndarray]:
+    """Return what baselines are fitted on, stopped by and asked about, and which posts of the data are the last."""
     target = runs[0].target
     rows = {part: dataset.rows(part, target) for part in ("train", "validation", split)}
     vectors = _vectors(runs, dataset, rows, reporter)
@@ -170,11 +190,24 @@ def _score_baselines(
         part: Part(dataset.posts.iloc[places], _truth(target, kind, dataset, places), vectors.get(part))
         for part, places in rows.items()
     }
-    wanted = parts[split]._replace(truth=np.zeros(0))  # no baseline sees what it is asked for
+    return (parts["train"], parts["validation"], parts[split]), rows[split]
+
+
+def _score_baselines(
+    target: Target,
+    kind: str,
+    parts: tuple[Part, Part, Part],
+    places: np.ndarray,
+    num_resamples: int,
+    advance: Callable[..., None],
+) -> list[Score]:
+    """Fit every baseline on the training rows of the runs' target."""
+    train, validation, asked = parts
+    wanted = asked._replace(truth=np.zeros(0))  # no baseline sees what it is asked for
     found = []
     for name in BASELINES[kind]:
-        if name not in NEED_VECTORS or vectors:
-            predicted = BASELINES[kind].load(name)(parts["train"], parts["validation"], wanted).main
+        if name not in NEED_VECTORS or asked.vectors is not None:
+            predicted = BASELINES[kind].load(name)(train, validation, wanted).main
             assert np.isfinite(predicted).all()
             found.append(
                 Score(
@@ -184,13 +217,13 @@ def _score_baselines(
                     unit=str(target.formula),
                     metrics=bootstrap_metrics(
                         kind,
-                        parts[split].truth,
+                        asked.truth,
                         predicted,
-                        num_resamples=num_resamples if len(rows[split]) >= LEAST_FOR_VERDICT else 0,
+                        num_resamples=num_resamples if len(places) >= LEAST_FOR_VERDICT else 0,
                     ),
-                    places=rows[split],
+                    places=places,
                     predicted=predicted,
-                    true=parts[split].truth,
+                    true=asked.truth,
                 )
             )
         advance(note=f"{name} ({target.name})")

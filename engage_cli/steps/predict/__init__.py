@@ -17,10 +17,11 @@ from engage_cli.io.own_folders import refuse_link
 from engage_cli.models.predictions import Predictions
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.run_folder import Run, named_or_newest
-from engage_cli.steps.predict.answer_json import AnswerJson, PostJson, RankedJson
+from engage_cli.steps.predict.answer_json import AnswerJson, GainJson, PostJson, RankedJson
 from engage_cli.steps.predict.explain import Explanation, explain_post
 from engage_cli.steps.predict.requests import has_seen_covers, make_posts, reads_of
 from engage_cli.steps.predict.session import InferenceSession
+from engage_cli.uncertainty.difference_error import draw_variants
 from engage_cli.uncertainty.error_correlation import chances_of_best, chances_to_beat, draw_together
 from engage_cli.uncertainty.forecast import Forecast
 
@@ -31,12 +32,33 @@ NO_IMAGE = ""  # of titles alone
 
 
 @dataclass(frozen=True, kw_only=True)
+class Gain:
+    """How many percent more the first variant brings than one of all taken at random."""
+
+    percent: float
+    low: float  # between these it is, in 80 of 100 draws
+    high: float
+
+    def to_json(self) -> GainJson:
+        return {"percent": self.percent, "low": self.low, "high": self.high}
+
+    @classmethod
+    def of(cls, draws: np.ndarray, place: int) -> Gain:
+        """Return that of a variant by draws (d, n) of the logarithms of what all bring, but for a common level."""
+        more = np.exp(draws - draws.max(axis=1, keepdims=True))
+        percent = 100 * (more[:, place] / more.mean(axis=1) - 1)
+        low, high = np.quantile(percent, [0.1, 0.9])
+        return cls(percent=float(percent.mean()), low=float(low), high=float(high))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ranking:
     """Variants of one post, the best first."""
 
     order: tuple[int, ...]  # places among the posts
     best: tuple[float, ...]  # how probable it is that each of them, in this order, is the best of all
     beats: np.ndarray  # (m, m) how probable it is that one of the first m beats another of them
+    gain: Gain | None = None  # of the first; None where differences of the target are no ratios
 
     @property
     def is_close(self) -> bool:
@@ -82,6 +104,7 @@ class Answer:
             "posts": [self.post_json(row) for row in range(len(self.titles))],
             "ranking": None if ranking is None else self._ranking_json(ranking),
             "beats": None if ranking is None else ranking.beats.tolist(),
+            "gain": None if ranking is None or ranking.gain is None else ranking.gain.to_json(),
             "too_close_to_call": None if ranking is None else ranking.is_close,
             "verdict": None if ranking is None else ranking.verdict,
             "warnings": warnings_of(self.run),
@@ -173,12 +196,14 @@ def answer_of(
 ) -> Answer:
     """Answer for posts that are variants of each other, where there are several."""
     predictions = session.predict(posts, images)
-    return answer_from(session, posts, predictions, session.uncertainty.forecast(predictions), explanation=explanation)
+    forecast = session.uncertainty.forecast(predictions)
+    return answer_from(session, posts, images, predictions, forecast, explanation=explanation)
 
 
 def answer_from(
     session: InferenceSession,
     posts: pd.DataFrame,
+    images: Sequence[bytes | None],
     predictions: Predictions,
     forecast: Forecast,
     *,
@@ -190,21 +215,33 @@ def answer_from(
         images=tuple(posts["image"]),
         titles=tuple(posts["title"]),
         forecast=forecast,
-        ranking=_rank(session, predictions) if len(posts) > 1 else None,
+        ranking=_rank(session, posts, images, predictions) if len(posts) > 1 else None,
         explanation=explanation,
     )
 
 
-def _rank(session: InferenceSession, predictions: Predictions) -> Ranking:
+def _rank(
+    session: InferenceSession, posts: pd.DataFrame, images: Sequence[bytes | None], predictions: Predictions
+) -> Ranking:
     uncertainty = session.uncertainty
-    correlation = uncertainty.correlation.of_variants(uncertainty.points(predictions), len(predictions))
-    draws = draw_together(uncertainty.calibration, predictions, correlation)
+    pairs = np.triu_indices(len(posts), k=1)
+    true = uncertainty.true_differences(session.predictor, posts, session.sources.of(images), predictions, pairs)
+    if true is not None:
+        draws = draw_variants(true, len(posts))
+    else:
+        correlation = uncertainty.correlation.of_variants(uncertainty.points(predictions), len(predictions))
+        draws = draw_together(uncertainty.calibration, predictions, correlation)
     # What few residuals say is drawn to even chances, as classes are to their shares: 0 of 100 draws is not never.
     best = uncertainty.calibration.smoothed(chances_of_best(draws), [1 / len(predictions)])
     order = np.argsort(-uncertainty.main(predictions), kind="stable")
     top = order[:MOST_COMPARED]
-    beats = uncertainty.calibration.smoothed(chances_to_beat(draws[:, top]), [0.5])
-    return Ranking(order=tuple(order.tolist()), best=tuple(best[order].tolist()), beats=beats)
+    is_ratio = true is not None and session.run.target.formula.transform != "identity"
+    return Ranking(
+        order=tuple(order.tolist()),
+        best=tuple(best[order].tolist()),
+        beats=uncertainty.calibration.smoothed(chances_to_beat(draws[:, top]), [0.5]),
+        gain=Gain.of(draws, int(order[0])) if is_ratio else None,
+    )
 
 
 def _check(pairs: Sequence[tuple[str, str]], *, explain: bool, overlay: Path | None) -> None:

@@ -79,6 +79,12 @@ class RankedJson(TypedDict):
     p_best: float
 
 
+class GainJson(TypedDict):
+    percent: float
+    low: float
+    high: float
+
+
 class AnswerJson(TypedDict):
     run: str
     target: str
@@ -87,6 +93,7 @@ class AnswerJson(TypedDict):
     posts: list[PostJson]
     ranking: list[RankedJson] | None
     beats: Rows | None
+    gain: GainJson | None
     too_close_to_call: bool | None
     verdict: str | None
     warnings: list[str]

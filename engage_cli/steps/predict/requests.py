@@ -62,7 +62,7 @@ def make_posts(
     reporter: Reporter,
     after: str = "",
 ) -> pd.DataFrame:
-    """Return a row for each (image, title). What the run was trained on and is not given is said.
+    """Return a row for each (image, title). Reports the columns that the run was trained with and that are missing.
 
     `after` is how long after publication the prediction is for.
 

@@ -89,7 +89,13 @@ def prepare(
     split_column = config.split_from if config.split_from and not Path(config.split_from).is_file() else ""
     options = options_of(config)
     imported = import_posts(
-        sources, mapping=mapping or {}, keep=keep, split_column=split_column, options=options, reporter=reporter
+        sources,
+        mapping=mapping or {},
+        keep=keep,
+        split_column=split_column,
+        group_column=config.group,
+        options=options,
+        reporter=reporter,
     )
     understood = describe(imported)
     if show is not None:

@@ -13,8 +13,8 @@ from engage_cli.config.preparation import PrepareConfig
 from engage_cli.data.cells.texts import clean_text
 from engage_cli.data.dataset import REPORT_FILE
 from engage_cli.data.dataset_meta import PartCounts, SplitMeta
-from engage_cli.data.duplicates import find_groups
-from engage_cli.data.schema import GIVEN_PART
+from engage_cli.data.duplicates import find_experiments, find_groups
+from engage_cli.data.schema import EXPERIMENT, GIVEN_GROUP, GIVEN_PART
 from engage_cli.data.split_names import SPLITS
 from engage_cli.data.splits import UNUSED, SplitRequest
 from engage_cli.data.tables.reading import read_frame
@@ -29,9 +29,11 @@ def split_posts(draft: Draft, config: PrepareConfig, fractions: Sequence[float])
     """Add the columns group and split; return what is to be said about them."""
     posts = draft.posts
     groups = find_groups(posts, draft.perceptual)
-    posts["group"] = groups if config.dedupe else posts["id"]
+    posts["group"] = groups if config.dedupe else find_experiments(posts)  # no experiment ever stands in two parts
     method = config.split
-    if method == "auto":
+    if method == "auto" and EXPERIMENT in posts and (posts[EXPERIMENT] != "").any():
+        method = "random"  # within an experiment the day is the same for all, and stories are whole
+    elif method == "auto":
         dated = posts["posted_at"].notna().mean() if "posted_at" in posts else 0.0
         several = "posted_at" in posts and posts["posted_at"].nunique() >= len(PARTS)
         method = "time" if dated >= 1 - MOST_UNDATED and several else "random"
@@ -39,10 +41,12 @@ def split_posts(draft: Draft, config: PrepareConfig, fractions: Sequence[float])
             draft.warnings.append(f"only {dated:.0%} of the posts have a date, so the split is random, not by time")
     given = _given_parts(posts, config, draft) if method == "file" else None
     posts["split"] = SPLITS.load(method)(posts, SplitRequest(fractions=fractions, seed=config.seed, given=given))
-    draft.posts = posts.drop(columns=GIVEN_PART, errors="ignore")
+    draft.posts = posts.drop(columns=[GIVEN_PART, GIVEN_GROUP], errors="ignore")
     sizes = np.bincount(pd.factorize(groups)[0])
     num_groups, num_rows = int((sizes > 1).sum()), int(sizes[sizes > 1].sum())
     text = f"{num_rows:,} posts share nearly the same image or the same title with another ({num_groups:,} groups)"
+    if EXPERIMENT in posts:
+        text = text.replace("share nearly", "are of one experiment, or share nearly")
     if not num_groups:
         text = "no post shares its image or its title with another"
     elif config.dedupe:

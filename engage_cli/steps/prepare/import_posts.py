@@ -13,7 +13,7 @@ import pandas as pd
 from engage_cli.data.cells.numbers import parse_scores
 from engage_cli.data.importers import IMPORTERS, PROBLEM_COLUMNS, Import, Packed
 from engage_cli.data.importers.folders import Tree, listing
-from engage_cli.data.schema import DATES, KNOWN_AFTER, OBSERVED_AT, OWN
+from engage_cli.data.schema import DATES, EXPERIMENT, EXPOSURE, KNOWN_AFTER, OBSERVED_AT, OWN
 from engage_cli.data.table_format import ColumnFormat, merge
 from engage_cli.data.tables.options import AS_IT_SHOWS, DUPLICATES, ReadOptions
 from engage_cli.data.tables.reading import SUFFIXES, is_table
@@ -59,10 +59,14 @@ def import_posts(
     mapping: Mapping[str, str],
     keep: Sequence[str],
     split_column: str = "",
+    group_column: str = "",
     options: ReadOptions = AS_IT_SHOWS,
     reporter: Reporter,
 ) -> ImportedPosts:
-    """Read every source. With several, ids become `source:id`. `split_column` is a column of the tables."""
+    """Read every source. With several, ids become `source:id`, and so do experiments.
+
+    `split_column` and `group_column` are columns of the tables.
+    """
     if not sources:
         raise WrongCallError(
             "name a source: --pixelrec-dir, --microlens-dir or --smpd-dir DIR, --table FILE --images-dir DIR, "
@@ -74,6 +78,8 @@ def import_posts(
     formats = [_format_of(source) for source in sources]
     if split_column and "table" not in formats:
         raise WrongCallError(f"--split-from {split_column}: no such file (and only a table has columns to name)")
+    if group_column and "table" not in formats:
+        raise WrongCallError(f"--group {group_column}: only a table has columns to name")
     if (mapping or keep) and "table" not in formats:
         raise WrongCallError("--map and --keep belong to tables; the columns of the other formats are known")
     imports: dict[str, Import] = {}
@@ -81,7 +87,7 @@ def import_posts(
     for source, kind in zip(sources, formats, strict=True):
         if source.path.is_file() and (size := source.path.stat().st_size) > LARGE:
             reporter.say(f"reading {source.path} ({size / 1e6:,.0f} MB)")
-        imported = _read(source, kind, mapping, keep, split_column, options)
+        imported = _read(source, kind, mapping, keep, (split_column, group_column), options)
         name, number = imported.source, 2
         while name in imports:
             name, number = f"{imported.source}-{number}", number + 1
@@ -91,7 +97,8 @@ def import_posts(
         posts = imported.posts.assign(source=name)
         prefix = f"{name}:" if len(imports) > 1 else ""
         if prefix:
-            posts["id"] = (prefix + posts["id"]).where(posts["id"] != "", "")
+            for column in {"id", EXPERIMENT} & set(posts):
+                posts[column] = (prefix + posts[column]).where(posts[column] != "", "")
         frames.append(posts)
         warnings += [f"{name}: {warning}" if prefix else warning for warning in imported.warnings]
         if imported.problems is not None:
@@ -137,8 +144,14 @@ def _format_of(source: Source) -> str:
 
 
 def _read(
-    source: Source, kind: str, mapping: Mapping[str, str], keep: Sequence[str], split_column: str, options: ReadOptions
+    source: Source,
+    kind: str,
+    mapping: Mapping[str, str],
+    keep: Sequence[str],
+    dividing: tuple[str, str],
+    options: ReadOptions,
 ) -> Import:
+    """Read one source; `dividing` are the columns of a table that have each post's part and its group."""
     read = IMPORTERS.load(kind)
     if kind == "table":
         imported: Import = read(
@@ -146,7 +159,8 @@ def _read(
             images_dir=source.images,
             mapping=mapping,
             keep=keep,
-            split_column=split_column,
+            split_column=dividing[0],
+            group_column=dividing[1],
             options=options,
         )
         return imported
@@ -222,5 +236,5 @@ def choose_rows(posts: pd.DataFrame, duplicates: str) -> tuple[pd.DataFrame, pd.
 
 def has_no_outcome(posts: pd.DataFrame) -> pd.Series:
     """Return (n,) bool: True where every counter, and the ready-made score, is missing."""
-    outcomes = [column for column in KNOWN_AFTER if column in posts]
+    outcomes = [column for column in KNOWN_AFTER if column in posts and column != EXPOSURE]
     return posts[outcomes].isna().all(axis=1)

@@ -127,7 +127,7 @@ def _answer_together(session: InferenceSession, jobs: dict[int, tuple[Job, pd.Da
                     explanation=explain_post(session, table, job.covers[0], overlay=None, reporter=SilentReporter()),
                 )
             else:
-                said = answer_from(session, table, predictions.take(rows), forecast.take(rows))
+                said = answer_from(session, table, images[rows], predictions.take(rows), forecast.take(rows))
             replies[number] = Reply(OK, said.to_json())
         except EngageError as error:
             replies[number] = _refuse(error)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from engage_cli.data.experiments import centred, experiment_codes
 from engage_cli.evaluation.evidence import ON_VALIDATION, weigh_evidence
 from engage_cli.models.predictions import Predictions
 from engage_cli.models.predictor import Predictor, load_predictor
@@ -13,10 +15,13 @@ from engage_cli.models.trainer import HeldOut, Part, Problem
 from engage_cli.progress.reporters import Reporter
 from engage_cli.runs.records import Evidence
 from engage_cli.runs.run_folder import Run
+from engage_cli.steps.train._calibrate_differences import difference_error_of
 from engage_cli.uncertainty.conformal import fit_calibration
 from engage_cli.uncertainty.error_correlation import fit_correlation
 from engage_cli.uncertainty.forecast import CALIBRATION_FILE, save_uncertainty
 from engage_cli.uncertainty.neighbours import Neighbours, choose_posts, fit_neighbours
+
+WITHIN = "r2_within_experiments"
 
 
 def calibrate(
@@ -35,7 +40,11 @@ def calibrate(
         predictions, method = own, ON_VALIDATION
         if held_out is not None:
             checked, predictions, method = problem.part(held_out.places), held_out.predictions, held_out.method
-        evidence = weigh_evidence(run.kind, checked.truth, predictions.main, posts=len(problem.train), method=method)
+        told, called = (checked.truth, predictions.main), None
+        if run.target.formula.per_exposure and run.kind == "value" and (variants := _variants_among(checked.posts)).size:
+            # What posts share, as their audience, is no news to whoever asks which variant wins.
+            told, called = _within_experiments(checked.posts, variants, told), WITHIN
+        evidence = weigh_evidence(run.kind, *told, posts=len(problem.train), method=method, called=called)
         stage.advance()
         if not (run.folder / CALIBRATION_FILE).is_file():  # of a run that was killed after this
             calibration = fit_calibration(predictions, checked.truth)
@@ -47,10 +56,27 @@ def calibrate(
                 points = neighbours.place(vectors)
             posts = checked.posts
             authors = posts["author"].fillna("").astype(str).to_numpy(object) if "author" in posts else None
+            checks = (problem.validation.posts, source)
+            differences = difference_error_of(predictor, run.target, checks, (posts, predictions), points)
             correlation = fit_correlation(points, calibration.normal_scores(predictions, checked.truth), authors)
-            save_uncertainty(run.folder, calibration, correlation, has_neighbours=points is not None)
+            save_uncertainty(run.folder, calibration, correlation, differences, has_neighbours=points is not None)
         stage.advance()
     return evidence, own
+
+
+def _variants_among(posts: pd.DataFrame) -> np.ndarray:
+    """Return the places of posts that have another variant of their experiment beside them."""
+    codes = experiment_codes(posts)
+    return np.flatnonzero((codes >= 0) & (np.bincount(codes + 1)[codes + 1] > 1))
+
+
+def _within_experiments(
+    posts: pd.DataFrame, variants: np.ndarray, told: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return truth and prediction of variants, each less its experiment's mean."""
+    codes = experiment_codes(posts)[variants]
+    true, predicted = (centred(values[variants], codes) for values in told)
+    return true, predicted
 
 
 def _keep_neighbours(

@@ -11,9 +11,11 @@ import pandas as pd
 from engage_cli.config.general import EncoderConfig
 from engage_cli.config.training import CatBoostConfig
 from engage_cli.data.dataset import Dataset
+from engage_cli.data.experiments import experiment_arrays
 from engage_cli.data.folds import count_groups, make_folds
 from engage_cli.data.schema import KNOWN_AFTER
 from engage_cli.data.targets.target import Target
+from engage_cli.data.within_experiments import within_truth
 from engage_cli.encoders.encoder import Encoder
 from engage_cli.features.groups import PARTS, PartOptions
 from engage_cli.features.inputs import PostInputs
@@ -50,17 +52,27 @@ class Inputs:
         advance: Callable[[str], None] = lambda part: None,
     ) -> Rows:
         """Fit the table on these posts and return their rows."""
-        truth, posts = self.truth(places, target, kind), self.posts.iloc[places]
+        (truth, weights), posts = self._wanted(places, target, kind), self.posts.iloc[places]
         folds = make_folds(posts, min(FOLDS_OF_SCORES, count_groups(posts)), seed=self.options.seed)
-        return Rows(table=table.fit(self.given.take(places), truth, folds, advance=advance), truth=truth)
+        features = table.fit(self.given.take(places), truth, folds, advance=advance)
+        return Rows(table=features, truth=truth, weights=weights)
 
     def rows(self, table: FeatureTable, places: np.ndarray, target: Target, kind: str) -> Rows:
         """Return the rows of these posts by a fitted table."""
-        return Rows(table=table.transform(self.given.take(places)), truth=self.truth(places, target, kind))
+        truth, weights = self._wanted(places, target, kind)
+        return Rows(table=table.transform(self.given.take(places)), truth=truth, weights=weights)
 
     def truth(self, places: np.ndarray, target: Target, kind: str) -> np.ndarray:
-        scores = target.score(self.posts.iloc[places])
-        return true_of(kind, scores, target.classes(scores))
+        return self._wanted(places, target, kind)[0]
+
+    def _wanted(self, places: np.ndarray, target: Target, kind: str) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return what is learned of posts, and how much each counts: of variants of experiments, their differences."""
+        posts = self.posts.iloc[places]
+        scores = target.score(posts)
+        if kind == "value" and (known := experiment_arrays(posts, target)).any:
+            within = within_truth(scores, known)
+            return within.truth, within.weights
+        return true_of(kind, scores, target.classes(scores)), None
 
 
 def make_inputs(

@@ -1,4 +1,4 @@
-"""What is said of each of few posts by models that were fitted without it: of six validation posts nothing is learned.
+"""Cross-fitting: each of few posts is predicted by models fitted without it, for six validation posts tell nothing.
 
 The same kind of model is trained again on parts of the training and validation posts, and predicts the others. How sure a
 run may be, and what each member of an ensemble counts, is then learned from many posts, where they are few.
@@ -54,7 +54,7 @@ def has_few_posts(problem: Problem) -> bool:
 
 
 def cross_fit(train: Train, problem: Problem, folder: Path, reporter: Reporter) -> HeldOut | None:
-    """Return what is said of posts held out in turn, and keep it in the run's folder; None where that is not needed.
+    """Return predictions of posts held out in turn, and keep them in the run's folder; None where they are not needed.
 
     None, too, of fewer posts than can be dealt, and in several processes. `train` is given a folder of its own for each
     fold, so that a killed run need not train it again.

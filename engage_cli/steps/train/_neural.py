@@ -17,12 +17,13 @@ from engage_cli.models.neural.finetuning import parse_finetune
 from engage_cli.models.neural.fusion import FUSIONS
 from engage_cli.models.neural.model import EngagementModel, num_parameters, seed_everything
 from engage_cli.models.neural.objectives import OBJECTIVES, Objective
+from engage_cli.models.neural.objectives.within_experiments import WithinExperimentsObjective
 from engage_cli.models.neural.training.checkpoints import Checkpoints
 from engage_cli.models.neural.training.loop import fit
 from engage_cli.models.neural.training.schedule import SCHEDULES
 from engage_cli.models.neural.training.state import Progress
 from engage_cli.models.neural.training.task import Task
-from engage_cli.models.trainer import Trainer, make_problem
+from engage_cli.models.trainer import Trainer, make_problem, problem_within
 from engage_cli.plots.training_log import HistoryLog, require_tensorboard
 from engage_cli.progress.reporters import Reporter
 from engage_cli.runs.model_table import FINETUNED, NEURAL
@@ -59,7 +60,10 @@ class NeuralTrainer(Trainer):
         self.problem = make_problem(dataset, dataset.target(config.target), resolved.kind)
         self.objective: Objective = OBJECTIVES[resolved.kind].load(config.objective)(self.problem.target, config)
         seed_everything(config.seed)
-        self.inputs = inputs = make_inputs(self.problem, config, encoders, self.objective, device, reporter)
+        self.learned = self.problem
+        if isinstance(self.objective, WithinExperimentsObjective):
+            self.learned = problem_within(self.problem)
+        self.inputs = inputs = make_inputs(self.learned, config, encoders, self.objective, device, reporter)
         if config.tf32 and device.type == "cuda":
             torch.set_float32_matmul_precision("high")
         self.model = EngagementModel(
@@ -93,7 +97,7 @@ class NeuralTrainer(Trainer):
                 objective=self.objective,
                 train=inputs.train,
                 validation=inputs.validation,
-                true=self.problem.validation.truth,
+                true=self.learned.validation.truth,
             ),
             self.config,
             checkpoints=self.checkpoints,

@@ -22,9 +22,10 @@ from engage_cli.errors import EngageError, WrongCallError
 from engage_cli.models.neural.finetuning import make_towers, parse_finetune
 from engage_cli.models.neural.fusion import FUSIONS
 from engage_cli.models.neural.objectives import Objective
+from engage_cli.models.neural.objectives.within_experiments import WithinExperimentsObjective
 from engage_cli.models.neural.training.batches import Batches, Cut, StoredBatches, tokens_of
 from engage_cli.models.neural.training.image_text_batches import Augmentation, LiveBatches
-from engage_cli.models.trainer import Problem
+from engage_cli.models.trainer import Part, Problem
 from engage_cli.progress.reporters import Reporter
 from engage_cli.runs.records import EncoderRecord
 from engage_cli.runtime.distributed import get_rank, get_world_size
@@ -79,7 +80,7 @@ def make_inputs(
     parts = {
         name: _Part(
             known_before(part.posts),
-            objective.encode(torch.from_numpy(part.scores)),
+            _wanted_of(objective, part),
             Cut(
                 batch_size=config.batch_size,
                 seed=config.seed if name == "train" else None,
@@ -98,6 +99,13 @@ def make_inputs(
         encoders=encoders_of(made.encoders),
         towers=made.towers,
     )
+
+
+def _wanted_of(objective: Objective, part: Part) -> Tensor:
+    scores = torch.from_numpy(part.scores)
+    if isinstance(objective, WithinExperimentsObjective) and part.weights is not None:
+        return objective.encode(scores, torch.from_numpy(part.weights))
+    return objective.encode(scores)
 
 
 def _make_stored(

@@ -116,8 +116,9 @@ class EnsembleTrainer(Trainer):
             weights = Weights(members=(1 / len(members),) * len(members))
             said = weights.combine(predictions)
         else:
-            weights = fit_weights(predictions, true, by_others=kept is not None)
-            said = held_out_predictions(predictions, true, by_others=kept is not None)
+            known = self.problem.part(places).known
+            weights = fit_weights(predictions, true, known, by_others=kept is not None)
+            said = held_out_predictions(predictions, true, known, by_others=kept is not None)
         self.held_out = HeldOut(places=places, predictions=said, method=method)
         self.weights, self.predictions = weights, dict(zip(self.meta.members, predictions, strict=True))
 

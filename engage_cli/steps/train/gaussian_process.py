@@ -20,7 +20,9 @@ from engage_cli.io.own_folders import is_plain_file
 from engage_cli.metrics.metrics import r2
 from engage_cli.models.gaussian_process.decomposition import ScorePart, parts_of
 from engage_cli.models.gaussian_process.inputs import BLOCKS, KernelInputsMaker, Takes
+from engage_cli.models.gaussian_process.measurement import Measurement
 from engage_cli.models.gaussian_process.post_numbers import numbers_of
+from engage_cli.models.gaussian_process.posterior import posterior_of
 from engage_cli.models.gaussian_process.predictor import Cuts, FittedProcesses, has_process, left_out_r2_of, save_processes
 from engage_cli.models.gaussian_process.process import (
     MOST_EXACT,
@@ -31,6 +33,7 @@ from engage_cli.models.gaussian_process.process import (
     predict_sum,
 )
 from engage_cli.models.gaussian_process.unfinished import load_fitted, save_fitted
+from engage_cli.models.gaussian_process.within_experiments import fit_within_experiments, landmark_rows
 from engage_cli.models.trainer import WORK, Trainer, make_problem
 from engage_cli.progress.reporters import Reporter, Stage
 from engage_cli.runs.model_table import GAUSSIAN_PROCESS
@@ -81,17 +84,24 @@ class ProcessTrainer(Trainer):
         return RunMetrics(note=NOTE, left_out_r2=left_out_r2_of(folder))
 
     def _fit(self, work: Path, reporter: Reporter) -> FittedProcesses:
-        """Fit the processes, and find R² of training posts that were each left out, where that is known."""
+        """Fit the processes, and find R² of training posts that were each left out, where that is known.
+
+        Where posts are variants of experiments, values are learned from their differences alone.
+        """
         train, target, seed = self.problem.train, self.problem.target, self.config.seed
         posts, wanted, parts = train.posts, train.scores, parts_of(target, train.posts)
         if self.problem.kind == "classes":
             wanted = _normal_scores(train.scores)
             parts = [ScorePart(of=target.name, share=1.0, truth=wanted)]
+        measured = None
+        if self.problem.kind == "value" and train.known.any:
+            measured = Measurement(groups=train.known.experiment, noise_variance=train.known.noise)
+            parts = [ScorePart(of=target.name, share=1.0, truth=wanted)]
         maker, fitted = KernelInputsMaker(), list[tuple[str, float, GaussianProcess]]()
         left_out = np.zeros(len(wanted))
         places = [work / f"{number}.safetensors" for number in range(len(parts))]
         num_left = sum(not place.with_suffix(".json").is_file() for place in places)
-        with reporter.stage("learning the kernels", num_left * (NUM_STEPS + 1)) as stage:
+        with reporter.stage("learning the kernels", num_left * (NUM_STEPS + 1) + 1) as stage:
             widths = {block: self.source.stores[side_of(block)].encoder.tower.widths for block in BLOCKS}
             maker.fit(posts, self.source, widths)
             # What is compared again and again is kept; of more posts than that, only what is at work.
@@ -99,9 +109,12 @@ class ProcessTrainer(Trainer):
                 maker.transform(posts, self.source) if len(posts) <= MOST_EXACT else maker.later(posts, self.source)
             )
             for part, place in zip(parts, places, strict=True):
-                process, said = _fit_once(place, part.truth, views, seed, _telling(stage, part.of))
+                process, said = _fit_once(place, part.truth, views, measured, seed, _telling(stage, part.of))
                 left_out += part.share * said
                 fitted.append((part.of, part.share, process))
+            known = None if measured is None else measured.take(landmark_rows(measured, seed=seed))
+            posterior = posterior_of(fitted[0][2], known, find_device())
+            stage.advance(note="what is left unknown")
         is_known = bool(np.isfinite(left_out).all())
         cuts = None
         if self.problem.kind == "classes":
@@ -109,19 +122,33 @@ class ProcessTrainer(Trainer):
             said = left_out if is_known else predict_sum(shares, views, find_device())
             cuts = Cuts(edges=_edges(target), deviation=float((wanted - said).std()) or 1.0)
         return FittedProcesses(
-            maker=maker, processes=fitted, cuts=cuts, left_out_r2=r2(wanted, left_out) if is_known else None
+            maker=maker,
+            processes=fitted,
+            cuts=cuts,
+            left_out_r2=r2(wanted, left_out) if is_known else None,
+            posterior=posterior,
         )
 
 
 def _fit_once(
-    place: Path, truth: np.ndarray, views: Takes, seed: int, advance: Callable[[str], None]
+    place: Path,
+    truth: np.ndarray,
+    views: Takes,
+    measured: Measurement | None,
+    seed: int,
+    advance: Callable[[str], None],
 ) -> tuple[GaussianProcess, np.ndarray]:
     """Fit, or take what a training that was killed later had fitted; a damaged file costs its process alone."""
     if is_plain_file(place.with_suffix(".json")):
-        landmarks = landmarks_of(views, seed=seed)
+        rows = None if measured is None else landmark_rows(measured, seed=seed)
+        landmarks = landmarks_of(views, seed=seed) if rows is None else views.take(rows)
         with contextlib.suppress(EngageError, ValueError):  # damaged: fitted below
             return load_fitted(place, landmarks, num=len(truth))
-    process, left_out = fit_process(views, truth, seed=seed, advance=advance, device=find_device())
+    if measured is None:
+        process, left_out = fit_process(views, truth, seed=seed, advance=advance, device=find_device())
+    else:
+        process = fit_within_experiments(views, truth, measured=measured, seed=seed, advance=advance, device=find_device())
+        left_out = np.full(len(truth), np.nan)
     save_fitted(place, process, left_out)
     return process, left_out
 

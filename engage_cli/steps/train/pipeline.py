@@ -15,6 +15,7 @@ from engage_cli.config.recipes import resolve
 from engage_cli.config.training import CatBoostConfig, EnsembleConfig, GaussianProcessConfig
 from engage_cli.data.dataset import Dataset
 from engage_cli.errors import WrongCallError
+from engage_cli.models.neural.objectives import WITHIN_EXPERIMENTS
 from engage_cli.models.trainer import make_problem
 from engage_cli.progress.reporters import Reporter
 from engage_cli.runs.model_table import ENSEMBLE
@@ -70,9 +71,13 @@ def _catboost(config: EnsembleConfig, **how: Any) -> TrainSummary:
     return train_catboost(CatBoostConfig(kind=config.kind, **_shared(config)), **how)
 
 
-def _neural(config: EnsembleConfig, **how: Any) -> TrainSummary:
-    resolved = resolve(parse_kind(config.kind), "frozen", _shared(config), has_gpu=torch.cuda.is_available())
-    return train_neural(resolved, **how)
+def _neural(config: EnsembleConfig, *, dataset: Dataset, **how: Any) -> TrainSummary:
+    given = _shared(config)
+    problem = make_problem(dataset, dataset.target(config.target), parse_kind(config.kind))
+    if problem.kind == "value" and problem.train.known.any and problem.validation.known.any:
+        given["objective"] = WITHIN_EXPERIMENTS
+    resolved = resolve(problem.kind, "frozen", given, has_gpu=torch.cuda.is_available())
+    return train_neural(resolved, dataset=dataset, **how)
 
 
 train_ensemble = partial(train_run, _make)

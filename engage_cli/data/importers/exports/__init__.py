@@ -16,6 +16,7 @@ from engage_cli.registry import Registry
 EXPORTS = Registry(
     "export",
     {
+        "youtube-test-compare": "engage_cli.data.importers.exports.youtube_test_compare:read",
         "youtube-studio": "engage_cli.data.importers.exports.youtube_studio:read",
         "youtube-api": "engage_cli.data.importers.exports.youtube_api:read",
         "kaggle-trending": "engage_cli.data.importers.exports.kaggle_trending:read",

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from engage_cli.data.targets.target import Target
     from engage_cli.models.predictions import Predictions
 
+WITHIN_EXPERIMENTS = "within-experiments"
 VALUE_OBJECTIVES = Registry(
     "objective",
     {
         "hybrid": "engage_cli.models.neural.objectives.mse_huber:HybridObjective",
         "quantile": "engage_cli.models.neural.objectives.quantile:QuantileObjective",
+        WITHIN_EXPERIMENTS: "engage_cli.models.neural.objectives.within_experiments:WithinExperimentsObjective",
     },
 )
 CLASS_OBJECTIVES = Registry(

@@ -1,0 +1,30 @@
+"""All that commands import as they go: a process that has it forks others that begin at once."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+import engage_cli
+
+LIBRARIES = (
+    "catboost",
+    "matplotlib.backends.backend_agg",
+    "pyarrow.parquet",
+    "sklearn.metrics",
+    "transformers.models.bert.modeling_bert",
+    "transformers.models.vit.image_processing_vit",
+    "transformers.models.vit.modeling_vit",
+)
+NOT_IMPORTED = (
+    "engage_cli.__main__",
+    "engage_cli.steps.embed._ray",
+)
+
+
+def import_all(*, but: tuple[str, ...] = NOT_IMPORTED) -> None:
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    for module in pkgutil.walk_packages(engage_cli.__path__, "engage_cli."):
+        if not module.name.startswith(but):
+            importlib.import_module(module.name)
