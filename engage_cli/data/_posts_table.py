@@ -14,9 +14,6 @@ from engage_cli.data.ages import LEAST_DAYS, MOST_DAYS
 from engage_cli.data.dataset_meta import AGAIN, POSTS_FILE, DatasetMeta
 from engage_cli.data.schema import (
     ALL_COUNTERS,
-from engage_cli.data.ages import LEAST_DAYS, MOST_DAYS
-from engage_cli.data.schema import (
-    ALL_COUNTERS,
     AUTHOR_COLUMNS,
     BOOKKEEPING_COLUMNS,
     DATES,
