@@ -139,6 +139,8 @@ app.command("train-gp")(cli.train_gp)
 app.command("evaluate")(cli.evaluate)
 app.command("predict")(cli.predict)
 app.command("test-plan")(cli.test_plan)
+app.command("export")(cli.export_run)
+app.command("import")(cli.import_run)
 app.command("serve")(cli.serve)
 app.command("doctor")(cli.doctor)
 

@@ -14,11 +14,14 @@ from engage_cli.cli.train_catboost import train_catboost
 from engage_cli.cli.train_classifier import train_classifier
 from engage_cli.cli.train_gp import train_gp
 from engage_cli.cli.train_regressor import train_regressor
+from engage_cli.cli.travel import export_run, import_run
 
 __all__ = [
     "doctor",
     "embed",
     "evaluate",
+    "export_run",
+    "import_run",
     "predict",
     "prepare",
     "quickstart",
