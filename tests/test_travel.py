@@ -87,7 +87,8 @@ def test_an_entry_that_no_run_has_is_one_sentence(entry: zipfile.ZipInfo, says: 
 
 def refuse(bad: Path, tmp_path: Path, says: str) -> None:
     result = engage("import", bad, "--run", tmp_path / "runs" / "new")
-    assert result.exit_code == 1 and says in result.stderr, result.stderr
+    assert result.exit_code == 1
+    assert says in result.stderr
     assert len([line for line in result.stderr.splitlines() if line.startswith("engage: ")]) == 1
     assert list((tmp_path / "runs").iterdir()) == []
 

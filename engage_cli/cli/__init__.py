@@ -7,6 +7,7 @@ from engage_cli.cli.predict import predict
 from engage_cli.cli.prepare import prepare
 from engage_cli.cli.quickstart import quickstart
 from engage_cli.cli.sample import sample
+from engage_cli.cli.score import score
 from engage_cli.cli.serve import serve
 from engage_cli.cli.test_plan import test_plan
 from engage_cli.cli.train import train
@@ -26,6 +27,7 @@ __all__ = [
     "prepare",
     "quickstart",
     "sample",
+    "score",
     "serve",
     "test_plan",
     "train",

@@ -36,13 +36,16 @@ def export_run(folder: Path, out: Path, *, with_posts: bool = False, reporter: R
         reporter.say(
             f"warning: the encoder {name} is a folder of this machine; the other machine needs it at the same place"
         )
-    with tempfile.TemporaryDirectory() as scratch, atomic_write(out) as beside:
-        with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
-            _write(archive, CARD_FILE, render_card(run).encode())
-            if run.meta.is_ensemble:
-                for member in run.members:
-                    _pack(archive, member, f"{MEMBERS}/{member.folder.name}/", Path(scratch), with_posts=with_posts)
-            _pack(archive, run, "", Path(scratch), with_posts=with_posts)
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        atomic_write(out) as beside,
+        zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        _write(archive, CARD_FILE, render_card(run).encode())
+        if run.meta.is_ensemble:
+            for member in run.members:
+                _pack(archive, member, f"{MEMBERS}/{member.folder.name}/", Path(scratch), with_posts=with_posts)
+        _pack(archive, run, "", Path(scratch), with_posts=with_posts)
     return run
 
 
