@@ -1,6 +1,6 @@
 """The file of the ledger: SQLite, to which entries are appended and in which none is ever changed or removed.
 
-An answer is one transaction: all its posts are in the file or none is. The same run that is asked the same question again adds
+An answer is one transaction: all its posts are in the file or none is. The same question to the same run adds
 nothing, so a call that was killed can be given again. Several processes may append at once.
 """
 
