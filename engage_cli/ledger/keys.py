@@ -6,12 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 
-import pandas as pd
-
 from engage_cli.data.cells.texts import clean_text
 
 
 def title_hash(title: str) -> str:
+    """Return the hash of a title as `engage prepare` cleans it."""
+    import pandas as pd
+
     return _hash(clean_text(pd.Series([title])).iloc[0].encode("utf-8", "surrogatepass"))
 
 

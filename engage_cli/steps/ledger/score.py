@@ -176,7 +176,7 @@ def _usual(posts: pd.DataFrame, earned: np.ndarray) -> np.ndarray:
     if "posted_at" not in posts:
         return usual
     authors = posts["author"].to_numpy() if "author" in posts else np.full(len(posts), "")
-    times = posts["posted_at"].to_numpy()
+    times = pd.to_datetime(posts["posted_at"], utc=True).dt.tz_localize(None).to_numpy()
     for author in pd.unique(authors):
         rows = np.flatnonzero((authors == author) & ~np.isnat(times) & np.isfinite(earned))
         for row in rows:
