@@ -70,10 +70,12 @@ def test_kills_at_random_moments_lose_and_double_nothing(run: LoggedRun, tmp_pat
         child = FORK.Process(target=write_until_killed, args=(path, run, 10_000 * round_, writing))
         child.start()
         os.close(writing)
-        time.sleep(chance.uniform(0, 0.05))
-        os.kill(child.pid or 0, signal.SIGKILL)
-        child.join()
         with os.fdopen(reading) as lines:
+            if round_ % 2:  # every other one dies while it opens the file
+                acknowledged.append(int(lines.readline()))
+            time.sleep(chance.uniform(0, 0.05))
+            os.kill(child.pid or 0, signal.SIGKILL)
+            child.join()
             acknowledged += [int(line) for line in lines]
     append(path, run, [entry(10_000 * 20)])
     _, found = read(path)
