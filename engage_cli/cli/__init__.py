@@ -1,5 +1,7 @@
 """The commands. A file here imports nothing heavy: its step is imported when it runs."""
 
+from engage_cli.cli.after_publication.score import score
+from engage_cli.cli.after_publication.travel import export_run, import_run
 from engage_cli.cli.doctor import doctor
 from engage_cli.cli.embed import embed
 from engage_cli.cli.evaluate import evaluate
@@ -19,10 +21,13 @@ __all__ = [
     "doctor",
     "embed",
     "evaluate",
+    "export_run",
+    "import_run",
     "predict",
     "prepare",
     "quickstart",
     "sample",
+    "score",
     "serve",
     "test_plan",
     "train",

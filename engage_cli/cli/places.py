@@ -37,5 +37,18 @@ class FinishedRun(RunsPlace):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LedgerPlace:
+    ledger: Path | None = setting(
+        None,
+        "The file of logged predictions. Default: ledger.sqlite beside --runs.",
+        envvar="ENGAGE_LEDGER",
+        show_default=False,
+    )
+
+    def of(self, runs: Path) -> Path:
+        return self.ledger if self.ledger is not None else runs.parent / "ledger.sqlite"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Output:
     json: bool = setting(False, "Print one JSON object to stdout and nothing else.", flags=("--json",))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engage_cli.cli.generate import generated
 from engage_cli.cli.pairs import parse_pairs
-from engage_cli.cli.places import FinishedRun, Output
+from engage_cli.cli.places import FinishedRun, LedgerPlace, Output
 from engage_cli.cli.render.output import print_json
 from engage_cli.config.settings import setting
 from engage_cli.errors import WrongCallError
@@ -92,12 +92,20 @@ class ManyOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LogOptions(LedgerPlace):
+    log: bool = setting(False, "Also log the prediction, for `engage score` to compare with what comes.", flags=("--log",))
+    post_id: str = setting("", "With --log: the id that the post will have in later counts.", show_default=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SchemaOption:
     json_schema: bool = setting(False, "Print the JSON schema of the --json output and exit.", flags=("--json-schema",))
 
 
 @generated()
-def predict(post: PostOptions, place: FinishedRun, output: Output, schema: SchemaOption, many: ManyOptions) -> None:
+def predict(
+    post: PostOptions, place: FinishedRun, output: Output, schema: SchemaOption, many: ManyOptions, logging: LogOptions
+) -> None:
     """Say how much engagement a post will get, before it is published.
 
     engage predict cover.jpg --title "I built a house in a day" --tags DIY
@@ -114,12 +122,16 @@ def predict(post: PostOptions, place: FinishedRun, output: Output, schema: Schem
         print(files("engage_cli").joinpath("schemas/predict.json").read_text(encoding="utf-8"), end="")
         return
     _check_ways(post, many)
+    if logging.log and (many.table is not None or many.serve_stdin):
+        raise WrongCallError("--log goes with images or titles; --table and --serve-stdin are not logged")
+    if logging.post_id and not logging.log:
+        raise WrongCallError("--post-id needs --log; give both")
     if many.table is not None:
         _predict_table(many.table, many, place, after=post.after, json=output.json)
     elif many.serve_stdin:
         _serve_stdin(place)
     else:
-        _predict(post, place, json=output.json)
+        _predict(post, place, logging, json=output.json)
 
 
 def _check_ways(post: PostOptions, many: ManyOptions) -> None:
@@ -137,7 +149,7 @@ def _check_ways(post: PostOptions, many: ManyOptions) -> None:
             )
 
 
-def _predict(post: PostOptions, place: FinishedRun, *, json: bool) -> None:
+def _predict(post: PostOptions, place: FinishedRun, logging: LogOptions, *, json: bool) -> None:
     import sys
 
     images, titles = post.images or [], post.title or []
@@ -166,6 +178,12 @@ def _predict(post: PostOptions, place: FinishedRun, *, json: bool) -> None:
         runs_dir=place.runs,
         reporter=make_reporter(),
     )
+    if logging.log:
+        from engage_cli.steps.ledger.log import log_answer
+
+        ledger = logging.of(place.runs)
+        added = log_answer(answer, ledger, post=logging.post_id)
+        print(f"{added} new in {ledger}", file=sys.stderr)
     if json:
         print_json(answer.to_json())
     else:

@@ -14,6 +14,7 @@ from engage_cli.errors import EngageError, WrongCallError
 from engage_cli.evaluation.evidence import warnings_of
 from engage_cli.images.decode import MOST_BYTES, ImageError, decode, read_bytes
 from engage_cli.io.own_folders import refuse_link
+from engage_cli.ledger.keys import image_hash, inputs_hash
 from engage_cli.models.predictions import Predictions
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.run_folder import Run, named_or_newest
@@ -92,6 +93,8 @@ class Answer:
     forecast: Forecast
     ranking: Ranking | None = None  # of variants
     explanation: Explanation | None = None  # of one post, where that was asked for
+    image_hashes: tuple[str, ...] = ()
+    inputs_hashes: tuple[str, ...] = ()  # of all that is known of each post
 
     def to_json(self) -> AnswerJson:
         """Every key is there in every answer: what there is not is null."""
@@ -210,8 +213,11 @@ def answer_from(
     explanation: Explanation | None = None,
 ) -> Answer:
     """As `answer_of`, of posts that were predicted already."""
+    hashes = tuple(image_hash(image) for image in images)
     return Answer(
         run=session.run,
+        image_hashes=hashes,
+        inputs_hashes=tuple(inputs_hash(post, image) for post, image in zip(posts.to_dict("records"), hashes, strict=True)),
         images=tuple(posts["image"]),
         titles=tuple(posts["title"]),
         forecast=forecast,

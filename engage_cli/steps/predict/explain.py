@@ -160,10 +160,15 @@ def _covered(post: pd.DataFrame, image: bytes) -> list[_Question]:
     return [_Question("whole", "", post, whole), *(_Question("window", "", post, piece) for piece in pieces)]
 
 
+def _travelled_without_names(session: InferenceSession) -> bool:
+    """Whether the run was exported without the names of its training posts: its marker lists its files without them."""
+    return NAMES_FILE not in session.run.done.files
+
+
 def _neighbours(session: InferenceSession, post: pd.DataFrame, image: bytes | None) -> tuple[Neighbour, ...]:
     known = session.uncertainty.neighbours
     vectors = session.predictor.vectors(post, session.sources.of([image]))
-    if known is None or vectors is None:
+    if known is None or vectors is None or _travelled_without_names(session):
         return ()
     places, distances = (found[0] for found in known.nearest(vectors))
     target, posts = session.run.target, load_names(session.run.open(NAMES_FILE), len(known.scores)).iloc[places]

@@ -1,0 +1,1 @@
+"""Commands for after publication: outcomes are scored, and runs travel."""

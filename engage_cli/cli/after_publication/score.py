@@ -1,0 +1,74 @@
+"""engage score, and the options of logging."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engage_cli.cli.generate import generated
+from engage_cli.cli.pairs import parse_pairs
+from engage_cli.cli.places import LedgerPlace, Output, RunsPlace
+from engage_cli.cli.render.output import print_json, print_line
+from engage_cli.config.settings import setting
+
+if TYPE_CHECKING:
+    from engage_cli.steps.ledger.score import LedgerScore
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreOptions:
+    outcomes: Path = setting(
+        ..., "Later counts: a table or folder of posts, as `engage prepare` reads it.", argument="OUTCOMES"
+    )
+    images_dir: Path | None = setting(
+        None, "The folder of their images: variants with one title are told apart by them.", show_default=False
+    )
+    mapping: list[str] | None = setting(None, "Its columns, for example views=view_count.", flags=("--map",))
+
+
+@generated()
+def score(options: ScoreOptions, place: RunsPlace, at: LedgerPlace, output: Output) -> None:
+    """Compare logged predictions with what the posts got.
+
+    engage score outcomes.csv --images-dir covers
+    """
+    from engage_cli.progress.reporters import make_reporter
+    from engage_cli.steps.ledger.score import score_ledger
+
+    pairs = [pair for text in options.mapping or [] for pair in text.split(",")]
+    found = score_ledger(
+        at.of(place.runs),
+        options.outcomes,
+        images=options.images_dir,
+        mapping=parse_pairs(pairs, "--map views=view_count"),
+        reporter=make_reporter(),
+    )
+    if output.json:
+        print_json(dataclasses.asdict(found))
+    else:
+        _show(found)
+
+
+def _show(found: LedgerScore) -> None:
+    print_line(f"{found.entries:,} logged predictions, {found.matched:,} with an outcome")
+    if found.ambiguous:
+        print_line(f"{found.ambiguous:,} outcomes fit several logged variants; give --images-dir, or log with --post-id")
+    for run in found.runs:
+        print_line(f"\n{run.run} (target {run.target}): {run.outcomes:,} outcomes")
+        if run.needed:
+            print_line(
+                f"  {run.needed:,} more outcomes are needed before anything can be said; the figures below are a glimpse"
+            )
+        if run.coverage is not None:
+            between = f"95 % interval {100 * (run.coverage_low or 0):.0f} to {100 * (run.coverage_high or 0):.0f} %"
+            print_line(f"  80 % intervals held {100 * run.coverage:.0f} % of the outcomes ({between})")
+        if run.pairs_right is not None:
+            print_line(f"  {100 * run.pairs_right:.0f} % of pairs are in the right order (a coin: 50 %)")
+        if run.gain_over_usual is not None:
+            gain = f"{100 * run.gain_over_usual:+.0f} % of the error of the author's median"
+            print_line(f"  gain over my usual: {gain} ({run.usual_posts:,} posts)")
+        for month in run.months:
+            covered = "" if month.covered is None else f", {100 * month.covered:.0f} % within the interval"
+            print_line(f"  {month.month}: {month.posts:,} posts, drift {month.drift:+.3f}{covered}")

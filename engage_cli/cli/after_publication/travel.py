@@ -1,0 +1,67 @@
+"""engage export and engage import."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from engage_cli.cli.generate import generated
+from engage_cli.cli.places import Output, RunsPlace
+from engage_cli.cli.render.output import print_json, print_line
+from engage_cli.config.settings import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    run: Path = setting(..., "The finished run.", argument="RUN")
+    out: Path = setting(Path("run.engage"), "The archive to write.")
+    with_posts: bool = setting(
+        False,
+        "Also pack ids, titles and image names of the training posts, which --explain shows as neighbours.",
+        flags=("--with-posts",),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions:
+    archive: Path = setting(..., "An archive that `engage export` wrote.", argument="ARCHIVE")
+    run: Path | None = setting(
+        None, "The new run folder. Default: one under --runs, named like the archive.", show_default=False
+    )
+
+
+@generated()
+def export_run(options: ExportOptions, output: Output) -> None:
+    """Pack a finished run into one archive for a colleague, without paths and without posts.
+
+    engage export runs/ensemble-views-1 --out run.engage
+    """
+    from engage_cli.progress.reporters import make_reporter
+    from engage_cli.steps.travel.export import export_run as run_step
+
+    run = run_step(options.run, options.out, with_posts=options.with_posts, reporter=make_reporter())
+    size = options.out.stat().st_size
+    if output.json:
+        print_json({"run": str(run.folder), "out": str(options.out), "bytes": size, "with_posts": options.with_posts})
+    else:
+        print_line(f"{options.out}: {size:,} bytes")
+        print_line(f"Next, on the other machine: engage import {options.out.name}")
+
+
+@generated()
+def import_run(options: ImportOptions, place: RunsPlace, output: Output) -> None:
+    """Unpack an archive of a run into a new folder, verify every file, and show what the run was trained on.
+
+    engage import run.engage --run runs/colleague
+    """
+    from engage_cli.progress.reporters import make_reporter
+    from engage_cli.runs.travel_format import describe_run
+    from engage_cli.steps.travel.import_run import import_run as run_step
+
+    folder = options.run if options.run is not None else place.runs / options.archive.stem
+    run = run_step(options.archive, folder, reporter=make_reporter())
+    if output.json:
+        print_json({"run": str(run.folder), "about": describe_run(run), "marks": list(run.marks)})
+    else:
+        for line in (f"{run.folder}", *describe_run(run)):
+            print_line(line)

@@ -1,0 +1,1 @@
+"""The ledger: what was predicted, kept until it is known how the post did."""

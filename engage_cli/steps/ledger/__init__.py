@@ -1,0 +1,1 @@
+"""After publication: predictions are logged, and compared with what came."""

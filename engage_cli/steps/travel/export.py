@@ -1,0 +1,79 @@
+"""A finished run becomes one archive: its files by the names they have, no path, and no post unless that is asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+
+from engage_cli.errors import EngageError
+from engage_cli.io.files import atomic_write
+from engage_cli.io.own_folders import refuse_link
+from engage_cli.io.records import file_hash
+from engage_cli.progress.reporters import Reporter, SilentReporter
+from engage_cli.runs.records import write_run_record
+from engage_cli.runs.run_folder import MARKER, MEMBERS, METRICS_KIND, Run, verify_run
+from engage_cli.runs.travel_format import CARD_FILE, local_encoders, render_card
+from engage_cli.uncertainty.neighbours import NAMES_FILE
+
+EPOCH = (1980, 1, 1, 0, 0, 0)  # of every entry: equal runs give equal archives
+
+
+def export_run(folder: Path, out: Path, *, with_posts: bool = False, reporter: Reporter | None = None) -> Run:
+    """Write the archive; raise EngageError where the run is damaged or unfinished, or `out` is taken.
+
+    `with_posts` also packs ids, titles and image names of the training posts, which --explain names as neighbours.
+    """
+    reporter = reporter or SilentReporter()
+    refuse_link(out)
+    if out.exists():
+        raise EngageError(f"{out} is there already; name another file with --out")
+    reporter.say(f"verifying {folder}")
+    run = verify_run(folder)
+    for name in local_encoders(run):
+        reporter.say(
+            f"warning: the encoder {name} is a folder of this machine; the other machine needs it at the same place"
+        )
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        atomic_write(out) as beside,
+        zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        _write(archive, CARD_FILE, render_card(run).encode())
+        if run.meta.is_ensemble:
+            for member in run.members:
+                _pack(archive, member, f"{MEMBERS}/{member.folder.name}/", Path(scratch), with_posts=with_posts)
+        _pack(archive, run, "", Path(scratch), with_posts=with_posts)
+    return run
+
+
+def _pack(archive: zipfile.ZipFile, run: Run, prefix: str, scratch: Path, *, with_posts: bool) -> None:
+    """Pack the files of a run, its marker last; the marker tells of what is packed and of nothing else."""
+    files = {name: found for name, found in run.done.files.items() if with_posts or name != NAMES_FILE}
+    for name in files:
+        if "/" in name:
+            files[name] = file_hash(scratch / name)  # a member's marker, as it was packed
+        else:
+            _copy(archive, run.open(name), prefix + name)
+    marker = scratch / f"{prefix}{MARKER}"
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    write_run_record(marker, dataclasses.replace(run.done, files=files), METRICS_KIND)
+    _copy(archive, marker, prefix + MARKER)
+
+
+def _copy(archive: zipfile.ZipFile, source: Path, name: str) -> None:
+    with source.open("rb") as file, archive.open(_entry(name), "w", force_zip64=True) as packed:
+        shutil.copyfileobj(file, packed, 1 << 20)
+
+
+def _write(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    archive.writestr(_entry(name), data)
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, EPOCH)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.external_attr = 0o100644 << 16
+    return entry

@@ -1,0 +1,176 @@
+"""The ledger: nothing is lost, doubled or rewritten, whenever a process dies; and the figures of a score by value."""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import os
+import random
+import signal
+import sqlite3
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from engage_cli.data.targets.target import Target, fit_target
+from engage_cli.errors import EngageError
+from engage_cli.ledger.keys import image_hash, title_hash
+from engage_cli.ledger.store import Entry, LoggedRun, append, read
+from engage_cli.steps.ledger.score import NEEDED, score_ledger
+from tests.calls import answer, engage
+
+FORK = multiprocessing.get_context("fork")
+
+
+@pytest.fixture(scope="module")
+def run() -> LoggedRun:
+    target: Target = fit_target("views", pd.DataFrame({"views": np.arange(1.0, 101.0)}), fit_on="train")
+    return LoggedRun(marker="a" * 32, folder="runs/gp", target=target)
+
+
+def entry(number: int, **more: object) -> Entry:
+    plain = Entry(
+        time="2026-10-01T00:00:00+00:00",
+        run="a" * 32,
+        post=f"p{number}",
+        title_hash=title_hash(f"title {number}"),
+        image_hash="",
+        inputs_hash=f"{number:032x}",
+        value=float(np.log1p(100 * (number + 1))),
+        percentile=50.0,
+        low=0.0,
+        high=float(np.log1p(100 * (number + 1)) + 0.1),
+    )
+    return dataclasses.replace(plain, **more)  # type: ignore[arg-type]
+
+
+def test_the_first_answer_stands(run: LoggedRun, tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    assert append(path, run, [entry(0), entry(1)]) == 2
+    assert append(path, run, [entry(0, value=9.0), entry(2)]) == 1
+    assert read(path) == ({run.marker: run}, [entry(0), entry(1), entry(2)])
+    for change in ("UPDATE entries SET value = 0", "DELETE FROM entries"):
+        with pytest.raises(sqlite3.IntegrityError, match="never"), sqlite3.connect(path) as ledger:
+            ledger.execute(change)
+
+
+def write_until_killed(path: Path, run: LoggedRun, first: int, told: int) -> None:
+    for number in range(first, first + 10_000, 2):
+        append(path, run, [entry(number), entry(number + 1)])
+        os.write(told, f"{number}\n".encode())
+
+
+def test_kills_at_random_moments_lose_and_double_nothing(run: LoggedRun, tmp_path: Path) -> None:
+    path, chance, acknowledged = tmp_path / "ledger.sqlite", random.Random(0), []
+    for round_ in range(20):
+        reading, writing = os.pipe()
+        child = FORK.Process(target=write_until_killed, args=(path, run, 10_000 * round_, writing))
+        child.start()
+        os.close(writing)
+        with os.fdopen(reading) as lines:
+            if round_ % 2:  # every other one dies while it opens the file
+                acknowledged.append(int(lines.readline()))
+            time.sleep(chance.uniform(0, 0.05))
+            os.kill(child.pid or 0, signal.SIGKILL)
+            child.join()
+            acknowledged += [int(line) for line in lines]
+    append(path, run, [entry(10_000 * 20)])
+    _, found = read(path)
+    posts = [one.post for one in found]
+    assert len(acknowledged) > 0
+    assert len(set(posts)) == len(posts)
+    assert {f"p{number}" for number in acknowledged} <= set(posts)
+    pairs = {int(post[1:]) // 2 for post in posts[:-1]}
+    assert len(posts) - 1 == 2 * len(pairs)  # an answer is there whole or not at all
+
+
+def write_some(path: Path, run: LoggedRun, first: int) -> None:
+    for number in range(first, first + 20):
+        append(path, run, [entry(number)])
+
+
+def test_two_processes_write_at_once(run: LoggedRun, tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    children = [FORK.Process(target=write_some, args=(path, run, first)) for first in (0, 10)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    assert [child.exitcode for child in children] == [0, 0]
+    assert sorted(one.post for one in read(path)[1]) == sorted(f"p{number}" for number in range(30))
+
+
+@pytest.mark.parametrize("content", [b"no ledger at all, and long enough to be looked into" * 40, None])
+def test_another_file_is_no_ledger(content: bytes | None, run: LoggedRun, tmp_path: Path) -> None:
+    path = tmp_path / "other.sqlite"
+    if content is None:
+        with sqlite3.connect(path) as other:
+            other.execute("CREATE TABLE mine (a)")
+    else:
+        path.write_bytes(content)
+    with pytest.raises(EngageError, match=r"ledger.*name another file with --ledger"):
+        append(path, run, [entry(0)])
+
+
+def test_figures_by_hand(run: LoggedRun, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.sqlite"
+    append(ledger, run, [entry(n, time=f"2026-{10 + n // 2}-01T00:00:00+00:00") for n in range(4)])
+    # Predicted 100, 200, 300, 400 views; the third got far more than its interval allows.
+    (tmp_path / "outcomes.csv").write_text(
+        "id,title,views,date\n"
+        "p0,a,100,2026-10-01\np1,b,200,2026-10-02\np2,c,5000,2026-11-01\np3,d,400,2026-11-02\nother,e,7,2026-11-03\n"
+    )
+    found = score_ledger(ledger, tmp_path / "outcomes.csv")
+    (score,) = found.runs
+    assert (found.entries, found.matched, score.outcomes, score.needed) == (4, 4, 4, NEEDED - 4)
+    assert score.coverage == 0.75
+    assert score.coverage_low == pytest.approx(0.1941, abs=1e-4)  # Clopper and Pearson, 3 of 4
+    assert score.coverage_high == pytest.approx(0.9937, abs=1e-4)
+    assert score.pairs_right == pytest.approx(5 / 6)
+    logs = np.log1p([100, 200, 5000, 400])
+    usual = np.array([logs[0], logs[:2].mean(), logs[1]])
+    wrong = np.array([0, logs[2] - np.log1p(300), 0])
+    assert score.usual_posts == 3
+    assert score.gain_over_usual == pytest.approx(1 - wrong.mean() / np.abs(logs[1:] - usual).mean())
+    assert [(one.month, one.posts, one.covered) for one in score.months] == [("2026-10", 2, 1.0), ("2026-11", 2, 0.5)]
+    assert score.months[1].drift == pytest.approx(wrong[1] / 2)
+
+
+def test_variants_are_told_apart_by_their_image(run: LoggedRun, tmp_path: Path) -> None:
+    ledger, images = tmp_path / "ledger.sqlite", tmp_path / "images"
+    images.mkdir()
+    (images / "b.jpg").write_bytes(b"second")
+    title = title_hash("one title")
+    variants = [
+        entry(n, post="", title_hash=title, image_hash=image_hash(data)) for n, data in enumerate([b"first", b"second"])
+    ]
+    append(ledger, run, variants)
+    (tmp_path / "outcomes.csv").write_text("id,title,views,image\nx,one title,200,b.jpg\n")
+    found = score_ledger(ledger, tmp_path / "outcomes.csv", images=images)
+    assert (found.matched, found.ambiguous) == (1, 0)
+    assert found.runs[0].months[0].drift == pytest.approx(0)
+    assert score_ledger(ledger, tmp_path / "outcomes.csv").ambiguous == 1
+
+
+def test_predict_logs_and_score_finds(world: Path, pixelrec: Path, tmp_path: Path) -> None:
+    image, ledger = next((pixelrec / "cover").iterdir()), tmp_path / "ledger.sqlite"
+    call = ("predict", image, "--title", "a quiet lake", "--run", world / "runs" / "gp", "--ledger", ledger, "--log")
+    said = answer(*call)["posts"][0]
+    answer(*call)  # again: nothing is added
+    ((logged,),) = [read(ledger)[1]]
+    assert (logged.value, [logged.low, logged.high]) == (said["value"], said["interval_80"])
+    (tmp_path / "outcomes.csv").write_text(f"id,title,views,image\nx,a quiet lake,{said['count']:.0f},{image.name}\n")
+    found = answer("score", tmp_path / "outcomes.csv", "--images-dir", image.parent, "--ledger", ledger)
+    assert (found["matched"], found["runs"][0]["coverage"]) == (1, 1.0)
+    shown = engage("score", tmp_path / "outcomes.csv", "--ledger", ledger)
+    assert f"{NEEDED - 1} more outcomes are needed" in shown.stdout
+
+
+def test_a_missing_ledger_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "outcomes.csv").write_text("id,views\nx,1\n")
+    result = engage("score", tmp_path / "outcomes.csv", "--ledger", tmp_path / "none.sqlite")
+    assert result.exit_code == 1
+    assert "write one with `engage predict --log`" in result.stderr

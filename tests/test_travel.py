@@ -1,0 +1,120 @@
+"""Runs travel: the same numbers elsewhere; no post goes along unasked; a bad archive is one sentence and leaves nothing."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engage_cli.runs.run_folder import MARKER
+from tests.calls import answer, engage
+
+POST = ("--title", "a quiet lake")
+
+
+@pytest.fixture(scope="module")
+def packed(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("packed") / "run.engage"
+    answer("export", world / "runs" / "gp", "--out", out)
+    return out
+
+
+def ask(run: Path, image: Path, *more: object) -> dict:
+    found = answer("predict", image, *POST, "--run", run, *more)
+    return {key: value for key, value in found.items() if key != "run"}
+
+
+@pytest.mark.parametrize("name", ["gp", "catboost", "regressor"])
+def test_a_run_says_the_same_in_another_folder(name: str, world: Path, pixelrec: Path, tmp_path: Path) -> None:
+    image = next((pixelrec / "cover").iterdir())
+    answer("export", world / "runs" / name, "--out", tmp_path / "run.engage")
+    found = answer("import", tmp_path / "run.engage", "--run", tmp_path / "elsewhere" / "mine")
+    assert any("trained on" in line for line in found["about"])
+    assert ask(tmp_path / "elsewhere" / "mine", image) == ask(world / "runs" / name, image)
+
+
+def test_posts_go_along_only_where_that_is_asked_for(world: Path, packed: Path, pixelrec: Path, tmp_path: Path) -> None:
+    image = next((pixelrec / "cover").iterdir())
+    assert "neighbours.parquet" not in zipfile.ZipFile(packed).namelist()
+    answer("import", packed, "--run", tmp_path / "without")
+    (without,) = ask(tmp_path / "without", image, "--explain")["posts"]
+    assert without["explanation"]["neighbours"] == []
+    answer("export", world / "runs" / "gp", "--out", tmp_path / "posts.engage", "--with-posts")
+    assert "neighbours.parquet" in zipfile.ZipFile(tmp_path / "posts.engage").namelist()
+
+
+def rewritten(packed: Path, out: Path, change: Callable[[str, bytes], bytes], *more: tuple[zipfile.ZipInfo, bytes]) -> Path:
+    with zipfile.ZipFile(packed) as old, zipfile.ZipFile(out, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, change(name, old.read(name)))
+        for entry, data in more:
+            new.writestr(entry, data)
+    return out
+
+
+def same(name: str, data: bytes) -> bytes:
+    return data
+
+
+def link() -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo("link.json")
+    entry.external_attr = (stat.S_IFLNK | 0o777) << 16
+    return entry
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        (zipfile.ZipInfo("../evil.json"), "its name is not that of a file of a run folder"),
+        (zipfile.ZipInfo("/tmp/evil.json"), "its name is not that of a file of a run folder"),
+        (zipfile.ZipInfo("members/../evil.json"), "its name is not that of a file of a run folder"),
+        (zipfile.ZipInfo("a/b/c/evil.json"), "its name is not that of a file of a run folder"),
+        (zipfile.ZipInfo("evil.py"), "a run folder has no such file"),
+        (link(), "it is a link or a device"),
+        (zipfile.ZipInfo("RUN.json"), "it is there twice"),
+        (zipfile.ZipInfo("more.json"), "is not recorded by the run's marker"),
+    ],
+    ids=lambda value: getattr(value, "filename", None),
+)
+def test_an_entry_that_no_run_has_is_one_sentence(entry: zipfile.ZipInfo, says: str, packed: Path, tmp_path: Path) -> None:
+    bad = rewritten(packed, tmp_path / "bad.engage", same, (entry, b"{}"))
+    refuse(bad, tmp_path, says)
+
+
+def refuse(bad: Path, tmp_path: Path, says: str) -> None:
+    result = engage("import", bad, "--run", tmp_path / "runs" / "new")
+    assert result.exit_code == 1
+    assert says in result.stderr
+    assert len([line for line in result.stderr.splitlines() if line.startswith("engage: ")]) == 1
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_changed_file_is_refused(packed: Path, tmp_path: Path) -> None:
+    def spoil(name: str, data: bytes) -> bytes:
+        return data[:-1] + bytes([data[-1] ^ 1]) if name.endswith(".safetensors") else data
+
+    refuse(rewritten(packed, tmp_path / "bad.engage", spoil), tmp_path, "its hash differs")
+
+
+def test_sizes_are_limited(packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engage_cli.steps.travel.import_run.MOST_BYTES", 1000)
+    refuse(packed, tmp_path, "the limit is 1,000")
+
+
+@pytest.mark.parametrize("share", [0, 0.5, 0.99])
+def test_a_cut_archive_is_refused(share: float, packed: Path, tmp_path: Path) -> None:
+    data = packed.read_bytes()
+    (tmp_path / "bad.engage").write_bytes(data[: int(len(data) * share)])
+    refuse(tmp_path / "bad.engage", tmp_path, "no archive of a run")
+
+
+def test_what_a_killed_import_left_is_no_run_and_goes(packed: Path, world: Path, tmp_path: Path) -> None:
+    left = tmp_path / "runs" / ".new.99999999.tmp" / "run"
+    shutil.copytree(world / "runs" / "gp", left)
+    assert list((tmp_path / "runs").glob(f"*/{MARKER}")) == []
+    answer("import", packed, "--run", tmp_path / "runs" / "new")
+    assert [entry.name for entry in (tmp_path / "runs").iterdir()] == ["new"]
