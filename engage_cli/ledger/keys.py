@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from engage_cli.data.cells.texts import clean_text
 
@@ -21,7 +22,7 @@ def image_hash(data: bytes | None) -> str:
     return "" if data is None else _hash(data)
 
 
-def inputs_hash(post: Mapping[str, object], image: str) -> str:
+def inputs_hash(post: Mapping[Any, object], image: str) -> str:
     """Return the hash of all that a run was told of a post; the image counts by its content, not by its name."""
     known = {name: str(value) for name, value in post.items() if name != "image"}
     return _hash(json.dumps({**known, "image": image}, sort_keys=True).encode())
