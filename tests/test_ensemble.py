@@ -293,7 +293,7 @@ def stored(folder: Path, saved: dict[str, object]) -> Run:
     ("saved", "words"),
     [
         ({}, "weights: Field required"),
-        ({"weights": {}, "offset": 0.0}, "weights: they are not those of the members"),
+        ({"weights": {}, "offset": 0.0}, "the weights do not match the members"),
         ({"weights": [0.5, 0.5], "offset": 0.0}, "weights: Input should be"),
         ({"weights": {"1-a": 0.5, "2-b": None}, "offset": 0.0}, r"weights\.2-b: Input should be a valid number"),
         ({"weights": {"1-a": 0.5, "2-b": "much"}, "offset": 0.0}, r"weights\.2-b: Input should be a valid number"),

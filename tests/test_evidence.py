@@ -37,17 +37,17 @@ def test_what_is_said_of_few_posts() -> None:
     assert none == "8 posts: no range can be given; treat this as a coin toss; more posts help most: several hundred"
     (untold,) = list_warnings(evidence(posts=24, held_out=27, low=None, high=None))
     assert untold.startswith(
-        "24 posts: it has not been shown to be better than a guess (27 posts that it had not seen are too few"
+        "24 posts: the run is not shown to be better than a guess (27 posts held out from training are too few"
     )
     (guess,) = list_warnings(evidence(posts=48, held_out=54, value=0.05, low=-0.12, high=0.21))
     assert guess == (
-        "48 posts: it has not been shown to be better than a guess (on 54 posts that it had not seen R² is 0.050, interval "
+        "48 posts: the run is not shown to be better than a guess (on 54 posts that it had not seen R² is 0.050, interval "
         "−0.120 to 0.210; a guess has 0); treat this as a coin toss; more posts help most: several hundred"
     )
     (few,) = list_warnings(evidence(posts=160, held_out=90, method="cross-validation"))
     assert few.startswith("160 posts are few: ranges are wide")
     (many,) = list_warnings(evidence(low=0.0))
-    assert "not been shown to be better than a guess" in many
+    assert "not shown to be better than a guess" in many
 
 
 @pytest.mark.parametrize("kind", ["value", "classes"])
@@ -123,4 +123,4 @@ def test_a_score_on_test_posts_is_doubted_too() -> None:
     ]
     assert score_warnings("r2", {"value": 0.3, "low": 0.1, "high": 0.5}, 300, "test") == []
     (said,) = score_warnings("kappa", {"value": 0.1, "low": -0.1, "high": 0.3}, 90, "test")
-    assert said.startswith("90 test posts: it has not been shown to be better than a guess")
+    assert said.startswith("90 test posts: the run is not shown to be better than a guess")

@@ -90,7 +90,7 @@ def test_an_index_never_leaves_the_folder(name: Any, copy: Path) -> None:
     (copy / WEIGHTS).unlink()
     (copy / INDEX).write_text(json.dumps({"weight_map": {"embeddings.weight": name}}))
     with pytest.raises(
-        EngageError, match=r"model\.safetensors\.index\.json: weight_map: .* is no \.safetensors file inside"
+        EngageError, match=r"model\.safetensors\.index\.json: weight_map: .* is not a \.safetensors file inside"
     ):
         revision(copy)
 

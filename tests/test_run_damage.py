@@ -299,12 +299,12 @@ def test_an_ensemble_is_no_member_and_no_link_is_followed(runs: Path, tmp_path: 
     member = run / "members" / "1-gp"
     shutil.rmtree(member)
     member.symlink_to(runs / "gp")
-    with pytest.raises(EngageError, match=r"1-gp is a link, and no member of this run"):
+    with pytest.raises(EngageError, match=r"1-gp is a link, not a member of this run"):
         InferenceSession(load_run(run))
     member.unlink()
     shutil.copytree(runs / "stack", member)
     sign(run)
-    with pytest.raises(EngageError, match=r"1-gp/run\.json: model: an ensemble is not a member of another"):
+    with pytest.raises(EngageError, match=r"1-gp/run\.json: model: an ensemble cannot contain an ensemble"):
         InferenceSession(load_run(run))
     shutil.rmtree(member)
     shutil.copytree(runs / "regressor", member)

@@ -505,7 +505,7 @@ def test_a_damaged_checkpoint_is_named_with_what_to_do(
         save_file(tensors, path, metadata)
     with pytest.raises(
         EngageError,
-        match=r"resume.safetensors (is missing or|was changed or) damaged.*; remove it, and the same command starts anew",
+        match=r"resume.safetensors (is missing or|was changed or) damaged.*; remove it; the same command then starts over",
     ):
         train(SMALL, tmp_path)
     path.unlink()

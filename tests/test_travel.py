@@ -109,7 +109,7 @@ def test_sizes_are_limited(packed: Path, tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_cut_archive_is_refused(share: float, packed: Path, tmp_path: Path) -> None:
     data = packed.read_bytes()
     (tmp_path / "bad.engage").write_bytes(data[: int(len(data) * share)])
-    refuse(tmp_path / "bad.engage", tmp_path, "no archive of a run")
+    refuse(tmp_path / "bad.engage", tmp_path, "not an archive of a run")
 
 
 def test_what_a_killed_import_left_is_no_run_and_goes(packed: Path, world: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ NUM_RUNS = 8  # that are named; --json names all
 
 @generated()
 def doctor(at: DataPlace, place: RunsPlace, output: Output) -> None:
-    """Say what a bug report needs: versions, device, memory, encoders, data, runs, and how fast this machine is.
+    """Print what a bug report needs: versions, device, memory, encoders, data, runs, and how fast this machine is.
 
     engage doctor --json
     """

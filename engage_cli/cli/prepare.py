@@ -46,15 +46,15 @@ class SourceOptions:
     )
     experiment: str = setting(
         "",
-        "A table's column that says of which randomised experiment a row is a variant, for the target click_rate.",
+        "A table's column that names the randomised experiment of each variant, for the target click_rate.",
         panel=EXPERIMENTS,
         show_default=False,
     )
     outcome: str = setting(
-        "", "A table's column of how often each was clicked, or succeeded otherwise.", panel=EXPERIMENTS, show_default=False
+        "", "A table's column with the clicks (or other successes) of each variant.", panel=EXPERIMENTS, show_default=False
     )
     exposure: str = setting(
-        "", "A table's column of how often each was shown (impressions).", panel=EXPERIMENTS, show_default=False
+        "", "A table's column with the impressions of each variant.", panel=EXPERIMENTS, show_default=False
     )
     keep: str = setting(
         "",

@@ -21,7 +21,7 @@ class ServeOptions:
 
 @generated()
 def serve(place: FinishedRun, options: ServeOptions) -> None:
-    """Open a page on this machine where covers and titles are tried: which pair is ahead, how sure that is, and why.
+    """Open a page on this machine to compare covers and titles: which pair is ahead, how sure that is, and why.
 
     engage serve --run runs/views
 

@@ -20,7 +20,7 @@ class VariantOptions:
     """Variants of one post, and what was counted of them."""
 
     images: list[Path] | None = setting(
-        None, "Covers: JPEG, PNG, WebP or GIF. None, with --title, of a run without covers.", argument="[IMAGE]..."
+        None, "Covers: JPEG, PNG, WebP or GIF. Give none if the run was trained without covers.", argument="[IMAGE]..."
     )
     title: list[str] | None = setting(None, "A title; give several to test them, each with each image.", panel=VARIANTS)
     tags: str = setting("", "Tags or category of the post.", panel=VARIANTS, show_default=False)
@@ -38,9 +38,9 @@ class VariantOptions:
     table: Path | None = setting(
         None, "A table with a row for each variant, in place of images and titles.", panel=VARIANTS, show_default=False
     )
-    images_dir: Path | None = setting(None, "Of --table: where its images lie.", panel=VARIANTS, show_default=False)
+    images_dir: Path | None = setting(None, "With --table: the folder of its images.", panel=VARIANTS, show_default=False)
     mapping: list[str] | None = setting(
-        None, "Of --table: its columns, as in title=headline,image=file.", flags=("--map",), panel=VARIANTS
+        None, "With --table: its columns, as in title=headline,image=file.", flags=("--map",), panel=VARIANTS
     )
     counts: Path | None = setting(
         None,

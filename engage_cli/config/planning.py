@@ -13,15 +13,15 @@ class TestPlanConfig:
 
     certainty: float = setting(0.9, "Stop when the leader is the best with this probability.", low=0.5, high=0.9999)
     tolerance: float = setting(
-        1.0, "Or when showing the leader is expected to cost no more than this percentage of its clicks.", low=0.01, high=50
+        1.0, "Also stop when showing the leader costs at most this percentage of its clicks.", low=0.01, high=50
     )
     rate: float | None = setting(
         None,
-        "The usual click rate, as 0.04. Without it: what a run of click_rate predicts, else 0.05.",
+        "The usual click rate, for example 0.04. Default: what a run of click_rate predicts, else 0.05.",
         low=1e-6,
         high=0.9,
         show_default=False,
     )
-    seed: int = setting(0, "Seed of the tests that are imagined.", low=0, high=2**32 - 1)
+    seed: int = setting(0, "Seed of the simulated tests.", low=0, high=2**32 - 1)
 
     __test__ = False  # pytest: no test, whatever its name

@@ -61,7 +61,7 @@ def empty_parts(posts: pd.DataFrame, targets: Mapping[str, Target]) -> list[str]
         missing = [f"{num} {part}" for part, num in counts.items() if not num]
         if missing:
             there = ", ".join(f"{num:,} {part}" for part, num in counts.items() if num)
-            warnings.append(f"target {name} has {' and '.join(missing)} posts ({there}): a model of it cannot be judged")
+            warnings.append(f"target {name} has {' and '.join(missing)} posts ({there}): models of it cannot be evaluated")
     return warnings
 
 

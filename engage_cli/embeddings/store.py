@@ -110,7 +110,7 @@ class FeatureStore:
             return None
         told = read_manifest(self.folder)
         if name := self.unlike(told):
-            raise EngageError(f"{self.manifest}: encoder.{name} is not that of this store; {AGAIN}")
+            raise EngageError(f"{self.manifest}: encoder.{name} does not match this store; {AGAIN}")
         names = {shard_path(self.folder, number).name for number in self.numbers}
         if unlike := sorted(names ^ set(told.shards)):
             what = "is not named by the manifest" if unlike[0] in names else "is missing"

@@ -72,7 +72,7 @@ def check_settings(folder: Path) -> None:
     """Raise EngageError for the first setting in the folder's JSON files that does more than describe the checkpoint."""
     if (folder / ADAPTER).exists():
         raise EngageError(
-            f"{folder / ADAPTER}: an adapter pulls in another model; merge it into its model with peft's "
+            f"{folder / ADAPTER}: this adapter needs another model; merge it into its model with peft's "
             "merge_and_unload(), save that, and name its folder"
         )
     for path in (folder / name for name in READ if (folder / name).is_file()):

@@ -141,7 +141,7 @@ def region_grid(num_regions: int) -> tuple[int, int]:
     columns = num_regions // rows
     if columns > 2 * rows:
         good = ", ".join(str(n) for n in (1, 2, 4, 6, 9, 12, 16, 25, 36, 49))
-        raise WrongCallError(f"--tokens {num_regions}: regions form a grid, which {num_regions} cannot; take one of {good}")
+        raise WrongCallError(f"--tokens {num_regions}: {num_regions} regions cannot form a grid; take one of {good}")
     return rows, columns
 
 

@@ -53,7 +53,7 @@ def _names_of_shards(index: Path) -> list[str]:
         path = PurePosixPath(name) if isinstance(name, str) else None
         is_plain = path is not None and not path.is_absolute() and ".." not in path.parts and "\\" not in str(name)
         if not is_plain or ":" in str(name) or not str(name).endswith(".safetensors"):
-            raise EngageError(f"{index}: weight_map: '{str(name)[:80]}' is no .safetensors file inside {index.parent}")
+            raise EngageError(f"{index}: weight_map: '{str(name)[:80]}' is not a .safetensors file inside {index.parent}")
     return sorted(set(names.values()))
 
 

@@ -56,12 +56,12 @@ def list_warnings(found: Evidence) -> list[str]:
     label = label_of(found.metric)
     said = []
     if found.low is None or found.high is None:
-        tested = f"{count_of(found.held_out)} that it had not seen are too few to tell it from one"
-        said.append(f"{posts}: it has not been shown to be better than a guess ({tested}); {COIN_TOSS}; {HELPS}")
+        tested = f"{count_of(found.held_out)} held out from training are too few to show it"
+        said.append(f"{posts}: the run is not shown to be better than a guess ({tested}); {COIN_TOSS}; {HELPS}")
     elif not found.is_better_than_guess:
         bounds = f"{write_figure(found.low)} to {write_figure(found.high)}"
         said.append(
-            f"{posts}: it has not been shown to be better than a guess (on {count_of(found.held_out)} that it had not "
+            f"{posts}: the run is not shown to be better than a guess (on {count_of(found.held_out)} that it had not "
             f"seen {label} is {write_figure(found.value)}, interval {bounds}; a guess has 0); {COIN_TOSS}; {HELPS}"
         )
     elif found.method != ON_VALIDATION:
@@ -77,7 +77,7 @@ def score_warnings(metric: str, found: Mapping[str, float], rows: int, split: st
     if found["low"] > 0 or found["low"] == found["high"]:
         return []
     return [
-        f"{where}: it has not been shown to be better than a guess, for the interval of {label_of(metric)} holds 0 or less"
+        f"{where}: the run is not shown to be better than a guess, because the interval of {label_of(metric)} reaches 0"
     ]
 
 

@@ -122,7 +122,7 @@ class FeatureTable:
         table = _join([part.transform(inputs) for part in self.parts.values()])
         categorical = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
         if list(table.columns) != self.names or categorical != self.categorical:
-            raise EngageError(f"{CONTRACT_FILE} of this run: parts: they have other columns than it tells of; {AGAIN}")
+            raise EngageError(f"{CONTRACT_FILE} of this run: its parts have other columns than it lists; {AGAIN}")
         return table
 
     def save(self, folder: Path, *, marks: Sequence[str] = ()) -> None:
@@ -178,9 +178,9 @@ def load_table(open_file: Callable[[str], Path]) -> FeatureTable:
     table.columns = {name: list(contract.parts[name].columns) for name in table.parts}
     table.categorical = list(contract.categorical)
     if contract.further_columns != table.further_columns or not set(table.categorical) <= set(table.names):
-        raise EngageError(f"{path}: further_columns or categorical: they are not those of its parts; {AGAIN}")
+        raise EngageError(f"{path}: further_columns or categorical do not match its parts; {AGAIN}")
     if len(set(table.names)) < len(table.names):
-        raise EngageError(f"{path}: parts: a column stands twice; {AGAIN}")
+        raise EngageError(f"{path}: parts lists a column twice; {AGAIN}")
     return table
 
 

@@ -44,7 +44,7 @@ def load_arrays(path: Path, schema: Mapping[str, Spec], *, again: str, sizes: Ma
     arrays, known = _read(path, again), dict(sizes or {})
     for name in arrays:
         if name not in schema:
-            raise EngageError(f"{path}: there is no array '{name[:80]}' in a file of this kind; {again}")
+            raise EngageError(f"{path}: the array '{name[:80]}' does not belong in this file; {again}")
     for name, spec in schema.items():
         if name in arrays:
             if problem := _problem_of(arrays[name], spec, known):

@@ -77,7 +77,7 @@ class OwnFolder:
         """Return what lies at path, None for nothing; raise EngageError where it may not be removed."""
         found = _lstat(self.place(path.relative_to(self.root)))
         if found is not None and not self.is_ours:
-            raise EngageError(f"{self.root} has no {' or '.join(self.marks)}, so {path} is not engage's to remove")
+            raise EngageError(f"{self.root} has no {' or '.join(self.marks)}, so engage does not remove {path}")
         return found
 
 
@@ -119,7 +119,7 @@ def refuse_link(path: Path) -> None:
     """Raise EngageError where path is a symbolic link."""
     if os.path.islink(path):
         raise EngageError(
-            f"{path} is a symbolic link; engage neither writes nor removes through one: "
+            f"{path} is a symbolic link; engage does not write or remove through links: "
             "put the file or folder itself there, or name another place"
         )
 

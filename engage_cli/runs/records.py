@@ -112,7 +112,7 @@ class RunMeta:
     members: Annotated[tuple[FolderName, ...], AfterValidator(once)] = ()  # of an ensemble: folders in members/
     of: dict[FolderName, Hash] = field(default_factory=dict)  # of stacked runs: the hashes of their markers
     leaky: bool = False
-    marks: tuple[str, ...] = ()  # what makes its figures incomparable with honest ones
+    marks: tuple[str, ...] = ()  # why its figures cannot be compared with honest ones
     started: str = ""
     versions: dict[str, str] = field(default_factory=dict)
 
@@ -264,5 +264,5 @@ def write_run_record(path: Path, value: Any, kind: str) -> None:
 def read_run_record(path: Path, schema: type[T], kind: str) -> T:
     """Read a record of a run folder; raise EngageError for a link, and for whatever is wrong with it."""
     if path.is_symlink():
-        raise EngageError(f"{path} is a link, and no file of this run; {AGAIN}")
+        raise EngageError(f"{path} is a link, not a file of this run; {AGAIN}")
     return read_record(path, schema, kind=kind, version=VERSION, again=AGAIN)

@@ -75,14 +75,14 @@ class Run:
     def _member(self, name: str) -> Run:
         place = self.folder / MEMBERS / name
         if place.is_symlink() or place.parent.is_symlink():
-            raise EngageError(f"{place} is a link, and no member of this run; {AGAIN}")
+            raise EngageError(f"{place} is a link, not a member of this run; {AGAIN}")
         if self.metrics is not None:
             check_file(place / MARKER, self.metrics.files.get(f"{MEMBERS}/{name}/{MARKER}"), again=AGAIN)
         found = load_run(place)
         if found.meta.is_ensemble:
-            raise EngageError(f"{place / FIRST}: model: an ensemble is not a member of another; {AGAIN}")
+            raise EngageError(f"{place / FIRST}: model: an ensemble cannot contain an ensemble; {AGAIN}")
         if (found.kind, found.target) != (self.kind, self.target):
-            raise EngageError(f"{place} predicts something else than {self.folder}, which it is a member of; {AGAIN}")
+            raise EngageError(f"{place} predicts another target or kind than its ensemble {self.folder}; {AGAIN}")
         return found
 
 
@@ -98,10 +98,10 @@ def load_run(folder: Path) -> Run:
         check_file(folder / name, metrics.files.get(name), again=AGAIN)
     meta = read_run_record(folder / FIRST, RunMeta, META_KIND)
     if meta.is_ensemble != bool(meta.members):
-        raise EngageError(f"{folder / FIRST}: members: a run of model '{meta.model}' has {len(meta.members)}; {AGAIN}")
+        raise EngageError(f"{folder / FIRST}: members: a '{meta.model}' run cannot have {len(meta.members)}; {AGAIN}")
     sides = {side_of(block) for block in (*meta.blocks, *meta.dims)}
     if not sides <= set(meta.encoders) or any(side != encoder.side for side, encoder in meta.encoders.items()):
-        raise EngageError(f"{folder / FIRST}: encoders: they are not those of its blocks; {AGAIN}")
+        raise EngageError(f"{folder / FIRST}: the encoders do not match its blocks; {AGAIN}")
     return Run(folder, meta, read_run_record(folder / TARGET_FILE, Target, TARGET_KIND), metrics)
 
 

@@ -62,7 +62,7 @@ def in_a_sentence(what: str) -> Iterator[None]:
         yield
     except (MemoryError, BrokenExecutor) as error:
         why = "memory ran out" if isinstance(error, MemoryError) else "a process died, most likely for want of memory,"
-        raise EngageError(f"{why} while {what}; close other programs, or mend the largest images") from None
+        raise EngageError(f"{why} while {what}; close other programs, or shrink the largest images") from None
 
 
 def _live_with_parent(parent: int) -> None:

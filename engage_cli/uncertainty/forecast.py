@@ -209,7 +209,7 @@ def load_uncertainty(run: Run) -> UncertaintyModel:
     saved = read_run_record(path, SavedUncertainty, CALIBRATION_KIND)
     calibration = saved.calibration
     if calibration.kind != run.kind or (calibration.kind == "value") != bool(calibration.residuals):
-        raise EngageError(f"{path}: calibration: it does not belong to a run of {run.kind}; {AGAIN}")
+        raise EngageError(f"{path}: the calibration does not fit a run that predicts {run.kind}; {AGAIN}")
     return UncertaintyModel(
         target=run.target,
         calibration=calibration,

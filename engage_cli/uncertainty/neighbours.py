@@ -101,7 +101,7 @@ class Neighbours:
         for name, space in self.spaces.items():
             if name not in vectors or vectors[name].shape[1] != space.points.shape[1]:
                 raise EngageError(
-                    f"{VECTORS_FILE} of this run is of other vectors of '{name}' than its model reads; {AGAIN}"
+                    f"{VECTORS_FILE} of this run holds other vectors of '{name}' than its model reads; {AGAIN}"
                 )
 
     def save(self, folder: Path, posts: pd.DataFrame) -> None:
@@ -153,7 +153,7 @@ def load_neighbours(path: Path) -> Neighbours:
     arrays = load_arrays(path, specs, again=AGAIN)
     found = [block for block in BLOCKS if f"{block}/points" in arrays]
     if not found or not len(arrays["scores"]) or len(arrays) != 1 + 2 * len(found):
-        raise EngageError(f"{path}: it lacks the points of posts, or what is usual among them; {AGAIN}")
+        raise EngageError(f"{path}: the points of posts or their usual distances are missing; {AGAIN}")
     try:
         spaces = {block: Space(points=arrays[f"{block}/points"], usual=arrays[f"{block}/usual"]) for block in found}
     except KeyError as missing:
@@ -168,7 +168,7 @@ def load_names(path: Path, num: int) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise EngageError(f"{path} is damaged ({error}); {AGAIN}") from None
     if set(found) != set(NAMES) or len(found) != num:
-        raise EngageError(f"{path}: it does not hold ids, images and titles of the {num:,} posts that are kept; {AGAIN}")
+        raise EngageError(f"{path} does not hold the ids, images and titles of the {num:,} posts of this run; {AGAIN}")
     return found
 
 

@@ -37,7 +37,7 @@ def show_embedding(summaries: Sequence[StoreSummary], next_command: str) -> None
         if summary.cut_texts:
             print_line(f"  {summary.cut_texts:,} texts are longer than the encoder reads; their ends were left out")
         if summary.unknown_texts:
-            print_line(f"  {summary.unknown_texts:,} texts hold words or signs that the encoder does not know")
+            print_line(f"  {summary.unknown_texts:,} texts have words or characters that the encoder does not know")
         if summary.image_problems:
             print_line(f"  {summary.image_problems:,} posts without a usable image: {summary.folder / 'problems.csv'}")
     print_line(f"\n{next_command}")

@@ -104,8 +104,8 @@ def _show_experiments(scores: Sequence[Score], *, with_intervals: bool) -> None:
     title = f"Which variant wins: {counts}"
     print_table(title, columns, rows, needed=3)
     print_line(
-        "pairs, differ: share in the right order, of all and of those that surely differ; error: how far the chance to win "
-        "is from how often it comes true; gain: clicks by the variant predicted best over one at random, where the best "
+        "pairs, differ: share in the right order, of all pairs and of clearly different ones; error: how far a chance "
+        "is from how often it comes true; gain: more clicks for the variant predicted best than for a random one; the best "
         f"counts gain {about.best_gain:.1f} %. 95 %: {about.stories:,} stories, resampled whole.\n"
     )
 

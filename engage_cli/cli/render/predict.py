@@ -209,7 +209,7 @@ def _show_regions(regions: np.ndarray, windows: np.ndarray, effect: Callable[[fl
 
 def _show_reasons(reasons: Reasons) -> None:
     """Show each group's and the first features' contributions as bars to both sides of the mean prediction."""
-    print_line(f"  contribution of its features, added to the mean of {reasons.start:.3f}, in {reasons.unit}")
+    print_line(f"  contribution of each feature, added to the mean of {reasons.start:.3f}, in {reasons.unit}")
     least = SMALLEST_SHOWN * max(map(abs, reasons.groups.values()), default=0.0)
     groups = [(name, value, "") for name, value in reasons.groups.items() if abs(value) > least]
     features = [(name.replace("_", " "), value, reasons.values[name]) for name, value in reasons.features.items() if value][

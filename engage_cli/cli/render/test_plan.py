@@ -33,14 +33,14 @@ def show_plan(found: TestPlan) -> None:
     print_table(f"{len(order)} variants, {known}", columns, rows, needed=3)
     leader = _name(found, standing.leader)
     print_line(
-        f"Ahead: {leader}. It is the best with {100 * standing.chance:.0f} of 100; to show it now would cost "
+        f"Ahead: {leader}. It is the best with {100 * standing.chance:.0f} % probability; showing it now costs "
         f"{standing.loss:.1f} % of its clicks on average."
     )
     verdict = found.verdict
     if verdict == STOP_SURE:
-        print_line(f"Stop: it is the best with {100 * config.certainty:g} of 100 or more. Show it.")
+        print_line(f"Stop: it is the best with {100 * config.certainty:g} % probability or more. Show it.")
     elif verdict == STOP_ALIKE:
-        print_line(f"Stop: whichever is the best, the leader lacks no more than {config.tolerance:g} %. Show it.")
+        print_line(f"Stop: showing the leader costs at most {config.tolerance:g} % of the best one's clicks. Show it.")
     else:
         assert verdict == GO_ON
         _show_stages(found)
@@ -61,14 +61,14 @@ def _show_stages(found: TestPlan) -> None:
     title = f"A test of the {found.num_worth} that are worth it, at a click rate of about {100 * found.rate:.2g} %"
     print_table(title, (f"{more}impressions each", "leader is the best", "clicks lacked"), rows)
     if plan.until_decided is None:
-        print_line("Go on only where impressions are free: a million of each would not decide it.")
+        print_line("Go on only if impressions are free: even a million per variant would not decide it.")
         return
     why = (
-        f"the leader is then the best with {100 * config.certainty:g} of 100"
+        f"the leader is then the best with {100 * config.certainty:g} % probability"
         if plan.until_decided == plan.until_sure
         else f"showing the leader then costs no more than {config.tolerance:g} % of its clicks"
     )
-    print_line(f"Go on: about {plan.until_decided:,} {more}impressions of each decide it: {why}.")
+    print_line(f"Go on: about {plan.until_decided:,} {more}impressions per variant decide it: {why}.")
 
 
 def _name(found: TestPlan, place: int) -> str:

@@ -103,5 +103,5 @@ def _read_pairs(path: Path) -> tuple[pd.Series, int]:
         if len(text) > 1 and text[0] == text[-1] == '"':
             text = text[1:-1].replace('""', '"')
         if pairs.setdefault(item, text) != text:
-            raise EngageError(f"{path}, line {number}: item '{item}' is there twice with different texts; remove one")
+            raise EngageError(f"{path}, line {number}: item '{item}' occurs twice with different texts; remove one")
     return pd.Series(pairs, dtype=str), len(pairs)

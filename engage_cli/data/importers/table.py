@@ -83,7 +83,7 @@ def read_table(
     packed = Packed(table=path, column=raw.images[0]) if raw.images else None
     if options.fetch_images:
         if not matched.addresses:
-            raise EngageError(f"--fetch-images: {path} has no column of images' addresses that could be found")
+            raise EngageError(f"--fetch-images: {path} has no column with addresses of images")
         packed = Packed(addresses=tuple(raw.frame[matched.addresses].str.strip()))
         posts["image"], images_dir = "", path
     elif packed is not None:

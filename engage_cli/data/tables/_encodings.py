@@ -62,8 +62,8 @@ def _mend(data: bytes, path: Path) -> tuple[bytes, list[str]]:
     if found is None:
         byte = data[start]
         raise EngageError(
-            f"{path}, line {_line(data, start)}: not UTF-8 (byte 0x{byte:02x}; '{chr(byte)}' in Latin-1), and in which "
-            "encoding it is cannot be told; name it with --encoding, or save the file as UTF-8"
+            f"{path}, line {_line(data, start)}: not UTF-8 (byte 0x{byte:02x}; '{chr(byte)}' in Latin-1), and its "
+            "encoding is not clear; name it with --encoding, or save the file as UTF-8"
         )
     decoded = data.decode(found)
     sample = next(word for word in decoded.split() if not word.isascii())[:40]

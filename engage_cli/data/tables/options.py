@@ -21,9 +21,9 @@ class ReadOptions:
 
     def __post_init__(self) -> None:
         if self.decimal not in ("", ".", ","):
-            raise WrongCallError(f"--decimal {self.decimal}: there are: . and ,")
+            raise WrongCallError(f"--decimal {self.decimal} is unknown; give . or ,")
         if self.date_order not in ("", *DATE_ORDERS):
-            raise WrongCallError(f"--date-order {self.date_order}: there are: {', '.join(DATE_ORDERS)}")
+            raise WrongCallError(f"--date-order {self.date_order} is unknown; give {', '.join(DATE_ORDERS)}")
         if self.encoding:
             try:
                 "".encode(self.encoding)

@@ -145,7 +145,7 @@ def relative(posts: pd.DataFrame) -> Formula:
     """log1p(views) minus the median of the same author's earlier posts: success beyond what is usual for them."""
     need(posts, ("views",))
     if AUTHOR_MEDIAN not in posts:
-        raise EngageError("relative needs author and posted_at")
+        raise EngageError("relative needs author and posted_at; map them")
     if posts[AUTHOR_MEDIAN].isna().all():
         raise EngageError("relative needs authors with several posts; no author has an earlier one")
     return Formula(weights={"views": 1.0}, transform="log1p", minus=AUTHOR_MEDIAN)

@@ -97,7 +97,7 @@ class ImageTextMatch(TablePart):
 def must_be_as_wide(vectors: np.ndarray, fitted: np.ndarray, block: str) -> None:
     """Raise EngageError where vectors (n, D) are not those that (D,) numbers were fitted on."""
     if vectors.shape[1] != len(fitted):
-        raise EngageError(f"the run's features were fitted on other vectors of '{block}' than they are given; train again")
+        raise EngageError(f"the run's features were fitted on other vectors of '{block}' than these; train again")
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ class CatBoostPredictor(Predictor):
         self.unit = str(run.target.formula) if run.kind == "value" else UNIT_OF_CLASSES
         self.folder, self.table = run.folder, load_table(run.open)
         if not set(self.table.blocks) <= set(run.meta.blocks) or self.table.reads_images != run.meta.reads_images:
-            raise EngageError(f"{run.folder / FIRST}: blocks or reads_images: they are not those of its table; {AGAIN}")
+            raise EngageError(f"{run.folder / FIRST}: blocks or reads_images do not match its table; {AGAIN}")
         self.counters = [name for name in self.table.further_columns if name in KNOWN_AFTER]
         self.model = load_model(run.open(MODEL_FILE))  # verified first: CatBoost's own parser takes files on trust
         if self.model is None:

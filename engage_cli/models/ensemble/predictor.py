@@ -86,7 +86,7 @@ class EnsemblePredictor(Predictor):
         path = run.open(WEIGHTS_FILE)
         saved = read_run_record(path, SavedWeights, WEIGHTS_KIND)
         if set(saved.weights) != set(run.meta.members):
-            raise EngageError(f"{path}: weights: they are not those of the members in {FIRST}; {AGAIN}")
+            raise EngageError(f"{path}: the weights do not match the members in {FIRST}; {AGAIN}")
         self.weights = Weights(members=tuple(saved.weights[name] for name in run.meta.members), offset=saved.offset)
         self.members = [load_predictor(member) for member in members_of(run)]
 

@@ -109,7 +109,7 @@ class KernelInputsMaker:
         for name, block in vectors.items():
             if block.shape[1] != self.scales[name].shape[1]:
                 raise EngageError(
-                    f"the run's process was fitted on other vectors of '{name}' than it is given; train again"
+                    f"the run's Gaussian process was fitted on other vectors of '{name}' than these; train again"
                 )
         placed = {
             name: _unit(

@@ -88,7 +88,7 @@ class GaussianProcessPredictor(Predictor):
         path = run.open(STATE_FILE)
         saved = read_run_record(path, SavedProcesses, STATE_KIND)
         if (saved.cuts is None) != (run.kind == "value"):
-            raise EngageError(f"{path}: cuts: they are not those of a run of {run.kind}; {AGAIN}")
+            raise EngageError(f"{path}: the cuts do not fit a run that predicts {run.kind}; {AGAIN}")
         self.maker, self.processes, self.cuts = load_processes(run.folder, saved)
 
     @staticmethod

@@ -57,7 +57,7 @@ class FinetunedPredictor(Predictor):
         for name, width in self.dims.items():
             tower = encoders[side_of(name)].tower
             if width != (tower.dim if self.model.reads_tokens else tower.pooled_dim):
-                raise EngageError(f"{run.folder / FIRST}: dims: its encoder gives other vectors of '{name}'; {AGAIN}")
+                raise EngageError(f"{run.folder / FIRST}: dims: its encoder's vectors of '{name}' do not match; {AGAIN}")
         load_weights(self.model, weights)
         self.model.to(self.device)
 

@@ -49,7 +49,7 @@ class NeuralPredictor(Predictor):
         blocks = source.blocks(known_before(posts), list(self.dims))
         for name, block in blocks.items():
             if tokens_of(block, self.model.reads_tokens).values.shape[-1] != self.dims[name]:
-                raise EngageError(f"{self.folder / FIRST}: dims: its encoder gives other vectors of '{name}'; {AGAIN}")
+                raise EngageError(f"{self.folder / FIRST}: dims: its encoder's vectors of '{name}' do not match; {AGAIN}")
         batches = StoredBatches(
             blocks,
             self.objective.encode(torch.zeros(len(posts), dtype=torch.float64)),
@@ -72,7 +72,7 @@ def read_config(run: Run, *, is_finetuned: bool) -> tuple[TrainConfig, Objective
         objective: Objective = OBJECTIVES[run.kind].load(config.objective)(run.target, config)
         trains_encoders = parse_finetune(config.finetune).mode != "none"
     if trains_encoders != is_finetuned:
-        raise EngageError(f"{run.folder / FIRST}: config.finetune: '{config.finetune}' does not go with its model; {AGAIN}")
+        raise EngageError(f"{run.folder / FIRST}: config.finetune: '{config.finetune}' does not fit its model; {AGAIN}")
     if not run.meta.dims:
         raise EngageError(f"{run.folder / FIRST}: dims: there is no block; {AGAIN}")
     return config, objective

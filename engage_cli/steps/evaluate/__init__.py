@@ -57,7 +57,7 @@ def evaluate(
     if split not in SPLITS:
         raise WrongCallError(f"unknown split '{split}'; there are: {', '.join(SPLITS)}")
     if not folders:
-        raise WrongCallError("no run is named to be scored")
+        raise WrongCallError("no run is named; name one to score")
     runs = open_runs(folders, dataset)
     tasks: dict[tuple[str, str], list[Run]] = {}
     for run in runs:

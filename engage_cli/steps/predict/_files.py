@@ -26,7 +26,7 @@ def check_suffix(out: Path) -> None:
     """Raise WrongCallError for a kind of file that is not written, EngageError where what writes it is not installed."""
     suffix = out.suffix.lower()
     if suffix not in WRITERS or out.is_dir():
-        raise WrongCallError(f"--out {out}: name the {' or the '.join(WRITERS)} that is to be written")
+        raise WrongCallError(f"--out {out}: name the {' or the '.join(WRITERS)} file to write")
     if suffix == ".xlsx" and importlib.util.find_spec("openpyxl") is None:
         raise EngageError(f"{out}: writing .xlsx needs openpyxl; install it with: pip install 'engage-cli[excel]'")
 
@@ -34,7 +34,7 @@ def check_suffix(out: Path) -> None:
 def check_rows(out: Path, num: int) -> None:
     """Raise WrongCallError for more rows than the file can hold."""
     if out.suffix.lower() == ".xlsx" and num > MOST_SHEET_ROWS:
-        raise WrongCallError(f"--out {out}: a sheet holds {MOST_SHEET_ROWS:,} rows, and these are {num:,}; name a .csv")
+        raise WrongCallError(f"--out {out}: a sheet holds {MOST_SHEET_ROWS:,} rows, and there are {num:,}; name a .csv")
 
 
 def write_predictions(out: Path, rows: pd.DataFrame) -> None:

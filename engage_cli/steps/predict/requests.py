@@ -72,7 +72,7 @@ def make_posts(
     given = [(name, value) for name, value in columns.items() if isinstance(value, str)]
     for name, text in (*zip(("--tags", "--description", *["--title"] * len(pairs)), texts, strict=True), *given):
         if len(text) > LONGEST_TEXT:
-            raise WrongCallError(f"{name} has {len(text):,} characters; at most {LONGEST_TEXT:,} are read")
+            raise WrongCallError(f"{name} has {len(text):,} characters; shorten it to {LONGEST_TEXT:,}")
     tags, description, *titles = clean_text(pd.Series([as_unicode(text) for text in texts], dtype=str)).tolist()
     posts = pd.DataFrame(
         {
@@ -84,7 +84,7 @@ def make_posts(
         }
     )
     if posts.duplicated(["image", "title"]).any():
-        raise WrongCallError("an image or a title is given twice (but for spaces); give each once")
+        raise WrongCallError("two images or titles are equal except for spaces; give each once")
     if posted_at:
         order = reads.table["posted_at"].date_order if "posted_at" in reads.table else ""
         date = parse_publication_date(as_unicode(posted_at), order)
@@ -92,7 +92,7 @@ def make_posts(
     posts = add_asked_age(posts, after, reads=reads.columns, median_age=reads.median_age, run=reads.run, say=reporter.say)
     posts = _add_columns(posts, reads, columns, reporter)
     if "posted_at" not in posts and reads.date:
-        reporter.say("without a date: the run was trained with it; give --posted-at")
+        reporter.say("no date is given, but the run was trained with dates; give --posted-at")
     if not posts["title"].any():
         reporter.say("no --title: predicting from the image, tags and description only")
     return posts
@@ -129,7 +129,7 @@ def _add_columns(posts: pd.DataFrame, reads: Reads, values: Mapping[str, str | f
         value = as_unicode(str(given))
         if name not in wanted:
             there = ", ".join(wanted) or "none"
-            raise WrongCallError(f"--column {name}: {reads.run} was trained without it; it was given: {there}")
+            raise WrongCallError(f"--column {name}: {reads.run} was trained without it, but with: {there}")
         column, kind = wanted[name]
         if kind == NUMBER:
             written = reads.table[column].decimal if column in reads.table else ""
@@ -144,7 +144,7 @@ def _add_columns(posts: pd.DataFrame, reads: Reads, values: Mapping[str, str | f
             posts[column] = str(clean_text(pd.Series([value])).iloc[0])
     missing = [name for name, (column, _) in wanted.items() if column not in posts]
     if times := [name for name in missing if name in Time.names]:
-        reporter.say(f"without {', '.join(times)}: the run was trained with it; give --posted-at")
+        reporter.say(f"{', '.join(times)} is missing, but the run was trained with it; give --posted-at")
     if missing := [name for name in missing if name not in times]:
         reporter.say(f"without {', '.join(missing)}: the run was trained with it; give --column {missing[0]}=...")
     return posts

@@ -153,7 +153,7 @@ def prepare(
 
 def _check_config(config: PrepareConfig) -> None:
     if config.fit_target_on not in ("train", "all"):
-        raise WrongCallError(f"--fit-target-on {config.fit_target_on}: there are: train, all")
+        raise WrongCallError(f"--fit-target-on {config.fit_target_on} is unknown; give train or all")
     if config.split != "auto":
         SPLITS.check(config.split)
     if bool(config.split_from) != (config.split == "file"):
@@ -229,7 +229,7 @@ def _fit_targets(draft: Draft, config: PrepareConfig, name: str) -> tuple[dict[s
     if not targets:
         raise EngageError(f"no target can be computed from {name}: {'; '.join(unavailable.values())}")
     for dropped, names in dropped_terms(targets, fit_rows).items():
-        draft.warnings.append(f"no column {dropped}: the formulas of {', '.join(names)} are without")
+        draft.warnings.append(f"no column {dropped}: the formulas of {', '.join(names)} leave it out")
     for fitted in targets.values():
         draft.warnings += fitted.warnings
         without = int((~np.isfinite(fitted.score(draft.posts))).sum())

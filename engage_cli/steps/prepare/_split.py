@@ -88,10 +88,10 @@ def _given_parts(posts: pd.DataFrame, config: PrepareConfig, draft: Draft) -> np
     path = Path(config.split_from)
     table = read_frame(path).frame
     if "id" not in table or "split" not in table:
-        raise EngageError(f"{path}: a column 'id' and a column 'split' are needed; it has: {', '.join(table.columns)}")
+        raise EngageError(f"{path} needs the columns 'id' and 'split'; it has: {', '.join(table.columns)}")
     ids = clean_text(table["id"])
     if ids.duplicated().any():
-        raise EngageError(f"{path}: the id '{ids[ids.duplicated()].iloc[0]}' is there twice")
+        raise EngageError(f"{path}: the id '{ids[ids.duplicated()].iloc[0]}' occurs twice")
     given = pd.Series(clean_text(table["split"]).to_numpy(), index=pd.Index(ids))
     if unknown := int((~given.index.isin(posts["id"])).sum()):
         draft.warnings.append(f"{path.name}: {unknown:,} of {len(given):,} ids belong to no post")

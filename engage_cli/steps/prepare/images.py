@@ -92,7 +92,7 @@ def _flat_names(paths: pd.Series, archive: Path) -> pd.Series:
     if len(again):
         first, second = again.sort_values("name")["path"].iloc[:2]
         raise EngageError(
-            f"{archive}: posts name '{first}' and '{second}', which would be one file where images are unpacked; "
+            f"{archive}: posts name '{first}' and '{second}', which unpack to one and the same file; "
             "unpack the archive and name its folder"
         )
     return names

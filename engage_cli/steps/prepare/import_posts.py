@@ -208,7 +208,7 @@ def choose_rows(posts: pd.DataFrame, duplicates: str) -> tuple[pd.DataFrame, pd.
     first and which the last, else their order.
     """
     if duplicates not in DUPLICATES:
-        raise WrongCallError(f"--duplicates {duplicates}: there are: {', '.join(DUPLICATES)}")
+        raise WrongCallError(f"--duplicates {duplicates} is unknown; give {', '.join(DUPLICATES)}")
     shared = posts["id"].duplicated(keep=False)
     if not shared.any():
         return posts, posts.iloc[:0]

@@ -135,7 +135,7 @@ class ModelProcess:
             message, _ = await asyncio.wait_for(read_async(self._process.stdout), LOADING_SECONDS)
         except (asyncio.IncompleteReadError, asyncio.TimeoutError, ConnectionError):
             await self._end()
-            raise EngageError("the model process ended before the model was loaded; what it wrote stands above") from None
+            raise EngageError("the model process ended before it loaded the model; read its output above") from None
         except asyncio.CancelledError:
             await self._end()
             raise
@@ -207,7 +207,7 @@ class ModelProcess:
             self._give_up(batch)
             return False
         except (LookupError, TypeError, ValueError) as error:  # what it sent is not an answer: it can no longer be followed
-            self.say(f"the model process sent what is not an answer ({error!r})")
+            self.say(f"the model process sent an invalid answer ({error!r})")
             self._give_up(batch)
             return False
         ended = time.monotonic()

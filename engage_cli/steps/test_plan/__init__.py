@@ -164,7 +164,7 @@ def _posts_of(asked: Asked, run: Run, reporter: Reporter) -> tuple[pd.DataFrame,
             reporter.say(f"{asked.table}, row {row}: {problem}")
         if not 2 <= len(posts) <= MOST_VARIANTS:
             raise EngageError(
-                f"{asked.table} has {len(posts):,} rows: a test is of 2 to {MOST_VARIANTS} variants, a row each"
+                f"{asked.table} has {len(posts):,} rows: a test needs 2 to {MOST_VARIANTS} variants, one row for each"
             )
         covers = read_covers(posts, asked.images_dir)
         for row, (_, problem) in enumerate(covers, start=1):

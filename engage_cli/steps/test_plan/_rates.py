@@ -53,6 +53,6 @@ def _check(session: InferenceSession, target: Target) -> None:
     """Raise EngageError for a run whose differences are no logarithms of ratios."""
     if session.run.kind != "value" or target.formula.transform == "identity":
         raise EngageError(
-            f"{session.run.folder} predicts {target.name} as {session.run.kind}, whose differences are no percentages of "
+            f"{session.run.folder} predicts {target.name} as {session.run.kind}, which cannot be read as percentages of "
             "clicks; name a run of click_rate, views, likes, popularity, rate or relative, as a value, with --run"
         )

@@ -142,7 +142,7 @@ def _make_live(
 ) -> _Made:
     if (encoders.precision, encoders.dtype) != (EncoderConfig.precision, EncoderConfig.dtype):
         raise WrongCallError(
-            "--encoder-precision and --dtype are for stored features; encoders that are trained go by --precision"
+            "--encoder-precision and --dtype are for stored features; for trained encoders give --precision"
         )
     exact = dataclasses.replace(encoders.settled(is_own=True), precision="fp32", dtype="fp32")
     made = {side: make_encoder(side, exact) for side in dict.fromkeys(map(side_of, blocks))}
@@ -181,4 +181,4 @@ def _say_absent(present: Mapping[str, bool], reporter: Reporter) -> None:
             f"no training post has {' or '.join(absent)}: there is nothing to learn from; name other --blocks"
         )
     if absent:
-        reporter.say(f"no training post has {' or '.join(absent)}: the model learns without")
+        reporter.say(f"no training post has {' or '.join(absent)}: the model learns without it")

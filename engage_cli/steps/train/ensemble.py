@@ -34,7 +34,7 @@ COMMAND = "evaluate --ensemble"
 NOTE_OF_EQUALS = (
     "the mean of models that chose their epochs on these rows: optimistic; `engage evaluate` reads the test split"
 )
-NOTE_OF_FEW = "each of these posts was predicted by models, and by weights, that were fitted without it"
+NOTE_OF_FEW = "the models and weights that predicted each of these posts were fitted without it"
 NOTE = "weights fitted on these rows, each row predicted by weights of the others; its members chose their epochs on them"
 
 
@@ -65,7 +65,7 @@ def combine(
         marks=tuple(dict.fromkeys(mark for member in opened for mark in member.marks)),
     )
     if (done := find_finished(run, runs_dir, meta=meta)) is not None:
-        reporter.say(f"{done.folder} is this ensemble already")  # the report may not have been written
+        reporter.say(f"{done.folder} already holds this ensemble")  # the report may not have been written
         return done
     problem = make_problem(dataset, first.target, first.meta.kind)
     trainer = EnsembleTrainer(problem, meta, {name: partial(copy_run, member) for name, member in members.items()})

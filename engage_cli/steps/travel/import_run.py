@@ -31,7 +31,7 @@ def import_run(archive: Path, folder: Path, *, reporter: Reporter | None = None)
     if folder.exists():
         raise EngageError(f"{folder} is there already; name a new folder with --run")
     if not archive.is_file():
-        raise EngageError(f"{archive} is no file; name an archive that `engage export` wrote")
+        raise EngageError(f"{archive} is not a file; name an archive that `engage export` wrote")
     folder.parent.mkdir(parents=True, exist_ok=True)
     sweep_dead(folder.parent, folder.name)
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
@@ -64,7 +64,7 @@ def _unpack(archive: Path, place: Path, reporter: Reporter) -> None:
                         _write(packed, entry, place / entry.filename)
                     stage.advance(1)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, UnicodeError) as error:
-        raise EngageError(f"{archive} is damaged, or no archive of a run ({error}); {AGAIN}") from None
+        raise EngageError(f"{archive} is damaged, or not an archive of a run ({error}); {AGAIN}") from None
 
 
 def _check(archive: Path, entries: list[zipfile.ZipInfo]) -> None:
@@ -93,7 +93,7 @@ def _check(archive: Path, entries: list[zipfile.ZipInfo]) -> None:
     if (total := sum(entry.file_size for entry in entries)) > MOST_BYTES:
         raise EngageError(f"{archive} unpacks to {total:,} bytes, and the limit is {MOST_BYTES:,}; {AGAIN}")
     if missing := [name for name in (FIRST, TARGET_FILE, MARKER) if name not in seen]:
-        raise EngageError(f"{archive} is no archive of a run: it has no {missing[0]}; {AGAIN}")
+        raise EngageError(f"{archive} is not an archive of a run: it has no {missing[0]}; {AGAIN}")
 
 
 def _write(packed: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> None:

@@ -75,7 +75,7 @@ def _same_in_a_test(cells: pd.Series, video: pd.Series, name: str) -> np.ndarray
     if (values.nunique() > 1).any():
         test = values.nunique().idxmax()
         raise EngageError(
-            f"column '{name}' differs between the variants of '{str(test)[:40]}': give that of the whole test"
+            f"column '{name}' differs between the variants of '{str(test)[:40]}': give the value of the whole test"
         )
     return np.asarray(values.transform("first"), np.float64)
 

@@ -30,7 +30,7 @@ from engage_cli.runs.records import AGAIN
 MODEL_FILE, HISTORY_FILE, RESUME_FILE = "model.safetensors", "history.jsonl", "resume.safetensors"
 SEAL, CONTENT = "engage", "content"  # the one key of the metadata; in it the one of the hash of all else
 ANEW = "remove the run's folder, and train it again"
-FROM_START = "remove it, and the same command starts anew"
+FROM_START = "remove it; the same command then starts over"
 
 
 class Checkpoints:
