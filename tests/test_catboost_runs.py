@@ -375,15 +375,18 @@ def test_the_moment_of_publication_is_read_from_a_date(tmp_path: Path, pixelrec:
     )  # fmt: skip
     assert load_table(run.joinpath).further_columns == {"hour": "number", "weekday": "number"}
     ask = ["predict", pixelrec / "cover" / "i5.jpg", "--title", "title 3", "--run", run]
-    assert "without hour, weekday: the run was trained with it; give --posted-at" in engage(*ask).stderr
+    assert "not given: hour, weekday (the run was trained with them); give --posted-at" in engage(*ask).stderr
     named = answer(*ask, "--column", "hour=18", "--column", "weekday=1", "--explain")["posts"][0]
     for moment in ("2026-11-24T18:30", "2026-11-24 19:30+01:00"):
         result = engage(*ask, "--posted-at", moment, "--explain", "--json")
-        assert "without hour" not in result.stderr
+        assert "not given: hour" not in result.stderr
         assert json.loads(result.stdout)["posts"][0] == named
     midnight = answer(*ask, "--column", "hour=0", "--column", "weekday=1")["posts"][0]
     assert answer(*ask, "--posted-at", "2026-11-24T00:00")["posts"][0] == midnight
-    assert "without hour: the run was trained with it; give --posted-at" in engage(*ask, "--posted-at", "2026-11-24").stderr
+    assert (
+        "not given: hour (the run was trained with them); give --posted-at"
+        in engage(*ask, "--posted-at", "2026-11-24").stderr
+    )
     assert "'someday' is not a date" in engage(*ask, "--posted-at", "someday").stderr
 
 

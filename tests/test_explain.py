@@ -246,7 +246,7 @@ def test_titles_of_one_word_and_of_none(runs: dict[str, Path], cover: Path) -> N
     lines = result.stdout.splitlines()
     parts = lines[lines.index("  effect of each part on the count") + 1 :]
     assert parts[0].startswith("    image ")
-    assert parts[1].startswith("  what each region")
+    assert parts[1].startswith("  effect of each region")
 
 
 # With encoders

@@ -166,7 +166,7 @@ def test_kept_columns_reach_catboost_by_name_alone(tmp_path: Path, encoders: Enc
 
     image.write_bytes(encoded(picture(1), "PNG"))
     ask = ["predict", image, "--title", "title number 4", "--run", tmp_path / "more"]
-    assert "without length, mood: give it as in --column length=" in engage(*ask).stderr
-    assert "without" not in engage(*ask, "--column", "length=3", "--column", "mood=a").stderr
+    assert "not given: length, mood (the run was trained with them); give --column length=" in engage(*ask).stderr
+    assert "not given" not in engage(*ask, "--column", "length=3", "--column", "mood=a").stderr
     assert "trained without it; it was given: length, mood" in engage(*ask, "--column", "likes=3").stderr
     assert "'long' is not a number" in engage(*ask, "--column", "length=long").stderr

@@ -186,7 +186,7 @@ class TrainedRun:
         """
         check_frame(post)
         if len(post) != 1:
-            raise ValueError(f"one post is explained, and there are {len(post):,}; give one row, as posts.head(1)")
+            raise ValueError(f"explain takes one post, and these are {len(post):,}; give one row, as posts.head(1)")
         with self._asked(post, image_column, images_dir) as (written, table):
             ((image, _),) = read_covers(table, written.images)
             return table_of(explain_post(self._open, table, image, overlay=None, reporter=self._reporter))

@@ -144,7 +144,7 @@ def _add_columns(posts: pd.DataFrame, reads: Reads, values: Mapping[str, str | f
             posts[column] = str(clean_text(pd.Series([value])).iloc[0])
     missing = [name for name, (column, _) in wanted.items() if column not in posts]
     if times := [name for name in missing if name in Time.names]:
-        reporter.say(f"{', '.join(times)} is missing, but the run was trained with it; give --posted-at")
+        reporter.say(f"not given: {', '.join(times)} (the run was trained with them); give --posted-at")
     if missing := [name for name in missing if name not in times]:
-        reporter.say(f"without {', '.join(missing)}: the run was trained with it; give --column {missing[0]}=...")
+        reporter.say(f"not given: {', '.join(missing)} (the run was trained with them); give --column {missing[0]}=...")
     return posts
