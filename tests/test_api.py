@@ -305,7 +305,7 @@ def test_wrong_settings_are_told_when_posts_are_there(posts: pd.DataFrame, tmp_p
         EngagementRegressor().fit(posts, image_column="cover")
     with pytest.raises(ValueError, match="no such folder"):
         EngagementRegressor().fit(posts, images_dir=tmp_path / "nowhere")
-    with pytest.raises(EngageError, match="no run folder"):
+    with pytest.raises(EngageError, match="not a run folder"):
         load_run(tmp_path)
 
 

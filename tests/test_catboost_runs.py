@@ -429,7 +429,7 @@ def test_the_studys_features_give_the_label_away_and_all_say_so(
     assert LEAKY in post["marks"]
     shown = engage(*ask)
     assert LEAKY in shown.stdout
-    assert "without views, likes, comments, shares, favorites" in shown.stderr
+    assert "not given: views, likes, comments, shares, favorites" in shown.stderr
     posts = load_dataset(tmp_path / "data").posts
     best = posts.loc[load_run(run).target.score(posts).argmax(), ["views", "likes", "comments", "shares", "favorites"]]
     assert answer(*ask, *(f"--column={name}={n}" for name, n in best.items()))["posts"][0]["class"] == "Very High"

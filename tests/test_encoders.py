@@ -178,7 +178,7 @@ def test_regions_keep_the_order_of_rows() -> None:
     patches = torch.arange(24.0).view(1, 24, 1)  # 4 rows of 6
     assert regions_of(patches, (4, 6), 6).flatten().tolist() == [3.5, 5.5, 7.5, 15.5, 17.5, 19.5]
     assert [region_grid(n) for n in (1, 2, 4, 6, 8, 9, 16)] == [(1, 1), (1, 2), (2, 2), (2, 3), (2, 4), (3, 3), (4, 4)]
-    with pytest.raises(WrongCallError, match="--tokens 7: regions form a grid"):
+    with pytest.raises(WrongCallError, match="--tokens 7: 7 regions cannot form a grid"):
         region_grid(7)
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engage_cli.data import _author_record
-from engage_cli.data.author_history import add_history
+from engage_cli.data.authors import _record as _author_record
+from engage_cli.data.authors.history import add_history
 
 DAY = pd.Timestamp("2021-01-04", tz="UTC")  # a Monday
 

@@ -172,7 +172,7 @@ def test_a_run_is_not_begun_anew_through_a_link(name: str, victim: Path, tmp_pat
 
 
 def test_only_a_marked_folder_is_emptied(victim: Path, tmp_path: Path) -> None:
-    with pytest.raises(EngageError, match=r"no run\.json, so .*holiday\.jpg is not engage's to remove"):
+    with pytest.raises(EngageError, match=r"no run\.json, so engage does not remove .*holiday\.jpg"):
         own_run(victim).remove_file(victim / "holiday.jpg")
     with pytest.raises(EngageError, match="so engage does not remove"):
         clear_stage(victim)

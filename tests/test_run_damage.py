@@ -230,7 +230,7 @@ def of_process(name: str, value: Any, place: Any = 0) -> Callable[[dict[str, np.
             lambda arrays: arrays.update({"landmarks/author": arrays["landmarks/author"][1:].copy()}),
             "not as many as they have to be",
         ),
-        (lambda arrays: arrays.update(more=np.zeros(1)), "there is no array 'more'"),
+        (lambda arrays: arrays.update(more=np.zeros(1)), "the array 'more' does not belong"),
         (lambda arrays: arrays.pop("maker/scale"), "'maker/scale' is missing"),
         (lambda arrays: arrays.update(coefficients=arrays["coefficients"][:, 1:].copy()), "which does not fit"),
         (lambda arrays: arrays.update(coefficients=arrays["coefficients"].astype(np.float32)), "not float64"),
@@ -309,7 +309,7 @@ def test_an_ensemble_is_no_member_and_no_link_is_followed(runs: Path, tmp_path: 
     shutil.rmtree(member)
     shutil.copytree(runs / "regressor", member)
     sign(run)
-    with pytest.raises(EngageError, match="1-gp predicts something else than"):
+    with pytest.raises(EngageError, match="1-gp predicts another target or kind than"):
         InferenceSession(load_run(run))
 
 

@@ -141,7 +141,7 @@ def test_a_finished_sample_is_refused_and_replaced_only_when_asked(tmp_path: Pat
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_folder_of_others_is_refused_and_untouched(tmp_path: Path, overwrite: bool) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(EngageError, match="no sample of ours"):
+    with pytest.raises(EngageError, match="not part of a sample"):
         write_sample(tmp_path, rows=20, seed=0, overwrite=overwrite)
     assert files_in(tmp_path) == {"mine.txt": b"mine"}
     with pytest.raises(EngageError, match="is a file"):

@@ -158,8 +158,9 @@ def _predict(post: PostOptions, place: FinishedRun, logging: LogOptions, *, json
     from engage_cli.cli.render.predict import show_answer
     from engage_cli.images.decode import MOST_BYTES
     from engage_cli.progress.reporters import make_reporter
-    from engage_cli.steps.predict import STDIN, Details
+    from engage_cli.steps.predict import Details
     from engage_cli.steps.predict import predict as run_step
+    from engage_cli.steps.predict.image_file import STDIN
 
     answer = run_step(
         images,

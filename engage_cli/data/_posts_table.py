@@ -28,7 +28,7 @@ from engage_cli.data.schema import (
 from engage_cli.errors import EngageError
 from engage_cli.io.records import check_file
 
-TEXT, NUMBER, SQUASH, TIME = "text", "number", "whole number", "time"
+TEXT, NUMBER, WHOLE, TIME = "text", "number", "whole number", "time"
 NUMBERS = ("hour", "weekday", *AUTHOR_COLUMNS, LOG_AGE, *ALL_COUNTERS, SCORE, OUTCOME, EXPOSURE)
 RANGES: dict[str, tuple[float, float]] = {"hour": (0, 23), "weekday": (0, 6), **dict.fromkeys(AUTHOR_COLUMNS, (0, np.inf))}
 RANGES |= {"author_is_new": (0, 1), "author_trend": (-np.inf, np.inf)}
@@ -90,7 +90,7 @@ def _kind_of(type: pa.DataType) -> str:
     if pa.types.is_float64(type):
         return NUMBER
     if pa.types.is_int64(type):
-        return SQUASH
+        return WHOLE
     return TIME if pa.types.is_timestamp(type) else str(type)
 
 
@@ -98,7 +98,7 @@ def _kinds_of(name: str) -> tuple[str, ...]:
     if name.startswith(OWN):
         return (TEXT, NUMBER)
     if name == "source_row":
-        return (SQUASH,)
+        return (WHOLE,)
     return (TIME,) if name in DATES else (NUMBER,) if name in NUMBERS else (TEXT,)
 
 

@@ -12,7 +12,7 @@ TEXT_COLUMNS = ("title", "tags", "description")
 CONTENT_COLUMNS = ("id", "image", *TEXT_COLUMNS, "author", "posted_at")
 # Columns of the user's own that `--keep` declares known before publication are stored under this prefix.
 OWN = "own."
-# Computed by data.author_history from the date and from what the author's earlier posts earned.
+# Computed by data.authors.history from the date and from what the author's earlier posts earned.
 AUTHOR_COLUMNS = (
     "author_posts",
     "author_median_views",

@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 
 from engage_cli.config.general import CLASS_NAMES, MOST_VARIANTS
-from engage_cli.errors import EngageError, WrongCallError
+from engage_cli.errors import WrongCallError
 from engage_cli.evaluation.evidence import warnings_of
-from engage_cli.images.decode import MOST_BYTES, ImageError, decode, read_bytes
 from engage_cli.io.own_folders import refuse_link
 from engage_cli.ledger.keys import image_hash, inputs_hash
 from engage_cli.models.predictions import Predictions
@@ -20,6 +19,7 @@ from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.run_folder import Run, named_or_newest
 from engage_cli.steps.predict.answer_json import AnswerJson, GainJson, PostJson, RankedJson
 from engage_cli.steps.predict.explain import Explanation, explain_post
+from engage_cli.steps.predict.image_file import read_image
 from engage_cli.steps.predict.requests import has_seen_covers, make_posts, reads_of
 from engage_cli.steps.predict.session import InferenceSession
 from engage_cli.uncertainty.difference_error import draw_variants
@@ -28,7 +28,6 @@ from engage_cli.uncertainty.forecast import Forecast
 
 MOST_COMPARED = 8  # variants whose pairs are told
 SURE_ENOUGH = 2 / 3  # that the first beats the second: below it the two are too close to call
-STDIN = "-"  # in the place of an image
 NO_IMAGE = ""  # of titles alone
 
 
@@ -287,20 +286,3 @@ def check_variants(pairs: Sequence[tuple[str, str]]) -> None:
         raise WrongCallError(f"{len(pairs):,} variants: at most {MOST_VARIANTS} are ranked; give --table for many posts")
     if len(set(pairs)) < len(pairs):
         raise WrongCallError("an image or a title is given twice; give each once")
-
-
-def read_image(image: Path, stdin: bytes | None = None) -> bytes:
-    """Return an image file that can be shown; raise EngageError for any other. "-" is `stdin`, where that is given."""
-    is_stdin = str(image) == STDIN and stdin is not None
-    try:
-        data = stdin if is_stdin else read_bytes(image)
-        if not data:
-            raise ImageError("empty")
-        if len(data) > MOST_BYTES:
-            raise ImageError(f"larger than {MOST_BYTES >> 20} MiB")
-        decode(data)
-    except ImageError as problem:
-        raise EngageError(
-            f"{'the image on stdin' if is_stdin else image}: {problem}; give a JPEG, PNG, WebP or GIF"
-        ) from None
-    return data

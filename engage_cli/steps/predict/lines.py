@@ -10,8 +10,9 @@ from typing import Any, BinaryIO, NamedTuple
 from engage_cli.errors import EngageError, WrongCallError
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.run_folder import named_or_newest
-from engage_cli.steps.predict import answer_of, check_titles_alone, check_variants, pairs_of, read_image
+from engage_cli.steps.predict import answer_of, check_titles_alone, check_variants, pairs_of
 from engage_cli.steps.predict.answer_json import AnswerJson
+from engage_cli.steps.predict.image_file import read_image
 from engage_cli.steps.predict.requests import Reads, in_fields, make_posts, reads_of
 from engage_cli.steps.predict.session import InferenceSession
 

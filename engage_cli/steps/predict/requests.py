@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from engage_cli.data.author_history import add_time
+from engage_cli.data.authors.history import add_time
 from engage_cli.data.cells.numbers import parse_scores
 from engage_cli.data.cells.texts import clean_text
 from engage_cli.data.schema import LOG_AGE, OWN

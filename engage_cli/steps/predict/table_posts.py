@@ -12,7 +12,7 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from engage_cli.config.general import CLASS_NAMES
-from engage_cli.data.author_history import add_time
+from engage_cli.data.authors.history import add_time
 from engage_cli.data.importers import Import
 from engage_cli.data.importers.table import read_unpublished
 from engage_cli.data.schema import KNOWN_AFTER, LOG_AGE, OWN, TEXT_COLUMNS

@@ -13,7 +13,7 @@ from engage_cli import __version__
 from engage_cli.config.general import DATA_MARK
 from engage_cli.config.preparation import PrepareConfig
 from engage_cli.data.ages import add_age, age_in_days, parse_days
-from engage_cli.data.author_history import add_history
+from engage_cli.data.authors.history import add_history
 from engage_cli.data.dataset import (
     LOCK,
     PROBLEMS_FILE,

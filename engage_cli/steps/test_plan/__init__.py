@@ -18,7 +18,8 @@ from engage_cli.planning.design import Plan, plan_test, worth_testing
 from engage_cli.planning.posterior import Standing, stand, update
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.run_folder import Run, load_run, newest_run
-from engage_cli.steps.predict import check_titles_alone, check_variants, pairs_of, read_image
+from engage_cli.steps.predict import check_titles_alone, check_variants, pairs_of
+from engage_cli.steps.predict.image_file import read_image
 from engage_cli.steps.predict.requests import make_posts, reads_of
 from engage_cli.steps.predict.session import InferenceSession
 from engage_cli.steps.predict.table_posts import read_covers, read_posts

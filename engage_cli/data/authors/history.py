@@ -3,7 +3,7 @@
 hour, weekday           of posted_at in UTC: 0 to 23, Monday 0 to Sunday 6; NaN without a date; no hour where dates are days
 author_posts            how many earlier posts of the same author the data has
 author_median_views     the median of log1p(views) over those; NaN where there is none
-author_is_new, ...      see data._author_record
+author_is_new, ...      see data.authors._record
 
 "Earlier" is strictly earlier: posts of the same moment do not see each other. And a post sees only parts that come
 before or are its own (train < validation < test), so that nothing fitted on training rows depends on another row.
@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from engage_cli.config.general import PARTS
-from engage_cli.data._author_record import RECORD_COLUMNS, records_of
+from engage_cli.data.authors._record import RECORD_COLUMNS, records_of
 from engage_cli.data.schema import ALL_COUNTERS
 
 

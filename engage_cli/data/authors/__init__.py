@@ -1,0 +1,1 @@
+"""What earlier posts of an author tell, strictly by date."""
