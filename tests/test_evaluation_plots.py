@@ -78,7 +78,7 @@ def test_what_is_drawn_of_what() -> None:
     assert tuple(figures_of(SCORES["value"])) == VALUE_PLOTS
     assert tuple(figures_of(SCORES["classes"])) == tuple(draw_evaluation(SCORES["one class"], dark=True)) == CLASS_PLOTS
     assert tuple(figures_of(value_score(9, slices=False, intervals=False))) == ("predicted", "misses")
-    assert set(VALUE_PLOTS) | set(CLASS_PLOTS) == set(WORDS)
+    assert {*VALUE_PLOTS, *CLASS_PLOTS, "variants"} == set(WORDS)  # the last of experiments alone: test_experiment_scores
 
 
 def test_titles_hold_the_figures() -> None:

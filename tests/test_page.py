@@ -503,7 +503,7 @@ def test_a_busy_server_is_asked_again(visit: Callable[..., Any], server: Server,
     page.route("**/api/predict", refuse_once)
     give_covers(page, covers)
     page.keyboard.press("Control+Enter")
-    page.locator("#busy", has_text="The model is being loaded; ask again. Asking again in 1 s (1 of 4).").wait_for()
+    page.locator("#busy", has_text="The model is loading; try again. Asking again in 1 s (1 of 4).").wait_for()
     assert page.locator("#compare").text_content().strip() == "Comparing…"
     page.wait_for_selector(".variant")
     assert len(asked) == 2
