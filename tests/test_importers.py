@@ -115,7 +115,7 @@ def test_microlens(titles: str, header: str, tmp_path: Path) -> None:
     [
         ("MicroLens-50k_likes_and_views.txt", "1,20,1000\n", "line 1: 1 fields instead of item, likes and views"),
         ("MicroLens-50k_titles.csv", "item,title\n1 no comma\n", "line 2: there is no comma between"),
-        ("MicroLens-50k_titles.csv", "item,title\n1,a\n1,b\n", "line 3: item '1' is there twice"),
+        ("MicroLens-50k_titles.csv", "item,title\n1,a\n1,b\n", "line 3: item '1' occurs twice"),
     ],
 )
 def test_broken_microlens(file: str, text: str, sentence: str, tmp_path: Path) -> None:

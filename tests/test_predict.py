@@ -426,7 +426,7 @@ def test_nothing_of_the_users_is_written_over(world: Path, tmp_path: Path) -> No
         (table, table, "is the table itself and would be overwritten; name another file"),
         (twin, tmp_path / "x.csv", "is the table itself and would be overwritten; name another file"),
         (table, tmp_path / "out.csv", "is another file"),
-        (table, tmp_path / "folder.csv", "that is to be written"),
+        (table, tmp_path / "folder.csv", "file to write"),
     ):
         result = engage("predict", "--table", path, "--out", out, "--run", run)
         assert (result.exit_code, result.stdout) == (2, "")
@@ -464,7 +464,7 @@ def test_a_damaged_run_is_one_sentence(
 def test_equal_variants_are_refused_however_they_are_written(world: Path, covers: list[Path]) -> None:
     result = engage("predict", covers[0], "--title", "a b", "--title", " a b", "--run", world / "runs" / "regressor")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "given twice" in result.stderr
+    assert "equal except for spaces" in result.stderr
 
 
 @pytest.fixture(scope="module")
@@ -537,7 +537,7 @@ def test_a_sheet_needs_its_extra_and_holds_so_many_rows(
     monkeypatch.setattr(prediction_files, "MOST_SHEET_ROWS", 1)
     result = engage(*call)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "a sheet holds 1 rows, and these are 2; name a .csv" in result.stderr
+    assert "a sheet holds 1 rows, and there are 2; name a .csv" in result.stderr
     monkeypatch.setattr(prediction_files.importlib.util, "find_spec", lambda name: None)
     result = engage(*call)
     assert (result.exit_code, result.stdout) == (1, "")

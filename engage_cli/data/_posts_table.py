@@ -112,11 +112,11 @@ def _wrong_values(column: pd.Series, meta: DatasetMeta) -> tuple[np.ndarray, str
         values = column.to_numpy(np.float64)
         return (values < low) | (values > high) | np.isinf(values), f"not between {low:g} and {high:g}"
     if column.isna().any():
-        return column.isna().to_numpy(), "no text"
+        return column.isna().to_numpy(), "not a text"
     if name == "split":
         return ~column.isin((*PARTS, "")).to_numpy(), f"none of {', '.join(PARTS)}"
     if name == "source":
-        return ~column.isin(list(meta.sources)).to_numpy(), "no source that dataset.json names"
+        return ~column.isin(list(meta.sources)).to_numpy(), "not a source that dataset.json names"
     if name == "image_hash":
-        return ~column.str.fullmatch(HEX).to_numpy(bool), "no hash of 32 hexadecimal digits"
+        return ~column.str.fullmatch(HEX).to_numpy(bool), "not a hash of 32 hexadecimal digits"
     return np.zeros(len(column), bool), ""
