@@ -3,7 +3,7 @@
 ENGAGE_REAL_CREATORS names a folder with posts.csv: id, title, view_count, published_at, crawled_at, duration, followers,
 author. Log views are predicted, by author (no author stands in two parts, 80/10/10) and by date (the youngest tenth is the
 test). The features are those of engage's own data folder and of its groups; a title's score is a ridge on TF-IDF of
-characters, cross-fitted on training posts. Intervals are of 80 %, by a paired bootstrap of the test posts.
+characters, cross-fitted on training posts. Intervals are of 80 %, by a bootstrap of each row by itself of the test posts.
 
 python benchmarks/creators.py [--rows 21009] [--trees 3000]
 """
