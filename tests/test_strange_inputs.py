@@ -180,7 +180,7 @@ def test_covers_of_one_colour_are_prepared(tmp_path: Path) -> None:
 def test_one_text_is_read_up_to_a_limit() -> None:
     for name, texts in (("--title", {"title": "x"}), ("--tags", {"tags": "x"}), ("--description", {"description": "x"})):
         given = {"title": "", "tags": "", "description": ""} | dict.fromkeys(texts, "x" * 1000000)
-        with pytest.raises(WrongCallError, match=rf"{name} has 1,000,000 characters; at most {LONGEST_TEXT:,} are read"):
+        with pytest.raises(WrongCallError, match=rf"{name} has 1,000,000 characters; shorten it to {LONGEST_TEXT:,}"):
             make_posts(
                 Reads(run="r", columns={}, date=False),
                 [("a.jpg", given["title"])],
