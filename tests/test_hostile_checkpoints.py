@@ -192,7 +192,7 @@ def test_an_adapter_pulls_in_no_other_model(copy: Path) -> None:
     (copy / "adapter_config.json").write_text(
         json.dumps({"base_model_name_or_path": "somebody/model", "peft_type": "LORA"})
     )
-    with pytest.raises(EngageError, match=r"adapter_config\.json: an adapter pulls in another model; merge it"):
+    with pytest.raises(EngageError, match=r"adapter_config\.json: this adapter needs another model; merge it"):
         Encoder("text", str(copy))
 
 

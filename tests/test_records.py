@@ -82,7 +82,7 @@ def test_a_wrong_field_is_named(path: Path, changes: dict[str, object], sentence
     [
         (b"", "is not valid JSON"),
         (b"[1]", "holds no JSON object"),
-        (b"\xff{}", "no UTF-8"),
+        (b"\xff{}", "not UTF-8"),
         (b'{"name": NaN}', "NaN is not a JSON number"),
         (b'{"name": 1e999}', "too large a number"),
         (b'{"name": 1, "name": 2}', "a key stands twice"),
