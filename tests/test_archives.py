@@ -136,7 +136,7 @@ def test_two_files_of_one_name_are_never_confused(tmp_path: Path) -> None:
     table = write_table(tmp_path / "posts.csv", 40, image=images)
     result = engage("prepare", "--table", table, "--images-dir", archive, "--data", tmp_path / "data")
     assert result.exit_code == 1
-    assert "posts name 'a/0.jpg' and 'b/0.jpg', which would be one file" in result.stderr
+    assert "posts name 'a/0.jpg' and 'b/0.jpg', which unpack to one and the same file" in result.stderr
 
 
 @pytest.mark.parametrize("kind", ["cover.tar.gz", "cover.zip"])
