@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from engage_cli.config.general import CLASS_NAMES
 from engage_cli.evaluation.reliability import reliability
 from engage_cli.evaluation.results import Score
 from engage_cli.metrics.metrics import NUM_BINS, NUM_CLASSES
 from engage_cli.plots._layout import dress, finish, make_frame, shades_of
+from engage_cli.plots._reliability import draw_reliability
 from engage_cli.plots._style import Palette, font
 
 EVEN = 0.179  # a luminance on which black and white letters stand out as much
@@ -56,24 +56,16 @@ def make_reliability_figure(score: Score, palette: Palette) -> Figure:
     found = reliability(score.true, score.predicted)
     error = score.metrics["ece"]["value"]
     figure = make_frame(score, f"Probability of the named class: calibration error {error:.3f}", 4.6, palette)
-    grid = figure.add_gridspec(2, 1, height_ratios=(3, 1))
-    upper = figure.add_subplot(grid[0])
-    lower = figure.add_subplot(grid[1], sharex=upper)
-    dress(upper, palette, y="named class is true")
-    dress(lower, palette, x="probability of the named class", y="posts")
-    upper.plot((0, 1), (0, 1), color=palette.second, linewidth=1.3, label="where both are equal")
-    x, y = [mean for mean, _ in found], [one.share for _, one in found]
-    ends = [[one.share - one.low for _, one in found], [one.high - one.share for _, one in found]]
-    upper.errorbar(x, y, ends, color=palette.first, fmt="o", markersize=5.5, linewidth=1.5, label="posts, 95 % intervals")
-    upper.set(xlim=(0, 1), ylim=(-0.03, 1.03))
-    # A bin's bar stands where the bin is, not at its mean.
-    places = [(int(one.name.partition("/")[0]) + 0.5) / NUM_BINS for _, one in found]
-    lower.bar(places, [one.rows for _, one in found], width=0.9 / NUM_BINS, color=palette.first, zorder=3)
-    lower.yaxis.set_major_locator(MaxNLocator(nbins=3, integer=True, min_n_ticks=1))
-    lower.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    upper.tick_params(axis="x", labelbottom=False)
-    finish(upper, palette, legend=2)
-    finish(lower, palette)
+    draw_reliability(
+        figure,
+        found,
+        [int(one.name.partition("/")[0]) for _, one in found],
+        NUM_BINS,
+        palette,
+        given="probability of the named class",
+        true="named class is true",
+        counted="posts",
+    )
     return figure
 
 
