@@ -246,9 +246,9 @@ def test_reading_processes_end_with_a_killed_parent(tmp_path: Path) -> None:
         "from engage_cli.images.reader import reading_processes\n"
         "from engage_cli.images.resize import ResizeConfig\n"
         "def read(): Path(sys.argv[1], str(os.getpid())).touch(); time.sleep(0.2); return None\n"
-        "resize = ResizeConfig(shortest_edge=None, resized=(512, 512), crop=None, resample=2, scale=1, mean=(0,), std=(1,))\n"
+        "how = ResizeConfig(shortest_edge=None, resized=(512, 512), crop=None, resample=2, scale=1, mean=(0,), std=(1,))\n"
         "with reading_processes(2) as hand_over:\n"
-        "    found = [hand_over([read] * 4, resize) for _ in range(100)]\n"
+        "    found = [hand_over([read] * 4, how) for _ in range(100)]\n"
         "    assert 'torch' not in sys.modules\n"
         "    time.sleep(100)\n"
     )

@@ -105,8 +105,8 @@ def _show_variants(answer: Answer) -> None:
         print_line(f"Ahead: {first}. It beats {second} with a probability of {beats:.0f} %.")
     if (gain := ranking.gain) is not None:
         print_line(
-            f"{first} brings {gain.percent:+.0f} % against one of them taken at random "
-            f"({gain.low:+.0f} to {gain.high:+.0f} %: 80 % interval)."
+            f"Choosing {first} gains {gain.percent:+.0f} % over choosing one of them at random "
+            f"(80 % interval: {gain.low:+.0f} to {gain.high:+.0f} %)."
         )
     if said.intervals:
         print_line(
