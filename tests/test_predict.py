@@ -623,17 +623,23 @@ def test_lines_answer_lines(world: Path, covers: list[Path]) -> None:
     ]
 
 
-def test_a_line_is_answered_before_the_next_is_given(world: Path, covers: list[Path]) -> None:
+def test_a_line_is_answered_before_the_next_is_given(world: Path, covers: list[Path], tmp_path: Path) -> None:
     (asked, asks), (answered, answers) = os.pipe(), os.pipe()
     call = ["predict", "--serve-stdin", "--run", world / "runs" / "regressor"]
-    process = forked.Forked(forked.command, *call, streams=(asked, answers, None))
+    said = tmp_path / "stderr.txt"
+    with open(said, "wb") as errors:
+        process = forked.Forked(forked.command, *call, streams=(asked, answers, errors.fileno()))
     os.close(asked)
     os.close(answers)
     with open(answered) as told:
         with open(asks, "w") as asking:
             for number in range(3):
                 print(json.dumps({"id": number, "image": str(covers[number]), "title": "a"}), file=asking, flush=True)
-                line = json.loads(told.readline())
+                answered_line = told.readline()
+                assert answered_line, (
+                    f"it ended with {process.wait()} before line {number} was answered: {said.read_text()}"
+                )
+                line = json.loads(answered_line)
                 jsonschema.validate(line, SCHEMA)
                 assert line["id"] == number
         assert process.wait() == 0
