@@ -65,7 +65,8 @@ def normalise_titles(titles: pd.Series) -> list[str]:
         return pc.utf8_trim_whitespace(pc.replace_substring_regex(text, r"[^\p{L}\p{N}_]+", " ")).to_pylist()
 
     # Not by Arrow: before its version 26 NFKC took letters with accents apart, "é" to "e" and an accent.
-    composed = [unicodedata.normalize("NFKC", title) if isinstance(title, str) else None for title in titles]
+    texts = (title if isinstance(title, str) else None for title in titles)
+    composed = [text if text is None or text.isascii() else unicodedata.normalize("NFKC", text) for text in texts]
     text = pa.array(composed, pa.string())
     with ThreadPoolExecutor() as pool:  # Arrow's kernels let other threads run
         parts = pool.map(normalise, (text.slice(start, SLICE) for start in range(0, len(text), SLICE)))

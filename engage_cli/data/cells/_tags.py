@@ -37,16 +37,13 @@ _HASHTAGS = re.compile(r"\s*#[^\s#,]+(?:[\s,]*#[^\s#,]+)*\s*")
 
 def parse_tags(column: pd.Series) -> tuple[pd.Series, list[str]]:
     """Return the tags of each post, divided by bars where the cell is a list; other cells stay as they are written."""
-    text = clean_text(column)
+    codes, cells = pd.factorize(clean_text(column))  # few are written in many ways
+    text = pd.Series(cells, dtype=str)
     text = text.mask(text.str.lower().isin(NO_TAGS), "")
     shaped = text.str.contains(r"^[\[({]|^\s*#|\"", regex=True)
     if shaped.any():
-        known: dict[str, str] = {}
-        cells = text[shaped]
-        for cell in cells.unique():
-            known[cell] = _parse_cell(cell)
-        text = text.where(~shaped, cells.map(known).reindex(text.index))
-    return mend_text(text.astype(str))
+        text = text.where(~shaped, text[shaped].map(_parse_cell).reindex(text.index))
+    return mend_text(text.astype(str).take(codes).set_axis(column.index))
 
 
 def _parse_cell(cell: str) -> str:

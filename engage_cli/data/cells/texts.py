@@ -26,9 +26,16 @@ def clean_text(column: pd.Series) -> pd.Series:
     """Strip, drop NUL bytes, make every line end one newline and a missing text the empty string."""
     text = column.fillna("").astype(str)
     for wrong, right in (("\0", ""), ("\r\n", "\n"), ("\r", "\n")):
-        if text.str.contains(wrong, regex=False).any():
+        if _may_hold(text, wrong):
             text = text.str.replace(wrong, right, regex=False)
     return text.str.strip()
+
+
+def _may_hold(column: pd.Series, sign: str) -> bool:
+    """Return False where no cell holds the sign. All cells lie in one buffer, which is faster to search than each."""
+    cells = as_arrow(column)
+    buffer = cells.buffers()[-1]
+    return buffer is not None and sign.encode() in buffer.to_pybytes()
 
 
 def sound_text(text: str) -> str:
@@ -39,7 +46,7 @@ def sound_text(text: str) -> str:
 def mend_text(column: pd.Series) -> tuple[pd.Series, list[str]]:
     """As `clean_text`, with escapes made the signs they stand for; return the notes that say so."""
     text, notes = clean_text(column), []
-    if text.str.contains("&", regex=False).any():
+    if _may_hold(text, "&"):
         mended = text.where(~text.str.contains(_ENTITY, regex=True), text.map(html.unescape))
         changed = mended != text
         if changed.any():
@@ -47,7 +54,7 @@ def mend_text(column: pd.Series) -> tuple[pd.Series, list[str]]:
             shown = f" like '{sign[0]}'" if sign else ""
             notes.append(f"{int(changed.sum()):,} cells held HTML signs{shown}, which were read as what they stand for")
             text = mended
-    if text.str.contains("\\n", regex=False).any() and not text.str.contains("\n", regex=False).any():
+    if _may_hold(text, "\\n") and not text.str.contains("\n", regex=False).any():
         rows = text.str.contains("\\n", regex=False) & ~text.str.contains(_NO_ESCAPE, regex=True)
         if rows.any():
             text = text.where(~rows, text.map(_unescape))
