@@ -114,13 +114,13 @@ class FeatureTable:
         if not any(table[name].nunique(dropna=False) > 1 for name in table.columns):
             what = ", ".join(self.parts)
             raise EngageError(f"the posts have no values for --features, or all have the same ones ({what})")
-        self.categorical = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
+        self.categorical = _categories(table)
         return table
 
     def transform(self, inputs: PostInputs) -> pd.DataFrame:
         """Return the same columns, in the same order, for any posts."""
         table = _join([part.transform(inputs) for part in self.parts.values()])
-        categorical = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
+        categorical = _categories(table)
         if list(table.columns) != self.names or categorical != self.categorical:
             raise EngageError(f"{CONTRACT_FILE} of this run: its parts have other columns than it lists; {AGAIN}")
         return table
@@ -153,10 +153,13 @@ class FeatureTable:
 def _join(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Put the columns beside each other, categories as objects: CatBoost knows no other strings of pandas."""
     table = pd.concat(list(tables), axis=1)
-    categories = [name for name, dtype in table.dtypes.items() if not pd.api.types.is_numeric_dtype(dtype)]
-    for name in categories:
+    for name in _categories(table):
         table[name] = table[name].astype(object)
     return table
+
+
+def _categories(table: pd.DataFrame) -> list[str]:
+    return [str(name) for name, dtype in table.dtypes.items() if not pd.api.types.is_numeric_dtype(dtype)]
 
 
 def load_table(open_file: Callable[[str], Path]) -> FeatureTable:

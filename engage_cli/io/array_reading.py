@@ -94,14 +94,18 @@ def _problem_of(array: np.ndarray, spec: Spec, sizes: dict[str, int]) -> str:
             return f"a number is {array[bad].flat[0]}"
         if spec.has_gaps and np.isnan(array).all():
             return ""
-    least, most = (np.nanmin(array), np.nanmax(array)) if spec.has_gaps else (array.min(), array.max())
-    if spec.low is not None and least < spec.low:
+    if spec.low is not None and (least := _reduced(np.fmin, array)) < spec.low:
         return f"the number {least} is less than {spec.low:g}"
-    if spec.high is not None and most > spec.high:
+    if spec.high is not None and (most := _reduced(np.fmax, array)) > spec.high:
         return f"the number {most} is more than {spec.high:g}"
     if spec.is_rising and (np.diff(array, axis=-1) < 0).any():
         return "its numbers do not rise"
     return ""
+
+
+def _reduced(extreme: np.ufunc, array: np.ndarray) -> Any:
+    """Return the least or the most of the known numbers."""
+    return extreme.reduce(array, axis=None)
 
 
 def _pairs(array: np.ndarray, spec: Spec) -> Iterator[tuple[int | str, int]]:
