@@ -37,7 +37,7 @@ class Registry(Mapping[str, str]):
     def check(self, name: str) -> str:
         """Return `name`; raise WrongCallError, with the names that exist, where the table lacks it."""
         if name not in self._entries:
-            raise WrongCallError(f"unknown {self.kind} '{name}'; there are: {', '.join(self._entries)}")
+            raise WrongCallError(f"unknown {self.kind} '{name}'; give one of: {', '.join(self._entries)}")
         return name
 
     def load(self, name: str) -> Any:

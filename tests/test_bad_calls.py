@@ -58,7 +58,7 @@ WRONG_CALLS = [
     (
         ["--table", "t.csv", "--format", "nonsense"],
         2,
-        "unknown format 'nonsense'; there are: pixelrec, microlens, smpd, table",
+        "unknown format 'nonsense'; give one of: pixelrec, microlens, smpd, table",
     ),
     (["--table", "."], 1, ". is a folder; name the table in it"),
     (["--microlens-dir", "t.csv"], 1, "t.csv is a file; name its folder"),

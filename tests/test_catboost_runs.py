@@ -184,7 +184,7 @@ def test_out_of_fold_predictions_of_every_kind(
         (["--folds", 1], "--folds 1: cross-validation needs two or more"),
         (["--pca", "many"], "--pca many: give a number of components from 1, or none"),
         (["--pca", "0"], "--pca 0: give a number"),
-        (["--as", "value", "--objective", "mae"], "unknown --objective 'mae'; there are: rmse, quantile"),
+        (["--as", "value", "--objective", "mae"], "unknown --objective 'mae'; give one of: rmse, quantile"),
         (["--as", "classes", "--objective", "quantile"], "--objective quantile is for --as value"),
         (["--features", "study,honest"], "is the study's own set; it cannot be combined with other features"),
         (["--features", "time"], "the posts have no values for --features, or all have the same ones (time)"),

@@ -80,7 +80,7 @@ def test_groups_of_posts_are_scored_by_their_own_rows(world: Path) -> None:
     assert with_cover.metrics["r2"]["value"] == pytest.approx(r2)
     refused = engage("evaluate", world / "runs" / "regressor", "--data", world / "data", "--by", "moon", "--no-report")
     assert (refused.exit_code, refused.stdout) == (2, "")
-    assert "unknown --by 'moon'; there are: tag, author" in refused.stderr
+    assert "unknown --by 'moon'; give one of: tag, author" in refused.stderr
 
 
 def test_coverage_is_of_the_intervals_that_predict_gives(world: Path) -> None:

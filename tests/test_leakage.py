@@ -54,7 +54,7 @@ def test_features_that_exist() -> None:
     more = parse_features("words, duration ,hour,hour,title_statistics", COLUMNS, SOURCES)
     assert more.parts == ("words_score", "title_topics", "description_topics", "title_statistics", "time", "own_columns")
     assert more.columns == ("own.duration",)
-    with pytest.raises(WrongCallError, match=r"'lenght': no such feature; there are: honest, .*, duration"):
+    with pytest.raises(WrongCallError, match=r"'lenght': no such feature; give one of: honest, .*, duration"):
         parse_features("lenght", COLUMNS, SOURCES)
     with pytest.raises(WrongCallError, match="no such feature"):
         parse_features("group", COLUMNS, SOURCES)

@@ -181,7 +181,7 @@ def test_which_recipe_is_taken() -> None:
     assert taken(False, "finetune") == ("finetune", "top:2")
     assert taken(False, "study", finetune="top:1") == ("study", "top:1")
     assert resolve("classes", "study", {"epochs": 3, "lr": None}, has_gpu=False).given == {"epochs": 3}
-    with pytest.raises(WrongCallError, match="unknown --recipe 'x'; there are: frozen, seeds3, finetune, study"):
+    with pytest.raises(WrongCallError, match="unknown --recipe 'x'; give one of: frozen, seeds3, finetune, study"):
         taken(False, "x")
     fields = {field.name for field in dataclasses.fields(TrainConfig)}
     assert all(set(values) <= fields for kinds in RECIPES.values() for values in kinds.values())

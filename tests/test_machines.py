@@ -137,7 +137,7 @@ def test_engines_that_do_not_fit(
     exact: EncoderConfig, pixelrec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = prepare(PrepareConfig(), folder=tmp_path / "data", sources=[Source(path=pixelrec)]).dataset
-    with pytest.raises(WrongCallError, match="unknown --engine 'dask'; there are: local, ray"):
+    with pytest.raises(WrongCallError, match="unknown --engine 'dask'; give one of: local, ray"):
         embed(data, exact, how=EmbedConfig(engine="dask"))
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(EngageError, match=r"--engine ray needs Ray: pip install 'engage-cli\[ray\]'"):

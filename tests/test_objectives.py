@@ -106,7 +106,7 @@ def test_balanced_weights_by_value() -> None:
     shares = np.array(skewed().class_shares)
     assert float((weights.numpy() * shares).sum()) == pytest.approx(1.0)
     assert weights_of(skewed(), TrainConfig()).tolist() == [1.0] * 5
-    with pytest.raises(WrongCallError, match="unknown --class-weights 'x'; there are: none, balanced"):
+    with pytest.raises(WrongCallError, match="unknown --class-weights 'x'; give one of: none, balanced"):
         make("classes", "ordinal", class_weights="x")
 
 

@@ -72,7 +72,7 @@ def test_few_posts_are_cut_too(by: str, num: int) -> None:
 
 
 def test_an_unknown_name_is_told_what_there_is() -> None:
-    with pytest.raises(WrongCallError, match=f"unknown --by 'colour'; there are: {', '.join(SLICES)}, length, style$"):
+    with pytest.raises(WrongCallError, match=f"unknown --by 'colour'; give one of: {', '.join(SLICES)}, length, style$"):
         cut("colour", POSTS, PREDICTED)
     with pytest.raises(WrongCallError, match="unknown --by 'views'"):  # a counter is not a column of the user's own
         cut("views", POSTS.assign(views=1), PREDICTED)

@@ -90,7 +90,7 @@ def test_given_parts_are_taken_and_copies_leave_the_training_rows() -> None:
     posts = pd.DataFrame({"id": list("abcdef"), "group": list("aaccef")})
     request = SplitRequest(given=np.array(["Train", "test", "dev", "train", "train", ""], dtype=object))
     assert SPLITS.load("file")(posts, request).tolist() == ["", "test", "validation", "", "train", ""]
-    with pytest.raises(EngageError, match=r"'holdout' \(post 'a'\) is not a part; there are: train, training"):
+    with pytest.raises(EngageError, match=r"'holdout' \(post 'a'\) is not a part; give one of: train, training"):
         SPLITS.load("file")(posts, SplitRequest(given=np.array(["holdout", *"......"[1:]], dtype=object)))
 
 

@@ -112,11 +112,11 @@ def test_it_is_for_one_process(
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--members", "gp,magic"], "unknown --members 'magic'; there are: gp, catboost, neural"),
+        (["--members", "gp,magic"], "unknown --members 'magic'; give one of: gp, catboost, neural"),
         (["--members", "gp"], "--members names two or more different models"),
         (["--members", "gp,gp"], "--members names two or more different models"),
-        (["--as", "both"], "unknown --as 'both'; there are: value, classes"),
-        (["--resize", "round"], "unknown --resize 'round'; there are: native, squash"),
+        (["--as", "both"], "unknown --as 'both'; give one of: value, classes"),
+        (["--resize", "round"], "unknown --resize 'round'; give one of: native, squash"),
     ],
 )
 def test_wrong_calls(options: list[str], sentence: str, world: Path, tmp_path: Path) -> None:

@@ -22,13 +22,13 @@ WRONG = [
     (
         ["prepare", "--pixelrec-dir", "x", "--split", "fair"],
         2,
-        "unknown split 'fair'; there are: random, time, author, file",
+        "unknown split 'fair'; give one of: random, time, author, file",
     ),
     (["prepare", "--pixelrec-dir", "x", "--fractions", "1/2"], 2, "sum to 100"),
     (["embed"], 1, "create it with `engage prepare`, or name another with --data"),
     (["train-regressor"], 1, "create it with `engage prepare`, or name another with --data"),
-    (["train-regressor", "--fusion", "soup"], 2, "unknown fusion 'soup'; there are: concat, attention, gated, study"),
-    (["train-classifier", "--objective", "hybrid"], 2, "unknown objective 'hybrid'; there are: cross-entropy, ordinal"),
+    (["train-regressor", "--fusion", "soup"], 2, "unknown fusion 'soup'; give one of: concat, attention, gated, study"),
+    (["train-classifier", "--objective", "hybrid"], 2, "unknown objective 'hybrid'; give one of: cross-entropy, ordinal"),
     (["evaluate", "nowhere"], 1, "create it with `engage prepare`, or name another with --data"),
     (["predict", "nowhere.jpg"], 1, "nowhere.jpg: no such file"),
     (["predict", "text.jpg"], 1, "text.jpg: not an image"),
@@ -51,22 +51,25 @@ def test_wrong_calls(
 def test_names_that_do_not_exist(world: Path, encoders: EncoderConfig) -> None:
     data = ["--data", world / "data"]
     for arguments, sentence in (
-        (["train-regressor", *data, "--target", "fame"], "unknown target 'fame'; there are: popularity"),
-        (["embed", *data, "--vision", "eye"], "unknown vision encoder 'eye'; there are: dinov2-small"),
+        (["train-regressor", *data, "--target", "fame"], "unknown target 'fame'; give one of: popularity"),
+        (["embed", *data, "--vision", "eye"], "unknown vision encoder 'eye'; give one of: dinov2-small"),
         (["embed", *data, "--vision", "google/vit-base-patch16-224"], "the hub cannot be reached"),
         (["train-regressor", *data, "--blocks", "image,sound"], "each once: image, title, context, text"),
-        (["train-regressor", *data, "--precision", "fp8"], "unknown --precision 'fp8'; there are: fp32, bf16, fp16"),
-        (["train-regressor", *data, "--finetune", "half"], "unknown --finetune 'half'; there are: none, top:N, lora, full"),
+        (["train-regressor", *data, "--precision", "fp8"], "unknown --precision 'fp8'; give one of: fp32, bf16, fp16"),
+        (
+            ["train-regressor", *data, "--finetune", "half"],
+            "unknown --finetune 'half'; give one of: none, top:N, lora, full",
+        ),
         (
             ["train-regressor", *data, "--finetune", "top:0"],
-            "unknown --finetune 'top:0'; there are: none, top:N, lora, full",
+            "unknown --finetune 'top:0'; give one of: none, top:N, lora, full",
         ),
         (
             ["train-regressor", *data, "--recipe", "mine"],
-            "unknown --recipe 'mine'; there are: frozen, seeds3, finetune, study",
+            "unknown --recipe 'mine'; give one of: frozen, seeds3, finetune, study",
         ),
         (["train-regressor", *data, "--flip"], "--flip is for encoders that are trained; give --finetune too"),
-        (["train-regressor", *data, "--schedule", "step"], "unknown --schedule 'step'; there are: cosine, constant"),
+        (["train-regressor", *data, "--schedule", "step"], "unknown --schedule 'step'; give one of: cosine, constant"),
         (
             [
                 "train-regressor",
@@ -82,7 +85,7 @@ def test_names_that_do_not_exist(world: Path, encoders: EncoderConfig) -> None:
             ],
             "--heads 4 does not divide --width 30",
         ),
-        (["train-classifier", *data, "--class-weights", "x"], "unknown --class-weights 'x'; there are: none, balanced"),
+        (["train-classifier", *data, "--class-weights", "x"], "unknown --class-weights 'x'; give one of: none, balanced"),
         (["prepare", *data, "--pixelrec-dir", "x"], "is a finished data folder; give --overwrite"),
         (["evaluate", *data, world / "runs"], "is not a run folder"),
     ):

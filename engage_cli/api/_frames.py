@@ -39,7 +39,7 @@ def write_posts(
     """Write rows, and those images that are not files, into `folder`; raise ValueError for what are not posts."""
     check_frame(posts)
     if image_column is not None and image_column not in posts.columns:
-        raise ValueError(f"image_column='{image_column}': there is no such column; there are: {', '.join(posts.columns)}")
+        raise ValueError(f"image_column='{image_column}': there is no such column; give one of: {', '.join(posts.columns)}")
     column = image_column or (USUAL if USUAL in posts.columns else None)
     root = None if images_dir is None else Path(images_dir).absolute()
     if root is not None and not root.is_dir():

@@ -163,7 +163,7 @@ def _check(flag: str, names: Collection[str], about: Setting) -> Callable[[Any],
         if isinstance(names, Registry):
             return names.check(value)
         if value not in there:
-            raise WrongCallError(f"unknown {flag} '{value}'; there are: {', '.join(there)}")
+            raise WrongCallError(f"unknown {flag} '{value}'; give one of: {', '.join(there)}")
         return value
 
     return check

@@ -109,7 +109,7 @@ def resolve(kind: Kind, recipe: str | None, given: Mapping[str, Value], *, has_g
     if recipe is None:
         recipe = "frozen" if finetune == "none" else "study" if has_gpu else "finetune" if finetune else "frozen"
     if recipe not in RECIPES:
-        raise WrongCallError(f"unknown --recipe '{recipe}'; there are: {', '.join(RECIPES)}")
+        raise WrongCallError(f"unknown --recipe '{recipe}'; give one of: {', '.join(RECIPES)}")
     chosen: Any = {**RECIPES[recipe][kind], **explicit}  # each of its own field's type, which TrainConfig checks
     return Resolved(kind, recipe, explicit, TrainConfig(**chosen))
 

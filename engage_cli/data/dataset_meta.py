@@ -67,7 +67,7 @@ class PartCounts:
 
 def _split(name: str) -> str:
     if name not in SPLITS:
-        raise ValueError(f"unknown split '{name[:40]}'; there are: {', '.join(SPLITS)}")
+        raise ValueError(f"unknown split '{name[:40]}'; it must be one of: {', '.join(SPLITS)}")
     return name
 
 

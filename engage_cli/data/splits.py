@@ -99,7 +99,7 @@ def split_file(posts: pd.DataFrame, request: SplitRequest) -> np.ndarray:
     if unknown.any():
         row = int(np.flatnonzero(unknown)[0])
         raise EngageError(
-            f"--split-from: '{names.iloc[row]}' (post '{posts['id'].iloc[row]}') is not a part; there are: "
+            f"--split-from: '{names.iloc[row]}' (post '{posts['id'].iloc[row]}') is not a part; give one of: "
             f"{', '.join(PART_NAMES)}, or an empty cell for a post in none"
         )
     parts = names.map({**PART_NAMES, UNUSED: UNUSED}).to_numpy(object)

@@ -66,7 +66,7 @@ def find_checkpoint(side: str, name: str) -> Checkpoint:
     is_other_side = any(name in other for key, other in CHECKPOINTS.items() if key != side)
     if looks_like_path or not HUB_ID.match(hub_id) or (name not in table and ("/" not in name or is_other_side)):
         raise WrongCallError(
-            f"unknown {side} encoder '{name}'; there are: {', '.join(table)}, any hub id (owner/name) and any local folder"
+            f"unknown {side} encoder '{name}'; give one of: {', '.join(table)}, a hub id (owner/name) or a local folder"
         )
     return _from_hub(name, hub_id)
 

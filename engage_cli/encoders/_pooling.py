@@ -49,7 +49,7 @@ def find_pooling(checkpoint: Checkpoint, side: str, asked: str) -> str:
             "choose another encoder"
         )
     if asked.removesuffix(DENSE) not in (*POOLINGS, PROJECTED):
-        raise WrongCallError(f"unknown --pool '{asked}'; there are: {', '.join(POOLINGS)}")
+        raise WrongCallError(f"unknown --pool '{asked}'; give one of: {', '.join(POOLINGS)}")
     if side == "text" and asked in ("cls", "mean"):  # whatever is noted beside the checkpoint
         return asked
     own = _own_pooling(checkpoint, side, family)

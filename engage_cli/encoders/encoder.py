@@ -54,9 +54,9 @@ class Encoder:
     ) -> None:
         """`is_proven`: a run was trained on it, so it need not be tried when it is loaded."""
         if dtype not in DTYPES:
-            raise WrongCallError(f"unknown --dtype '{dtype}'; there are: {', '.join(DTYPES)}")
+            raise WrongCallError(f"unknown --dtype '{dtype}'; give one of: {', '.join(DTYPES)}")
         if resize not in RESIZES:
-            raise WrongCallError(f"unknown --resize '{resize}'; there are: {', '.join(RESIZES)}")
+            raise WrongCallError(f"unknown --resize '{resize}'; give one of: {', '.join(RESIZES)}")
         if tokens and side == "vision":
             region_grid(tokens)
         self.side, self.tokens, self.dtype, self.is_proven = side, tokens, dtype, is_proven

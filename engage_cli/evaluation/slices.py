@@ -32,7 +32,7 @@ def cut(by: str, posts: pd.DataFrame, predicted: np.ndarray) -> dict[str, np.nda
         names = posts[OWN + by].fillna("").astype(str).to_numpy(object)
     else:
         own = [str(name).removeprefix(OWN) for name in posts if str(name).startswith(OWN)]
-        raise WrongCallError(f"unknown --by '{by}'; there are: {', '.join((*SLICES, *own))}")
+        raise WrongCallError(f"unknown --by '{by}'; give one of: {', '.join((*SLICES, *own))}")
     names = np.where(names == "", NONE, names)
     groups = {str(name): np.flatnonzero(names == name) for name in pd.unique(pd.Series(names))}
     largest = sorted(groups, key=lambda name: -len(groups[name]))

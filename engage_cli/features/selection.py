@@ -63,7 +63,7 @@ def parse_features(text: str, columns: Iterable[str], sources: Mapping[str, str]
             parts.append(name)
         else:
             there = ", ".join((*SETS, *(part for part in PARTS if part not in (*LEAKY_PARTS, OWN_PART)), *own))
-            raise WrongCallError(f"--features '{name}': no such feature; there are: {there}")
+            raise WrongCallError(f"--features '{name}': no such feature; give one of: {there}")
     if chosen:
         parts.append(OWN_PART)
     return FeatureChoice(parts=tuple(part for part in PARTS if part in parts), columns=tuple(dict.fromkeys(chosen)))

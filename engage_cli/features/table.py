@@ -38,7 +38,7 @@ class SavedPart:
 
 def _part(name: str) -> str:
     if name not in PARTS:
-        raise ValueError(f"unknown group of features '{name[:40]}'; there are: {', '.join(PARTS)}")
+        raise ValueError(f"unknown group of features '{name[:40]}'; it must be one of: {', '.join(PARTS)}")
     return name
 
 

@@ -40,13 +40,13 @@ FileName = Annotated[
 
 def _model(name: str) -> str:
     if name not in MODELS:
-        raise ValueError(f"unknown model '{name[:40]}'; there are: {', '.join(MODELS)}")
+        raise ValueError(f"unknown model '{name[:40]}'; it must be one of: {', '.join(MODELS)}")
     return name
 
 
 def _block(name: str) -> str:
     if name not in BLOCKS:
-        raise ValueError(f"unknown block '{name[:40]}'; there are: {', '.join(BLOCKS)}")
+        raise ValueError(f"unknown block '{name[:40]}'; it must be one of: {', '.join(BLOCKS)}")
     return name
 
 

@@ -29,7 +29,7 @@ def choose_precision(asked: str, device: torch.device) -> str:
     """Return "fp32" or "bf16"; "auto" takes bf16 only where the hardware multiplies in it, for elsewhere it is slower."""
     if asked != "auto":
         if asked not in PRECISIONS:
-            raise WrongCallError(f"unknown precision '{asked}'; there are: auto, {', '.join(PRECISIONS)}")
+            raise WrongCallError(f"unknown precision '{asked}'; give one of: auto, {', '.join(PRECISIONS)}")
         return asked
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"

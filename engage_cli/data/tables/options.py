@@ -29,7 +29,7 @@ class ReadOptions:
                 "".encode(self.encoding)
             except LookupError:
                 raise WrongCallError(
-                    f"--encoding {self.encoding}: no such encoding; there are: cp1252, cp932, gb18030, big5, cp949, ..."
+                    f"--encoding {self.encoding}: no such encoding; give one like cp1252, cp932, gb18030, big5, cp949, ..."
                 ) from None
 
 

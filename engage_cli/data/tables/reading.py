@@ -63,7 +63,7 @@ def read_frame(path: Path, encoding: str = "") -> Raw:
     elif suffix == ".xlsx":
         raw = _read_excel(path)
     else:
-        raise EngageError(f"{path}: unknown kind of table '{suffix}'; there are: {', '.join(SUFFIXES)}")
+        raise EngageError(f"{path}: unknown kind of table '{suffix}'; give one of: {', '.join(SUFFIXES)}")
     if raw.frame.empty:
         raise EngageError(f"{path} has a header but no rows" if len(raw.frame.columns) else f"{path} is empty")
     return raw

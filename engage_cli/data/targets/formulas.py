@@ -27,7 +27,7 @@ EQUAL_DECIMALS = 12  # sums of normalised counters that are equal by the formula
 
 def _counter(name: str) -> str:
     if name not in KNOWN_AFTER:
-        raise ValueError(f"'{name[:40]}' is not a counter; there are: {', '.join(KNOWN_AFTER)}")
+        raise ValueError(f"'{name[:40]}' is not a counter; it must be one of: {', '.join(KNOWN_AFTER)}")
     return name
 
 

@@ -48,7 +48,7 @@ def parse_finetune(text: str) -> Finetune:
     mode, _, number = text.partition(":")
     if mode == "top" and number.isdecimal() and int(number) > 0:
         return Finetune("top", int(number))
-    raise WrongCallError(f"unknown --finetune '{text}'; there are: {', '.join(MODES)} (N from 1)")
+    raise WrongCallError(f"unknown --finetune '{text}'; give one of: {', '.join(MODES)} (N from 1)")
 
 
 def make_towers(

@@ -106,7 +106,7 @@ def stored_blocks(
 
 def _check(how: EmbedConfig) -> None:
     if how.engine not in ENGINES:
-        raise WrongCallError(f"unknown --engine '{how.engine}'; there are: {', '.join(ENGINES)}")
+        raise WrongCallError(f"unknown --engine '{how.engine}'; give one of: {', '.join(ENGINES)}")
     if how.batch_size != "auto" and not (how.batch_size.isdecimal() and int(how.batch_size) > 0):
         raise WrongCallError(f"--batch-size {how.batch_size}: give a number from 1, or auto")
     if how.engine == "ray" and get_world_size() > 1:

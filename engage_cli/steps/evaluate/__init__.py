@@ -55,7 +55,7 @@ def evaluate(
     """Score one or more runs, and the baselines of each target and kind among them."""
     reporter = reporter or SilentReporter()
     if split not in SPLITS:
-        raise WrongCallError(f"unknown split '{split}'; there are: {', '.join(SPLITS)}")
+        raise WrongCallError(f"unknown split '{split}'; give one of: {', '.join(SPLITS)}")
     if not folders:
         raise WrongCallError("no run is named; name one to score")
     runs = open_runs(folders, dataset)

@@ -81,7 +81,7 @@ def _parse(line: str | bytes) -> Mapping[str, object]:
     if not isinstance(asked, dict):
         raise WrongCallError("the line is not a JSON object")
     if unknown := [name for name in asked if name not in FIELDS]:
-        raise WrongCallError(f"unknown field '{unknown[0]}'; there are: {', '.join(FIELDS)}")
+        raise WrongCallError(f"unknown field '{unknown[0]}'; give one of: {', '.join(FIELDS)}")
     if _is_deeper(asked, MOST_LEVELS):
         raise WrongCallError("the line is nested too deeply")
     return asked

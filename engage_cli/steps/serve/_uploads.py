@@ -122,7 +122,7 @@ async def _make_job(
             texts[field] = value
         else:
             known = ", ".join((IMAGES, TITLES, *TEXTS, COLUMNS))
-            raise RefusedError(422, f"unknown field '{_short(field)}'; there are: {known}")
+            raise RefusedError(422, f"unknown field '{_short(field)}'; give one of: {known}")
     if needs_image and not images:
         raise RefusedError(422, f"no image: send one or more as {IMAGES}")
     if not images and not titles:

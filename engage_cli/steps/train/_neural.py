@@ -146,7 +146,7 @@ def check_training(resolved: Resolved) -> None:
         ("schedule", config.schedule, SCHEDULES),
     ):
         if value not in there:
-            raise WrongCallError(f"unknown --{name} '{value}'; there are: {', '.join(there)}")
+            raise WrongCallError(f"unknown --{name} '{value}'; give one of: {', '.join(there)}")
     if config.seed + config.seeds - 1 > LARGEST_SEED:
         raise WrongCallError(f"--seed {config.seed} and the {config.seeds - 1} after it: a seed is at most {LARGEST_SEED}")
     if config.tensorboard:

@@ -34,5 +34,5 @@ def encoders_of(encoders: Mapping[str, Encoder]) -> dict[str, EncoderRecord]:
 
 def parse_kind(kind: str) -> Kind:
     if kind not in KINDS:
-        raise WrongCallError(f"unknown --as '{kind}'; there are: {', '.join(KINDS)}")
+        raise WrongCallError(f"unknown --as '{kind}'; give one of: {', '.join(KINDS)}")
     return cast("Kind", kind)

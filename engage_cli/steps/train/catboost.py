@@ -145,7 +145,7 @@ class CatBoostTrainer(Trainer):
 def _check(config: CatBoostConfig) -> None:
     parse_kind(config.kind)
     if config.objective not in OF_VALUES:
-        raise WrongCallError(f"unknown --objective '{config.objective}'; there are: {', '.join(OF_VALUES)}")
+        raise WrongCallError(f"unknown --objective '{config.objective}'; give one of: {', '.join(OF_VALUES)}")
     if config.kind == "classes" and config.objective != CatBoostConfig.objective:
         raise WrongCallError(f"--objective {config.objective} is for --as value")
     parse_pca(config.pca)

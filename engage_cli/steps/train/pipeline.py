@@ -53,7 +53,7 @@ def _make(config: EnsembleConfig, encoders: EncoderConfig, dataset: Dataset, rep
 def _names(config: EnsembleConfig) -> list[str]:
     names = [name.strip() for name in config.members.split(",")]
     if unknown := [name for name in names if name not in TRAINERS]:
-        raise WrongCallError(f"unknown --members '{unknown[0]}'; there are: {', '.join(TRAINERS)}")
+        raise WrongCallError(f"unknown --members '{unknown[0]}'; give one of: {', '.join(TRAINERS)}")
     if len(names) < 2 or len(set(names)) < len(names):
         raise WrongCallError("--members names two or more different models, separated by commas")
     return names

@@ -15,7 +15,7 @@ CLASS_WEIGHTS = ("none", "balanced")
 def weights_of(target: Target, config: TrainConfig) -> Tensor:
     """Return (5,) float32: ones, or the classes' inverse shares, scaled so that a training post counts 1 on average."""
     if config.class_weights not in CLASS_WEIGHTS:
-        raise WrongCallError(f"unknown --class-weights '{config.class_weights}'; there are: {', '.join(CLASS_WEIGHTS)}")
+        raise WrongCallError(f"unknown --class-weights '{config.class_weights}'; give one of: {', '.join(CLASS_WEIGHTS)}")
     shares = torch.tensor(target.class_shares, dtype=torch.float64)
     if config.class_weights == "none":
         return torch.ones(len(shares))
