@@ -23,8 +23,8 @@ def implausible_counters(posts: pd.DataFrame) -> list[str]:
     if "views" in posts and "likes" in posts:
         rows = posts["likes"] > posts["views"]
         if rows.any():
-            verb = "post has" if rows.sum() == 1 else "posts have"
-            warnings.append(f"target rate: {int(rows.sum()):,} {verb} more likes than views ({_rows(posts, rows)})")
+            many = f"{int(rows.sum()):,} {'post has' if rows.sum() == 1 else 'posts have'} more likes than views"
+            warnings.append(f"target rate: {many} ({_rows(posts, rows)}); check which columns --map names")
     for column in ALL_COUNTERS:
         if column not in posts:
             continue
@@ -49,7 +49,8 @@ def mostly_unusable_covers(posts: pd.DataFrame) -> list[str]:
         return []
     usual = bad.value_counts().index[0]
     rows = (posts["image_problem"] == usual).reindex(posts.index, fill_value=False)
-    return [f"{len(bad):,} of {len(asked):,} posts have no usable cover, most of them: {usual} ({_rows(posts, rows)})"]
+    many = f"{len(bad):,} of {len(asked):,} posts have no usable cover, most of them: {usual} ({_rows(posts, rows)})"
+    return [f"{many}; check --images-dir and the column of images"]
 
 
 def empty_parts(posts: pd.DataFrame, targets: Mapping[str, Target]) -> list[str]:
@@ -61,7 +62,10 @@ def empty_parts(posts: pd.DataFrame, targets: Mapping[str, Target]) -> list[str]
         missing = [f"{num} {part}" for part, num in counts.items() if not num]
         if missing:
             there = ", ".join(f"{num:,} {part}" for part, num in counts.items() if num)
-            warnings.append(f"target {name} has {' and '.join(missing)} posts ({there}): models of it cannot be evaluated")
+            warnings.append(
+                f"target {name} has {' and '.join(missing)} posts ({there}), so its models cannot be evaluated; "
+                "add posts that have it, or choose another --split"
+            )
     return warnings
 
 
