@@ -12,7 +12,7 @@ import pytest
 
 from engage_cli.config.general import EncoderConfig
 from engage_cli.config.preparation import PrepareConfig
-from engage_cli.data.dataset import Dataset
+from engage_cli.data.dataset import Dataset, load_dataset
 from engage_cli.data.schema import texts_of
 from engage_cli.embeddings.live import LiveBlocks, LiveVectors
 from engage_cli.embeddings.store import PLACEHOLDER_KEY, FeatureStore, content_keys
@@ -78,6 +78,19 @@ def test_only_new_contents_are_embedded(dataset: Dataset, encoders: EncoderConfi
     changed.__dict__["posts"] = posts
     vision, text = embed(changed, encoders, blocks=("image", "title"))
     assert (vision.added, text.added) == (0, 1)
+
+
+def test_a_store_that_grows_after_it_was_opened_is_read_on(
+    dataset: Dataset, encoders: EncoderConfig, tmp_path: Path
+) -> None:
+    """The first member of an ensemble reads titles; the second, which is opened later, has descriptions embedded too."""
+    shutil.copytree(dataset.folder, tmp_path / "data", ignore=shutil.ignore_patterns("features"))
+    copy = load_dataset(tmp_path / "data")
+    first = stored_blocks(copy, encoders, ["title"])
+    second = stored_blocks(copy, encoders, ["title", "text"])
+    (title,), both = first.blocks(copy.posts, ["title"]).values(), second.blocks(copy.posts, ["title", "text"])
+    np.testing.assert_array_equal(title.values, both["title"].values)
+    assert first.blocks(copy.posts, ["text"])["text"].mask.any()
 
 
 def test_what_a_killed_worker_left_half_written_is_gone_when_the_store_is_finished(

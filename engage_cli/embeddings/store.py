@@ -111,6 +111,7 @@ class FeatureStore:
         told = read_manifest(self.folder)
         if name := self.unlike(told):
             raise EngageError(f"{self.manifest}: encoder.{name} does not match this store; {AGAIN}")
+        self._look_again()
         names = {shard_path(self.folder, number).name for number in self.numbers}
         if unlike := sorted(names ^ set(told.shards)):
             what = "is not named by the manifest" if unlike[0] in names else "is missing"
@@ -118,6 +119,13 @@ class FeatureStore:
         if told.vectors != len(self):
             raise EngageError(f"{self.manifest}: it lists {told.vectors:,} vectors, but there are {len(self):,}; {AGAIN}")
         return told
+
+    def _look_again(self) -> None:
+        """See the shards that were added after this store was opened, as when another member of an ensemble read more."""
+        if (numbers := shard_numbers(self.folder)) != self.numbers:
+            self.numbers = numbers
+            for name in ("_keys", "_where"):
+                vars(self).pop(name, None)
 
     def __contains__(self, key: str) -> bool:
         return key in self._where
