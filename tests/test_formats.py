@@ -112,6 +112,56 @@ def test_gallery_dl_with_posts_of_several_files(tmp_path: Path) -> None:
     assert found.posts["image"].tolist()[1] == ""
 
 
+def test_gallery_dl_of_other_sites_by_their_own_field_names(tmp_path: Path) -> None:
+    """As its extractors give them: Instagram's tags carry their sign, TikTok's counts lie one level down."""
+    instagram = {
+        "category": "instagram",
+        "post_id": "192",
+        "post_shortcode": "Bq",
+        "username": "me",
+        "num": 1,
+        "likes": 9,
+        "date": "2018-11-29 01:04:04",
+        "description": "Hi #Sun",
+        "tags": ["#Sun"],
+        "typename": "GraphImage",
+    }
+    tiktok = {
+        "category": "tiktok",
+        "id": "724",
+        "desc": "ho",
+        "title": "ho",
+        "user": "you",
+        "author": {"uniqueId": "you"},
+        "date": "2023-06-03 10:00:00",
+        "createTime": "1685786400",
+        "challenges": [{"id": "5", "title": "lamp"}],
+        "stats": {"diggCount": 8, "shareCount": 0, "playCount": 98, "commentCount": 1, "collectCount": "3"},
+    }
+    bluesky = {
+        "category": "bluesky",
+        "post_id": "3kx",
+        "text": "look",
+        "author": {"handle": "we.social"},
+        "likeCount": 4,
+        "replyCount": 2,
+        "repostCount": 1,
+        "date": "2024-04-01 00:00:00",
+        "hashtags": ["art"],
+        "num": 1,
+    }
+    for name, info in (("a", instagram), ("b", tiktok), ("c", bluesky)):
+        write_json(tmp_path / f"{name}.jpg.json", info)
+        (tmp_path / f"{name}.jpg").write_bytes(b"x")
+    found = read_folder(tmp_path)
+    columns = ("id", "title", "description", "tags", "author", "views", "likes", "comments", "shares", "favorites")
+    assert [row(found.posts, number, *columns) for number in range(3)] == [
+        ["192", "", "Hi #Sun", "Sun", "me", None, 9.0, None, None, None],
+        ["724", "ho", "ho", "lamp", "you", 98.0, 8.0, 1.0, 0.0, 3.0],
+        ["3kx", "", "look", "art", "we.social", None, 4.0, 2.0, 1.0, None],
+    ]  # fmt: skip
+
+
 def test_a_webdataset_without_parquet(tmp_path: Path) -> None:
     members = {
         "000.jpg": encoded(picture(1)), "000.json": b'{"caption": "a", "view_count": 3}',

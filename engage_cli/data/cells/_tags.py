@@ -60,9 +60,9 @@ def _parse_cell(cell: str) -> str:
 
 
 def join_tags(items: list[Any]) -> str:
-    """Return names divided by bars; a bar within a name becomes a slash."""
+    """Return names divided by bars; a bar within a name becomes a slash, and the sign before a hashtag goes."""
     names = [re.sub(r"\s+", " ", name.replace(BAR, "/")).strip() for item in items if (name := _name_of(item))]
-    return BAR.join(name for name in names if name)
+    return BAR.join(name for name in (name.removeprefix("#") or name for name in names) if name)
 
 
 def _name_of(item: Any) -> str:

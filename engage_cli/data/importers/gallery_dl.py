@@ -1,6 +1,7 @@
 """A folder of gallery-dl --write-metadata: NAME.jpg and NAME.jpg.json, a post's files numbered by `num`.
 
-Field names differ by site (gallery_dl/extractor/); those of Twitter, Instagram, Pixiv, Reddit and Tumblr are known.
+Field names differ by site (gallery_dl/extractor/); those of Twitter, Instagram, TikTok, Bluesky,
+Pixiv, Reddit and Tumblr are known.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from engage_cli.data.importers import Import
 from engage_cli.data.importers.folders import Tree
-from engage_cli.data.tables._documents import count_note, first_of, make_import, read_document
+from engage_cli.data.tables._documents import count_note, first_of, make_import, object_of, read_document
 from engage_cli.data.tables._flatten import Record
 from engage_cli.images.decode import IMAGE_SUFFIXES
 
@@ -65,18 +66,23 @@ def read_gallery_dl(folder: Path) -> Import:
 
 def _post(id: str, info: Record, image: str) -> Record:
     author = first_of(info, "author", "username", "user", "owner", "uploader")
-    tags = first_of(info, "tags", "hashtags", "tag_string")
+    counts = {**info, **object_of(info, "stats")}  # TikTok's, beside those that others write at the top
     return {
         "id": id,
         "image": image,
         "title": first_of(info, "title"),
-        "tags": tags,
-        "description": first_of(info, "content", "description", "caption", "selftext", "body"),
-        "author": first_of(author, "name", "username", "account", "id") if isinstance(author, dict) else author,
+        "tags": first_of(info, "tags", "hashtags", "challenges", "tag_string"),
+        "description": first_of(info, "content", "description", "caption", "selftext", "desc", "body", "text"),
+        "author": first_of(author, "name", "username", "uniqueId", "handle", "account", "id")
+        if isinstance(author, dict)
+        else author,
         "posted_at": first_of(info, "date", "created_utc", "timestamp"),
-        "views": first_of(info, "view_count", "total_view", "views"),
-        "likes": first_of(info, "favorite_count", "likes", "like_count", "ups", "note_count"),
-        "comments": first_of(info, "reply_count", "num_comments", "comment_count", "total_comments", "comments_count"),
-        "shares": first_of(info, "retweet_count", "reblog_count", "share_count"),
-        "favorites": first_of(info, "bookmark_count", "total_bookmarks", "save_count"),
-    }
+        "views": first_of(counts, "view_count", "playCount", "total_view", "views"),
+        "likes": first_of(counts, "favorite_count", "likes", "like_count", "likeCount", "diggCount", "ups", "note_count"),
+        "comments": first_of(
+            counts, "reply_count", "replyCount", "num_comments", "comment_count", "commentCount", "total_comments",
+            "comments_count",
+        ),
+        "shares": first_of(counts, "retweet_count", "repostCount", "reblog_count", "share_count", "shareCount"),
+        "favorites": first_of(counts, "bookmark_count", "bookmarkCount", "total_bookmarks", "save_count", "collectCount"),
+    }  # fmt: skip
