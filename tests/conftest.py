@@ -14,11 +14,15 @@ if not os.environ.get("ENGAGE_TEST_GPU"):  # set by `make test-gpu`; all other t
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 from pathlib import Path
+from typing import BinaryIO
 
 import hypothesis
 import pytest
 import torch
 from filelock import FileLock
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
 
 from engage_cli.config.general import EncoderConfig
 from engage_cli.config.preparation import PrepareConfig
@@ -63,6 +67,29 @@ def _no_cross_fitting() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("engage_cli.steps.train._cross_fit.ENOUGH_VALIDATION", 0)
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_pixels() -> Iterator[None]:
+    """Figures are made and not rendered, which is a tenth of all time: tests that look at pixels ask for `pixels`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("engage_cli.plots._style.FigureCanvasAgg", OnePixel)
+        yield
+
+
+class OnePixel:
+    """A canvas that writes one white pixel, whatever the figure."""
+
+    def __init__(self, figure: Figure) -> None:
+        self.figure = figure
+
+    def print_png(self, out: BinaryIO, **options: object) -> None:
+        Image.new("RGB", (1, 1), "white").save(out, "PNG")
+
+
+@pytest.fixture
+def pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engage_cli.plots._style.FigureCanvasAgg", FigureCanvasAgg)
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ def second(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
+@pytest.mark.usefixtures("pixels")
 def test_one_run_gets_a_page_plots_and_a_card_of_its_own(world: Path, runs: Path) -> None:
     run = runs / "regressor"
     before = files_in(run)

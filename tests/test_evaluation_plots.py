@@ -22,6 +22,8 @@ from engage_cli.plots.slices import MOST_SLICES, drawn_slices, group_slices, mak
 from tests.scored import class_score, value_score
 from tests.test_importance_plots import EXOTIC, assert_readable, drawn, luminance, names_of, words_of
 
+pytestmark = pytest.mark.usefixtures("pixels")
+
 VALUE_PLOTS, CLASS_PLOTS = ("predicted", "misses", "coverage", "slices"), ("confusion", "reliability", "slices")
 SLICE = {"rows": 30, "metrics": {"r2": {"value": 0.2, "low": 0.1, "high": 0.3}}}
 

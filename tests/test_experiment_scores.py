@@ -181,6 +181,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, encoders: EncoderConfig) -
     return root
 
 
+@pytest.mark.usefixtures("pixels")
 def test_evaluate_tells_of_variants_beside_the_ladder(trained: Path) -> None:
     found = answer(
         "evaluate", trained / "run", "--data", trained / "data", "--resamples", 50, "--report", trained / "r.html"

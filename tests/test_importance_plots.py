@@ -32,6 +32,8 @@ from engage_cli.plots.importance import (
     make_shap_figure,
 )
 
+pytestmark = pytest.mark.usefixtures("pixels")
+
 MAKERS = (make_importance_figure, make_shap_figure)
 BAR, STRIP, WIDTH = 38, 54, 1500
 MARK = (

@@ -13,6 +13,8 @@ from PIL import Image
 
 from engage_cli.plots._training_curves import BEST, INK, TRAIN, VALIDATION, draw_history
 
+pytestmark = pytest.mark.usefixtures("pixels")
+
 SIZE = (1200, 675)
 
 
