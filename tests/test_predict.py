@@ -576,7 +576,7 @@ def test_titles_alone_are_compared_where_no_cover_was_seen(of_texts: Path, cover
     assert alone["posts"][0]["value"] == pytest.approx(found["posts"][0]["value"], abs=1e-3)
     assert alone["ranking"] is alone["beats"] is alone["too_close_to_call"] is alone["verdict"] is None
     assert both == found
-    assert nothing == {"error": "no image and no title is given"}
+    assert nothing == {"error": "no image and no title is given; give an image file, title, or both"}
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -617,9 +617,9 @@ def test_lines_answer_lines(world: Path, covers: list[Path]) -> None:
     assert found[4] == {"id": 5, "error": '"image" is a text'}
     assert "path with a NUL byte" in found[5]["error"]
     assert [one["error"] for one in found[6:]] == [
-        "the line is not a JSON object",
-        "the line is not JSON",
-        "the line is not JSON",
+        "the line is not a JSON object; write one object a line",
+        "the line is not JSON; write one object a line",
+        "the line is not JSON; write one object a line",
     ]
 
 

@@ -80,7 +80,9 @@ def test_an_unknown_name_is_told_what_there_is() -> None:
 
 @pytest.mark.parametrize(("by", "column"), [("month", "posted_at"), ("weekday", "posted_at"), ("author", "author")])
 def test_what_posts_lack_they_cannot_be_cut_by(by: str, column: str) -> None:
-    with pytest.raises(WrongCallError, match=f"--by {by}: the posts have no {'dates' if by != 'author' else 'author'}$"):
+    with pytest.raises(
+        WrongCallError, match=f"--by {by}: the posts have no {'dates; map them' if by != 'author' else 'author'}"
+    ):
         cut(by, POSTS.drop(columns=column), PREDICTED)
 
 

@@ -101,7 +101,7 @@ def test_formulas_in_words(name: str, text: str) -> None:
 
 def test_equal_counters_are_named() -> None:
     warnings = fit_target("views", pd.DataFrame({"views": [7.0] * 30}), fit_on="train").warnings
-    assert warnings == ("target views: every post has the same score, so there is nothing to learn",)
+    assert warnings == ("target views: every post has the same score, so there is nothing to learn; give another --target",)
 
 
 def test_a_missing_column_drops_its_term_and_says_so() -> None:

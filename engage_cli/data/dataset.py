@@ -74,7 +74,10 @@ class Dataset:
         usable = (self.posts["split"] == part).to_numpy() & np.isfinite(target.score(self.posts))
         rows = np.flatnonzero(usable)
         if rows.size == 0:
-            raise EngageError(f"no {part} row of {self.folder} has the counters of target '{target.name}'")
+            raise EngageError(
+                f"no {part} row of {self.folder} has the counters of target '{target.name}'; "
+                "give another --target, or prepare with another --split"
+            )
         return rows
 
 

@@ -57,7 +57,10 @@ def find_checkpoint(side: str, name: str) -> Checkpoint:
         return _local(name, packaged_folder(name))
     if name not in table and Path(name).is_dir():
         if not (Path(name) / CONFIG).is_file():
-            raise EngageError(f"the folder {name} holds no transformers checkpoint: it has no {CONFIG}")
+            raise EngageError(
+                f"the folder {name} holds no transformers checkpoint: it has no {CONFIG}; "
+                "give the folder that save_pretrained wrote"
+            )
         return _local(str(Path(name).resolve()), transformer_folder(Path(name)))
     hub_id = table.get(name, name)
     if name in table and Path(hub_id).is_absolute():

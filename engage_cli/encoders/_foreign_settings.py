@@ -92,7 +92,7 @@ def read_settings(path: Path) -> Mapping[str, object]:
     except (OSError, ValueError, RecursionError) as error:
         raise EngageError(f"{path} cannot be read: {error}") from None
     if not isinstance(settings, dict):
-        raise EngageError(f"{path} holds no settings of a checkpoint")
+        raise EngageError(f"{path} holds no settings of a checkpoint; save or download it again")
     return settings
 
 

@@ -47,11 +47,16 @@ def load_model(model_class: Any, folder: Path, dtype: torch.dtype, **options: An
                 **options,
             )
     except BROKEN as error:
-        raise EngageError(f"{folder} cannot be loaded as a checkpoint: {first_line(error)}") from None
+        raise EngageError(
+            f"{folder} cannot be loaded as a checkpoint: {first_line(error)}; save or download it again"
+        ) from None
     # A pooler over the class token is often not saved, and never used here.
     missing = sorted(key for key in report["missing_keys"] if "pooler." not in key)
     if missing:
-        raise EngageError(f"{folder} lacks {len(missing)} weights of {type(model).__name__}, '{missing[0]}' for one")
+        raise EngageError(
+            f"{folder} lacks {len(missing)} weights of {type(model).__name__}, '{missing[0]}' for one; "
+            "save or download it again"
+        )
     return model.eval()
 
 
@@ -61,7 +66,9 @@ def load_processor(auto_class: Any, folder: Path, **options: Any) -> Any:
         with quiet_transformers():
             return auto_class.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
     except BROKEN as error:
-        raise EngageError(f"{folder} holds no usable {auto_class.__name__}: {first_line(error)}") from None
+        raise EngageError(
+            f"{folder} holds no usable {auto_class.__name__}: {first_line(error)}; save or download it again"
+        ) from None
 
 
 def first_line(error: BaseException) -> str:

@@ -56,14 +56,18 @@ def find_pooling(checkpoint: Checkpoint, side: str, asked: str) -> str:
     if asked in ("checkpoint", own):
         return own
     if asked.endswith(DENSE):
-        raise EngageError(f"the {side} encoder '{checkpoint.name}' ({family}) has no dense layers")
+        raise EngageError(f"the {side} encoder '{checkpoint.name}' ({family}) has no dense layers; give --pool auto")
     if asked == PROJECTED:
-        raise EngageError(f"the {side} encoder '{checkpoint.name}' ({family}) has no projection")
+        raise EngageError(f"the {side} encoder '{checkpoint.name}' ({family}) has no projection; give --pool auto")
     has_map = side == "vision" and family in SIGLIP
     if asked == "map" and not has_map:
-        raise EngageError(f"--pool map: the {side} encoder '{checkpoint.name}' ({family}) has no attention-pooling head")
+        raise EngageError(
+            f"--pool map: the {side} encoder '{checkpoint.name}' ({family}) has no attention-pooling head; give --pool auto"
+        )
     if asked == "cls" and side == "vision" and family not in WITH_CLASS_TOKEN:
-        raise EngageError(f"--pool cls: the {side} encoder '{checkpoint.name}' ({family}) has no class token")
+        raise EngageError(
+            f"--pool cls: the {side} encoder '{checkpoint.name}' ({family}) has no class token; give --pool mean or auto"
+        )
     return asked
 
 

@@ -107,7 +107,9 @@ class Encoder:
             if is_out_of_memory(error):
                 raise
             name = self.checkpoint.name
-            raise EngageError(f"'{name}' does not work as a {self.side} encoder: {first_line(error)}") from None
+            raise EngageError(
+                f"'{name}' does not work as a {self.side} encoder: {first_line(error)}; give another --{self.side}"
+            ) from None
         return tower
 
     def _try(self, tower: VisionTower | TextTower) -> None:

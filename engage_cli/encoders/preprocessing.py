@@ -74,7 +74,8 @@ class Pixels:
             return dict(self.processor(images=list(images), return_tensors="pt"))
         except ValueError as error:
             raise EngageError(
-                f"the image processor of {self.folder} does not give images of one shape: {str(error).splitlines()[0]}"
+                f"the image processor of {self.folder} does not give images of one shape: {str(error).splitlines()[0]}; "
+                "give another --vision"
             ) from None
 
     def _is_right(self, recipe: ResizeConfig) -> bool:

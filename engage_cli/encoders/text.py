@@ -83,7 +83,8 @@ class TextTower(nn.Module):
         config = self.model.config
         if not isinstance(getattr(config, "hidden_size", None), int):
             raise EngageError(
-                f"{checkpoint.folder} ({self.family}) is not a text encoder that engage knows: no hidden_size"
+                f"{checkpoint.folder} ({self.family}) is not a text encoder that engage knows: no hidden_size; "
+                "give another --text"
             )
         self.dim = int(config.hidden_size)
         own = self.dim

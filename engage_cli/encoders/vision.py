@@ -67,7 +67,8 @@ class VisionTower(nn.Module):
         width = getattr(self.model.config, "hidden_size", None)
         if not isinstance(width, int):
             raise EngageError(
-                f"{checkpoint.folder} ({self.family}) is not an image encoder that engage knows: no hidden_size"
+                f"{checkpoint.folder} ({self.family}) is not an image encoder that engage knows: no hidden_size; "
+                "give another --vision"
             )
         self.dim = width
         own = int(self.model.config.projection_dim) if self.pooling == PROJECTED else self.dim
@@ -95,7 +96,9 @@ class VisionTower(nn.Module):
 
     def _depths(self, layers: Sequence[Tensor] | None, mask: Tensor) -> Tensor:
         if not layers or layers[0].ndim != 3 or layers[-1].shape[1] != mask.shape[1]:
-            raise EngageError(f"--pool depths: the encoder '{self.name}' ({self.family}) does not show its layers")
+            raise EngageError(
+                f"--pool depths: the encoder '{self.name}' ({self.family}) does not show its layers; give --pool checkpoint"
+            )
         registers = getattr(self.model.config, "num_register_tokens", 0)
         first = 1 + registers if self.family in WITH_CLASS_TOKEN else 0
         return depths_of([layer[:, first:] for layer in layers], mask[:, first:])
@@ -123,9 +126,14 @@ class VisionTower(nn.Module):
             rows, columns = self._patch_grid(prepared["pixel_values"])
             first = tokens.values.shape[1] - rows * columns  # class and register tokens stand before the patches
             if num > rows * columns:
-                raise WrongCallError(f"--tokens {num}: the images of '{self.name}' have only {rows * columns} patches")
+                raise WrongCallError(
+                    f"--tokens {num}: the images of '{self.name}' have only {rows * columns} patches; "
+                    "give no more than that"
+                )
             if first < 0:
-                raise EngageError(f"--tokens: the encoder '{self.name}' ({self.family}) has no grid of patches")
+                raise EngageError(
+                    f"--tokens: the encoder '{self.name}' ({self.family}) has no grid of patches; give --tokens 0"
+                )
             regions = regions_of(tokens.values[:, first:], (rows, columns), num)
         return Tokens(regions, torch.ones(regions.shape[:2], dtype=torch.bool, device=regions.device))
 
@@ -148,6 +156,8 @@ class VisionTower(nn.Module):
     def _patch_grid(self, pixels: Tensor) -> tuple[int, int]:
         patch = getattr(self.model.config, "patch_size", None)
         if not isinstance(patch, int):
-            raise EngageError(f"--tokens: the encoder '{self.name}' ({self.family}) has no patches of one size")
+            raise EngageError(
+                f"--tokens: the encoder '{self.name}' ({self.family}) has no patches of one size; give --tokens 0"
+            )
         height, width = pixels.shape[1:3] if pixels.dtype == torch.uint8 else pixels.shape[2:4]
         return int(height) // patch, int(width) // patch

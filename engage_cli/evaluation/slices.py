@@ -68,13 +68,13 @@ def by_source(posts: pd.DataFrame, predicted: np.ndarray) -> pd.Series:
 
 def by_month(posts: pd.DataFrame, predicted: np.ndarray) -> pd.Series:
     if "posted_at" not in posts:
-        raise WrongCallError("--by month: the posts have no dates")
+        raise WrongCallError("--by month: the posts have no dates; map them with --map posted_at=COLUMN when you prepare")
     return posts["posted_at"].dt.strftime("%Y-%m").fillna("")
 
 
 def by_weekday(posts: pd.DataFrame, predicted: np.ndarray) -> pd.Series:
     if "posted_at" not in posts:
-        raise WrongCallError("--by weekday: the posts have no dates")
+        raise WrongCallError("--by weekday: the posts have no dates; map them with --map posted_at=COLUMN when you prepare")
     return posts["posted_at"].dt.weekday.map(lambda day: "" if pd.isna(day) else WEEKDAYS[int(day)])
 
 

@@ -58,7 +58,7 @@ def parse_features(text: str, columns: Iterable[str], sources: Mapping[str, str]
         elif name in history:
             parts.append(history[name])
         elif name in LEAKY_PARTS or is_known_after(name, sources):
-            raise WrongCallError(f"--features {name}: known only after publication, so no model may see it")
+            raise WrongCallError(f"--features {name}: known only after publication, so no model may see it; leave it out")
         elif name in PARTS and name != OWN_PART:
             parts.append(name)
         else:

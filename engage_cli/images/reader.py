@@ -44,7 +44,9 @@ def read_unchanged(root: Path, name: str, digest: str) -> bytes:
     try:
         data = read_bytes(resolve_inside(root, name))
     except ImageError as problem:
-        raise EngageError(f"{root / name}: {problem}, but it was there at `engage prepare`") from None
+        raise EngageError(
+            f"{root / name}: {problem}, but it was there at `engage prepare`; put it back, or prepare again"
+        ) from None
     if digest_of(data) != digest:
         raise EngageError(f"{root / name} changed since `engage prepare`; run prepare --overwrite again")
     return data

@@ -89,7 +89,9 @@ class Run:
 def load_run(folder: Path) -> Run:
     """Open a finished run; raise EngageError for anything else."""
     if not os.path.lexists(folder / FIRST):
-        raise EngageError(f"{folder} is not a run folder: it has no {FIRST}")
+        raise EngageError(
+            f"{folder} is not a run folder: it has no {FIRST}; give the folder that a train command wrote, as in runs/NAME"
+        )
     if not os.path.lexists(folder / MARKER):
         command = read_run_record(folder / FIRST, RunMeta, META_KIND).command
         raise EngageError(f"the run {folder} did not finish; give its `engage {command}` command again to continue it")

@@ -76,7 +76,7 @@ def _read_counters(path: Path) -> pd.DataFrame:
     if rows and rows[0][0].lower() in HEADERS:
         rows = rows[1:]
     if not rows:
-        raise EngageError(f"{path} is empty")
+        raise EngageError(f"{path} is empty; get the dataset's file again")
     return pd.DataFrame(rows, columns=["id", "likes", "views"], dtype=str)
 
 

@@ -81,7 +81,7 @@ def _lines(path: Path) -> list[str]:
     while lines and not lines[-1]:
         lines.pop()
     if not lines:
-        raise EngageError(f"{path} is empty")
+        raise EngageError(f"{path} is empty; get the dataset's file again")
     return lines
 
 

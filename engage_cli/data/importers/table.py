@@ -44,7 +44,7 @@ def read_table(
     `split_column` has the part of each post, `group_column` what no two parts may share. `images_dir` may be an archive.
     """
     if images_dir is not None and not images_dir.exists():
-        raise EngageError(f"no such image folder: {images_dir}")
+        raise EngageError(f"no such image folder: {images_dir}; check --images-dir")
     raw = read_frame(path, options.encoding)
     export = recognise_export(raw)
     known = dict(export.columns) if export is not None else {}
@@ -83,7 +83,9 @@ def read_table(
     packed = Packed(table=path, column=raw.images[0]) if raw.images else None
     if options.fetch_images:
         if not matched.addresses:
-            raise EngageError(f"--fetch-images: {path} has no column with addresses of images")
+            raise EngageError(
+                f"--fetch-images: {path} has no column with addresses of images; name it with --map image=COLUMN"
+            )
         packed = Packed(addresses=tuple(raw.frame[matched.addresses].str.strip()))
         posts["image"], images_dir = "", path
     elif packed is not None:
@@ -119,7 +121,7 @@ def _kept(keep: Sequence[str], raw: Raw, found: Mapping[str, str], path: Path) -
             raise WrongCallError(f"--keep {asked}: {path} has no such column; it has: {', '.join(raw.frame.columns)}")
         ours = next((ours for ours, theirs in found.items() if theirs == column), None)
         if ours in KNOWN_AFTER or (is_counter_name(column) and _holds_counts(raw, column)):
-            raise WrongCallError(f"--keep {column}: that is a counter, known only after publication")
+            raise WrongCallError(f"--keep {column}: that is a counter, known only after publication; leave it out")
         if ours is not None:
             raise WrongCallError(f"--keep {column}: {path} has it as '{ours}', which is kept anyway")
         kept[column] = KINDS.get(kind, "")
@@ -151,7 +153,7 @@ def read_unpublished(
     published at any time to come.
     """
     if images_dir is not None and not images_dir.is_dir():
-        raise EngageError(f"no such image folder: {images_dir}")
+        raise EngageError(f"no such image folder: {images_dir}; check --images-dir")
     known = known or {}
     raw = read_frame(path, options.encoding)
     export = recognise_export(raw)

@@ -37,7 +37,7 @@ def read_delimited(path: Path, usual: str, encoding: str = "") -> tuple[pd.DataF
     """Return every cell as text, notes on what was mended, and the delimiter. `usual` is what the suffix promises."""
     data, notes = _read_utf8(path, encoding)
     if data.isspace():
-        raise EngageError(f"{path} is empty")
+        raise EngageError(f"{path} is empty; give a file with a header and rows")
     if found := _EXCEL_HINT.match(data):  # Excel's own first line, "sep=;"
         data, usual = data[found.end() :], found[1].decode()
     names, delimiter = _read_header(data, usual)
@@ -50,7 +50,9 @@ def read_delimited(path: Path, usual: str, encoding: str = "") -> tuple[pd.DataF
         raise EngageError(f"{path}: the header holds a line break; a quote there is opened and not closed")
     table = _parse(data, names, delimiter, path)
     if len(table) and _ends_inside_a_quote(data, str(table.iloc[-1, -1])):
-        raise EngageError(f"{path}, row {len(table)}: a quote is opened but never closed")
+        raise EngageError(
+            f"{path}, row {len(table)}: a quote is opened but never closed; close it, or export the table again"
+        )
     _check_quotes(table, data, path)
     return table, notes, delimiter
 
@@ -189,7 +191,7 @@ def _parse(data: bytes, names: list[str], delimiter: str, path: Path) -> pd.Data
             raise EngageError(
                 f"{path}: a row is longer than {BLOCK_BYTES >> 20} MiB; a quote there is opened and never closed"
             ) from None
-        raise EngageError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+        raise EngageError(f"{path} cannot be read: {str(error).splitlines()[0]}; export the table again") from None
 
 
 def _ends_inside_a_quote(data: bytes, last_cell: str) -> bool:

@@ -82,7 +82,7 @@ def raw_of_records(records: Iterable[Record], path: Path) -> Raw:
         columns = {name: [row.get(name) for row in rows] for name in names}
         texts = {sound_text(name): [_cell_text(cell) for cell in cells] for name, cells in columns.items()}
     except RecursionError:
-        raise EngageError(f"{path}: a value is nested too deeply") from None
+        raise EngageError(f"{path}: a value is nested too deeply; give a table of plain columns") from None
     numbers = frozenset(
         sound_text(name)
         for name, cells in columns.items()
@@ -106,11 +106,11 @@ def read_json_text(text: str, where: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise EngageError(f"{where}: no JSON ({error.msg})") from None
+        raise EngageError(f"{where}: no JSON ({error.msg}); mend or remove it") from None
     except RecursionError:
-        raise EngageError(f"{where}: nested too deeply") from None
+        raise EngageError(f"{where}: nested too deeply; give a table of plain columns") from None
     except ValueError:
-        raise EngageError(f"{where}: a number with thousands of digits") from None
+        raise EngageError(f"{where}: a number with thousands of digits; correct it") from None
 
 
 def _read_jsonl(path: Path, encoding: str, notes: list[str]) -> list[Record]:
@@ -120,7 +120,9 @@ def _read_jsonl(path: Path, encoding: str, notes: list[str]) -> list[Record]:
             continue
         record = read_json_text(line, f"{path}, line {number}")
         if not isinstance(record, dict):
-            raise EngageError(f"{path}, line {number}: a JSON object is expected")
+            raise EngageError(
+                f'{path}, line {number}: a JSON object is expected; write one post a line, as in {{"id": "1", ...}}'
+            )
         records.append(record)
     return records
 
@@ -136,7 +138,10 @@ def _read_json(path: Path, encoding: str, notes: list[str]) -> list[Record]:
         raise
     found = records_of(content)
     if found is None:
-        raise EngageError(f"{path}: a list of JSON objects is expected, or an object that holds one such list")
+        raise EngageError(
+            f"{path}: a list of JSON objects is expected, or an object that holds one such list; "
+            "write one object for each post"
+        )
     return found
 
 
@@ -183,7 +188,7 @@ def _read_parquet(path: Path) -> Raw:
     except NoPlainFileError as reason:
         raise EngageError(f"{path} is {reason}; divide it, or drop what is not needed") from None
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise EngageError(f"{path} cannot be read as parquet: {str(error).splitlines()[0]}") from None
+        raise EngageError(f"{path} cannot be read as parquet: {str(error).splitlines()[0]}; write the file again") from None
     again = [name for number, name in enumerate(table.column_names) if name in table.column_names[:number]]
     if again:
         raise EngageError(f"{path}: two columns are called '{again[0]}'; rename one")

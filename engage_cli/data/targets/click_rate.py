@@ -20,7 +20,9 @@ def click_rate(posts: pd.DataFrame) -> Formula:
     """log((outcome + 0.5) / (exposure + 1)): the share of those that were shown it who clicked."""
     need(posts, (OUTCOME, EXPOSURE))
     if not (posts[OUTCOME].notna() & posts[EXPOSURE].notna()).any():
-        raise EngageError("click_rate needs posts that have both an outcome and an exposure")
+        raise EngageError(
+            "click_rate needs posts that have both an outcome and an exposure; name them with --outcome and --exposure"
+        )
     return Formula(weights={OUTCOME: 1.0}, offset=ADDED, per_exposure=True, transform="log")
 
 

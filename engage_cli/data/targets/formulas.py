@@ -185,7 +185,7 @@ def need(posts: pd.DataFrame, columns: Sequence[str]) -> None:
     """Raise EngageError naming the first column that the data lacks."""
     for column in columns:
         if column not in posts:
-            raise EngageError(f"the data has no column '{column}'")
+            raise EngageError(f"the data has no column '{column}'; map it with --map when you prepare")
 
 
 def _numbers(posts: pd.DataFrame, column: str) -> np.ndarray:

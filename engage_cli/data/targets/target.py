@@ -100,7 +100,9 @@ def fit_target(name: str, posts: pd.DataFrame, *, fit_on: str) -> Target:
     scores = formula.score(posts)
     scores = np.sort(scores[np.isfinite(scores)])  # sorted once for all quantiles below
     if scores.size == 0:
-        raise EngageError(f"no row has all that {name} needs: {', '.join(formula.needs)}")
+        raise EngageError(
+            f"no row has all that {name} needs: {', '.join(formula.needs)}; map them with --map, or give another --target"
+        )
     cuts = fit_cuts(scores)
     labels = np.searchsorted(np.asarray(cuts), scores, side="left")
     shares = np.bincount(labels, minlength=len(CLASS_NAMES)) / scores.size
@@ -110,7 +112,7 @@ def fit_target(name: str, posts: pd.DataFrame, *, fit_on: str) -> Target:
         if abs(share - 0.2) > 0.05
     ]
     if scores.size > 1 and np.ptp(scores) == 0:
-        warnings = [f"target {name}: every post has the same score, so there is nothing to learn"]
+        warnings = [f"target {name}: every post has the same score, so there is nothing to learn; give another --target"]
     return Target(
         name=name,
         formula=formula,
@@ -145,4 +147,6 @@ def require_variety(truth: np.ndarray, kind: str, name: str) -> None:
     """Raise EngageError where all training posts have one and the same value or class."""
     if len(np.unique(truth)) < 2:
         what = "class" if kind == "classes" else "value"
-        raise EngageError(f"every training post has the same {what} of target '{name}': there is nothing to learn")
+        raise EngageError(
+            f"every training post has the same {what} of target '{name}': there is nothing to learn; give another --target"
+        )

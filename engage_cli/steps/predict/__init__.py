@@ -281,7 +281,7 @@ def check_titles_alone(session: InferenceSession) -> None:
 def check_variants(pairs: Sequence[tuple[str, str]]) -> None:
     """Raise WrongCallError for none, for too many, or for equal ones."""
     if not pairs:
-        raise WrongCallError("no image and no title is given")
+        raise WrongCallError("no image and no title is given; give an image file, --title, or both")
     if len(pairs) > MOST_VARIANTS:
         raise WrongCallError(f"{len(pairs):,} variants: at most {MOST_VARIANTS} are ranked; give --table for many posts")
     if len(set(pairs)) < len(pairs):

@@ -71,19 +71,21 @@ def read_lines(stream: BinaryIO) -> Iterator[bytes]:
 
 def _parse(line: str | bytes) -> Mapping[str, object]:
     if len(line) > MOST_LINE_BYTES:
-        raise WrongCallError(f"the line is longer than {MOST_LINE_BYTES >> 20} MiB")
+        raise WrongCallError(
+            f"the line is longer than {MOST_LINE_BYTES >> 20} MiB; write one post a line, with paths of images"
+        )
     try:
         asked = json.loads(line if isinstance(line, str) else line.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise WrongCallError(f"the line is not UTF-8 (its byte {error.start + 1:,})") from None
+        raise WrongCallError(f"the line is not UTF-8 (its byte {error.start + 1:,}); send it as UTF-8") from None
     except (ValueError, RecursionError):
-        raise WrongCallError("the line is not JSON") from None
+        raise WrongCallError("the line is not JSON; write one object a line") from None
     if not isinstance(asked, dict):
-        raise WrongCallError("the line is not a JSON object")
+        raise WrongCallError("the line is not a JSON object; write one object a line")
     if unknown := [name for name in asked if name not in FIELDS]:
         raise WrongCallError(f"unknown field '{unknown[0]}'; give one of: {', '.join(FIELDS)}")
     if _is_deeper(asked, MOST_LEVELS):
-        raise WrongCallError("the line is nested too deeply")
+        raise WrongCallError("the line is nested too deeply; write plain fields")
     return asked
 
 

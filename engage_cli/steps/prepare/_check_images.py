@@ -93,7 +93,7 @@ def place_images(
     if images.is_dir():
         return images, {}
     if not images.exists():
-        raise EngageError(f"no such file or folder of images: {images}")
+        raise EngageError(f"no such file or folder of images: {images}; check the path")
     if command := UNREADABLE_ARCHIVES.get(images.suffix.lower()):
         raise EngageError(
             f"the images are still packed in {images}: unpack them, as with "

@@ -91,7 +91,7 @@ def _given_parts(posts: pd.DataFrame, config: PrepareConfig, draft: Draft) -> np
         raise EngageError(f"{path} needs the columns 'id' and 'split'; it has: {', '.join(table.columns)}")
     ids = clean_text(table["id"])
     if ids.duplicated().any():
-        raise EngageError(f"{path}: the id '{ids[ids.duplicated()].iloc[0]}' occurs twice")
+        raise EngageError(f"{path}: the id '{ids[ids.duplicated()].iloc[0]}' occurs twice; keep one row for each post")
     given = pd.Series(clean_text(table["split"]).to_numpy(), index=pd.Index(ids))
     if unknown := int((~given.index.isin(posts["id"])).sum()):
         draft.warnings.append(f"{path.name}: {unknown:,} of {len(given):,} ids belong to no post")

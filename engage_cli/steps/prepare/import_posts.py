@@ -122,7 +122,7 @@ def recognise(path: Path) -> str:
     if is_table(path):
         return "table"
     if not path.exists():
-        raise EngageError(f"no such file or folder: {path}")
+        raise EngageError(f"no such file or folder: {path}; check the path")
     modules = {name: import_module(IMPORTERS[name].partition(":")[0]) for name in IMPORTERS if name != "table"}
     looked_for = "; ".join(f"{name} ({module.LAYOUT})" for name, module in modules.items())
     if not path.is_dir():

@@ -129,7 +129,9 @@ class ModelProcess:
                 start_new_session=True,  # Ctrl-C goes to the server alone
             )
         except OSError as error:
-            raise EngageError(f"the model process cannot be started ({error.strerror})") from None
+            raise EngageError(
+                f"the model process cannot be started ({error.strerror}); free memory and start again"
+            ) from None
         assert self._process.stdout is not None
         try:
             message, _ = await asyncio.wait_for(read_async(self._process.stdout), LOADING_SECONDS)

@@ -90,7 +90,9 @@ def _listen(host: str, port: int) -> Iterator[socket.socket]:
     try:
         (family, kind, _, _, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (socket.gaierror, UnicodeError):
-        raise WrongCallError(f"--host {host}: this machine has no such address") from None
+        raise WrongCallError(
+            f"--host {host}: this machine has no such address; give 127.0.0.1, or 0.0.0.0 for all"
+        ) from None
     listener = socket.socket(family, kind)
     with listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -45,7 +45,9 @@ def read_counts(path: Path, posts: pd.DataFrame) -> Counts:
         place = _find(posts, [str(frame[name].iloc[row]).strip() for name in names], path, row)
         number, successes = numbers[shown[0]][row], numbers[clicks[0]][row]
         if successes > number:
-            raise EngageError(f"{path}, row {row + 1}: {successes:,.0f} clicks are more than {number:,.0f} impressions")
+            raise EngageError(
+                f"{path}, row {row + 1}: {successes:,.0f} clicks are more than {number:,.0f} impressions; correct the row"
+            )
         found.impressions[place] += number
         found.clicks[place] += successes
     return found
@@ -56,7 +58,10 @@ def _whole(cells: pd.Series, path: Path) -> np.ndarray:
     wrong = ~np.isfinite(values) | (np.nan_to_num(values) % 1 != 0)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
-        raise EngageError(f"{path}, column '{cells.name}', row {row + 1}: '{str(cells.iloc[row])[:40]}' is no whole number")
+        raise EngageError(
+            f"{path}, column '{cells.name}', row {row + 1}: '{str(cells.iloc[row])[:40]}' is no whole number; "
+            "write counts such as 1250"
+        )
     return values
 
 

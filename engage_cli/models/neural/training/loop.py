@@ -212,9 +212,7 @@ class _Loop:
             self.state.take_over(self.checkpoints.about_best())
         steps = sum_over_ranks(float(self.state.step))
         if steps != self.state.step * get_world_size():
-            raise EngageError(
-                "ranks found different checkpoints: the run's folder must be on a disk that all of them share"
-            )
+            raise EngageError("ranks found different checkpoints: put the run's folder on a disk that all of them share")
 
     @property
     def _rate(self) -> float:
