@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import multiprocessing
 import os
 import random
@@ -18,8 +19,9 @@ import pytest
 from engage_cli.data.targets.target import Target, fit_target
 from engage_cli.errors import EngageError
 from engage_cli.ledger.keys import image_hash, title_hash
-from engage_cli.ledger.store import Entry, LoggedRun, append, read
+from engage_cli.ledger.store import APPLICATION, FIRST_TABLES, Entry, LoggedRun, append, read, read_outcomes
 from engage_cli.steps.ledger.score import NEEDED, score_ledger
+from engage_cli.uncertainty.coverage_test import COINS, ENOUGH, bet_on_misses
 from tests.calls import answer, engage
 
 FORK = multiprocessing.get_context("fork")
@@ -137,6 +139,58 @@ def test_figures_by_hand(run: LoggedRun, tmp_path: Path) -> None:
     assert score.gain_over_usual == pytest.approx(1 - wrong.mean() / np.abs(logs[1:] - usual).mean())
     assert [(one.month, one.posts, one.covered) for one in score.months] == [("2026-10", 2, 1.0), ("2026-11", 2, 0.5)]
     assert score.months[1].drift == pytest.approx(wrong[1] / 2)
+
+
+def test_the_test_of_coverage_is_valid_whenever_one_looks_and_finds_a_shift() -> None:
+    random = np.random.default_rng(0)
+    # At the edge of the hypothesis: 12.5 % of misses on either side. The highest capital of 1,000 posts counts.
+    levels = random.random((200, 1000))
+    assert (bet_on_misses(levels < 0.125, levels > 0.875)[:, -1] >= ENOUGH).mean() <= 0.05
+    late = random.normal(size=(50, 500))
+    late[:, 300:] -= 1
+    found = bet_on_misses(late < -1.2816, late > 1.2816)
+    assert (found[:, 299] >= ENOUGH).mean() <= 0.05
+    assert (found[:, 400] >= ENOUGH).mean() > 0.9
+
+
+def test_capital_by_hand() -> None:
+    win, loss, wait = COINS / 0.125, (1 - COINS) / 0.875, 50
+    first = win.mean() / (1 + wait)  # staked on post 1 and won
+    below = first + wait / (1 + wait)
+    above = loss.mean() / (1 + wait) + wait / (1 + wait)
+    assert bet_on_misses(np.array([True]), np.array([False])) == pytest.approx([max(1, (below + above) / 2)])
+
+
+def test_outcomes_are_kept_and_the_last_count_counts(run: LoggedRun, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.sqlite"
+    append(ledger, run, [entry(0), entry(1)])
+    for views in (100, 100, 150):
+        (tmp_path / "outcomes.csv").write_text(f"id,views\np1,{views}\n")
+        score_ledger(ledger, tmp_path / "outcomes.csv")
+    assert read_outcomes(ledger) == {entry(1).key: pytest.approx(np.log1p(150))}
+    with sqlite3.connect(ledger) as opened:
+        assert opened.execute("SELECT count(*) FROM outcomes").fetchone() == (2,)
+    for change in ("UPDATE outcomes SET earned = 0", "DELETE FROM outcomes"):
+        with pytest.raises(sqlite3.IntegrityError, match="never"), sqlite3.connect(ledger) as opened:
+            opened.execute(change)
+
+
+def test_a_ledger_of_the_first_version_goes_on(run: LoggedRun, tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with sqlite3.connect(path, isolation_level=None) as old:
+        for statement in FIRST_TABLES.strip().split(";\n"):
+            old.execute(statement)
+        old.execute(f"PRAGMA application_id = {APPLICATION}")
+        old.execute("PRAGMA user_version = 1")
+        old.execute(
+            "INSERT INTO runs VALUES (?, ?, ?)", (run.marker, run.folder, json.dumps(dataclasses.asdict(run.target)))
+        )
+        known = dataclasses.asdict(entry(0))
+        names = [name for name in known if name not in ("point", "spread")]
+        marks = ", ".join("?" * len(names))
+        old.execute(f"INSERT INTO entries ({', '.join(names)}) VALUES ({marks})", [known[name] for name in names])
+    assert append(path, run, [entry(0), entry(1)]) == 1
+    assert read(path) == ({run.marker: run}, [entry(0), entry(1)])
 
 
 def test_variants_are_told_apart_by_their_image(run: LoggedRun, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The commands. A file here imports nothing heavy: its step is imported when it runs."""
 
+from engage_cli.cli.after_publication.recalibrate import recalibrate
 from engage_cli.cli.after_publication.score import score
 from engage_cli.cli.after_publication.travel import export_run, import_run
 from engage_cli.cli.doctor import doctor
@@ -26,6 +27,7 @@ __all__ = [
     "predict",
     "prepare",
     "quickstart",
+    "recalibrate",
     "sample",
     "score",
     "serve",

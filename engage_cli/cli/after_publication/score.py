@@ -30,7 +30,7 @@ class ScoreOptions:
 
 @generated()
 def score(options: ScoreOptions, place: RunsPlace, at: LedgerPlace, output: Output) -> None:
-    """Compare logged predictions with what the posts got.
+    """Compare logged predictions with what the posts got, and keep the outcomes in the ledger.
 
     engage score outcomes.csv --images-dir covers
     """
@@ -69,6 +69,10 @@ def _show(found: LedgerScore) -> None:
         if run.gain_over_usual is not None:
             gain = f"{100 * run.gain_over_usual:+.0f} % of the error of the author's median"
             print_line(f"  gain over my usual: {gain} ({run.usual_posts:,} posts)")
+        if run.e_value is not None:
+            print_line(f"  e-value {run.e_value:.3g} of all outcomes so far (20 or more: the intervals do not hold)")
+        if run.train_again:
+            print_line(f"  fit them anew with `engage recalibrate --run {run.run}`, and train again with the newer posts")
         for month in run.months:
             covered = "" if month.covered is None else f", {100 * month.covered:.0f} % within the interval"
             print_line(f"  {month.month}: {month.posts:,} posts, drift {month.drift:+.3f}{covered}")
