@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import multiprocessing
 import os
@@ -87,6 +88,65 @@ def test_kills_at_random_moments_lose_and_double_nothing(run: LoggedRun, tmp_pat
     assert {f"p{number}" for number in acknowledged} <= set(posts)
     pairs = {int(post[1:]) // 2 for post in posts[:-1]}
     assert len(posts) - 1 == 2 * len(pairs)  # an answer is there whole or not at all
+
+
+def score_until_killed(ledger: Path, tables: Path, told: int) -> None:
+    for table in itertools.cycle(sorted(tables.glob("*.csv"))):
+        score_ledger(ledger, table)
+        os.write(told, f"{table.name}\n".encode())
+
+
+def test_kills_of_a_score_lose_double_and_change_nothing(run: LoggedRun, tmp_path: Path) -> None:
+    """Each table holds ten outcomes of one round: they are in the ledger together or not at all."""
+    ledger, tables, chance = tmp_path / "ledger.sqlite", tmp_path / "tables", random.Random(1)
+    append(ledger, run, [entry(number) for number in range(100)])
+    before, acknowledged, slowest = read(ledger), set(), 0.05
+    tables.mkdir()
+    for table in range(10):
+        posts = range(10 * table, 10 * table + 10)
+        (tables / f"{table}.csv").write_text("id,views\n" + "".join(f"p{n},{1000 + n}\n" for n in posts))
+    for _ in range(20):
+        reading, writing = os.pipe()
+        child = FORK.Process(target=score_until_killed, args=(ledger, tables, writing))
+        child.start()
+        os.close(writing)
+        with os.fdopen(reading) as lines:
+            time.sleep(chance.uniform(0, slowest))
+            os.kill(child.pid or 0, signal.SIGKILL)
+            child.join()
+            acknowledged |= {int(line.partition(".")[0]) for line in lines}
+        slowest = slowest if acknowledged else 2 * slowest  # a slow machine
+        scored = [int(post[1:]) for _, post, _ in read_outcomes(ledger)]
+        assert all(scored.count(n) == 1 for n in scored)
+        assert len(scored) == 10 * len({n // 10 for n in scored})
+        assert acknowledged <= {n // 10 for n in scored}
+    assert acknowledged
+    for table in tables.iterdir():
+        score_ledger(ledger, table)
+    assert read(ledger) == before
+    assert sorted(read_outcomes(ledger).values()) == pytest.approx([np.log1p(1000 + n) for n in range(100)])
+
+
+def score_some(ledger: Path, table: Path) -> None:
+    for _ in range(5):
+        score_ledger(ledger, table)
+
+
+def test_one_process_scores_while_another_logs(run: LoggedRun, tmp_path: Path) -> None:
+    ledger, table = tmp_path / "ledger.sqlite", tmp_path / "outcomes.csv"
+    append(ledger, run, [entry(number) for number in range(5)])
+    table.write_text("id,views\n" + "".join(f"p{n},{1000 + n}\n" for n in range(5)))
+    children = [
+        FORK.Process(target=write_some, args=(ledger, run, 100)),
+        *(FORK.Process(target=score_some, args=(ledger, table)) for _ in range(2)),
+    ]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    assert [child.exitcode for child in children] == [0, 0, 0]
+    assert len(read(ledger)[1]) == 25
+    assert [post for _, post, _ in read_outcomes(ledger)] == [f"p{n}" for n in range(5)]
 
 
 def write_some(path: Path, run: LoggedRun, first: int) -> None:
