@@ -143,6 +143,7 @@ app.command("score")(cli.score)
 app.command("recalibrate")(cli.recalibrate)
 app.command("export")(cli.export_run)
 app.command("import")(cli.import_run)
+app.command("push")(cli.push)
 app.command("serve")(cli.serve)
 app.command("doctor")(cli.doctor)
 

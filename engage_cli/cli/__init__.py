@@ -2,7 +2,7 @@
 
 from engage_cli.cli.after_publication.recalibrate import recalibrate
 from engage_cli.cli.after_publication.score import score
-from engage_cli.cli.after_publication.travel import export_run, import_run
+from engage_cli.cli.after_publication.travel import export_run, import_run, push
 from engage_cli.cli.doctor import doctor
 from engage_cli.cli.embed import embed
 from engage_cli.cli.evaluate import evaluate
@@ -26,6 +26,7 @@ __all__ = [
     "import_run",
     "predict",
     "prepare",
+    "push",
     "quickstart",
     "recalibrate",
     "sample",

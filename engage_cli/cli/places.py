@@ -33,7 +33,11 @@ class NewRun(RunsPlace):
 
 @dataclass(frozen=True, kw_only=True)
 class FinishedRun(RunsPlace):
-    run: Path | None = setting(None, "The run to use. Default: the newest finished run.", show_default=False)
+    run: Path | None = setting(
+        None,
+        "The run to use, a folder or hf://owner/name. Default: the newest finished run.",
+        show_default=False,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,9 @@ from engage_cli.config.settings import setting
 @dataclass(frozen=True, kw_only=True)
 class RecalibrateOptions:
     last: int = setting(100, "The number of outcomes to fit on: those of the posts that were predicted last.", low=30)
-    out: Path | None = setting(None, "The new run folder. Default: one beside the run, named after it.", show_default=False)
+    out: Path | None = setting(
+        None, "The new run folder. Default: one under --runs, named after the run.", show_default=False
+    )
 
 
 @generated()
@@ -28,12 +30,12 @@ def recalibrate(place: FinishedRun, options: RecalibrateOptions, at: LedgerPlace
     import itertools
 
     from engage_cli.progress.reporters import make_reporter
-    from engage_cli.runs.run_folder import named_or_newest
     from engage_cli.steps.ledger.recalibrate import recalibrate_run
+    from engage_cli.steps.travel.hub import find_run
 
-    run = named_or_newest(place.run, place.runs, make_reporter().say)
+    run = find_run(place.run, place.runs, make_reporter())
     stem = f"{run.folder.name.partition('-recalibrated-')[0]}-recalibrated"
-    names = (run.folder.parent / f"{stem}-{number}" for number in itertools.count(1))
+    names = (place.runs / f"{stem}-{number}" for number in itertools.count(1))
     folder = options.out if options.out is not None else next(name for name in names if not name.exists())
     found = recalibrate_run(run, at.of(place.runs), folder, last=options.last)
     if output.json:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from engage_cli.errors import EngageError, WrongCallError
 from engage_cli.progress.reporters import Reporter, SilentReporter
-from engage_cli.runs.run_folder import Run, named_or_newest
+from engage_cli.runs.run_folder import Run
 from engage_cli.steps.serve._limits import Limits
+from engage_cli.steps.travel.hub import find_run
 
 MISSING = (
     "engage serve needs FastAPI and uvicorn: install engage with its extra 'serve', as pip install 'engage-cli[serve]'"
@@ -48,7 +49,7 @@ def serve(
         )
     if token and (len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isalnum()):
         raise WrongCallError(f"--token: give {SHORTEST_TOKEN} or more letters and digits, as from `openssl rand -hex 16`")
-    opened = named_or_newest(run, runs_dir, reporter.say)
+    opened = find_run(run, runs_dir, reporter)
     for mark in opened.marks:
         reporter.say(mark)
     with _listen(host, port) as listener, contextlib.suppress(KeyboardInterrupt):
