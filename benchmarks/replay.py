@@ -47,7 +47,7 @@ SIZES = (LEAST, 62, 100, 200)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "engage-replay")
-    parser.add_argument("--trainer", default="train-gp")
+    parser.add_argument("--trainer", default="train-catboost --as value", help="the command that trains, with its options")
     parser.add_argument("--factor", type=float, default=0.6)
     parser.add_argument("--last", type=int, default=100, help="outcomes that each recalibration is fitted on")
     asked = parser.parse_args()
@@ -78,7 +78,7 @@ def _trained(work: Path, trainer: str) -> tuple[Run, Dataset]:
         _engage("prepare", *table, "--split", "time", "--fractions", "40/10/50", "--data", data)
     if not (run / MARKER).is_file():
         _engage("embed", "--data", data)
-        _engage(trainer, "--data", data, "--target", "views", "--run", run)
+        _engage(*trainer.split(), "--data", data, "--target", "views", "--run", run)
     return load_run(run), load_dataset(data)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from engage_cli.data.targets.target import Target, fit_target
 from engage_cli.errors import EngageError
@@ -251,6 +252,27 @@ def test_a_ledger_of_the_first_version_goes_on(run: LoggedRun, tmp_path: Path) -
         old.execute(f"INSERT INTO entries ({', '.join(names)}) VALUES ({marks})", [known[name] for name in names])
     assert append(path, run, [entry(0), entry(1)]) == 1
     assert read(path) == ({run.marker: run}, [entry(0), entry(1)])
+
+
+def test_ages_are_told_apart(run: LoggedRun, tmp_path: Path) -> None:
+    """Young posts have half of what was predicted: the table says when each was published and counted."""
+    ledger = tmp_path / "ledger.sqlite"
+    append(ledger, run, [entry(n) for n in range(4)])
+    (tmp_path / "outcomes.csv").write_text(
+        "id,views,date,observed_at\n"
+        "p0,50,2026-10-01,2026-10-04\np1,100,2026-10-01,2026-10-07\n"
+        "p2,300,2026-10-01,2026-11-10\np3,400,2026-10-01,2026-11-11\n"
+    )
+    found = score_ledger(ledger, tmp_path / "outcomes.csv").runs[0].ages
+    assert [(one.age, one.posts) for one in found] == [("under 7 days", 2), ("30 to 90 days", 2)]
+    assert found[0].drift == pytest.approx(np.log(0.5), abs=0.01)
+    assert found[1].drift == pytest.approx(0, abs=0.01)
+    shown = engage("score", tmp_path / "outcomes.csv", "--ledger", ledger, "--plot", tmp_path / "drift.png")
+    assert "counted at under 7 days: 2 posts, drift -0.6" in shown.stdout
+    with Image.open(tmp_path / "drift.png") as picture:
+        assert picture.format == "PNG"
+        assert len(set(picture.convert("RGB").getdata())) > 100
+    assert engage("score", tmp_path / "outcomes.csv", "--ledger", ledger, "--plot", "drift.jpg").exit_code == 2
 
 
 def test_variants_are_told_apart_by_their_image(run: LoggedRun, tmp_path: Path) -> None:

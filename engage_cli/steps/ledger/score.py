@@ -17,6 +17,7 @@ from engage_cli.images.decode import ImageError, read_bytes
 from engage_cli.ledger.keys import image_hash, title_hash
 from engage_cli.ledger.store import Entry, Key, LoggedRun, Outcome, append_outcomes, read, read_outcomes
 from engage_cli.progress.reporters import Reporter, SilentReporter
+from engage_cli.steps.ledger._groups import Age, Month, by_age, by_month
 from engage_cli.steps.ledger.log import utc_now
 from engage_cli.steps.prepare.import_posts import ImportedPosts, Source, import_posts
 from engage_cli.uncertainty.coverage_test import ENOUGH, bet_on_misses
@@ -25,14 +26,6 @@ NOMINAL = 0.8
 MARGIN = 0.1  # how closely coverage must be known before anything is said
 Z = 1.959964  # of a 95 % interval
 NEEDED = math.ceil(Z**2 * NOMINAL * (1 - NOMINAL) / MARGIN**2)  # outcomes: the normal approximation of a binomial interval
-
-
-@dataclass(frozen=True, kw_only=True)
-class Month:
-    month: str  # 2026-11: in which the prediction was made
-    posts: int
-    drift: float  # median of outcome minus prediction, in the target's unit
-    covered: float | None  # share of outcomes within the 80 % intervals
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +43,7 @@ class RunScore:
     usual_posts: int  # outcomes whose author has an earlier post
     gain_over_usual: float | None  # 1 - mean absolute error / that of the author's median so far
     months: tuple[Month, ...]
+    ages: tuple[Age, ...]  # where the table says when posts were published and counted
     e_value: float | None  # of all outcomes so far against "the intervals hold", see uncertainty.coverage_test
     train_again: bool  # whether the e-value is enough
 
@@ -193,7 +187,8 @@ def _score(run: LoggedRun, joined: Sequence[tuple[Entry, int]], posts: pd.DataFr
         pairs_right=_pairs_right(said, came),
         usual_posts=int(has_usual.sum()),
         gain_over_usual=1 - float(np.abs(came - said)[has_usual].mean()) / error if error > 0 else None,
-        months=_months(known, earned),
+        months=by_month(known, earned),
+        ages=by_age(known, earned, posts),
         e_value=None,
         train_again=False,
     )
@@ -223,16 +218,3 @@ def _usual(posts: pd.DataFrame, earned: np.ndarray) -> np.ndarray:
             if len(earlier):
                 usual[row] = np.median(earned[earlier])
     return usual
-
-
-def _months(known: Sequence[tuple[Entry, int]], earned: np.ndarray) -> tuple[Month, ...]:
-    months: dict[str, list[tuple[Entry, int]]] = defaultdict(list)
-    for entry, row in known:
-        months[entry.time[:7]].append((entry, row))
-    found = []
-    for name, pairs in sorted(months.items()):
-        gaps = [earned[row] - entry.value for entry, row in pairs if entry.value is not None]
-        inside = [e.low <= earned[row] <= e.high for e, row in pairs if e.low is not None and e.high is not None]
-        share = float(np.mean(inside)) if inside else None
-        found.append(Month(month=name, posts=len(pairs), drift=float(np.median(gaps)), covered=share))
-    return tuple(found)
