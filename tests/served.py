@@ -132,11 +132,11 @@ class ForkedModel:
         self.process.kill()
 
 
-async def fork_model(python: str, option: str, module: str, run: str, **more: Any) -> ForkedModel:
+async def fork_model(python: str, option: str, module: str, *arguments: str, **more: Any) -> ForkedModel:
     """Stand for `asyncio.create_subprocess_exec` as the server calls it."""
     assert (option, module) == ("-m", worker.__name__)
     (asked, asks), (answered, answers) = os.pipe(), os.pipe()
-    process = forked.Forked(answer_jobs, run, streams=(asked, answers, 2))
+    process = forked.Forked(answer_jobs, *arguments, streams=(asked, answers, 2))
     os.close(asked)
     os.close(answers)
     loop, stdout = asyncio.get_running_loop(), asyncio.StreamReader()
@@ -145,16 +145,16 @@ async def fork_model(python: str, option: str, module: str, run: str, **more: An
     return ForkedModel(process, asyncio.StreamWriter(transport, protocol, None, loop), stdout)
 
 
-def answer_jobs(run: str) -> None:
-    sys.argv[1:] = [run]
+def answer_jobs(*arguments: str) -> None:
+    sys.argv[1:] = arguments
     worker.main()
 
 
 class ModelHere(ModelProcess):
     """A model that answers in this process: what it answers is the same, and nothing is loaded twice."""
 
-    def __init__(self, run: Path, limits: Limits) -> None:
-        super().__init__(run, limits, print)
+    def __init__(self, run: Path, limits: Limits, ledger: Path | None = None) -> None:
+        super().__init__(run, limits, print, ledger)
         opened = load_run(run)
         self.session, self.reads, self.is_ready = InferenceSession(opened), reads_of(opened), True
         self.about = describe_run(opened, self.session.uncertainty.neighbours)
@@ -164,7 +164,7 @@ class ModelHere(ModelProcess):
         pass
 
     async def ask(self, job: Job) -> tuple[int, bytes]:
-        (reply,) = await asyncio.to_thread(worker.answer, self.session, self.reads, [job])
+        (reply,) = await asyncio.to_thread(worker.answer, self.session, self.reads, [job], self.ledger)
         return reply
 
     async def close(self) -> None:

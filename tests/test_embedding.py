@@ -93,6 +93,37 @@ def test_a_store_that_grows_after_it_was_opened_is_read_on(
     assert first.blocks(copy.posts, ["text"])["text"].mask.any()
 
 
+def test_a_data_folder_takes_new_posts_in_and_embeds_these_alone(
+    dataset: Dataset, encoders: EncoderConfig, tmp_path: Path
+) -> None:
+    """Prepared again from the old table and a new one: split and targets are made anew, and old vectors stay."""
+    columns = ["id", "image", "title", "views", "likes", "comments"]
+    posts = dataset.posts.loc[dataset.posts["image_problem"] == "", columns].head(60)
+    images = dataset.images_of("pixelrec")
+    tables = [tmp_path / "old.csv", tmp_path / "new.csv"]
+    for table, some in zip(tables, (posts.head(45), posts.tail(15)), strict=True):
+        some.to_csv(table, index=False)
+
+    def prepared(*some: Path) -> Dataset:
+        sources = [Source(path=table, images=images) for table in some]
+        return prepare(PrepareConfig(), folder=tmp_path / "data", sources=sources, overwrite=True).dataset
+
+    old = prepared(tables[0])
+    before = {summary.side: files_of(summary.folder) for summary in embed(old, encoders)}
+    known = {block: set(content_keys(old.posts, block)) for block in ("image", "title", "context")}
+    joined = prepared(*tables)
+    assert (len(old.posts), len(joined.posts)) == (45, 60)
+    added = {summary.side: summary for summary in embed(joined, encoders)}
+    new = {block: set(content_keys(joined.posts, block)) - known[block] - {""} for block in known}
+    assert added["vision"].added == len(new["image"]) > 0
+    assert added["text"].added == len((new["title"] | new["context"]) - known["title"] - known["context"]) > 0
+    for side, files in before.items():
+        now = files_of(added[side].folder)
+        assert {name: now[name] for name in files if name.startswith("shard")} == {
+            name: content for name, content in files.items() if name.startswith("shard")
+        }
+
+
 def test_what_a_killed_worker_left_half_written_is_gone_when_the_store_is_finished(
     pixelrec: Path, encoders: EncoderConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

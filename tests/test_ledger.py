@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import json
 import multiprocessing
 import os
 import random
@@ -14,12 +16,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from engage_cli.data.targets.target import Target, fit_target
 from engage_cli.errors import EngageError
 from engage_cli.ledger.keys import image_hash, title_hash
-from engage_cli.ledger.store import Entry, LoggedRun, append, read
+from engage_cli.ledger.store import APPLICATION, FIRST_TABLES, Entry, LoggedRun, append, read, read_outcomes
 from engage_cli.steps.ledger.score import NEEDED, score_ledger
+from engage_cli.uncertainty.coverage_test import COINS, ENOUGH, bet_on_misses
 from tests.calls import answer, engage
 
 FORK = multiprocessing.get_context("fork")
@@ -87,6 +91,65 @@ def test_kills_at_random_moments_lose_and_double_nothing(run: LoggedRun, tmp_pat
     assert len(posts) - 1 == 2 * len(pairs)  # an answer is there whole or not at all
 
 
+def score_until_killed(ledger: Path, tables: Path, told: int) -> None:
+    for table in itertools.cycle(sorted(tables.glob("*.csv"))):
+        score_ledger(ledger, table)
+        os.write(told, f"{table.name}\n".encode())
+
+
+def test_kills_of_a_score_lose_double_and_change_nothing(run: LoggedRun, tmp_path: Path) -> None:
+    """Each table holds ten outcomes of one round: they are in the ledger together or not at all."""
+    ledger, tables, chance = tmp_path / "ledger.sqlite", tmp_path / "tables", random.Random(1)
+    append(ledger, run, [entry(number) for number in range(100)])
+    before, acknowledged, slowest = read(ledger), set(), 0.05
+    tables.mkdir()
+    for table in range(10):
+        posts = range(10 * table, 10 * table + 10)
+        (tables / f"{table}.csv").write_text("id,views\n" + "".join(f"p{n},{1000 + n}\n" for n in posts))
+    for _ in range(20):
+        reading, writing = os.pipe()
+        child = FORK.Process(target=score_until_killed, args=(ledger, tables, writing))
+        child.start()
+        os.close(writing)
+        with os.fdopen(reading) as lines:
+            time.sleep(chance.uniform(0, slowest))
+            os.kill(child.pid or 0, signal.SIGKILL)
+            child.join()
+            acknowledged |= {int(line.partition(".")[0]) for line in lines}
+        slowest = slowest if acknowledged else 2 * slowest  # a slow machine
+        scored = [int(post[1:]) for _, post, _ in read_outcomes(ledger)]
+        assert all(scored.count(n) == 1 for n in scored)
+        assert len(scored) == 10 * len({n // 10 for n in scored})
+        assert acknowledged <= {n // 10 for n in scored}
+    assert acknowledged
+    for table in tables.iterdir():
+        score_ledger(ledger, table)
+    assert read(ledger) == before
+    assert sorted(read_outcomes(ledger).values()) == pytest.approx([np.log1p(1000 + n) for n in range(100)])
+
+
+def score_some(ledger: Path, table: Path) -> None:
+    for _ in range(5):
+        score_ledger(ledger, table)
+
+
+def test_one_process_scores_while_another_logs(run: LoggedRun, tmp_path: Path) -> None:
+    ledger, table = tmp_path / "ledger.sqlite", tmp_path / "outcomes.csv"
+    append(ledger, run, [entry(number) for number in range(5)])
+    table.write_text("id,views\n" + "".join(f"p{n},{1000 + n}\n" for n in range(5)))
+    children = [
+        FORK.Process(target=write_some, args=(ledger, run, 100)),
+        *(FORK.Process(target=score_some, args=(ledger, table)) for _ in range(2)),
+    ]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    assert [child.exitcode for child in children] == [0, 0, 0]
+    assert len(read(ledger)[1]) == 25
+    assert [post for _, post, _ in read_outcomes(ledger)] == [f"p{n}" for n in range(5)]
+
+
 def write_some(path: Path, run: LoggedRun, first: int) -> None:
     for number in range(first, first + 20):
         append(path, run, [entry(number)])
@@ -137,6 +200,79 @@ def test_figures_by_hand(run: LoggedRun, tmp_path: Path) -> None:
     assert score.gain_over_usual == pytest.approx(1 - wrong.mean() / np.abs(logs[1:] - usual).mean())
     assert [(one.month, one.posts, one.covered) for one in score.months] == [("2026-10", 2, 1.0), ("2026-11", 2, 0.5)]
     assert score.months[1].drift == pytest.approx(wrong[1] / 2)
+
+
+def test_the_test_of_coverage_is_valid_whenever_one_looks_and_finds_a_shift() -> None:
+    random = np.random.default_rng(0)
+    # At the edge of the hypothesis: 12.5 % of misses on either side. The highest capital of 1,000 posts counts.
+    levels = random.random((200, 1000))
+    assert (bet_on_misses(levels < 0.125, levels > 0.875)[:, -1] >= ENOUGH).mean() <= 0.05
+    late = random.normal(size=(50, 500))
+    late[:, 300:] -= 1
+    found = bet_on_misses(late < -1.2816, late > 1.2816)
+    assert (found[:, 299] >= ENOUGH).mean() <= 0.05
+    assert (found[:, 400] >= ENOUGH).mean() > 0.9
+
+
+def test_capital_by_hand() -> None:
+    win, loss, wait = COINS / 0.125, (1 - COINS) / 0.875, 50
+    first = win.mean() / (1 + wait)  # staked on post 1 and won
+    below = first + wait / (1 + wait)
+    above = loss.mean() / (1 + wait) + wait / (1 + wait)
+    assert bet_on_misses(np.array([True]), np.array([False])) == pytest.approx([max(1, (below + above) / 2)])
+
+
+def test_outcomes_are_kept_and_the_last_count_counts(run: LoggedRun, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.sqlite"
+    append(ledger, run, [entry(0), entry(1)])
+    for views in (100, 100, 150):
+        (tmp_path / "outcomes.csv").write_text(f"id,views\np1,{views}\n")
+        score_ledger(ledger, tmp_path / "outcomes.csv")
+    assert read_outcomes(ledger) == {entry(1).key: pytest.approx(np.log1p(150))}
+    with sqlite3.connect(ledger) as opened:
+        assert opened.execute("SELECT count(*) FROM outcomes").fetchone() == (2,)
+    for change in ("UPDATE outcomes SET earned = 0", "DELETE FROM outcomes"):
+        with pytest.raises(sqlite3.IntegrityError, match="never"), sqlite3.connect(ledger) as opened:
+            opened.execute(change)
+
+
+def test_a_ledger_of_the_first_version_goes_on(run: LoggedRun, tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with sqlite3.connect(path, isolation_level=None) as old:
+        for statement in FIRST_TABLES.strip().split(";\n"):
+            old.execute(statement)
+        old.execute(f"PRAGMA application_id = {APPLICATION}")
+        old.execute("PRAGMA user_version = 1")
+        old.execute(
+            "INSERT INTO runs VALUES (?, ?, ?)", (run.marker, run.folder, json.dumps(dataclasses.asdict(run.target)))
+        )
+        known = dataclasses.asdict(entry(0))
+        names = [name for name in known if name not in ("point", "spread")]
+        marks = ", ".join("?" * len(names))
+        old.execute(f"INSERT INTO entries ({', '.join(names)}) VALUES ({marks})", [known[name] for name in names])
+    assert append(path, run, [entry(0), entry(1)]) == 1
+    assert read(path) == ({run.marker: run}, [entry(0), entry(1)])
+
+
+def test_ages_are_told_apart(run: LoggedRun, tmp_path: Path) -> None:
+    """Young posts have half of what was predicted: the table says when each was published and counted."""
+    ledger = tmp_path / "ledger.sqlite"
+    append(ledger, run, [entry(n) for n in range(4)])
+    (tmp_path / "outcomes.csv").write_text(
+        "id,views,date,observed_at\n"
+        "p0,50,2026-10-01,2026-10-04\np1,100,2026-10-01,2026-10-07\n"
+        "p2,300,2026-10-01,2026-11-10\np3,400,2026-10-01,2026-11-11\n"
+    )
+    found = score_ledger(ledger, tmp_path / "outcomes.csv").runs[0].ages
+    assert [(one.age, one.posts) for one in found] == [("under 7 days", 2), ("30 to 90 days", 2)]
+    assert found[0].drift == pytest.approx(np.log(0.5), abs=0.01)
+    assert found[1].drift == pytest.approx(0, abs=0.01)
+    shown = engage("score", tmp_path / "outcomes.csv", "--ledger", ledger, "--plot", tmp_path / "drift.png")
+    assert "counted at under 7 days: 2 posts, drift -0.6" in shown.stdout
+    with Image.open(tmp_path / "drift.png") as picture:
+        assert picture.format == "PNG"
+        assert len(set(picture.convert("RGB").getdata())) > 100
+    assert engage("score", tmp_path / "outcomes.csv", "--ledger", ledger, "--plot", "drift.jpg").exit_code == 2
 
 
 def test_variants_are_told_apart_by_their_image(run: LoggedRun, tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ import pytest
 from PIL import Image
 
 from engage_cli.config.general import LEAKY
+from engage_cli.ledger.keys import image_hash
+from engage_cli.ledger.store import read
 from engage_cli.steps.serve._limits import Limits
 from tests.calls import answer
 from tests.run_files import change
@@ -406,6 +408,37 @@ def test_the_table_is_saved_without_formulas(visit: Callable[..., Any], server: 
         true = [post["count"], post["percentile"], low, high, ranked["p_best"], post["probabilities"]["Very Low"]]
         assert list(map(float, numbers)) == pytest.approx(true, rel=0.01, abs=1e-6)
         assert row["level"] == post["class"]
+
+
+def test_what_is_shown_is_logged_once(
+    visit: Callable[..., Any], world: Path, server: Server, covers: list[Path], expected: dict[str, Any], tmp_path: Path
+) -> None:
+    ledger = tmp_path / "ledger.sqlite"
+    with serving_here(ModelHere(world / "runs" / "gp", Limits(), ledger)) as logging:
+        page = visit(logging)
+        compare(page, covers)
+        for words in ("Logged 4 predictions.", "4 predictions logged already. The first answer stands."):
+            page.get_by_role("button", name="Log").click()
+            page.locator("#logged", has_text=words).wait_for()
+        assert_accessible(page)
+        said = logging.ask("/api/log", [(path.name, path.read_bytes()) for path in covers], TITLES, tags="food").json()
+        assert said == {"variants": 4, "new": 0}
+        visit(server)  # whatever this page still asks for ends before its server does
+    _, entries = read(ledger)
+    assert [one.value for one in entries] == pytest.approx([post["value"] for post in expected["posts"]], rel=BATCHED)
+    assert [[one.low, one.high] for one in entries] == [
+        pytest.approx(post["interval_80"], rel=BATCHED) for post in expected["posts"]
+    ]
+    assert [one.image_hash for one in entries] == [image_hash(path.read_bytes()) for path in covers for _ in TITLES]
+
+
+def test_without_a_ledger_there_is_no_button_and_no_route(
+    visit: Callable[..., Any], server: Server, covers: list[Path]
+) -> None:
+    page = visit(server)
+    compare(page, covers)
+    assert page.locator("#log").is_hidden()
+    assert server.ask("/api/log", [("a.jpg", covers[0].read_bytes())]).status_code == 404
 
 
 def test_the_ranking_is_saved_as_an_image(visit: Callable[..., Any], server: Server, covers: list[Path]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import shutil
 import stat
 import zipfile
@@ -10,8 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from engage_cli.runs.run_folder import MARKER
+from engage_cli.data.dataset import load_dataset
+from engage_cli.runs.arrival import mark
+from engage_cli.runs.records import RunMetrics, read_run_record, write_run_record
+from engage_cli.runs.run_folder import FIRST, MARKER, META_KIND, METRICS_KIND, load_run
+from engage_cli.steps.train.ensemble import combine
+from engage_cli.uncertainty.forecast import load_uncertainty
+from tests import forked
 from tests.calls import answer, engage
+from tests.test_recalibration import logged, scored
 
 POST = ("--title", "a quiet lake")
 
@@ -35,6 +44,63 @@ def test_a_run_says_the_same_in_another_folder(name: str, world: Path, pixelrec:
     found = answer("import", tmp_path / "run.engage", "--run", tmp_path / "elsewhere" / "mine")
     assert any("trained on" in line for line in found["about"])
     assert ask(tmp_path / "elsewhere" / "mine", image) == ask(world / "runs" / name, image)
+
+
+@pytest.fixture(scope="module")
+def ensemble(world: Path) -> Path:
+    members = [world / "runs" / name for name in ("gp", "catboost-value")]
+    return combine(members, dataset=load_dataset(world / "data"), run=world / "runs" / "both").folder
+
+
+def test_an_ensemble_says_the_same_to_a_fresh_process_with_an_empty_home(
+    ensemble: Path, pixelrec: Path, tmp_path: Path
+) -> None:
+    """Another folder, another home, no data folder and no run beside it: what the archive holds is all there is."""
+    image = next((pixelrec / "cover").iterdir())
+    answer("export", ensemble, "--out", tmp_path / "run.engage")
+    there, home = tmp_path / "there", tmp_path / "home"
+    home.mkdir()
+    there.mkdir()
+    (tmp_path / "run.engage").rename(there / "mine.engage")
+    (there / "cover.jpg").write_bytes(image.read_bytes())
+    away = {"cwd": there, "environment": {"HOME": str(home), "XDG_CACHE_HOME": str(home), "HF_HOME": str(home / "hf")}}
+    told = forked.run(forked.command, "import", "mine.engage", **away)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.splitlines()[0] == "runs/mine"
+    assert "trained on: posts" in told.stdout
+    assert "marks: none" in told.stdout
+    said = forked.run(forked.command, "predict", "cover.jpg", *POST, "--run", "runs/mine", "--json", **away)
+    assert said.returncode == 0, said.stderr
+    theirs, ours = json.loads(said.stdout)["posts"][0], ask(ensemble, image)["posts"][0]
+    assert {**theirs, "image": ""} == {**ours, "image": ""}
+
+
+def test_a_recalibrated_ensemble_travels_too(ensemble: Path, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.sqlite"
+    scored(ledger, logged(ensemble, ledger, 40))
+    new = answer("recalibrate", "--run", ensemble, "--ledger", ledger, "--out", tmp_path / "new")["run"]
+    answer("export", new, "--out", tmp_path / "run.engage")
+    about = answer("import", tmp_path / "run.engage", "--run", tmp_path / "elsewhere")["about"]
+    assert "intervals: fitted anew on 40 outcomes, predicted 2026-01-01 to 2026-01-01" in about
+    assert (
+        load_uncertainty(load_run(tmp_path / "elsewhere")).calibration == load_uncertainty(load_run(Path(new))).calibration
+    )
+
+
+def test_what_a_run_must_not_hide_is_shown_before_its_first_answer(packed: Path, tmp_path: Path) -> None:
+    """A mark in run.json of a stranger's run: its hash is in the marker, and the marker has its own checksum."""
+    folder = Path(answer("import", packed, "--run", tmp_path / "mine")["run"])
+    meta = dataclasses.replace(load_run(folder).meta, leaky=True, marks=("LEAKY: it reads counters",))
+    write_run_record(folder / FIRST, meta, META_KIND)
+    mark(folder, load_run_unverified(folder))
+    answer("export", folder, "--out", tmp_path / "leaky.engage")
+    shown = engage("import", tmp_path / "leaky.engage", "--run", tmp_path / "theirs").stdout
+    assert "mark: LEAKY: it reads counters" in shown
+    assert "trained on: posts" in shown
+
+
+def load_run_unverified(folder: Path) -> RunMetrics:
+    return read_run_record(folder / MARKER, RunMetrics, METRICS_KIND)
 
 
 def test_posts_go_along_only_where_that_is_asked_for(world: Path, packed: Path, pixelrec: Path, tmp_path: Path) -> None:
@@ -103,6 +169,29 @@ def test_a_changed_file_is_refused(packed: Path, tmp_path: Path) -> None:
 def test_sizes_are_limited(packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engage_cli.steps.travel.import_run.MOST_BYTES", 1000)
     refuse(packed, tmp_path, "the limit is 1,000")
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "says"), [("MOST_ENTRY_BYTES", 100, "the limit is 100"), ("MOST_ENTRIES", 3, "a run has at most 3")]
+)
+def test_entries_are_limited(
+    limit: str, most: int, says: str, packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"engage_cli.steps.travel.import_run.{limit}", most)
+    refuse(packed, tmp_path, says)
+
+
+def test_an_entry_that_says_less_than_it_holds_is_refused(packed: Path, tmp_path: Path) -> None:
+    """A bomb that says in the directory of the archive that it is small."""
+    data = bytearray(packed.read_bytes())
+    with zipfile.ZipFile(packed) as archive:
+        entry = next(one for one in archive.infolist() if one.filename == MARKER)
+    place = data.rindex(MARKER.encode()) - 46  # its record in the directory
+    assert data[place : place + 4] == b"PK\x01\x02"
+    assert int.from_bytes(data[place + 24 : place + 28], "little") == entry.file_size
+    data[place + 24 : place + 28] = (10).to_bytes(4, "little")
+    (tmp_path / "bad.engage").write_bytes(data)
+    refuse(tmp_path / "bad.engage", tmp_path, "not an archive of a run")
 
 
 @pytest.mark.parametrize("share", [0, 0.5, 0.99])

@@ -27,6 +27,7 @@ from engage_cli.steps.predict import answer_of
 from engage_cli.steps.predict.explain import explain_post
 from engage_cli.steps.predict.session import InferenceSession
 from engage_cli.steps.predict.table_posts import predict_rows, read_covers, read_posts
+from engage_cli.steps.travel.hub import SCHEME, fetch_run
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 LEVELS = {0.8: "80", 0.95: "95"}
@@ -235,12 +236,16 @@ class TrainedRun:
 
 
 def load_run(folder: PathLike, *, verbose: bool = False) -> TrainedRun:
-    """Open a finished run folder, as `engage train` and the estimators write it.
+    """Open a finished run folder, as `engage train` and the estimators write it, or a run of the hub: "hf://owner/name".
 
-    `verbose` tells on stderr what is being done. Raises EngageError for a folder that is not a run, is unfinished, or whose
-    files are not those that were written.
+    What a run of the hub was trained on, and its marks, are told on stderr when it is fetched. `verbose` tells there what
+    is being done. Raises EngageError for a folder that is not a run, is unfinished, or whose files are not those that were
+    written, and for a run of the hub that cannot be had.
 
     Example:
         load_run("runs/ensemble-views").predict(posts)
     """
-    return TrainedRun(open_run_folder(Path(folder)), reporter=make_reporter() if verbose else None)
+    reporter = make_reporter() if verbose else SilentReporter()
+    if str(folder).startswith(SCHEME):
+        return TrainedRun(fetch_run(str(folder), reporter=make_reporter()), reporter=reporter)
+    return TrainedRun(open_run_folder(Path(folder)), reporter=reporter)

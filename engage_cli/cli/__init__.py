@@ -1,7 +1,8 @@
 """The commands. A file here imports nothing heavy: its step is imported when it runs."""
 
+from engage_cli.cli.after_publication.recalibrate import recalibrate
 from engage_cli.cli.after_publication.score import score
-from engage_cli.cli.after_publication.travel import export_run, import_run
+from engage_cli.cli.after_publication.travel import export_run, import_run, push
 from engage_cli.cli.doctor import doctor
 from engage_cli.cli.embed import embed
 from engage_cli.cli.evaluate import evaluate
@@ -25,7 +26,9 @@ __all__ = [
     "import_run",
     "predict",
     "prepare",
+    "push",
     "quickstart",
+    "recalibrate",
     "sample",
     "score",
     "serve",

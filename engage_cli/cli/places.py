@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from engage_cli.config.settings import setting
+
+if TYPE_CHECKING:
+    from engage_cli.tracking.tracker import Tracked
 
 DEFAULT_DATA = Path("data")
 DEFAULT_RUNS = Path("runs")
@@ -29,11 +35,30 @@ class NewRun(RunsPlace):
     run: Path | None = setting(
         None, "The run's folder. Default: a new one under --runs.", flags=("--run", "--run-dir"), show_default=False
     )
+    track: str = setting(
+        "none",
+        "Also tell a tracker of parameters, epochs, figures and plots, where it is installed.",
+        table="engage_cli.tracking:TRACKERS",
+        more_names=("none",),
+    )
+
+    def tracking(self, command: str, config: Any) -> contextlib.AbstractContextManager[Tracked]:
+        """Track a training with these settings, where that is asked for; only the first rank of torchrun does."""
+        from engage_cli.progress.reporters import make_reporter
+        from engage_cli.runtime.distributed import get_rank
+        from engage_cli.tracking.tracker import NONE, tracking
+
+        title = self.run.name if self.run is not None else f"{command} {config.target}"
+        return tracking(self.track if get_rank() == 0 else NONE, title, dataclasses.asdict(config), make_reporter())
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinishedRun(RunsPlace):
-    run: Path | None = setting(None, "The run to use. Default: the newest finished run.", show_default=False)
+    run: Path | None = setting(
+        None,
+        "The run to use, a folder or hf://owner/name. Default: the newest finished run.",
+        show_default=False,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engage_cli.cli.generate import generated
-from engage_cli.cli.places import FinishedRun
+from engage_cli.cli.places import FinishedRun, LedgerPlace
 from engage_cli.config.settings import setting
 
 DEFAULT_PORT = 8765
@@ -16,14 +16,19 @@ class ServeOptions:
     host: str = setting("127.0.0.1", "Address to listen on. An address that other machines can reach needs --token.")
     port: int = setting(DEFAULT_PORT, "The port; 0 for any free one.", low=0, high=65535)
     token: str = setting("", "Token that every client must send.", envvar="ENGAGE_TOKEN", show_default=False)
+    log: bool = setting(
+        False,
+        "Give the page a button that logs what it shows, for `engage score` to compare with what comes.",
+        flags=("--log",),
+    )
     open_page: bool = setting(False, "Also open the page in the browser.", flags=("--open",))
 
 
 @generated()
-def serve(place: FinishedRun, options: ServeOptions) -> None:
+def serve(place: FinishedRun, options: ServeOptions, at: LedgerPlace) -> None:
     """Open a page on this machine to compare covers and titles: which pair is ahead, how sure that is, and why.
 
-    engage serve --run runs/views
+    engage serve --run runs/views --log
 
     ENGAGE_TOKEN=$(openssl rand -hex 16) engage serve --host 0.0.0.0
     """
@@ -46,4 +51,5 @@ def serve(place: FinishedRun, options: ServeOptions) -> None:
         token=options.token,
         reporter=reporter,
         ready=ready,
+        ledger=at.of(place.runs) if options.log else None,
     )

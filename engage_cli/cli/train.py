@@ -21,15 +21,16 @@ def train(at: DataPlace, config: EnsembleConfig, place: NewRun, encoders: Encode
     engage train --target engagement --as classes
     """
     from engage_cli.data.dataset import load_dataset
-    from engage_cli.progress.reporters import make_reporter
     from engage_cli.steps.train.pipeline import train_ensemble
 
-    summary = train_ensemble(
-        config,
-        dataset=load_dataset(at.data),
-        encoders=encoders,
-        run=place.run,
-        runs_dir=place.runs,
-        reporter=make_reporter(),
-    )
+    with place.tracking("train", config) as tracked:
+        summary = train_ensemble(
+            config,
+            dataset=load_dataset(at.data),
+            encoders=encoders,
+            run=place.run,
+            runs_dir=place.runs,
+            reporter=tracked.reporter,
+        )
+        tracked.finish(summary.run)
     show_training(summary, data=at.data, runs=place.runs, json=output.json)

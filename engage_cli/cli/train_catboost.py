@@ -26,18 +26,19 @@ def train_catboost(at: DataPlace, config: CatBoostConfig, place: NewRun, encoder
     """
     from engage_cli.data.dataset import load_dataset
     from engage_cli.features.selection import STUDY_ENCODER
-    from engage_cli.progress.reporters import make_reporter
     from engage_cli.steps.train.catboost import train_catboost as run_step
 
     is_study = config.features.strip() == STUDY
     vision = config.vision if config.vision != AUTO else STUDY_ENCODER if is_study else CatBoostConfig.vision
     text = config.text if config.text != AUTO else STUDY_ENCODER if is_study else CatBoostConfig.text
-    summary = run_step(
-        dataclasses.replace(config, vision=vision, text=text),
-        dataset=load_dataset(at.data),
-        encoders=dataclasses.replace(encoders, vision=vision, text=text),
-        run=place.run,
-        runs_dir=place.runs,
-        reporter=make_reporter(),
-    )
+    with place.tracking("train-catboost", config) as tracked:
+        summary = run_step(
+            dataclasses.replace(config, vision=vision, text=text),
+            dataset=load_dataset(at.data),
+            encoders=dataclasses.replace(encoders, vision=vision, text=text),
+            run=place.run,
+            runs_dir=place.runs,
+            reporter=tracked.reporter,
+        )
+        tracked.finish(summary.run)
     show_training(summary, data=at.data, runs=place.runs, json=output.json)

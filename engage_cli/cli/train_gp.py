@@ -21,15 +21,16 @@ def train_gp(at: DataPlace, config: GaussianProcessConfig, place: NewRun, encode
     engage train-gp --target engagement --as classes
     """
     from engage_cli.data.dataset import load_dataset
-    from engage_cli.progress.reporters import make_reporter
     from engage_cli.steps.train.gaussian_process import train_process
 
-    summary = train_process(
-        config,
-        dataset=load_dataset(at.data),
-        encoders=encoders,
-        run=place.run,
-        runs_dir=place.runs,
-        reporter=make_reporter(),
-    )
+    with place.tracking("train-gp", config) as tracked:
+        summary = train_process(
+            config,
+            dataset=load_dataset(at.data),
+            encoders=encoders,
+            run=place.run,
+            runs_dir=place.runs,
+            reporter=tracked.reporter,
+        )
+        tracked.finish(summary.run)
     show_training(summary, data=at.data, runs=place.runs, json=output.json)

@@ -57,17 +57,18 @@ def run_training(
     import torch
 
     from engage_cli.data.dataset import load_dataset
-    from engage_cli.progress.reporters import make_reporter
     from engage_cli.steps.train.seeds import train_seeds
 
     resolved = resolve(kind, recipe, given, has_gpu=torch.cuda.is_available())
-    summary = train_seeds(
-        resolved,
-        dataset=load_dataset(at.data),
-        encoders=dataclasses.replace(encoders, vision=resolved.config.vision, text=resolved.config.text),
-        run=place.run,
-        runs_dir=place.runs,
-        reporter=make_reporter(),
-    )
+    with place.tracking(resolved.command, resolved.config) as tracked:
+        summary = train_seeds(
+            resolved,
+            dataset=load_dataset(at.data),
+            encoders=dataclasses.replace(encoders, vision=resolved.config.vision, text=resolved.config.text),
+            run=place.run,
+            runs_dir=place.runs,
+            reporter=tracked.reporter,
+        )
+        tracked.finish(summary.run)
     if get_rank() == 0:
         show_training(summary, data=at.data, runs=place.runs, json=output.json)

@@ -51,6 +51,8 @@ async function start() {
   });
   takeFiles(form.add);
   setUpDetail();
+  find("log").hidden = !run.logs;
+  find("log").addEventListener("click", () => logShown());
   find("csv").addEventListener("click", () => download(toCsv(shown.answer), "ranking.csv"));
   find("png").addEventListener("click", async () => download(await toPng(shown.answer, shown.question), "ranking.png"));
 }
@@ -68,6 +70,7 @@ async function compareNow(question, run) {
   try {
     const answer = await ask("/api/predict", question, { signal: mine.signal, say: setBusy });
     shown = { answer, question };
+    find("logged").textContent = "";
     showResults(answer, question, { explain: (variant) => openDetail(answer, question, variant) });
     find("stale").hidden = changes === asOf;
     find("verdict").scrollIntoView({ block: "nearest" });
@@ -77,6 +80,24 @@ async function compareNow(question, run) {
     complain(problem.message);
   } finally {
     if (asking === mine) setBusy("");
+  }
+}
+
+/** Write what is shown into the ledger of the server; a second time adds nothing. */
+async function logShown() {
+  const { question } = shown;
+  const say = (words) => (find("logged").textContent = words);
+  find("log").disabled = true;
+  try {
+    const { variants, new: added } = await ask("/api/log", question, { signal: new AbortController().signal, say });
+    const known = `${plural(variants, "prediction")} logged already. The first answer stands.`;
+    if (shown.question === question) say(added ? `Logged ${plural(added, "prediction")}.` : known);
+  } catch (problem) {
+    if (!(problem instanceof AskError)) throw problem;
+    say("");
+    complain(problem.message);
+  } finally {
+    find("log").disabled = false;
   }
 }
 

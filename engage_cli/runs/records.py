@@ -201,6 +201,18 @@ class Evidence:
 
 
 @record
+class Recalibration:
+    """On what the intervals of a run were fitted anew."""
+
+    of: Hash  # the marker of the run whose intervals they were
+    model: Hash  # the marker of the run that was trained
+    outcomes: FromOne
+    first: str  # when the first and the last of these posts were predicted
+    last: str
+    shift: float  # by which all values moved, in the target's unit
+
+
+@record
 class RunMetrics:
     """metrics.json, the marker, which is written last: how training ended, and the hash of every file that counts."""
 
@@ -212,6 +224,7 @@ class RunMetrics:
     metrics: Figures = field(default_factory=dict)  # on the validation posts
     evidence: Evidence | None = None
     seconds: float | None = None
+    recalibration: Recalibration | None = None
     leaky: bool = False
     marks: tuple[str, ...] = ()
     # Of neural models.

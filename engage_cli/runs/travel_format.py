@@ -22,6 +22,8 @@ def describe_run(run: Run) -> list[str]:
     ]
     if done.evidence is not None:
         lines.append(f"evidence: {done.evidence.metric} {done.evidence.value:.3f} on {done.evidence.held_out:,} posts")
+    if (new := done.recalibration) is not None:
+        lines.append(f"intervals: fitted anew on {new.outcomes:,} outcomes, predicted {new.first[:10]} to {new.last[:10]}")
     lines += [f"encoder ({one.side}): {one.name}, revision {one.revision}" for one in _encoders(run)]
     lines += [f"mark: {mark}" for mark in dict.fromkeys([*run.marks, *done.marks])] or ["marks: none"]
     return lines

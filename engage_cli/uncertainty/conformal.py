@@ -32,6 +32,8 @@ STANDARD_ERRORS = 1.64  # that a slope must be away from 0
 TEMPERATURES = (0.2, 10.0)
 USUAL = 0.8  # the interval that is always told, where any is
 PRIOR_POSTS = 10  # that the classes' shares count as, beside the residuals
+MOST_CHANGE = (0.25, 4.0)  # of the old residuals' width, where a run is recalibrated
+OLD_SHAPE = 50  # recent posts that the residuals of the validation posts count as, where a run is recalibrated
 TINY = 1e-9
 
 
@@ -47,6 +49,9 @@ class Calibration:
     slope: Number = 0.0  # by how much of 1 the spread grows with each unit of the value, where none is predicted
     centre: Number = 0.0  # the value at which it is 1
     temperature: Annotated[float, Field(ge=TEMPERATURES[0] / 2, le=TEMPERATURES[1] * 2)] = 1.0  # of classes
+    shift: Number = (
+        0.0  # of values: what is added to every one, in the target's unit, since recent posts earned so much more
+    )
 
     def spread(self, predictions: Predictions) -> np.ndarray:
         """(n,) what residuals are divided by: the predicted standard deviation, or a straight line of the value."""
@@ -64,8 +69,17 @@ class Calibration:
         """(n,) low and high, in the target's unit; of so few residuals that no rank will do, their extremes."""
         assert predictions.value is not None
         low, high = (self._at_end(sign, share) for sign in (-1, 1))
-        spread = self.spread(predictions)
-        return predictions.value + spread * low, predictions.value + spread * high
+        value, spread = predictions.value + self.shift, self.spread(predictions)
+        return value + spread * low, value + spread * high
+
+    def width(self, share: float) -> float:
+        """Of an interval, in units of the spread."""
+        return self._at_end(1, share) - self._at_end(-1, share)
+
+    def placed(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) the model's own values and their spreads, by the 80 % intervals that were made of them."""
+        spread = (high - low) / max(self.width(USUAL), TINY)
+        return low - spread * self._at_end(-1, USUAL) - self.shift, spread
 
     def _at_end(self, sign: int, share: float) -> float:
         """The residual below which (1 + sign * share) / 2 of (rows + 1) lie: between two ranks a part of the way.
@@ -95,7 +109,8 @@ class Calibration:
         if predictions.probabilities is not None:
             return tempered(predictions.probabilities, self.temperature)
         assert predictions.value is not None
-        away = (np.asarray(cuts)[None] - predictions.value[:, None]) / self.spread(predictions)[:, None]
+        value = predictions.value + self.shift
+        away = (np.asarray(cuts)[None] - value[:, None]) / self.spread(predictions)[:, None]
         below = np.concatenate([np.zeros((len(away), 1)), self.level(away), np.ones((len(away), 1))], axis=1)
         return np.diff(below, axis=1)
 
@@ -109,9 +124,10 @@ class Calibration:
         That is where more than nine in ten errors have one sign.
         """
         assert predictions.value is not None
+        value = predictions.value + self.shift
         if self.supports(USUAL) and not self._at_end(-1, USUAL) <= 0.0 <= self._at_end(1, USUAL):
-            return predictions.value + self.spread(predictions) * float(np.median(self.residuals))
-        return predictions.value
+            return value + self.spread(predictions) * float(np.median(self.residuals))
+        return value
 
     def normal_scores(self, predictions: Predictions, true: np.ndarray) -> np.ndarray:
         """(n,) where the truths lie in their predictive distributions, as standard normal deviates."""
@@ -122,7 +138,7 @@ class Calibration:
             rows = np.arange(len(true))
             levels = shares.cumsum(axis=1)[rows, true] - shares[rows, true] / 2
         else:
-            levels = self.level((true - predictions.value) / self.spread(predictions))
+            levels = self.level((true - predictions.value - self.shift) / self.spread(predictions))
         return np.asarray(ndtri(np.clip(levels, 0.5 / self.rows, 1 - 0.5 / self.rows)))
 
     def rounded(self) -> Calibration:
@@ -141,10 +157,37 @@ def fit_calibration(predictions: Predictions, true: np.ndarray) -> Calibration:
     else:
         usual = float(np.median(bounds[1] - bounds[0])) / NORMAL_80
         blank = Calibration(kind="value", rows=len(true), usual_spread=usual or 1.0)
-    residuals = np.sort((true - predictions.main) / blank.spread(predictions))
+    return replace(blank, residuals=_kept((true - predictions.main) / blank.spread(predictions)))
+
+
+def _kept(residuals: np.ndarray) -> tuple[float, ...]:
+    """Return them rising; of many, evenly spaced ones."""
+    residuals = np.sort(residuals)
     if len(residuals) > MOST_RESIDUALS:
         residuals = residuals[np.linspace(0, len(residuals) - 1, MOST_RESIDUALS).round().astype(np.int64)]
-    return replace(blank, residuals=tuple(map(float, residuals)))
+    return tuple(map(float, residuals))
+
+
+def recalibrate(old: Calibration, points: np.ndarray, spreads: np.ndarray, true: np.ndarray) -> Calibration:
+    """Fit anew on what recent posts earned, (n,) `true`, by the model's own values (n,) and their spreads (n,).
+
+    All values move by the median error. The new residuals are the recent ones and, as if they were OLD_SHAPE more posts,
+    the old ones, with the median and the median absolute deviation of the recent ones: the tails of few posts are noise,
+    and the old shape steadies them, as the base measure of a Dirichlet process does (Ferguson 1973). The more recent posts
+    there are, the less the old ones count.
+    """
+    shift = float(np.median(true - points))
+    recent, before = (true - points - shift) / spreads, np.asarray(old.residuals) - np.median(old.residuals)
+    wider = np.median(np.abs(recent)) / max(float(np.median(np.abs(before))), TINY)
+    # Quantiles of the mixture of the two distributions, each post of the recent ones weighing as much as one of OLD_SHAPE.
+    residuals = np.concatenate([recent, before * np.clip(wider, *MOST_CHANGE)])
+    weights = np.concatenate([np.ones(len(recent)), np.full(len(before), OLD_SHAPE / len(before))])
+    order = np.argsort(residuals, kind="stable")
+    residuals, weights = residuals[order], weights[order]
+    levels = (np.cumsum(weights) - weights / 2) / weights.sum()
+    rows = len(true) + OLD_SHAPE
+    mixed = np.interp((np.arange(rows) + 0.5) / rows, levels, residuals)
+    return replace(old, rows=rows, residuals=_kept(mixed), shift=shift)
 
 
 def _fit_line(values: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:

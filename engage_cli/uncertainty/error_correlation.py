@@ -155,4 +155,6 @@ def _outcomes(calibration: Calibration, predictions: Predictions, normal: np.nda
         reached = tempered(predictions.probabilities, calibration.temperature).cumsum(axis=1)
         return np.asarray((levels[..., None] > reached[None, :, :-1]).sum(axis=-1))
     assert predictions.value is not None
-    return np.asarray(predictions.value + calibration.spread(predictions) * calibration.quantile(levels))
+    return np.asarray(
+        predictions.value + calibration.shift + calibration.spread(predictions) * calibration.quantile(levels)
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,9 @@ class Forecast:
     probabilities: np.ndarray  # (n, 5) calibrated
     distance: np.ndarray | None  # (n,) to the nearest training posts; None for a run that reads no vectors
     far_in: dict[str, np.ndarray]  # block -> (n,) bool: in it the post is like none that the run learned from
+    # (n,) what intervals can be fitted to anew: the model's own value, uncalibrated, and its spread; None of classes
+    point: np.ndarray | None = None
+    spread: np.ndarray | None = None
 
     @property
     def is_far(self) -> np.ndarray:
@@ -59,6 +62,8 @@ class Forecast:
             probabilities=self.probabilities[rows],
             distance=of(self.distance),
             far_in={block: far[rows] for block, far in self.far_in.items()},
+            point=of(self.point),
+            spread=of(self.spread),
         )
 
     def __len__(self) -> int:
@@ -120,6 +125,8 @@ class UncertaintyModel:
             probabilities=probabilities,
             distance=distance,
             far_in=far_in,
+            point=predictions.value,
+            spread=self.calibration.spread(predictions),
         )
 
     def main(self, predictions: Predictions) -> np.ndarray:
@@ -203,20 +210,31 @@ def save_uncertainty(
     write_run_record(folder / CALIBRATION_FILE, saved, CALIBRATION_KIND)
 
 
+def save_recalibrated(run: Run, folder: Path, calibration: Calibration) -> None:
+    """Write what a run knows of its errors into another folder, with another calibration."""
+    saved = replace(_read_saved(run), calibration=calibration.rounded())
+    write_run_record(folder / CALIBRATION_FILE, saved, CALIBRATION_KIND)
+
+
 def load_uncertainty(run: Run) -> UncertaintyModel:
     """Read what a run knows of its errors; raise EngageError where that is damaged."""
+    saved = _read_saved(run)
+    return UncertaintyModel(
+        target=run.target,
+        calibration=saved.calibration,
+        correlation=saved.correlation,
+        neighbours=load_neighbours(run.open(VECTORS_FILE)) if saved.has_neighbours else None,
+        differences=saved.differences,
+    )
+
+
+def _read_saved(run: Run) -> SavedUncertainty:
     path = run.open(CALIBRATION_FILE)
     saved = read_run_record(path, SavedUncertainty, CALIBRATION_KIND)
     calibration = saved.calibration
     if calibration.kind != run.kind or (calibration.kind == "value") != bool(calibration.residuals):
         raise EngageError(f"{path}: the calibration does not fit a run that predicts {run.kind}; {AGAIN}")
-    return UncertaintyModel(
-        target=run.target,
-        calibration=calibration,
-        correlation=saved.correlation,
-        neighbours=load_neighbours(run.open(VECTORS_FILE)) if saved.has_neighbours else None,
-        differences=saved.differences,
-    )
+    return saved
 
 
 def _any_of(masks: dict[str, np.ndarray], num: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from engage_cli.cli.pairs import parse_pairs
 from engage_cli.cli.places import LedgerPlace, Output, RunsPlace
 from engage_cli.cli.render.output import print_json, print_line
 from engage_cli.config.settings import setting
+from engage_cli.errors import WrongCallError
 
 if TYPE_CHECKING:
     from engage_cli.steps.ledger.score import LedgerScore
@@ -26,17 +27,20 @@ class ScoreOptions:
         None, "The folder of their images: variants with one title are told apart by them.", show_default=False
     )
     mapping: list[str] | None = setting(None, "Its columns, for example views=view_count.", flags=("--map",))
+    plot: Path | None = setting(None, "Also draw drift and coverage of each month to this PNG.", show_default=False)
 
 
 @generated()
 def score(options: ScoreOptions, place: RunsPlace, at: LedgerPlace, output: Output) -> None:
-    """Compare logged predictions with what the posts got.
+    """Compare logged predictions with what the posts got, and keep the outcomes in the ledger.
 
     engage score outcomes.csv --images-dir covers
     """
     from engage_cli.progress.reporters import make_reporter
     from engage_cli.steps.ledger.score import score_ledger
 
+    if options.plot is not None and options.plot.suffix.lower() != ".png":
+        raise WrongCallError(f"--plot {options.plot}: name a .png file")
     pairs = [pair for text in options.mapping or [] for pair in text.split(",")]
     found = score_ledger(
         at.of(place.runs),
@@ -45,6 +49,10 @@ def score(options: ScoreOptions, place: RunsPlace, at: LedgerPlace, output: Outp
         mapping=parse_pairs(pairs, "--map views=view_count"),
         reporter=make_reporter(),
     )
+    if options.plot is not None:
+        from engage_cli.plots.drift import draw_drift
+
+        draw_drift(options.plot, {Path(run.run).name: run.months for run in found.runs if run.months})
     if output.json:
         print_json(dataclasses.asdict(found))
     else:
@@ -69,6 +77,15 @@ def _show(found: LedgerScore) -> None:
         if run.gain_over_usual is not None:
             gain = f"{100 * run.gain_over_usual:+.0f} % of the error of the author's median"
             print_line(f"  gain over my usual: {gain} ({run.usual_posts:,} posts)")
+        if run.e_value is not None:
+            print_line(f"  e-value {run.e_value:.3g} of all outcomes so far (20 or more: the intervals do not hold)")
+        if run.train_again:
+            print_line(f"  fit them anew with `engage recalibrate --run {run.run}`, and train again with the newer posts")
         for month in run.months:
             covered = "" if month.covered is None else f", {100 * month.covered:.0f} % within the interval"
             print_line(f"  {month.month}: {month.posts:,} posts, drift {month.drift:+.3f}{covered}")
+        for age in run.ages if len(run.ages) > 1 else ():
+            covered = "" if age.covered is None else f", {100 * age.covered:.0f} % within the interval"
+            print_line(f"  counted at {age.age}: {age.posts:,} posts, drift {age.drift:+.3f}{covered}")
+        if len(run.ages) > 1:
+            print_line("  posts were counted at different ages: compare the lines above, or leave young posts out")

@@ -30,6 +30,18 @@ class ImportOptions:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class PushOptions:
+    run: Path = setting(..., "The finished run.", argument="RUN")
+    repo: str = setting(..., "The repository on the hub, owner/name; it is made where it is not there.", argument="REPO")
+    public: bool = setting(False, "Make a new repository public; otherwise it is private.", flags=("--public",))
+    with_posts: bool = setting(
+        False,
+        "Also upload ids, titles and image names of the training posts, which --explain shows as neighbours.",
+        flags=("--with-posts",),
+    )
+
+
 @generated()
 def export_run(options: ExportOptions, output: Output) -> None:
     """Pack a finished run into one archive for a colleague, without paths and without posts.
@@ -65,3 +77,24 @@ def import_run(options: ImportOptions, place: RunsPlace, output: Output) -> None
     else:
         for line in (f"{run.folder}", *describe_run(run)):
             print_line(line)
+
+
+@generated()
+def push(options: PushOptions, output: Output) -> None:
+    """Upload a finished run to the Hugging Face hub: its archive and its model card, in a private repository.
+
+    engage push runs/ensemble-views-1 me/views
+
+    engage predict cover.jpg --title "I built a house" --run hf://me/views
+    """
+    from engage_cli.progress.reporters import make_reporter
+    from engage_cli.steps.travel.hub import push_run
+
+    address = push_run(
+        options.run, options.repo, public=options.public, with_posts=options.with_posts, reporter=make_reporter()
+    )
+    if output.json:
+        print_json({"run": str(options.run), "repo": options.repo, "commit": address})
+    else:
+        print_line(address)
+        print_line(f"Next, on any machine that may read it: engage predict cover.jpg --run hf://{options.repo}")

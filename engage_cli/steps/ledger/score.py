@@ -1,11 +1,11 @@
-"""Logged predictions beside what came: the ledger is only read, so a call that is killed leaves all as it was."""
+"""Logged predictions beside what came. The outcomes join the ledger in one transaction; no entry in it is changed."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,22 +15,17 @@ from scipy.stats import binomtest
 from engage_cli.errors import EngageError
 from engage_cli.images.decode import ImageError, read_bytes
 from engage_cli.ledger.keys import image_hash, title_hash
-from engage_cli.ledger.store import Entry, LoggedRun, read
+from engage_cli.ledger.store import Entry, Key, LoggedRun, Outcome, append_outcomes, read, read_outcomes
 from engage_cli.progress.reporters import Reporter, SilentReporter
+from engage_cli.steps.ledger._groups import Age, Month, by_age, by_month
+from engage_cli.steps.ledger.log import utc_now
 from engage_cli.steps.prepare.import_posts import ImportedPosts, Source, import_posts
+from engage_cli.uncertainty.coverage_test import ENOUGH, bet_on_misses
 
 NOMINAL = 0.8
 MARGIN = 0.1  # how closely coverage must be known before anything is said
 Z = 1.959964  # of a 95 % interval
 NEEDED = math.ceil(Z**2 * NOMINAL * (1 - NOMINAL) / MARGIN**2)  # outcomes: the normal approximation of a binomial interval
-
-
-@dataclass(frozen=True, kw_only=True)
-class Month:
-    month: str  # 2026-11: in which the prediction was made
-    posts: int
-    drift: float  # median of outcome minus prediction, in the target's unit
-    covered: float | None  # share of outcomes within the 80 % intervals
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +43,9 @@ class RunScore:
     usual_posts: int  # outcomes whose author has an earlier post
     gain_over_usual: float | None  # 1 - mean absolute error / that of the author's median so far
     months: tuple[Month, ...]
+    ages: tuple[Age, ...]  # where the table says when posts were published and counted
+    e_value: float | None  # of all outcomes so far against "the intervals hold", see uncertainty.coverage_test
+    train_again: bool  # whether the e-value is enough
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +78,45 @@ def score_ledger(
     by_run: dict[str, list[tuple[Entry, int]]] = defaultdict(list)
     for entry, place in places:
         by_run[entry.run].append((entry, place))
+    scores = tuple(_score(run, by_run.get(marker, []), posts) for marker, run in runs.items())
+    _keep_outcomes(ledger, [(runs[entry.run], entry, row) for entry, row in places], posts)
+    earned = read_outcomes(ledger)
     return LedgerScore(
         entries=len(entries),
         matched=len(places),
         ambiguous=ambiguous,
-        runs=tuple(_score(run, by_run.get(marker, []), posts) for marker, run in runs.items()),
+        runs=tuple(
+            _tested(score, [entry for entry in entries if entry.run == marker], earned)
+            for marker, score in zip(runs, scores, strict=True)
+        ),
     )
+
+
+def e_value(entries: Sequence[Entry], earned: Mapping[Key, float]) -> float | None:
+    """Return that of entries of one run, in their order, with what some earned; None where none with an interval did."""
+    known = [(one.low, one.high, earned[one.key]) for one in entries if one.low is not None and one.key in earned]
+    if not known:
+        return None
+    low, high, came = np.array(known, np.float64).T
+    return float(bet_on_misses(came < low, came > high)[-1])
+
+
+def _tested(score: RunScore, entries: Sequence[Entry], earned: Mapping[Key, float]) -> RunScore:
+    found = e_value(entries, earned)
+    return replace(score, e_value=found, train_again=found is not None and found >= ENOUGH)
+
+
+def _keep_outcomes(ledger: Path, joined: Sequence[tuple[LoggedRun, Entry, int]], posts: pd.DataFrame) -> None:
+    """Append what the posts earned, in each run's own target."""
+    scores: dict[str, np.ndarray] = {}
+    found, now = [], utc_now()
+    for run, entry, row in joined:
+        if run.marker not in scores:
+            scores[run.marker] = run.target.score(posts)
+        if np.isfinite(value := float(scores[run.marker][row])):
+            found.append(Outcome(entry=entry.key, time=now, earned=value))
+    if found:
+        append_outcomes(ledger, found)
 
 
 def _image_hashes(imported: ImportedPosts, posts: pd.DataFrame, reporter: Reporter) -> list[str]:
@@ -156,7 +187,10 @@ def _score(run: LoggedRun, joined: Sequence[tuple[Entry, int]], posts: pd.DataFr
         pairs_right=_pairs_right(said, came),
         usual_posts=int(has_usual.sum()),
         gain_over_usual=1 - float(np.abs(came - said)[has_usual].mean()) / error if error > 0 else None,
-        months=_months(known, earned),
+        months=by_month(known, earned),
+        ages=by_age(known, earned, posts),
+        e_value=None,
+        train_again=False,
     )
 
 
@@ -184,16 +218,3 @@ def _usual(posts: pd.DataFrame, earned: np.ndarray) -> np.ndarray:
             if len(earlier):
                 usual[row] = np.median(earned[earlier])
     return usual
-
-
-def _months(known: Sequence[tuple[Entry, int]], earned: np.ndarray) -> tuple[Month, ...]:
-    months: dict[str, list[tuple[Entry, int]]] = defaultdict(list)
-    for entry, row in known:
-        months[entry.time[:7]].append((entry, row))
-    found = []
-    for name, pairs in sorted(months.items()):
-        gaps = [earned[row] - entry.value for entry, row in pairs if entry.value is not None]
-        inside = [e.low <= earned[row] <= e.high for e, row in pairs if e.low is not None and e.high is not None]
-        share = float(np.mean(inside)) if inside else None
-        found.append(Month(month=name, posts=len(pairs), drift=float(np.median(gaps)), covered=share))
-    return tuple(found)

@@ -16,12 +16,13 @@ from engage_cli.io.own_folders import refuse_link
 from engage_cli.ledger.keys import image_hash, inputs_hash
 from engage_cli.models.predictions import Predictions
 from engage_cli.progress.reporters import Reporter, SilentReporter
-from engage_cli.runs.run_folder import Run, named_or_newest
+from engage_cli.runs.run_folder import Run
 from engage_cli.steps.predict.answer_json import AnswerJson, GainJson, PostJson, RankedJson
 from engage_cli.steps.predict.explain import Explanation, explain_post
 from engage_cli.steps.predict.image_file import read_image
 from engage_cli.steps.predict.requests import has_seen_covers, make_posts, reads_of
 from engage_cli.steps.predict.session import InferenceSession
+from engage_cli.steps.travel.hub import find_run
 from engage_cli.uncertainty.difference_error import draw_variants
 from engage_cli.uncertainty.error_correlation import chances_of_best, chances_to_beat, draw_together
 from engage_cli.uncertainty.forecast import Forecast
@@ -167,7 +168,7 @@ def predict(
     pairs = pairs_of(list(map(str, images)), titles)
     _check(pairs, explain=explain, overlay=overlay)
     files = {str(image): read_image(image, stdin) for image in images}
-    opened = named_or_newest(run, runs_dir, reporter.say)
+    opened = find_run(run, runs_dir, reporter)
     posts = make_posts(
         reads_of(opened),
         pairs,

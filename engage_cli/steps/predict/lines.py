@@ -9,12 +9,12 @@ from typing import Any, BinaryIO, NamedTuple
 
 from engage_cli.errors import EngageError, WrongCallError
 from engage_cli.progress.reporters import Reporter, SilentReporter
-from engage_cli.runs.run_folder import named_or_newest
 from engage_cli.steps.predict import answer_of, check_titles_alone, check_variants, pairs_of
 from engage_cli.steps.predict.answer_json import AnswerJson
 from engage_cli.steps.predict.image_file import read_image
 from engage_cli.steps.predict.requests import Reads, in_fields, make_posts, reads_of
 from engage_cli.steps.predict.session import InferenceSession
+from engage_cli.steps.travel.hub import find_run
 
 MOST_LINE_BYTES = 4 << 20
 MOST_LEVELS = 20  # of lists and objects in each other
@@ -42,7 +42,7 @@ def answer_lines(
 ) -> Iterator[Mapping[str, object]]:
     """Yield what `predict --json` says of each line's post, or {"error": sentence}; `id` comes back as it was given."""
     reporter = reporter or SilentReporter()
-    opened = named_or_newest(run, runs_dir, reporter.say)
+    opened = find_run(run, runs_dir, reporter)
     session, reads = InferenceSession(opened), reads_of(opened)
     session.load(reporter)
     reporter.say("ready")

@@ -25,11 +25,12 @@ from engage_cli.io.own_folders import OwnFolder, is_plain_file
 from engage_cli.io.records import check_file, file_hash, read_record, record, write_record
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.records import Hash
-from engage_cli.runs.run_folder import MARKER, Run, named_or_newest
+from engage_cli.runs.run_folder import MARKER, Run
 from engage_cli.steps.predict._files import check_rows, write_predictions
 from engage_cli.steps.predict._places import PROBLEM_COLUMNS, check_places, lock_output, parts_of, problems_of
 from engage_cli.steps.predict.session import InferenceSession
 from engage_cli.steps.predict.table_posts import COLUMNS, predict_rows, read_posts
+from engage_cli.steps.travel.hub import find_run
 
 PART_ROWS = 512
 PLAN_FILE = "plan.json"
@@ -85,7 +86,7 @@ def predict_table(
     """Write one row of predictions a row of the table, in its order, and the rows with problems beside them."""
     reporter = reporter or SilentReporter()
     check_places(table, out)
-    opened = named_or_newest(run, runs_dir, reporter.say)
+    opened = find_run(run, runs_dir, reporter)
     for mark in opened.marks:
         reporter.say(mark)
     posts, problems = read_posts(table, images_dir, mapping or {}, opened, reporter, after)

@@ -20,7 +20,15 @@ from engage_cli import __version__
 from engage_cli.steps.serve._admission import Admission
 from engage_cli.steps.serve._guard import Guard
 from engage_cli.steps.serve._limits import Limits
-from engage_cli.steps.serve._openapi import ABOUT, OPENAPI, Schema, answer_schemas, describe_about, describe_ask
+from engage_cli.steps.serve._openapi import (
+    ABOUT,
+    OPENAPI,
+    Schema,
+    answer_schemas,
+    describe_about,
+    describe_ask,
+    describe_log,
+)
 from engage_cli.steps.serve._process import ModelGoneError, ModelProcess, ModelTimeoutError
 from engage_cli.steps.serve._uploads import CLIENT_GONE, RefusedError, read_job
 
@@ -49,7 +57,8 @@ def make_app(model: ModelProcess, limits: Limits, *, host: str, token: str) -> A
 
     @app.get("/api/run", openapi_extra=describe_about(), summary="What the run is, how well it did, what it reads")
     async def get_run() -> JSONResponse:
-        return JSONResponse({**(model.about or {}), "limits": dataclasses.asdict(limits), "ready": model.is_ready})
+        more = {"limits": dataclasses.asdict(limits), "ready": model.is_ready, "logs": model.ledger is not None}
+        return JSONResponse({**(model.about or {}), **more})
 
     @app.post("/api/predict", openapi_extra=describe_ask(limits, explain=False), summary="Predict and rank variants")
     async def predict(request: Request) -> Response:
@@ -59,7 +68,13 @@ def make_app(model: ModelProcess, limits: Limits, *, host: str, token: str) -> A
     async def explain(request: Request) -> Response:
         return await ask(request, explain=True)
 
-    async def ask(request: Request, *, explain: bool) -> Response:
+    if model.ledger is not None:
+
+        @app.post("/api/log", openapi_extra=describe_log(limits), summary="Log what /api/predict says of these variants")
+        async def log(request: Request) -> Response:
+            return await ask(request, explain=False, log=True)
+
+    async def ask(request: Request, *, explain: bool, log: bool = False) -> Response:
         if not model.is_ready:
             return await _turn_away(request, 503, "the model is loading; try again", model.retry_after, limits)
         if admission.is_full:
@@ -67,6 +82,7 @@ def make_app(model: ModelProcess, limits: Limits, *, host: str, token: str) -> A
         with admission.body() as body:
             try:
                 job = await read_job(request, limits, body, explain=explain, needs_image=model.reads_image)
+                job = dataclasses.replace(job, log=log)
                 with admission.place() as has_place:  # only now: a half-sent question is nobody's hindrance
                     if not has_place:
                         return _error(429, CROWDED, model.retry_after)

@@ -1,4 +1,4 @@
-"""One question of one client: variants of a post, and whether the reason is wanted too."""
+"""One question of one client: variants of a post, whether the reason is wanted too, and whether it is logged."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class Job:
     posted_at: str = ""
     columns: Mapping[str, str | float] = field(default_factory=dict)
     explain: bool = False
+    log: bool = False  # whether the answer goes into the ledger, too
 
     def to_message(self) -> JobMessage:
         """Everything but the images and what only the line needs."""
@@ -34,6 +35,7 @@ class Job:
             "posted_at": self.posted_at,
             "columns": dict(self.columns),
             "explain": self.explain,
+            "log": self.log,
         }
 
     @staticmethod
@@ -47,6 +49,7 @@ class Job:
             posted_at=message["posted_at"],
             columns=message["columns"],
             explain=message["explain"],
+            log=message["log"],
         )
 
     @property

@@ -16,6 +16,7 @@ class JobMessage(TypedDict):
     posted_at: str
     columns: Mapping[str, str | float]
     explain: bool
+    log: bool
 
 
 class ColumnJson(TypedDict):

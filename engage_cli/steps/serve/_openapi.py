@@ -71,6 +71,14 @@ def describe_ask(limits: Limits, *, explain: bool) -> Schema:
     }
 
 
+def describe_log(limits: Limits) -> Schema:
+    """Return the request body of the route that logs, which is that of a question, and its answers."""
+    count = {"type": "integer", "minimum": 0}
+    said = {"type": "object", "required": ["variants", "new"], "properties": {"variants": count, "new": count}}
+    answers = {"200": {"description": "how many are new", "content": {"application/json": {"schema": said}}}}
+    return {**describe_ask(limits, explain=False), "responses": {**answers, **_errors(*ERRORS)}}
+
+
 def describe_about() -> Schema:
     return {
         "responses": {

@@ -60,8 +60,8 @@ class _Batch:
 class ModelProcess:
     """Use as: start(), then ask() from any task, then close()."""
 
-    def __init__(self, run: Path, limits: Limits, say: Callable[[str], None]) -> None:
-        self.run, self.limits, self.say = run, limits, say
+    def __init__(self, run: Path, limits: Limits, say: Callable[[str], None], ledger: Path | None = None) -> None:
+        self.run, self.limits, self.say, self.ledger = run, limits, say, ledger
         self.is_ready = False
         self.about: RunJson | None = None  # as the model process describes the run, once it is there
         self.seconds_a_job = 0.5
@@ -122,7 +122,7 @@ class ModelProcess:
     async def _launch(self) -> None:
         try:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", WORKER, str(self.run)),
+                *(sys.executable, "-m", WORKER, str(self.run), *([str(self.ledger)] if self.ledger else [])),
                 stdin=PIPE,
                 stdout=PIPE,
                 env={**QUIET, **os.environ},

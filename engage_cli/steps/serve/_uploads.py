@@ -141,7 +141,9 @@ async def _make_job(
         titles=tuple(titles or [""]),
         columns=columns,
         explain=explain,
-        **texts,
+        tags=texts.get("tags", ""),
+        description=texts.get("description", ""),
+        posted_at=texts.get("posted_at", ""),
     )
 
 

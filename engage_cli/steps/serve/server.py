@@ -12,8 +12,9 @@ from pathlib import Path
 
 from engage_cli.errors import EngageError, WrongCallError
 from engage_cli.progress.reporters import Reporter, SilentReporter
-from engage_cli.runs.run_folder import Run, named_or_newest
+from engage_cli.runs.run_folder import Run
 from engage_cli.steps.serve._limits import Limits
+from engage_cli.steps.travel.hub import find_run
 
 MISSING = (
     "engage serve needs FastAPI and uvicorn: install engage with its extra 'serve', as pip install 'engage-cli[serve]'"
@@ -31,8 +32,12 @@ def serve(
     limits: Limits | None = None,
     reporter: Reporter | None = None,
     ready: Callable[[str], None] = lambda address: None,
+    ledger: Path | None = None,
 ) -> None:
-    """Load the run, call `ready` with the page's address, and answer until SIGINT or SIGTERM; port 0 is any free one."""
+    """Load the run, call `ready` with the page's address, and answer until SIGINT or SIGTERM; port 0 is any free one.
+
+    `ledger` is the file that the page may log predictions into; None where it may not.
+    """
     try:
         import fastapi  # noqa: F401
         import python_multipart  # noqa: F401
@@ -48,11 +53,11 @@ def serve(
         )
     if token and (len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isalnum()):
         raise WrongCallError(f"--token: give {SHORTEST_TOKEN} or more letters and digits, as from `openssl rand -hex 16`")
-    opened = named_or_newest(run, runs_dir, reporter.say)
+    opened = find_run(run, runs_dir, reporter)
     for mark in opened.marks:
         reporter.say(mark)
     with _listen(host, port) as listener, contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(opened, listener, host, token, limits or Limits(), reporter, ready))
+        asyncio.run(_serve(opened, listener, host, token, limits or Limits(), reporter, ready, ledger))
     reporter.say("stopped; all requests were answered")
 
 
@@ -64,12 +69,13 @@ async def _serve(
     limits: Limits,
     reporter: Reporter,
     ready: Callable[[str], None],
+    ledger: Path | None,
 ) -> None:
     from engage_cli.steps.serve._api import make_app
     from engage_cli.steps.serve._connections import BACKLOG, make_server
     from engage_cli.steps.serve._process import ModelProcess
 
-    model = ModelProcess(run.folder, limits, reporter.say)
+    model = ModelProcess(run.folder, limits, reporter.say, ledger)
     with reporter.stage("loading the model", 1) as stage:
         await model.start()
         stage.advance()

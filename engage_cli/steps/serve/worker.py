@@ -21,6 +21,7 @@ from engage_cli.io.strict_json import strict
 from engage_cli.progress.reporters import SilentReporter
 from engage_cli.runs.run_folder import load_run
 from engage_cli.steps.inputs.sources import problem_of
+from engage_cli.steps.ledger.log import log_answer
 from engage_cli.steps.predict import answer_from, answer_of, check_variants
 from engage_cli.steps.predict.answer_json import AnswerJson
 from engage_cli.steps.predict.explain import explain_post
@@ -38,7 +39,8 @@ USABLE_FORMATS = "give a JPEG, PNG, WebP or GIF"
 
 class Reply(NamedTuple):
     status: int  # HTTP's
-    body: AnswerJson | Mapping[str, str]  # or {"error": a sentence}
+    # What is predicted, {"variants": n, "new": how many the ledger did not have}, or {"error": a sentence}.
+    body: AnswerJson | Mapping[str, str] | Mapping[str, int]
 
 
 def main() -> None:
@@ -46,7 +48,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     try:
-        run = load_run(Path(sys.argv[1]))
+        folder, *more = map(Path, sys.argv[1:])
+        run, ledger = load_run(folder), more[0] if more else None
         session, reads = InferenceSession(run, num_towers=None), reads_of(run)
         session.load(SilentReporter())
     except EngageError as error:
@@ -55,7 +58,7 @@ def main() -> None:
     _send(answers, pack({"about": describe_run(run, session.uncertainty.neighbours)}))
     while (got := read(sys.stdin.buffer)) is not None:
         message, files = got
-        replies = answer(session, reads, _jobs_of(message, files))
+        replies = answer(session, reads, _jobs_of(message, files), ledger)
         _send(answers, pack({"status": [status for status, _ in replies]}, [body for _, body in replies]))
 
 
@@ -73,7 +76,9 @@ def _jobs_of(message: Message, files: list[bytes]) -> list[Job]:
     return jobs
 
 
-def answer(session: InferenceSession, reads: Reads, jobs: Sequence[Job]) -> list[tuple[int, bytes]]:
+def answer(
+    session: InferenceSession, reads: Reads, jobs: Sequence[Job], ledger: Path | None = None
+) -> list[tuple[int, bytes]]:
     """Return an HTTP status and a JSON body for each job; the posts of all are encoded and predicted together."""
     replies: dict[int, Reply] = {}
     tables: dict[int, pd.DataFrame] = {}
@@ -87,7 +92,8 @@ def answer(session: InferenceSession, reads: Reads, jobs: Sequence[Job]) -> list
         shapes.setdefault(tuple(table.columns), []).append(number)
     try:
         for numbers in shapes.values():
-            replies |= _answer_together(session, {number: (jobs[number], tables[number]) for number in numbers})
+            some = {number: (jobs[number], tables[number]) for number in numbers}
+            replies |= _answer_together(session, some, ledger)
     finally:
         session.sources.forget()
     found = (replies[number] for number in range(len(jobs)))
@@ -107,7 +113,9 @@ def _posts_of(reads: Reads, job: Job) -> pd.DataFrame:
     )
 
 
-def _answer_together(session: InferenceSession, jobs: dict[int, tuple[Job, pd.DataFrame]]) -> dict[int, Reply]:
+def _answer_together(
+    session: InferenceSession, jobs: dict[int, tuple[Job, pd.DataFrame]], ledger: Path | None
+) -> dict[int, Reply]:
     posts = pd.concat([table for _, table in jobs.values()], ignore_index=True)
     images = [cover for job, _ in jobs.values() for cover in job.covers for _ in job.titles]
     predictions = session.predict(posts, images)
@@ -128,7 +136,10 @@ def _answer_together(session: InferenceSession, jobs: dict[int, tuple[Job, pd.Da
                 )
             else:
                 said = answer_from(session, table, images[rows], predictions.take(rows), forecast.take(rows))
-            replies[number] = Reply(OK, said.to_json())
+            if job.log and ledger is not None:
+                replies[number] = Reply(OK, {"variants": len(said.titles), "new": log_answer(said, ledger)})
+            else:
+                replies[number] = Reply(OK, said.to_json())
         except EngageError as error:
             replies[number] = _refuse(error)
     return replies

@@ -10,9 +10,8 @@ import zlib
 from pathlib import Path
 
 from engage_cli.errors import EngageError
-from engage_cli.io.files import remove_tree, sweep_dead
-from engage_cli.io.own_folders import refuse_link
 from engage_cli.progress.reporters import Reporter, SilentReporter
+from engage_cli.runs.arrival import arriving
 from engage_cli.runs.run_folder import FIRST, MARKER, MEMBERS, TARGET_FILE, Run, load_run, verify_run
 from engage_cli.runs.travel_format import CARD_FILE, MOST_BYTES, MOST_ENTRIES, MOST_ENTRY_BYTES, SUFFIXES
 
@@ -27,29 +26,15 @@ def import_run(archive: Path, folder: Path, *, reporter: Reporter | None = None)
     A call that is killed leaves a hidden folder that no command takes for a run, and the next call removes it.
     """
     reporter = reporter or SilentReporter()
-    refuse_link(folder)
-    if folder.exists():
-        raise EngageError(f"{folder} is there already; name a new folder with --run")
     if not archive.is_file():
         raise EngageError(f"{archive} is not a file; name an archive that `engage export` wrote")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    sweep_dead(folder.parent, folder.name)
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    remove_tree(beside)
-    place = beside / "run"  # one level deeper than runs are looked for
-    place.mkdir(parents=True)
-    try:
+    with arriving(folder, option="--run") as place:
         _unpack(archive, place, reporter)
         try:
             verify_run(place)
             _check_entries(place)
         except EngageError as error:
             raise EngageError(f"{archive}: {str(error).replace(f'{place}/', '').rpartition(';')[0]}; {AGAIN}") from None
-        if folder.exists():
-            raise EngageError(f"{folder} was made meanwhile; name a new folder with --run")
-        place.rename(folder)
-    finally:
-        remove_tree(beside)
     return load_run(folder)
 
 
