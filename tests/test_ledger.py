@@ -254,6 +254,7 @@ def test_a_ledger_of_the_first_version_goes_on(run: LoggedRun, tmp_path: Path) -
     assert read(path) == ({run.marker: run}, [entry(0), entry(1)])
 
 
+@pytest.mark.usefixtures("pixels")
 def test_ages_are_told_apart(run: LoggedRun, tmp_path: Path) -> None:
     """Young posts have half of what was predicted: the table says when each was published and counted."""
     ledger = tmp_path / "ledger.sqlite"
