@@ -102,6 +102,14 @@ def test_a_kill_in_the_middle_leaves_no_half_file_and_the_next_call_tidies_up(
     assert files_below(folder) == {*NAMES, ".unpacked.json", ".unpacking.json"}
 
 
+def test_what_is_left_of_the_mark_itself_is_taken_away(tmp_path: Path) -> None:
+    """A call that was killed in its very first file leaves no mark, and half of one."""
+    (tmp_path / "covers").mkdir()
+    (tmp_path / "covers" / "..unpacking.json.123.tmp").write_bytes(b"half")
+    unpack(write_archive(tmp_path / "cover.zip", WICKED), NAMES, tmp_path / "covers", lambda: None)
+    assert files_below(tmp_path / "covers") == {*NAMES, ".unpacked.json", ".unpacking.json"}
+
+
 def test_what_is_unpacked_is_not_unpacked_again(tmp_path: Path) -> None:
     archive = write_archive(tmp_path / "cover.zip", WICKED)
     unpack(archive, NAMES, tmp_path / "covers", lambda: None)

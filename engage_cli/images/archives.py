@@ -109,6 +109,7 @@ def _make_room(folder: Path, source: dict[str, object]) -> None:
         for name in sorted(names - {STARTED}, key=lambda name: name != DONE):
             own.remove_file(folder / name)
     write_json(folder / STARTED, source)
+    OwnFolder(folder, (STARTED,)).sweep(folder, *HALF_WRITTEN)  # of a call that was killed while it wrote the mark
 
 
 def _read_mark(path: Path) -> Mapping[str, object]:
