@@ -103,7 +103,7 @@ class ProcessTrainer(Trainer):
         num_left = sum(not place.with_suffix(".json").is_file() for place in places)
         with reporter.stage("learning the kernels", num_left * (NUM_STEPS + 1) + 1) as stage:
             widths = {block: self.source.stores[side_of(block)].encoder.tower.widths for block in BLOCKS}
-            maker.fit(posts, self.source, widths)
+            maker.fit(posts, self.source, widths, truth=wanted)
             # What is compared again and again is kept; of more posts than that, only what is at work.
             views: Takes = (
                 maker.transform(posts, self.source) if len(posts) <= MOST_EXACT else maker.later(posts, self.source)
