@@ -1,4 +1,4 @@
-"""Scripts that put no space between words, as Chinese, Japanese and Thai: what a word is there has to be found otherwise."""
+"""Scripts that put no space between words, as Chinese, Japanese and Thai: what a word is has to be found otherwise."""
 
 from __future__ import annotations
 
