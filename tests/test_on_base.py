@@ -1,4 +1,4 @@
-"""A run on a base: the prior holds without evidence, posts overrule it, the base goes along, and what cannot be is refused."""
+"""A run on a base: the prior holds without evidence, posts overrule it, the base goes along, misuse is refused."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_few_posts_start_from_a_base(
     assert str(tmp_path) not in (place / "run.json").read_text()
     marker = place / "members" / "base-run" / "metrics.json"
     marker.write_text(marker.read_text().replace("gp", "pg") + " ")
-    with pytest.raises(EngageError, match="changed|damaged|not the"):
+    with pytest.raises(EngageError, match=r"changed|damaged|not the"):
         load_predictor(load_run(place))
 
 

@@ -35,8 +35,8 @@ class NewRun(RunsPlace):
 class BaseRun:
     base: Path | None = setting(
         None,
-        "A finished run that learned from others' posts, to start from where you have few (up to about 300): its models are "
-        "copied, and a Gaussian process learns what is different here.",
+        "A finished run that learned from others' posts, to start from where you have few (up to about 300): its models "
+        "are copied, and a Gaussian process learns what is different here.",
         show_default=False,
     )
 

@@ -15,7 +15,16 @@ from engage_cli.data.schema import AUTHOR_COLUMNS, LOG_AGE
 from engage_cli.io.ranges import Number, Positive
 from engage_cli.io.records import record
 
-DAYS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 10_000.0)  # after which counters level off: the one that fits best is taken
+DAYS = (
+    1.0,
+    3.0,
+    10.0,
+    30.0,
+    100.0,
+    300.0,
+    1000.0,
+    10_000.0,
+)  # after which counters level off: the one that fits best is taken
 LEAST_POSTS = 20  # of known age, for a slope
 
 

@@ -28,8 +28,8 @@ PLAIN, STYLE = ("words", "pieces"), ("letters", "opening", "ending", "pattern")
 _AS_WRITTEN: Terms = {"analyzer": "char", "ngram_range": (2, 5), "lowercase": False}
 # In a script without spaces between words each sign is a word, and two neighbours a term; pieces are longer ones.
 WORD = rf"(?u)[{UNSPACED}]|[^\W{UNSPACED}]+"
-# Kinds of terms. The last four tell how a title is written, which whoever publishes it mostly keeps: capitals and signs, how
-# it begins, how it ends, and all of it without its words.
+# Kinds of terms. The last four tell how a title is written, which whoever publishes it mostly keeps: capitals and signs,
+# how it begins, how it ends, and all of it without its words.
 KINDS: dict[str, Terms] = {
     "words": {"ngram_range": (1, 2), "token_pattern": WORD},
     "pieces": {"analyzer": "char_wb", "ngram_range": (2, 4)},

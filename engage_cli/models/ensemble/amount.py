@@ -27,7 +27,7 @@ class Amount:
 
 
 def fit_amount(predicted: np.ndarray, true: np.ndarray) -> Amount:
-    """Return the most probable amount, given a base's predictions (n,) and the scores (n,) of posts it did not learn from."""
+    """Return the most probable amount, given a base's predictions (n,) and the scores (n,) of posts that are new to it."""
     center = float(predicted.mean())
     away, left = predicted - center, true - predicted
     spread = max(float(np.var(true)), TINY)

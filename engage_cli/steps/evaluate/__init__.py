@@ -19,6 +19,7 @@ from engage_cli.evaluation.slices import cut
 from engage_cli.evaluation.uncertainty_metrics import interval_metrics, pair_metrics
 from engage_cli.metrics.metrics import PRIMARY, bootstrap_metrics, true_of
 from engage_cli.metrics.paired_bootstrap import LEAST_FOR_VERDICT, Comparison, compare
+from engage_cli.models.held_out import load_held_out
 from engage_cli.models.predictor import load_predictor, members_of
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.run_folder import FIRST, MARKER, Run, load_run
@@ -75,11 +76,17 @@ def evaluate(
             baselines += _score_baselines(same[0].target, kind, parts, places, num_resamples, stage.advance)
             ladder += climb_ladder(same[0].target, kind, parts, places, num_resamples)
     comparisons = _compare(scores, baselines, num_resamples) if num_resamples else []
+    crossed = (
+        []
+        if split != "test"
+        else [_score_in_turn(run, one, dataset, num_resamples) for run, one in zip(runs, scores, strict=True)]
+    )
     return Evaluation(
         split=split,
         runs=scores,
         baselines=baselines,
         ladder=ladder,
+        cross_validated=[one for one in crossed if one is not None],
         comparisons=comparisons,
         marks=dataset.marks,
         note=NOTES[split],
@@ -174,6 +181,34 @@ def _score_run(run: Run, dataset: Dataset, split: str, by: Sequence[str], num_re
         experiments=experiments,
         leaky=run.leaky,
         warnings=(*warnings_of(run), *unproven),
+    )
+
+
+def _score_in_turn(run: Run, tested: Score, dataset: Dataset, num_resamples: int) -> Score | None:
+    """Score few test posts together with those that cross-validation predicted; None where test posts suffice.
+
+    None, too, of a run that kept no such predictions, and of too few posts even then.
+    """
+    if tested.rows >= LEAST_FOR_VERDICT or (kept := load_held_out(run.folder, dataset)) is None:
+        return None
+    places = np.concatenate([kept.places, tested.places])
+    if len(places) < LEAST_FOR_VERDICT:
+        return None
+    true = _truth(run.target, run.kind, dataset, places)
+    predicted = np.concatenate([kept.predictions.main, tested.predicted])
+    metrics = bootstrap_metrics(run.kind, true, predicted, num_resamples=num_resamples)
+    primary = PRIMARY[run.kind]
+    return Score(
+        name=tested.name,
+        kind=run.kind,
+        target=tested.target,
+        unit=tested.unit,
+        metrics=metrics,
+        places=places,
+        predicted=predicted,
+        true=true,
+        leaky=run.leaky,
+        warnings=tuple(score_warnings(primary, metrics[primary], len(true), "cross-validated")),
     )
 
 
