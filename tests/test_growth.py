@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 
 from engage_cli.config.training import CatBoostConfig
+from engage_cli.data.ages.growth import Growth, fit_growth
 from engage_cli.data.folds import make_folds
-from engage_cli.data.growth import Growth, fit_growth
 from engage_cli.data.schema import LOG_AGE
+from engage_cli.features._known_numbers import beyond_numbers, known_numbers
 from engage_cli.features.groups import PartOptions
 from engage_cli.features.groups.age import GROWTH
-from engage_cli.features.known_numbers import beyond_numbers, known_numbers
 from engage_cli.features.table import FeatureTable, load_table
 from engage_cli.models.boosting.fit import Rows, boost, predict_table
 from engage_cli.models.boosting.shap import contributions_of

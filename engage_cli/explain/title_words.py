@@ -6,7 +6,7 @@ import re
 import unicodedata
 from typing import NamedTuple
 
-from engage_cli.data.scripts import UNSPACED
+from engage_cli.data.cells.scripts import UNSPACED
 
 MOST_WORDS = 40
 # Scripts that put no space between words: two signs, each with the marks above and below it, are about one word.

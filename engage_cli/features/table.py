@@ -16,10 +16,10 @@ from pydantic import AfterValidator, Field
 
 from engage_cli.data.folds import Folds
 from engage_cli.errors import EngageError
+from engage_cli.features._known_numbers import beyond_numbers
 from engage_cli.features.groups import LEAKY_PARTS, PARTS, ColumnKind, PartOptions, TablePart
 from engage_cli.features.groups.columns import CATEGORY, NUMBER
 from engage_cli.features.inputs import PostInputs
-from engage_cli.features.known_numbers import beyond_numbers
 from engage_cli.io.array_reading import Spec, load_arrays
 from engage_cli.io.files import atomic_write
 from engage_cli.io.ranges import UniqueNames

@@ -8,8 +8,8 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
+from engage_cli.data.ages.growth import Growth, fit_growth
 from engage_cli.data.folds import Folds
-from engage_cli.data.growth import Growth, fit_growth
 from engage_cli.data.schema import LOG_AGE
 from engage_cli.features.groups import PartOptions, TablePart, make_table, no_columns
 from engage_cli.features.inputs import PostInputs

@@ -2,7 +2,7 @@
 
 Trees read an embedding number by number and a word not at all; ridge regression reads all of them at once. A training
 row's score comes from ridge fitted without its fold (stacked generalisation, Wolpert 1992). Where followers, the age of
-counters or the author's record tell of the truth, ridge is fitted on what they leave of it (features.known_numbers).
+counters or the author's record tell of the truth, ridge is fitted on what they leave of it (features._known_numbers).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
-from engage_cli.data.scripts import UNSPACED
+from engage_cli.data.cells.scripts import UNSPACED
 from engage_cli.io.array_reading import Spec
 
 if TYPE_CHECKING:

@@ -65,10 +65,10 @@ class Rows:
     truth: np.ndarray
     weights: np.ndarray | None = None
 
-    def pool(self, categorical: Sequence[str], kind: str) -> Any:
+    def pool(self, categorical: Sequence[str], kind: str = "value") -> Any:
         from catboost import Pool
 
-        wanted = self.truth - start_of(self.table) if kind == "value" else self.truth
+        wanted = self.truth - start_of(self.table) if kind == "value" and GROWTH in self.table else self.truth
         return Pool(self.table, wanted, cat_features=list(categorical), weight=self.weights)
 
 

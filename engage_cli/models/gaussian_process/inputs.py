@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from engage_cli.data.growth import DAYS, Growth, fit_growth
+from engage_cli.data.ages.growth import DAYS, Growth, fit_growth
 from engage_cli.data.leakage import known_before
 from engage_cli.data.schema import texts_of
 from engage_cli.embeddings.store import BlockSource
@@ -44,7 +44,7 @@ class KernelInputs:
     age: np.ndarray  # (n,) float64 log days, standardised by the training posts, as are the next three; NaN where unknown
     followers: np.ndarray  # (n,) float64 log1p
     duration: np.ndarray  # (n,) float64 log1p
-    growth: np.ndarray  # (n,) float64 log of the share of its final counters that a post has by its age (data.growth)
+    growth: np.ndarray  # (n,) float64 log of the share of its final counters that a post has by its age (data.ages.growth)
     statistics: np.ndarray  # (n, F) float32, standardised by the training posts; 0 where unknown
     author: np.ndarray  # (n,) object; "" where unknown
     widths: Mapping[str, tuple[int, ...]]  # of the parts of image and text
@@ -80,7 +80,7 @@ class KernelInputsMaker:
         self.scales: dict[str, np.ndarray] = {}  # of each block (2, P): means and deviations of its numbers
         self.widths: dict[str, tuple[int, ...]] = {}
         self.scale = np.zeros((2, 0), np.float32)  # means and deviations of the statistics
-        self.growth = Growth()  # of its numbers, the days
+        self.growth = Growth()
         self.numbers_scale = np.zeros((2, len(NUMBERS)), np.float32)  # the same of the numbers that have their own kernels
 
     def fit(
@@ -88,16 +88,11 @@ class KernelInputsMaker:
         posts: pd.DataFrame,
         source: BlockSource,
         widths: Mapping[str, Sequence[int]] | None = None,
-        *,
         truth: np.ndarray | None = None,
     ) -> KernelInputsMaker:
-        """`widths` are those of the parts that an encoder's vectors have, of each block; without, each is one part.
-
-        How fast counters grow is learned from `truth` (n,).
-        """
+        """`widths` are of the parts of an encoder's vectors, by block (else one); growth is learned from `truth` (n,)."""
         posts = known_before(posts)
-        if truth is not None:
-            self.growth = Growth(days=fit_growth(posts, truth).days)
+        self.growth = Growth() if truth is None else Growth(days=fit_growth(posts, truth).days)
         some = posts if len(posts) <= MOST_COUNTED else posts.sample(MOST_COUNTED, random_state=0)
         self.tfidf.fit_transform(texts_of(some, "text"))
         self.style.fit_transform(texts_of(some, "title"))

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from engage_cli.data.growth import Growth
+from engage_cli.data.ages.growth import Growth
 from engage_cli.data.known_columns import DURATION, FOLLOWERS, NUMBER_ROLES, log_of_role, role_of
 from engage_cli.data.schema import AUTHOR_COLUMNS, LOG_AGE
 from engage_cli.features.handcrafted import TITLE_FEATURES, measure_texts
