@@ -14,11 +14,12 @@ from engage_cli.config.training import EnsembleConfig, GaussianProcessConfig
 from engage_cli.data.dataset import Dataset
 from engage_cli.evaluation.evidence import warnings_of
 from engage_cli.io.sealed_table import write_sealed
+from engage_cli.models.held_out import HELD_OUT_FILE, KIND, load_held_out
 from engage_cli.models.predictor import members_of
 from engage_cli.steps.train import _cross_fit as cross_fit
 from engage_cli.steps.train import gaussian_process as train_process
 from engage_cli.steps.train import pipeline as train_ensemble
-from engage_cli.steps.train._cross_fit import FOLDS, HELD_OUT_FILE, load_held_out
+from engage_cli.steps.train._cross_fit import FOLDS
 from engage_cli.uncertainty.forecast import load_uncertainty
 from tests.test_train import few_trees
 
@@ -84,7 +85,7 @@ def test_an_ensemble_of_few_posts_learns_its_weights_from_all_of_them(
 def test_what_is_kept_is_not_read_where_it_is_damaged(damage: str, dataset: Dataset, tmp_path: Path) -> None:
     path = tmp_path / HELD_OUT_FILE
     table = pd.DataFrame({"id": dataset.posts["id"].iloc[:4], "method": "cross-validation", "value": np.arange(4.0)})
-    write_sealed(path, table, kind=cross_fit.KIND)
+    write_sealed(path, table, kind=KIND)
     assert load_held_out(tmp_path, dataset) is not None
     if damage == "gone":
         path.unlink()
@@ -95,7 +96,7 @@ def test_what_is_kept_is_not_read_where_it_is_damaged(damage: str, dataset: Data
         whole[len(whole) // 2] ^= 1
         path.write_bytes(whole)
     elif damage == "other posts":
-        write_sealed(path, table.assign(id="nobody"), kind=cross_fit.KIND)
+        write_sealed(path, table.assign(id="nobody"), kind=KIND)
     else:
-        write_sealed(path, table.assign(value=np.nan), kind=cross_fit.KIND)
+        write_sealed(path, table.assign(value=np.nan), kind=KIND)
     assert load_held_out(tmp_path, dataset) is None

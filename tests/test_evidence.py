@@ -119,7 +119,7 @@ def test_no_verdict_from_a_bootstrap_of_six_posts() -> None:
 
 def test_a_score_on_test_posts_is_doubted_too() -> None:
     assert score_warnings("r2", {"value": 0.9, "low": 0.9, "high": 0.9}, 6, "test") == [
-        "6 test posts: too few to show whether it is better than a guess"
+        "6 test posts: too few to show whether it is better than a guess; that takes at least 30"
     ]
     assert score_warnings("r2", {"value": 0.3, "low": 0.1, "high": 0.5}, 300, "test") == []
     (said,) = score_warnings("kappa", {"value": 0.1, "low": -0.1, "high": 0.3}, 90, "test")

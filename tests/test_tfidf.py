@@ -68,3 +68,18 @@ def test_styles_tell_capitals_beginnings_and_ends_apart() -> None:
     end = " - Evening News, live in HD"
     assert alike("ending", long + end, long[::-1] + end) == pytest.approx(1.0)
     assert {*MOST_READ} == {*KINDS} == {*PLAIN, *STYLE}
+
+
+@pytest.mark.parametrize(
+    ("title", "words"),
+    [
+        ("最美的猫 2024", ["最", "最 美", "美", "美 的", "的", "的 猫", "猫", "猫 2024", "2024"]),
+        ("ねこ cat", ["ね", "ね こ", "こ", "こ cat", "cat"]),
+        ("Cats in Naples", ["cats", "cats in", "in", "in naples", "naples"]),
+        ("고양이 비디오", ["고양이", "고양이 비디오", "비디오"]),
+    ],
+)
+def test_a_script_without_spaces_is_read_sign_by_sign(title: str, words: list[str]) -> None:
+    maker = TfIdf(1_000, ["words"])
+    maker.fit_transform([title])
+    assert sorted(maker.terms["words"]) == sorted(words)

@@ -14,6 +14,7 @@ from engage_cli.config.general import EncoderConfig
 from engage_cli.data.dataset import Dataset
 from engage_cli.errors import EngageError
 from engage_cli.io.files import write_text
+from engage_cli.models.held_out import load_held_out
 from engage_cli.models.predictions import Predictions
 from engage_cli.models.predictor import Predictor, Sources, extra_columns, load_predictor
 from engage_cli.models.trainer import WORK, Trainer, make_problem
@@ -21,7 +22,6 @@ from engage_cli.progress.reporters import Reporter
 from engage_cli.runs.model_table import MODELS, PREDICTORS, ModelKind
 from engage_cli.runs.records import DataOf, RunMeta, RunMetrics
 from engage_cli.runs.run_folder import Run, load_run
-from engage_cli.steps.train._cross_fit import load_held_out
 from engage_cli.steps.train.training import train_run
 from engage_cli.uncertainty.forecast import load_uncertainty
 

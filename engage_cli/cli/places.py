@@ -53,6 +53,16 @@ class NewRun(RunsPlace):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BaseRun:
+    base: Path | None = setting(
+        None,
+        "A finished run that learned from others' posts, to start from where you have few (up to about 300): its models "
+        "are copied, and a Gaussian process learns what is different here.",
+        show_default=False,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class FinishedRun(RunsPlace):
     run: Path | None = setting(
         None,

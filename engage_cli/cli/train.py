@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from engage_cli.cli.generate import generated
-from engage_cli.cli.places import DataPlace, NewRun, Output
+from engage_cli.cli.places import BaseRun, DataPlace, NewRun, Output
 from engage_cli.cli.render.train import show_training
 from engage_cli.config.general import EncoderConfig
 from engage_cli.config.training import EnsembleConfig
 
 
 @generated(rename={"encoders.precision": "encoder_precision"}, without=("encoders.tokens",))
-def train(at: DataPlace, config: EnsembleConfig, place: NewRun, encoders: EncoderConfig, output: Output) -> None:
+def train(
+    at: DataPlace, config: EnsembleConfig, start: BaseRun, place: NewRun, encoders: EncoderConfig, output: Output
+) -> None:
     """Train the default pipeline: a Gaussian process, CatBoost and a neural model, combined into one ensemble.
 
     Without --target it learns the value of popularity.
@@ -19,12 +21,18 @@ def train(at: DataPlace, config: EnsembleConfig, place: NewRun, encoders: Encode
     engage train --target views
 
     engage train --target engagement --as classes
+
+    engage train --target views --base runs/others    # few posts: start from a run of others' posts
     """
+    from functools import partial
+
     from engage_cli.data.dataset import load_dataset
+    from engage_cli.steps.train.on_base import train_on_base
     from engage_cli.steps.train.pipeline import train_ensemble
 
+    train_it = train_ensemble if start.base is None else partial(train_on_base, base=start.base)
     with place.tracking("train", config) as tracked:
-        summary = train_ensemble(
+        summary = train_it(
             config,
             dataset=load_dataset(at.data),
             encoders=encoders,

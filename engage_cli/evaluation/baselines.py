@@ -15,6 +15,7 @@ import pandas as pd
 from engage_cli.config.general import CLASS_NAMES
 from engage_cli.data.leakage import known_before
 from engage_cli.data.schema import texts_of
+from engage_cli.features.groups.tfidf import WORD
 from engage_cli.metrics.metrics import METRICS, PRIMARY
 from engage_cli.models.predictions import Predictions
 from engage_cli.registry import Registry
@@ -197,7 +198,7 @@ def _tfidf(parts: Sequence[pd.DataFrame]) -> list[Any]:
     from sklearn.pipeline import make_union
 
     union = make_union(
-        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b"),
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=WORD),
         TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, min_df=2 if len(parts[0]) > 100 else 1),
     )
     # A vocabulary needs one word: a post without any, of marks alone too, says so with one.

@@ -73,7 +73,7 @@ def score_warnings(metric: str, found: Mapping[str, float], rows: int, split: st
     """Say where the posts of an evaluation do not show a score to be better than a guess."""
     where = count_of(rows, f"{split} post")
     if rows < LEAST_FOR_VERDICT:
-        return [f"{where}: too few to show whether it is better than a guess"]
+        return [f"{where}: too few to show whether it is better than a guess; that takes at least {LEAST_FOR_VERDICT}"]
     if found["low"] > 0 or found["low"] == found["high"]:
         return []
     return [

@@ -12,7 +12,7 @@ from engage_cli.metrics.paired_bootstrap import Comparison, ComparisonJson
 
 Metrics = dict[str, dict[str, float]]  # name -> value, low, high
 # Of values on the test split; null where too few validation posts support such an interval, and of a baseline.
-TEST = "test"
+TEST, CROSS_VALIDATED = "test", "cross-validated"
 OF_INTERVALS = ("coverage_80", "width_80", "coverage_95", "width_95")
 
 
@@ -50,6 +50,7 @@ class EvaluationJson(TypedDict):
     runs: list[ScoreJson]
     baselines: list[ScoreJson]
     ladder: list[ScoreJson]
+    cross_validated: list[ScoreJson]
     comparisons: list[ComparisonJson]
     marks: list[str]
     note: str | None
@@ -135,6 +136,9 @@ class Evaluation:
     runs: list[Score]
     baselines: list[Score]
     ladder: list[Score] = field(default_factory=list)  # baselines that learned differences within experiments
+    cross_validated: list[Score] = field(
+        default_factory=list
+    )  # where test posts are too few: all, each by models without it
     comparisons: list[Comparison] = field(default_factory=list)  # with the best baseline, and of each two runs
     marks: tuple[str, ...] = ()  # of the data: what makes these figures incomparable with honest ones
     note: str = ""  # on the split
@@ -145,6 +149,7 @@ class Evaluation:
             "runs": [score.to_json(split=self.split) for score in self.runs],
             "baselines": [score.to_json(split=self.split) for score in self.baselines],
             "ladder": [score.to_json(split=self.split) for score in self.ladder],
+            "cross_validated": [score.to_json(split=CROSS_VALIDATED) for score in self.cross_validated],
             "comparisons": [comparison.to_json() for comparison in self.comparisons],
             "marks": list(self.marks),
             "note": self.note or None,

@@ -6,10 +6,12 @@ import re
 import unicodedata
 from typing import NamedTuple
 
+from engage_cli.data.cells.scripts import UNSPACED
+
 MOST_WORDS = 40
 # Scripts that put no space between words: two signs, each with the marks above and below it, are about one word.
 _MARKS = r"[\u3099\u309a\u0e31\u0e34-\u0e3a\u0e47-\u0e4e]*"
-_UNSPACED = rf"(?:[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0e7f]{_MARKS}){{1,2}}"
+_UNSPACED = rf"(?:[{UNSPACED}]{_MARKS}){{1,2}}"
 _WORD = re.compile(rf"{_UNSPACED}|(?:(?!{_UNSPACED})\S)+")
 _HAS_LETTER = re.compile(r"\w")
 

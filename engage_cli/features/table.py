@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field
 
 from engage_cli.data.folds import Folds
 from engage_cli.errors import EngageError
+from engage_cli.features._known_numbers import beyond_numbers
 from engage_cli.features.groups import LEAKY_PARTS, PARTS, ColumnKind, PartOptions, TablePart
 from engage_cli.features.groups.columns import CATEGORY, NUMBER
 from engage_cli.features.inputs import PostInputs
@@ -105,9 +106,12 @@ class FeatureTable:
         self, inputs: PostInputs, truth: np.ndarray, folds: Folds, *, advance: Callable[[str], None] = lambda part: None
     ) -> pd.DataFrame:
         """Fit every part on training rows and return their table."""
-        found = {}
+        found, truth = {}, truth.astype(np.float64)
+        left = truth
+        if any(part.fits_what_is_left for part in self.parts.values()):
+            left = beyond_numbers(inputs.posts, truth, folds)
         for name, part in self.parts.items():
-            found[name] = part.fit(inputs, truth.astype(np.float64), folds)
+            found[name] = part.fit(inputs, left if part.fits_what_is_left else truth, folds)
             advance(part.group)
         self.columns = {name: list(table.columns) for name, table in found.items()}
         table = _join(list(found.values()))

@@ -81,7 +81,12 @@ class Run:
         found = load_run(place)
         if found.meta.is_ensemble:
             raise EngageError(f"{place / FIRST}: model: an ensemble cannot contain an ensemble; {AGAIN}")
-        if (found.kind, found.target) != (self.kind, self.target):
+        # Levels and percentiles are the ensemble's: of a member that learned from others' posts they may be other ones.
+        same = found.kind == self.kind and (found.target.name, found.target.formula) == (
+            self.target.name,
+            self.target.formula,
+        )
+        if not same or (self.kind == "classes" and found.target != self.target):
             raise EngageError(f"{place} predicts another target or kind than its ensemble {self.folder}; {AGAIN}")
         return found
 

@@ -172,6 +172,15 @@ def load_names(path: Path, num: int) -> pd.DataFrame:
     return found
 
 
+def known_posts(path: Path) -> set[tuple[str, str]]:
+    """Return (id, title) of the training posts that a run names."""
+    try:
+        found = pd.read_parquet(path, columns=["id", "title"])
+    except (OSError, ValueError) as error:
+        raise EngageError(f"{path} is damaged ({error}); {AGAIN}") from None
+    return set(zip(found["id"].astype(str), found["title"].fillna("").astype(str), strict=True))
+
+
 def _nearest(known: _Known, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(m, k) places of the nearest points, the nearest first, and (m, k) distances."""
     num = len(known.points)

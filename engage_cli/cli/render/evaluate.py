@@ -64,7 +64,9 @@ def show_evaluation(evaluation: Evaluation, written: Sequence[Path], next_comman
         print_line(f"{names[comparison.first]}: {nothing}{verdict}")
     if evaluation.comparisons:
         print_line("")
-    for score in evaluation.runs:
+    for score in evaluation.cross_validated:
+        _show_cross_validated(score, with_intervals=with_intervals)
+    for score in (*evaluation.runs, *evaluation.cross_validated):
         for warning in score.warnings:
             print_line(f"warning: {_short(score.name)}: {warning}")
     _show_study(evaluation)
@@ -81,6 +83,19 @@ def show_evaluation(evaluation: Evaluation, written: Sequence[Path], next_comman
     if written:
         print_line(f"Report: {written[0]}" + (f"; model cards: {', '.join(map(str, written[1:]))}" if written[1:] else ""))
     print_line(f"\n{next_command}")
+
+
+def _show_cross_validated(score: Score, *, with_intervals: bool) -> None:
+    """What all posts show together, where those of the test are too few."""
+    told = []
+    for name in SHOWN[score.kind][:2]:
+        found = score.metrics[name]
+        bounds = f" (95 %: {found['low']:.2f} to {found['high']:.2f})" if with_intervals else ""
+        told.append(f"{HEADERS.get(name, name)} {found['value']:.3f}{bounds}")
+    print_line(
+        f"{_short(score.name)}, cross-validated: {', '.join(told)}, on {score.rows:,} posts that were each predicted by "
+        "models trained without it\n"
+    )
 
 
 def _show_experiments(scores: Sequence[Score], *, with_intervals: bool) -> None:

@@ -93,10 +93,10 @@ class Target:
         return parse({key: value for key, value in saved.items() if key != "formula_text"}, cls, where=where, again=again)
 
 
-def fit_target(name: str, posts: pd.DataFrame, *, fit_on: str) -> Target:
-    """Fit formula, cuts and scale of a target on exactly these rows."""
+def fit_target(name: str, posts: pd.DataFrame, *, fit_on: str, formula: Formula | None = None) -> Target:
+    """Fit formula, cuts and scale of a target on exactly these rows; a formula that is given stays as it is."""
     fit: FitFormula = TARGETS.load(name)
-    formula = fit(posts)
+    formula = formula or fit(posts)
     scores = formula.score(posts)
     scores = np.sort(scores[np.isfinite(scores)])  # sorted once for all quantiles below
     if scores.size == 0:

@@ -93,6 +93,7 @@ class TablePart:
     blocks: tuple[str, ...] = ()  # whose vectors it reads
     reads_images = False
     reads_columns: Sequence[str] = ()  # of the posts, beside their texts; known when fitted
+    fits_what_is_left = False  # whether `truth` is what the known numbers of posts leave of it (features._known_numbers)
 
     def __init__(self, options: PartOptions) -> None:
         self.options = options

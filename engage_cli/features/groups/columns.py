@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from engage_cli.data.folds import Folds
-from engage_cli.data.schema import ALL_COUNTERS, AUTHOR_COLUMNS, LOG_AGE, OWN
+from engage_cli.data.schema import ALL_COUNTERS, AUTHOR_COLUMNS, OWN
 from engage_cli.features.groups import PartOptions, TablePart, make_table, no_columns
 from engage_cli.features.handcrafted import MISSING
 from engage_cli.features.inputs import PostInputs
@@ -28,7 +28,6 @@ MEANINGS = {
     "author_trend": "How much more the author's recent posts got than all earlier ones [log1p of views]",
     "author_posts_per_week": "How often the author published lately [posts per week]",
     "author_days_since_last": "Time since the author's last post [log1p of days]",
-    LOG_AGE: "Age of the post when its counters are read [log of days]",
 }
 
 

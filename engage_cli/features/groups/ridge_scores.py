@@ -1,7 +1,8 @@
 """What a linear model alone expects, from one side of a post: the best single feature that a tree can get of it.
 
 Trees read an embedding number by number and a word not at all; ridge regression reads all of them at once. A training
-row's score comes from ridge fitted without its fold (stacked generalisation, Wolpert 1992).
+row's score comes from ridge fitted without its fold (stacked generalisation, Wolpert 1992). Where followers, the age of
+counters or the author's record tell of the truth, ridge is fitted on what they leave of it (features._known_numbers).
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Score(TablePart):
     """One column: ridge on the rows of `_rows`."""
 
     fitted = ScoreFitted
+    fits_what_is_left = True
     alphas: tuple[float, ...] = DENSE_ALPHAS
 
     def __init__(self, options: PartOptions) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
+from engage_cli.data.cells.scripts import UNSPACED
 from engage_cli.io.array_reading import Spec
 
 if TYPE_CHECKING:
@@ -25,10 +26,12 @@ class Terms(TypedDict, total=False):
 
 PLAIN, STYLE = ("words", "pieces"), ("letters", "opening", "ending", "pattern")
 _AS_WRITTEN: Terms = {"analyzer": "char", "ngram_range": (2, 5), "lowercase": False}
-# Kinds of terms. Pieces carry languages that put no spaces between words; the last four tell how a title is written, which
-# whoever publishes it mostly keeps: capitals and signs, how it begins, how it ends, and all of it without its words.
+# In a script without spaces between words each sign is a word, and two neighbours a term; pieces are longer ones.
+WORD = rf"(?u)[{UNSPACED}]|[^\W{UNSPACED}]+"
+# Kinds of terms. The last four tell how a title is written, which whoever publishes it mostly keeps: capitals and signs,
+# how it begins, how it ends, and all of it without its words.
 KINDS: dict[str, Terms] = {
-    "words": {"ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"},
+    "words": {"ngram_range": (1, 2), "token_pattern": WORD},
     "pieces": {"analyzer": "char_wb", "ngram_range": (2, 4)},
     "letters": _AS_WRITTEN,
     "opening": _AS_WRITTEN,

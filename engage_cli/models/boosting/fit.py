@@ -17,6 +17,7 @@ import pandas as pd
 from engage_cli.config.general import CLASS_NAMES, QUANTILE_LEVELS
 from engage_cli.config.training import CatBoostConfig
 from engage_cli.errors import EngageError
+from engage_cli.features.groups.age import GROWTH
 from engage_cli.io.array_writing import refused
 from engage_cli.io.files import atomic_write_by_library, remove_tree, write_text
 from engage_cli.io.own_folders import refuse_link
@@ -64,10 +65,16 @@ class Rows:
     truth: np.ndarray
     weights: np.ndarray | None = None
 
-    def pool(self, categorical: Sequence[str]) -> Any:
+    def pool(self, categorical: Sequence[str], kind: str = "value") -> Any:
         from catboost import Pool
 
-        return Pool(self.table, self.truth, cat_features=list(categorical), weight=self.weights)
+        wanted = self.truth - start_of(self.table) if kind == "value" and GROWTH in self.table else self.truth
+        return Pool(self.table, wanted, cat_features=list(categorical), weight=self.weights)
+
+
+def start_of(table: pd.DataFrame) -> np.ndarray:
+    """(n,) what a model of values starts from, and adds trees to: how counters grow with age, 0 where that is unknown."""
+    return table[GROWTH].to_numpy(np.float64) if GROWTH in table else np.zeros(len(table))
 
 
 class _Advance:
@@ -123,7 +130,7 @@ def boost(
         remove_tree(work)
     write_text(work / ROWS_FILE, of_what)
     _write_no_events(work)
-    pools = [rows.pool(categorical) for rows in (fitted, stopping)]
+    pools = [rows.pool(categorical, config.kind) for rows in (fitted, stopping)]
 
     def fit() -> Any:
         model = CatBoost(parameters)
@@ -274,8 +281,8 @@ def predict_table(model: Any, table: pd.DataFrame, kind: str) -> Predictions:
     except CatBoostError as error:
         raise ValueError(_words_of(error)) from None
     if raw.shape == (len(table),):
-        return Predictions(value=raw)
+        return Predictions(value=raw + start_of(table))
     if raw.shape != (len(table), len(QUANTILE_LEVELS)):
         raise ValueError(f"it gives {raw.shape} for {len(table)} posts")
-    quantiles = np.sort(raw, axis=1)
+    quantiles = np.sort(raw, axis=1) + start_of(table)[:, None]
     return Predictions(value=quantiles[:, MEDIAN].copy(), quantiles=quantiles)

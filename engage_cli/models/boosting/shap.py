@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from engage_cli.config.general import QUANTILE_LEVELS
-from engage_cli.models.boosting.fit import MEDIAN, Rows
+from engage_cli.features.groups.age import GROWTH
+from engage_cli.models.boosting.fit import MEDIAN, Rows, start_of
 
 MOST_SHOWN = 15
 UNIT_OF_CLASSES = "log-odds of the next higher class"
@@ -60,8 +61,7 @@ def attribute(
     labelled: Collection[str],
 ) -> Attribution:
     """Attribute the predictions of rows. `groups` is the group of each column; of the `labelled` ones some are `shown`."""
-    pool = rows.pool(categorical)
-    values, raw = _shap_values(model, pool)
+    values, raw = _shap_values(model, rows.table, categorical)
     values, learned = values[..., :-1], learned_outputs(raw)
     toward = to_one(values, learned)
     names = list(rows.table.columns)
@@ -97,25 +97,30 @@ def attribute(
 
 def contributions_of(model: Any, table: pd.DataFrame, categorical: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return (n, F) contributions to each post's prediction, and (n,) what they start from."""
-    from catboost import Pool
-
-    pool = Pool(table, cat_features=list(categorical))
-    values, raw = _shap_values(model, pool)
+    values, raw = _shap_values(model, table, categorical)
     toward = to_one(values, learned_outputs(raw))
     return toward[:, :-1], toward[:, -1]
 
 
-def _shap_values(model: Any, pool: Any) -> tuple[np.ndarray, np.ndarray]:
+def _shap_values(model: Any, table: pd.DataFrame, categorical: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return (n, F + 1), or (n, outputs, F + 1), and the raw outputs; zeros for a class that no training post had.
 
-    CatBoost leaves such a class out of the first, and gives it minus infinity in the second.
+    CatBoost leaves such a class out of the first, and gives it minus infinity in the second. What a model of values starts
+    from belongs to the column that says it.
     """
+    from catboost import Pool
+
+    pool = Pool(table, cat_features=list(categorical))
     values = np.asarray(model.get_feature_importance(data=pool, type="ShapValues"), np.float64)
     raw = np.asarray(model.predict(pool, prediction_type="RawFormulaVal"), np.float64)
     if values.ndim == 3 and values.shape[1] < raw.shape[1]:
         every = np.zeros((*raw.shape, values.shape[2]))
         every[:, learned_outputs(raw)] = values
         values = every
+    if GROWTH in table and (raw.ndim == 1 or raw.shape[1] == len(QUANTILE_LEVELS)):
+        start = start_of(table)
+        values[..., table.columns.get_loc(GROWTH)] += start if raw.ndim == 1 else start[:, None]
+        raw = raw + (start if raw.ndim == 1 else start[:, None])
     return values, raw
 
 

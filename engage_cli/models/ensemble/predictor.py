@@ -80,14 +80,18 @@ def save_weights(folder: Path, members: Sequence[str], weights: Weights) -> None
     write_run_record(folder / WEIGHTS_FILE, saved, WEIGHTS_KIND)
 
 
+def read_weights(run: Run) -> Weights:
+    """Return what each member of an ensemble counts, in their order."""
+    path = run.open(WEIGHTS_FILE)
+    saved = read_run_record(path, SavedWeights, WEIGHTS_KIND)
+    if set(saved.weights) != set(run.meta.members):
+        raise EngageError(f"{path}: the weights do not match the members in {FIRST}; {AGAIN}")
+    return Weights(members=tuple(saved.weights[name] for name in run.meta.members), offset=saved.offset)
+
+
 class EnsemblePredictor(Predictor):
     def __init__(self, run: Run) -> None:
-        self.folder = run.folder
-        path = run.open(WEIGHTS_FILE)
-        saved = read_run_record(path, SavedWeights, WEIGHTS_KIND)
-        if set(saved.weights) != set(run.meta.members):
-            raise EngageError(f"{path}: the weights do not match the members in {FIRST}; {AGAIN}")
-        self.weights = Weights(members=tuple(saved.weights[name] for name in run.meta.members), offset=saved.offset)
+        self.folder, self.weights = run.folder, read_weights(run)
         self.members = [load_predictor(member) for member in members_of(run)]
 
     @staticmethod

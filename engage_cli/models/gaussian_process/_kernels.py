@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from engage_cli.models.gaussian_process.inputs import TERM_KINDS, KernelInputs
-from engage_cli.models.gaussian_process.post_numbers import NUMBERS
+from engage_cli.models.gaussian_process.post_numbers import GROWTH, NUMBERS
 
 # A term -> the simple kernels that it is the product of.
 TERMS: dict[str, tuple[str, ...]] = {
@@ -51,7 +51,8 @@ TERMS: dict[str, tuple[str, ...]] = {
     "followers x age x duration": ("followers", "age", "duration"),
 }
 # Where the search for length scales begins: of unit vectors, of days, of standardised numbers.
-LENGTHS = {"text": 0.7, "image": 0.7, "day": 20.0, "season": 120.0, "statistics": 3.0, **dict.fromkeys(NUMBERS, 1.0)}
+LENGTHS = {"text": 0.7, "image": 0.7, "day": 20.0, "season": 120.0, "statistics": 3.0}
+LENGTHS |= {name: 1.0 for name in NUMBERS if name != GROWTH}
 
 CPU = torch.device("cpu")
 UNLIKE = 1e12  # the squared distance of what cannot be compared: an infinite one would have no gradient
@@ -94,8 +95,8 @@ class Products:
         return self._known[name]
 
     def _compute(self, name: str) -> Tensor:
-        if name == "growth":  # counters that grow as a power of the age: linear in its logarithm, and beyond all seen
-            one, other = (self._there(np.nan_to_num(inputs.age)) for inputs in (self._first, self._second))
+        if name == GROWTH:  # linear, so that it holds for ages beyond all seen
+            one, other = (self._there(np.nan_to_num(inputs.growth)) for inputs in (self._first, self._second))
             return one[:, None] * other[None]
         name, _, number = name.partition(" ")
         one, other = getattr(self._first, name), getattr(self._second, name)
@@ -132,7 +133,7 @@ def present_terms(inputs: KernelInputs) -> list[str]:
         "author": bool((inputs.author != "").any()),
     }
     has |= {name: bool(np.isfinite(getattr(inputs, name)).any()) for name in NUMBERS}
-    has |= {"season": has["day"], "growth": has["age"]}
+    has["season"] = has["day"]
     return [term for term, names in TERMS.items() if all(has[name] for name in names)]
 
 

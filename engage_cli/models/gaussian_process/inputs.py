@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from engage_cli.data.ages.growth import DAYS, Growth, fit_growth
 from engage_cli.data.leakage import known_before
 from engage_cli.data.schema import texts_of
 from engage_cli.embeddings.store import BlockSource
@@ -40,9 +41,10 @@ class KernelInputs:
     image: np.ndarray  # (n, Q) the same
     day: np.ndarray  # (n,) float64 days since 1970
     weekday: np.ndarray  # (n,) 0 to 6
-    age: np.ndarray  # (n,) float64 log days, standardised by the training posts, as are the next two; NaN where unknown
+    age: np.ndarray  # (n,) float64 log days, standardised by the training posts, as are the next three; NaN where unknown
     followers: np.ndarray  # (n,) float64 log1p
     duration: np.ndarray  # (n,) float64 log1p
+    growth: np.ndarray  # (n,) float64 log of the share of its final counters that a post has by its age (data.ages.growth)
     statistics: np.ndarray  # (n, F) float32, standardised by the training posts; 0 where unknown
     author: np.ndarray  # (n,) object; "" where unknown
     widths: Mapping[str, tuple[int, ...]]  # of the parts of image and text
@@ -78,13 +80,19 @@ class KernelInputsMaker:
         self.scales: dict[str, np.ndarray] = {}  # of each block (2, P): means and deviations of its numbers
         self.widths: dict[str, tuple[int, ...]] = {}
         self.scale = np.zeros((2, 0), np.float32)  # means and deviations of the statistics
+        self.growth = Growth()
         self.numbers_scale = np.zeros((2, len(NUMBERS)), np.float32)  # the same of the numbers that have their own kernels
 
     def fit(
-        self, posts: pd.DataFrame, source: BlockSource, widths: Mapping[str, Sequence[int]] | None = None
+        self,
+        posts: pd.DataFrame,
+        source: BlockSource,
+        widths: Mapping[str, Sequence[int]] | None = None,
+        truth: np.ndarray | None = None,
     ) -> KernelInputsMaker:
-        """`widths` are those of the parts that an encoder's vectors have, of each block; without, each is one part."""
+        """`widths` are of the parts of an encoder's vectors, by block (else one); growth is learned from `truth` (n,)."""
         posts = known_before(posts)
+        self.growth = Growth() if truth is None else Growth(days=fit_growth(posts, truth).days)
         some = posts if len(posts) <= MOST_COUNTED else posts.sample(MOST_COUNTED, random_state=0)
         self.tfidf.fit_transform(texts_of(some, "text"))
         self.style.fit_transform(texts_of(some, "title"))
@@ -95,7 +103,7 @@ class KernelInputsMaker:
         for name, found in moments.items():
             self.widths[name] = tuple((widths or {}).get(name, (len(found.mean),)))
             self.scales[name] = found.scale()
-        self.scale, self.numbers_scale = scale_of(statistics_of(posts)), scale_of(kernel_numbers(posts))
+        self.scale, self.numbers_scale = scale_of(statistics_of(posts)), scale_of(kernel_numbers(posts, self.growth))
         return self
 
     def later(self, posts: pd.DataFrame, source: BlockSource) -> Takes:
@@ -123,7 +131,7 @@ class KernelInputsMaker:
         is_known = np.asarray(dates.notna(), bool)
         day = np.full(len(posts), np.nan)
         day[is_known] = dates[is_known].dt.tz_localize(None).to_numpy().astype("datetime64[s]").astype(np.float64) / 86_400
-        numbers = (kernel_numbers(posts) - self.numbers_scale[0]) / self.numbers_scale[1]
+        numbers = (kernel_numbers(posts, self.growth) - self.numbers_scale[0]) / self.numbers_scale[1]
         author = posts["author"].fillna("").astype(str) if "author" in posts else pd.Series("", index=posts.index)
         return KernelInputs(
             **{kind: self.tfidf.rows(texts, kind) for kind in PLAIN},
@@ -151,6 +159,7 @@ class KernelInputsMaker:
             **widths,
             "scale": self.scale,
             "scale_numbers": self.numbers_scale,
+            "growth_days": np.array([self.growth.days]),
         }
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
@@ -160,6 +169,7 @@ class KernelInputsMaker:
         self.scales = {name: arrays[f"scale_{name}"] for name in BLOCKS}
         self.widths = {name: tuple(map(int, arrays[f"widths_{name}"])) for name in BLOCKS}
         self.scale, self.numbers_scale = arrays["scale"], arrays["scale_numbers"]
+        self.growth = Growth(days=float(arrays["growth_days"][0]))
         for name in BLOCKS:
             if sum(self.widths[name]) != self.scales[name].shape[1]:
                 raise ValueError(f"the parts of '{name}' are not as wide as its vectors")
@@ -176,6 +186,7 @@ def maker_specs() -> dict[str, Spec]:
     """Return what `KernelInputsMaker.arrays` gives."""
     specs = {"scale": Spec(dtype="float32", shape=(2, NUM_STATISTICS))}
     specs["scale_numbers"] = Spec(dtype="float32", shape=(2, len(NUMBERS)))
+    specs["growth_days"] = Spec(dtype="float64", shape=(1,), low=min(DAYS), high=max(DAYS))
     for kind in TERM_KINDS:
         specs |= term_specs(kind)
     for name in BLOCKS:

@@ -6,12 +6,14 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
+from engage_cli.data.ages.growth import Growth
 from engage_cli.data.known_columns import DURATION, FOLLOWERS, NUMBER_ROLES, log_of_role, role_of
 from engage_cli.data.schema import AUTHOR_COLUMNS, LOG_AGE
 from engage_cli.features.handcrafted import TITLE_FEATURES, measure_texts
 
 HISTORY = AUTHOR_COLUMNS
-NUMBERS = ("age", "followers", "duration")  # each a kernel of its own
+GROWTH = "growth"
+NUMBERS = ("age", "followers", "duration", GROWTH)  # each a kernel of its own
 NUM_STATISTICS = len(TITLE_FEATURES) + len(HISTORY)
 
 
@@ -30,10 +32,12 @@ def numbers_of(posts: pd.DataFrame) -> list[str]:
     return [name for name in (*HISTORY, LOG_AGE, *first.values()) if name in posts and posts[name].notna().any()]
 
 
-def kernel_numbers(posts: pd.DataFrame) -> np.ndarray:
-    """(n, NUMBERS): logs of the age of the counters, of the author's followers, and of the duration; NaN where unknown."""
+def kernel_numbers(posts: pd.DataFrame, growth: Growth) -> np.ndarray:
+    """(n, NUMBERS): logs of the age of the counters, of the author's followers, of the duration, and how far the counters
+    have grown; NaN where unknown.
+    """
     age = posts[LOG_AGE].to_numpy(np.float64) if LOG_AGE in posts else np.full(len(posts), np.nan)
-    return np.column_stack([age, log_of_role(posts, FOLLOWERS), log_of_role(posts, DURATION)])
+    return np.column_stack([age, log_of_role(posts, FOLLOWERS), log_of_role(posts, DURATION), growth.curve(age)])
 
 
 def scale_of(numbers: np.ndarray) -> np.ndarray:

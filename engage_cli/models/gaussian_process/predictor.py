@@ -156,6 +156,12 @@ class FittedProcesses:
     posterior: Posterior  # of the first
 
 
+def predict_processes(fitted: FittedProcesses, posts: pd.DataFrame, source: BlockSource) -> np.ndarray:
+    """(n,) float64 of posts, by processes that no run holds yet."""
+    inputs = fitted.maker.transform(posts, source)
+    return predict_sum([(share, process) for _, share, process in fitted.processes], inputs, find_device())
+
+
 def save_processes(folder: Path, fitted: FittedProcesses) -> None:
     """Write the file that is read first last."""
     save_posterior(folder, fitted.posterior)

@@ -17,11 +17,12 @@ from engage_cli.evaluation.experiments import PAIRS
 from engage_cli.evaluation.results import Evaluation, Metrics, Score, Slice
 from engage_cli.evaluation.slices import cut
 from engage_cli.evaluation.uncertainty_metrics import interval_metrics, pair_metrics
-from engage_cli.metrics.metrics import PRIMARY, bootstrap_metrics, true_of
+from engage_cli.metrics.metrics import PRIMARY, bootstrap_metrics
 from engage_cli.metrics.paired_bootstrap import LEAST_FOR_VERDICT, Comparison, compare
 from engage_cli.models.predictor import load_predictor, members_of
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.run_folder import FIRST, MARKER, Run, load_run
+from engage_cli.steps.evaluate._cross_validated import score_in_turn, truth_of
 from engage_cli.steps.evaluate._experiments import climb_ladder, score_experiments
 from engage_cli.steps.inputs.contents import DatasetContents
 from engage_cli.steps.inputs.sources import source_of
@@ -75,11 +76,14 @@ def evaluate(
             baselines += _score_baselines(same[0].target, kind, parts, places, num_resamples, stage.advance)
             ladder += climb_ladder(same[0].target, kind, parts, places, num_resamples)
     comparisons = _compare(scores, baselines, num_resamples) if num_resamples else []
+    tested = zip(runs, scores, strict=True) if split == "test" else ()
+    crossed = [score_in_turn(run, one, dataset, num_resamples) for run, one in tested]
     return Evaluation(
         split=split,
         runs=scores,
         baselines=baselines,
         ladder=ladder,
+        cross_validated=[one for one in crossed if one is not None],
         comparisons=comparisons,
         marks=dataset.marks,
         note=NOTES[split],
@@ -123,7 +127,7 @@ def _score_run(run: Run, dataset: Dataset, split: str, by: Sequence[str], num_re
     said = uncertainty.forecast(predictions)
     is_test = split == "test"  # how sure a run may be was learned from validation posts: there it would be right by design
     intervals = said.intervals if is_test else {}
-    true = _truth(run.target, run.kind, dataset, places)
+    true = truth_of(run.target, run.kind, dataset, places)
     predicted = said.value if said.value is not None else said.probabilities
     assert np.isfinite(predicted).all()
     if len(true) < LEAST_FOR_VERDICT:
@@ -187,7 +191,7 @@ def _parts_of(
     if not vectors:
         reporter.say("no baselines on embeddings: no run here reads stored ones")
     parts = {
-        part: Part(dataset.posts.iloc[places], _truth(target, kind, dataset, places), vectors.get(part))
+        part: Part(dataset.posts.iloc[places], truth_of(target, kind, dataset, places), vectors.get(part))
         for part, places in rows.items()
     }
     return (parts["train"], parts["validation"], parts[split]), rows[split]
@@ -248,11 +252,6 @@ def _vectors(
         if usable:
             return usable
     return {}
-
-
-def _truth(target: Target, kind: str, dataset: Dataset, places: np.ndarray) -> np.ndarray:
-    scores = target.score(dataset.posts.iloc[places])
-    return true_of(kind, scores, target.classes(scores))
 
 
 def _compare(runs: Sequence[Score], baselines: Sequence[Score], num_resamples: int) -> list[Comparison]:

@@ -10,17 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from engage_cli.config.general import CLASS_NAMES, QUANTILE_LEVELS
 from engage_cli.data.dataset import Dataset
 from engage_cli.data.repeated_folds import Resplit, are_later, resplit
 from engage_cli.evaluation.evidence import ENOUGH_VALIDATION
 from engage_cli.io.files import remove_tree
-from engage_cli.io.sealed_table import Check, read_sealed, write_sealed
+from engage_cli.models.held_out import load_held_out, save_held_out
 from engage_cli.models.predictions import Predictions
 from engage_cli.models.predictor import load_predictor
 from engage_cli.models.trainer import HeldOut, Problem
@@ -29,7 +27,6 @@ from engage_cli.runs.run_folder import MARKER, Run, load_run
 from engage_cli.runtime.distributed import get_world_size
 from engage_cli.steps.inputs.sources import source_of
 
-HELD_OUT_FILE, KIND = "held_out.parquet", "engage held-out predictions 1"
 FOLDS = "folds"  # the runs of the folds; gone from a finished run
 IN_TURN, IN_ORDER = "cross-validation", "cross-validation in order of time"
 
@@ -77,7 +74,7 @@ def cross_fit(train: Train, problem: Problem, folder: Path, reporter: Reporter) 
                 predictions=_joined([said for _, said in kept]),
                 method=method,
             )
-            _save(folder, dataset, found)
+            save_held_out(folder, dataset, found)
     remove_tree(folder / FOLDS)
     return found
 
@@ -100,46 +97,6 @@ def plan_folds(problem: Problem) -> tuple[list[Resplit], str]:
     return found, IN_ORDER if in_order else IN_TURN
 
 
-def load_held_out(folder: Path, dataset: Dataset) -> HeldOut | None:
-    """Return what a run kept of its held-out posts; None where it kept none, or the file is damaged or of other posts."""
-    layouts = (_class_columns(), ["value"], ["value", *_quantile_columns()])
-    tables = (read_sealed(folder / HELD_OUT_FILE, kind=KIND, columns=_checks(numbers)) for numbers in layouts)
-    table = next((table for table in tables if table is not None), None)
-    if table is None or not len(table):
-        return None
-    places = pd.Index(dataset.posts["id"]).get_indexer(table["id"])
-    if (places < 0).any():
-        return None
-    classes = [name for name in _class_columns() if name in table]
-    quantiles = [name for name in _quantile_columns() if name in table]
-    if len(classes) == len(CLASS_NAMES):
-        predictions = Predictions(probabilities=table[classes].to_numpy(np.float64))
-    else:
-        predictions = Predictions(
-            value=table["value"].to_numpy(np.float64),
-            quantiles=table[quantiles].to_numpy(np.float64) if quantiles else None,
-        )
-    return HeldOut(places=np.asarray(places, np.int64), predictions=predictions, method=str(table["method"].iloc[0]))
-
-
-def held_out_by_all(runs: Sequence[Run], dataset: Dataset) -> list[HeldOut] | None:
-    """Return what each run kept, of the posts that all of them did, in one order; None where one kept nothing."""
-    kept = [one for one in (load_held_out(run.folder, dataset) for run in runs) if one is not None]
-    if len(kept) < len(runs):
-        return None
-    shared = kept[0].places
-    for one in kept[1:]:
-        shared = np.intersect1d(shared, one.places)
-    if not len(shared):
-        return None
-    found = []
-    for one in kept:
-        order = np.argsort(one.places)
-        rows = order[np.searchsorted(one.places, shared, sorter=order)]
-        found.append(HeldOut(places=shared, predictions=one.predictions.take(rows), method=one.method))
-    return found
-
-
 def train_and_ask(train: Train, dataset: Dataset, division: Resplit, folder: Path) -> Predictions:
     """Train a run on a fold, where that is not done yet, and predict its held-out posts."""
     parts = np.full(len(dataset.posts), "", object)
@@ -157,32 +114,3 @@ def _joined(some: Sequence[Predictions]) -> Predictions:
         return None if any(part is None for part in parts) else np.concatenate(parts)
 
     return Predictions(value=of("value"), quantiles=of("quantiles"), probabilities=of("probabilities"))
-
-
-def _save(folder: Path, dataset: Dataset, found: HeldOut) -> None:
-    said = found.predictions
-    columns: dict[str, Any] = {"id": dataset.posts["id"].to_numpy()[found.places], "method": found.method}
-    if said.probabilities is not None:
-        columns |= dict(zip(_class_columns(), said.probabilities.T, strict=True))
-    else:
-        columns["value"] = said.value
-        if said.quantiles is not None:
-            columns |= dict(zip(_quantile_columns(), said.quantiles.T, strict=True))
-    write_sealed(folder / HELD_OUT_FILE, pd.DataFrame(columns), kind=KIND)
-
-
-def _checks(numbers: Sequence[str]) -> dict[str, Check]:
-    """Return the columns of the file, with what their values must be."""
-    return {"id": _are_words, "method": _are_words, **dict.fromkeys(numbers, np.isfinite)}
-
-
-def _are_words(column: pd.Series) -> pd.Series:
-    return column.map(lambda value: isinstance(value, str))
-
-
-def _class_columns() -> list[str]:
-    return [f"p_{name.lower().replace(' ', '_')}" for name in CLASS_NAMES]
-
-
-def _quantile_columns() -> list[str]:
-    return [f"q_{level:g}" for level in QUANTILE_LEVELS]

@@ -17,6 +17,7 @@ from engage_cli.io.records import file_hash
 from engage_cli.metrics.metrics import compute_metrics
 from engage_cli.models.ensemble.fit import fit_weights, held_out_predictions
 from engage_cli.models.ensemble.predictor import Weights, save_weights
+from engage_cli.models.held_out import held_out_by_all
 from engage_cli.models.predictions import Predictions
 from engage_cli.models.predictor import load_predictor, members_of
 from engage_cli.models.trainer import HeldOut, Problem, Trainer, make_problem
@@ -27,7 +28,6 @@ from engage_cli.runs.records import RunMeta, RunMetrics
 from engage_cli.runs.run_folder import MARKER, MEMBERS, Run, load_run
 from engage_cli.steps.evaluate import open_runs
 from engage_cli.steps.inputs.sources import source_of
-from engage_cli.steps.train._cross_fit import held_out_by_all
 from engage_cli.steps.train.training import TrainSummary, train_made
 
 COMMAND = "evaluate --ensemble"

@@ -34,7 +34,7 @@ from engage_cli.models.gaussian_process.process import (
 )
 from engage_cli.models.gaussian_process.unfinished import load_fitted, save_fitted
 from engage_cli.models.gaussian_process.within_experiments import fit_within_experiments, landmark_rows
-from engage_cli.models.trainer import WORK, Trainer, make_problem
+from engage_cli.models.trainer import WORK, Problem, Trainer, make_problem
 from engage_cli.progress.reporters import Reporter, Stage
 from engage_cli.runs.model_table import GAUSSIAN_PROCESS
 from engage_cli.runs.records import RunMeta, RunMetrics
@@ -51,10 +51,18 @@ class ProcessTrainer(Trainer):
     """Fits one process of each part of the score. Each that is done lies in WORK."""
 
     def __init__(
-        self, config: GaussianProcessConfig, encoders: EncoderConfig, dataset: Dataset, reporter: Reporter
+        self,
+        config: GaussianProcessConfig,
+        encoders: EncoderConfig,
+        dataset: Dataset,
+        reporter: Reporter,
+        *,
+        problem: Problem | None = None,
+        left: np.ndarray | None = None,
     ) -> None:
-        self.config = config
-        self.problem = make_problem(dataset, dataset.target(config.target), parse_kind(config.kind))
+        """`left` (n,) is learned of the training posts of a `problem` of values, in place of their scores."""
+        self.config, self.left = config, left
+        self.problem = problem or make_problem(dataset, dataset.target(config.target), parse_kind(config.kind))
         self.source = stored_blocks(dataset, encoders, BLOCKS, reporter)
         self.refit = partial(ProcessTrainer, config, encoders)
         self.fitted: FittedProcesses | None = None  # None where a training that was killed later has saved them
@@ -74,7 +82,7 @@ class ProcessTrainer(Trainer):
 
     def fit(self, folder: Path, reporter: Reporter) -> None:
         if not has_process(folder):
-            self.fitted = self._fit(folder / WORK, reporter)
+            self.fitted = self.fit_processes(folder / WORK, reporter)
 
     def save(self, folder: Path) -> None:
         if self.fitted is not None:
@@ -83,10 +91,11 @@ class ProcessTrainer(Trainer):
     def report(self, folder: Path, reporter: Reporter) -> RunMetrics:
         return RunMetrics(note=NOTE, left_out_r2=left_out_r2_of(folder))
 
-    def _fit(self, work: Path, reporter: Reporter) -> FittedProcesses:
+    def fit_processes(self, work: Path | None, reporter: Reporter) -> FittedProcesses:
         """Fit the processes, and find R² of training posts that were each left out, where that is known.
 
-        Where posts are variants of experiments, values are learned from their differences alone.
+        Each that is done is kept in `work`, if there is one. Where posts are variants of experiments, values are learned
+        from their differences alone.
         """
         train, target, seed = self.problem.train, self.problem.target, self.config.seed
         posts, wanted, parts = train.posts, train.scores, parts_of(target, train.posts)
@@ -97,13 +106,16 @@ class ProcessTrainer(Trainer):
         if self.problem.kind == "value" and train.known.any:
             measured = Measurement(groups=train.known.experiment, noise_variance=train.known.noise)
             parts = [ScorePart(of=target.name, share=1.0, truth=wanted)]
+        if self.left is not None:
+            wanted, measured = self.left, None
+            parts = [ScorePart(of="what is different here", share=1.0, truth=wanted)]
         maker, fitted = KernelInputsMaker(), list[tuple[str, float, GaussianProcess]]()
         left_out = np.zeros(len(wanted))
-        places = [work / f"{number}.safetensors" for number in range(len(parts))]
-        num_left = sum(not place.with_suffix(".json").is_file() for place in places)
+        places = [None if work is None else work / f"{number}.safetensors" for number in range(len(parts))]
+        num_left = sum(place is None or not place.with_suffix(".json").is_file() for place in places)
         with reporter.stage("learning the kernels", num_left * (NUM_STEPS + 1) + 1) as stage:
             widths = {block: self.source.stores[side_of(block)].encoder.tower.widths for block in BLOCKS}
-            maker.fit(posts, self.source, widths)
+            maker.fit(posts, self.source, widths, truth=wanted)
             # What is compared again and again is kept; of more posts than that, only what is at work.
             views: Takes = (
                 maker.transform(posts, self.source) if len(posts) <= MOST_EXACT else maker.later(posts, self.source)
@@ -131,7 +143,7 @@ class ProcessTrainer(Trainer):
 
 
 def _fit_once(
-    place: Path,
+    place: Path | None,
     truth: np.ndarray,
     views: Takes,
     measured: Measurement | None,
@@ -139,7 +151,7 @@ def _fit_once(
     advance: Callable[[str], None],
 ) -> tuple[GaussianProcess, np.ndarray]:
     """Fit, or take what a training that was killed later had fitted; a damaged file costs its process alone."""
-    if is_plain_file(place.with_suffix(".json")):
+    if place is not None and is_plain_file(place.with_suffix(".json")):
         rows = None if measured is None else landmark_rows(measured, seed=seed)
         landmarks = landmarks_of(views, seed=seed) if rows is None else views.take(rows)
         with contextlib.suppress(EngageError, ValueError):  # damaged: fitted below
@@ -149,7 +161,8 @@ def _fit_once(
     else:
         process = fit_within_experiments(views, truth, measured=measured, seed=seed, advance=advance, device=find_device())
         left_out = np.full(len(truth), np.nan)
-    save_fitted(place, process, left_out)
+    if place is not None:
+        save_fitted(place, process, left_out)
     return process, left_out
 
 

@@ -14,8 +14,10 @@ from typing import TypeVar
 from engage_cli.config.general import EncoderConfig
 from engage_cli.data.dataset import Dataset
 from engage_cli.errors import EngageError, WrongCallError
+from engage_cli.evaluation.evidence import ON_VALIDATION
 from engage_cli.io.files import remove_tree
 from engage_cli.metrics.metrics import compute_metrics
+from engage_cli.models.held_out import save_held_out
 from engage_cli.models.trainer import WORK, Refit, Trainer
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.lifecycle import clear_stage, finish_run, open_run
@@ -123,6 +125,8 @@ def _judge(trainer: Trainer, run: Run, reporter: Reporter) -> RunMetrics:
     told, held_out = trainer.report(run.folder, reporter), trainer.held_out
     if trainer.refit is not None:
         held_out = cross_fit(partial(_train_fold, trainer.refit), problem, run.folder, reporter)
+    elif held_out is not None and held_out.method != ON_VALIDATION:
+        save_held_out(run.folder, problem.dataset, held_out)
     evidence, predictions = calibrate(run, problem, source, held_out, reporter)
     return dataclasses.replace(
         told,
