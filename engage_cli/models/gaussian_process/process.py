@@ -240,6 +240,11 @@ def fit_by_landmarks(
     ]
 
 
+def num_blocks(num: int) -> int:
+    """Return how many blocks of posts are compared with the landmarks; 0 where all are landmarks."""
+    return -(-num // AT_ONCE) if num > MOST_EXACT else 0
+
+
 def _standardised(truth: np.ndarray) -> tuple[float, float, np.ndarray]:
     """Return mean and deviation, and (n,) the truth by them."""
     mean, std = float(truth.mean()), float(truth.std()) or 1.0

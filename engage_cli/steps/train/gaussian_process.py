@@ -25,13 +25,13 @@ from engage_cli.models.gaussian_process.post_numbers import numbers_of
 from engage_cli.models.gaussian_process.posterior import posterior_of
 from engage_cli.models.gaussian_process.predictor import Cuts, FittedProcesses, has_process, left_out_r2_of, save_processes
 from engage_cli.models.gaussian_process.process import (
-    AT_ONCE,
     MOST_EXACT,
     NUM_STEPS,
     GaussianProcess,
     fit_by_landmarks,
     fit_process,
     landmarks_of,
+    num_blocks,
     predict_sum,
 )
 from engage_cli.models.gaussian_process.unfinished import KeptInFolder, load_fitted, save_fitted
@@ -103,8 +103,8 @@ class ProcessTrainer(Trainer):
         left_out = np.zeros(len(wanted))
         places = [work / f"{number}.safetensors" for number in range(len(parts))]
         num_left = sum(not place.with_suffix(".json").is_file() for place in places)
-        num_blocks = -(-len(posts) // AT_ONCE) if len(posts) > MOST_EXACT else 0
-        with reporter.stage("learning the kernels", num_left * (NUM_STEPS + 1) + num_blocks + 1) as stage:
+        steps = num_left * (NUM_STEPS + 1) + num_blocks(len(posts)) + 1
+        with reporter.stage("learning the kernels", steps) as stage:
             widths = {block: self.source.stores[side_of(block)].encoder.tower.widths for block in BLOCKS}
             maker.fit(posts, self.source, widths)
             # What is compared again and again is kept; of more posts than that, only what is at work.
