@@ -47,7 +47,7 @@ class _Side:
         """Return the places of the highest values that hold the first `most` rows, and where each begins and ends."""
         falling = self.num[::-1]
         ends = np.cumsum(falling)
-        last = int(np.searchsorted(ends, most)) + 1
+        last = min(int(np.searchsorted(ends, most)) + 1, len(ends))
         places = np.arange(len(falling) - 1, len(falling) - 1 - last, -1)
         return places, np.stack([ends[:last] - falling[:last], ends[:last]])
 
@@ -65,10 +65,8 @@ class ResampledValues:
     def _concordance(self) -> np.ndarray:
         """(n,) with how many rows each is in one order on both sides, less those with which it is not."""
         one, other = self.true.place, self.predicted.place
-        return sum(
-            sign * _dominated(first, second)
-            for sign, first, second in ((1, one, other), (1, -one, -other), (-1, one, -other), (-1, -one, other))
-        )
+        concordant = _dominated(one, other) + _dominated(-one, -other)
+        return concordant - _dominated(one, -other) - _dominated(-one, other)
 
     def draw(self, counts: np.ndarray) -> None:
         self.counts, self.num = counts, int(counts.sum())
