@@ -3,8 +3,9 @@
     python benchmarks/scale.py --work DIR --sizes 1000 10000 100000 408374
 
 Texts, tags, counters with heavy tails and vectors of real width (1,536 of a cover and of a text, in float16) are drawn by a
-known law (benchmarks/drawn/posts.py). Each command is a process of its own; its memory is that of the process and its
-children. What is measured stands in DIR/scale.jsonl and is not measured again.
+known law (benchmarks/drawn/posts.py). Each command is a process of its own. Told of it and its children are the wall time,
+the time on the processor, which others that share the machine change less, and the most memory. What is measured stands in
+DIR/scale.jsonl and is not measured again.
 
 --only NAME ...     these commands alone
 --learning          R² on the same test posts by the number of training posts, of each member and the ensemble
@@ -113,7 +114,15 @@ def measure_all(work: Path, sizes: list[int], names: list[str]) -> None:
             size.make_ready(name, work)
             found = must(run(size.call(name), work / f"{num}-{name}.txt"))
             members = seconds_of_members(size.runs / name) if name == "train" else {}
-            keep(results, posts=num, command=name, seconds=round(found.seconds, 1), gb=round(found.peak, 2), **members)
+            keep(
+                results,
+                posts=num,
+                command=name,
+                seconds=round(found.seconds, 1),
+                cpu=round(found.cpu, 1),
+                gb=round(found.peak, 2),
+                **members,
+            )
 
 
 def seconds_of_members(run_folder: Path) -> dict[str, Any]:
@@ -163,7 +172,7 @@ def table_of(results: list[dict[str, Any]]) -> str:
     for name in COMMANDS:
         found = [cells.get((name, num)) for num in sizes]
         if any(found):
-            shown = (f"{one['seconds']:,.0f} s, {one['gb']:.1f} GB" if one else "" for one in found)
+            shown = (f"{one['seconds']:,.0f} s, {one['cpu']:,.0f} s, {one['gb']:.1f} GB" if one else "" for one in found)
             lines.append(f"| {name} | " + " | ".join(shown) + " |")
     return "\n".join(lines)
 

@@ -18,27 +18,31 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 class Measured(NamedTuple):
     seconds: float
+    cpu: float  # seconds of all processes, in the system and outside
     peak: float  # GB: resident pages of all processes, those of mapped files too, added up
     status: int
     tail: str  # the last lines of what it said
 
 
 def run(arguments: Sequence[str], log: Path, *, kill_after: float | None = None) -> Measured:
-    """Run a command to its end, or kill it and its children after so many seconds."""
+    """Run a command to its end, or kill it and its children after so many seconds. OMP_NUM_THREADS is the caller's."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as out:
         started, peak = time.perf_counter(), 0
         process = subprocess.Popen(arguments, stdout=out, stderr=out, env=environment, start_new_session=True)
-        while process.poll() is None:
+        while True:
+            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if ended:
+                break
             peak = max(peak, _resident(process.pid))
             if kill_after is not None and time.perf_counter() - started > kill_after:
                 os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                break
+                kill_after = None
             time.sleep(EVERY)
-        seconds = time.perf_counter() - started
-    return Measured(seconds, peak * PAGE / 1e9, process.returncode, log.read_text(errors="replace")[-600:])
+        seconds, process.returncode = time.perf_counter() - started, os.waitstatus_to_exitcode(status)
+    cpu = usage.ru_utime + usage.ru_stime
+    return Measured(seconds, cpu, peak * PAGE / 1e9, process.returncode, log.read_text(errors="replace")[-600:])
 
 
 def engage(*arguments: object) -> list[str]:
