@@ -10,6 +10,7 @@ DIR/scale.jsonl and is not measured again.
 --only NAME ...     these commands alone
 --learning          R² on the same test posts by the number of training posts, of each member and the ensemble
 --kill              each command is killed at five random moments, and then goes on to its end
+--short             trainers with 2 epochs or 100 trees: what they take in memory, and in time before and beside these
 --show              only print the tables and draw the plots
 """
 
@@ -40,19 +41,25 @@ COMMANDS = (
 )
 NOT_OURS = ("draw",)  # the stand-in for `engage embed`, which would take what the encoders take
 WHOLE = 408_374
-ASKED = 2_000  # posts of `embed` and `predict --table`, at most: their cost is that of the encoders
+ASKED = 1_000  # posts of `embed` and `predict --table`, at most: their cost is that of the encoders
 KILLS = 5
+# What --short gives the trainers: their memory and what comes before the trees and epochs, not their whole time.
+SHORT = {
+    "train-classifier": ("--epochs", 2),
+    "train-regressor": ("--epochs", 2),
+    "train-catboost": ("--as", "value", "--target", "popularity", "--iterations", 100),
+}
 
 
 class Size:
     """Everything of one number of posts."""
 
-    def __init__(self, work: Path, num: int) -> None:
-        self.num, self.place = num, work / f"{num}"
+    def __init__(self, work: Path, num: int, *, is_short: bool = False) -> None:
+        self.is_short, self.num, self.place = is_short, num, work / f"{num}"
         self.data, self.runs, self.source = self.place / "data", self.place / "runs", self.place / "source"
 
     def call(self, name: str) -> list[str]:
-        data = ("--data", self.data)
+        data, short = ("--data", self.data), SHORT.get(name, ()) if self.is_short else ()
         if name == "prepare":
             return engage("prepare", "--pixelrec-dir", self.source, *data)
         if name == "draw":
@@ -68,7 +75,7 @@ class Size:
         if name == "predict":
             table = ("--table", asked / "posts.csv", "--images-dir", self.source / "cover", "--out", asked / "out.csv")
             return engage("predict", *table, "--run", self.runs / "train")
-        return engage(name, *data, "--run", self.runs / name)
+        return engage(name, *data, "--run", self.runs / name, *short)
 
     def make_ready(self, name: str, work: Path) -> None:
         """Draw the posts, and what is asked about; nothing of it is measured."""
@@ -104,10 +111,10 @@ def keep(path: Path, **result: Any) -> None:
     print(json.dumps(result), flush=True)
 
 
-def measure_all(work: Path, sizes: list[int], names: list[str]) -> None:
+def measure_all(work: Path, sizes: list[int], names: list[str], *, is_short: bool) -> None:
     results = work / "scale.jsonl"
     for num in sizes:
-        size = Size(work, num)
+        size = Size(work, num, is_short=is_short)
         for name in names:
             if any((one["posts"], one["command"]) == (num, name) for one in read_results(results)):
                 continue
@@ -207,6 +214,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=list(COMMANDS), choices=COMMANDS)
     parser.add_argument("--learning", action="store_true")
     parser.add_argument("--kill", action="store_true")
+    parser.add_argument("--short", action="store_true")
     parser.add_argument("--show", action="store_true")
     parser.add_argument("--plots", type=Path, help="the folder of scale.png and learning.png")
     asked = parser.parse_args()
@@ -221,7 +229,7 @@ def main() -> None:
         kill_all(asked.work, asked.sizes, names)
         return
     if not asked.show:
-        measure_all(asked.work, asked.sizes, names)
+        measure_all(asked.work, asked.sizes, names, is_short=asked.short)
     results = read_results(asked.work / "scale.jsonl")
     print(table_of(results))
     if asked.plots:
