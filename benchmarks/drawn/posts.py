@@ -30,7 +30,8 @@ WITHOUT_DESCRIPTION = 0.238  # of the posts, as in PixelRec
 MEDIAN_LOG_VIEWS, DEVIATION = 12.66, 1.8  # 315,000 views; 94 to 40 million in half a million posts
 COUNTERS = {"thumbup": 0.03, "comment": 0.003, "share": 0.004, "favorite": 0.012, "coin": 0.01, "barrage": 0.004}
 SIDE = 48  # pixels of a cover
-AT_ONCE = 4096  # rows whose vectors are in memory
+AT_ONCE = 4096  # posts whose words are in memory
+NUM_REFERENCE = 20_000
 SYLLABLES = [consonant + vowel for consonant in "bcdfghjklmnpqrstvwxyz" for vowel in "aeiou"]
 
 
@@ -49,48 +50,6 @@ def draw_words(rng: np.random.Generator) -> list[str]:
     while len(words) < NUM_WORDS:
         words["".join(rng.choice(SYLLABLES, rng.integers(2, 5)))] = None
     return list(words)
-
-
-def draw(folder: Path, num: int, *, seed: int = 0) -> None:
-    """Write PixelRec's layout and world.npz into a folder. Of two sizes the laws are the same, and the posts are not."""
-    law = np.random.default_rng(seed)
-    words, traits = draw_words(law), law.standard_normal((NUM_WORDS, NUM_TRAITS))
-    effects = law.standard_normal(NUM_WORDS) * (law.random(NUM_WORDS) < 0.3)
-    directions = law.standard_normal((6, NUM_TRAITS)) / np.sqrt(NUM_TRAITS)
-    tag_effects, tag_traits = law.standard_normal(NUM_TAGS), law.standard_normal((NUM_TAGS, NUM_TRAITS))
-    shares = 1.0 / np.arange(1, NUM_WORDS + 1) ** 1.05
-    tag_shares = 1.0 / (5 + np.arange(NUM_TAGS))
-    rng = np.random.default_rng((seed, num))
-    tag = rng.choice(NUM_TAGS, num, p=tag_shares / tag_shares.sum())
-    cover = rng.standard_normal((num, NUM_TRAITS)) + 0.5 * tag_traits[tag]
-    lengths = np.clip(rng.lognormal(2.2, 0.45, num), 1, 30).astype(int)
-    described = np.clip(rng.lognormal(2.7, 0.9, num), 1, 250).astype(int) * (rng.random(num) >= WITHOUT_DESCRIPTION)
-    bag = _Bag(rng.choice(NUM_WORDS, int(lengths.sum()), p=shares / shares.sum()), lengths)
-    more = _Bag(rng.choice(NUM_WORDS, int(described.sum()), p=shares / shares.sum()), described)
-    title = bag.mean(traits)
-    line, one, other = cover @ directions[0], cover @ directions[1], cover @ directions[2]
-    parts = {
-        "cover": _standard(_standard(line) + 0.8 * _standard(one * other)),
-        "words": _standard(_standard(bag.mean(effects[:, None])[:, 0]) + _standard(title @ directions[3])),
-        "tag": _standard(tag_effects[tag]),
-        "noise": rng.standard_normal(num),
-    }
-    law_of_views = sum(np.sqrt(share) * parts[name] for name, share in SHARES.items())
-    views = np.exp(MEDIAN_LOG_VIEWS + DEVIATION * np.asarray(law_of_views))
-    rate = 0.3 * _standard(cover @ directions[4]) + 0.3 * _standard(title @ directions[5])
-    counters = {
-        name: np.round(views * share * np.exp(rate + 0.4 * rng.standard_normal(num))) for name, share in COUNTERS.items()
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "item_info.csv").open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["item_id", "view_number", *(f"{name}_number" for name in counters), "title", "tag", "description"])
-        columns = zip(bag.texts(words), more.texts(words), strict=True)
-        for row, (name, description) in enumerate(columns):
-            numbers = [f"{views[row]:.1f}", *(f"{values[row]:.1f}" for values in counters.values())]
-            table.writerow([f"i{row}", *numbers, name, f"{words[tag[row]]} {tag[row]}", description])
-    _draw_covers(folder / "cover", num, seed)
-    np.savez(folder / "world.npz", **World(cover, title, more.mean(traits), tag)._asdict())
 
 
 class _Bag(NamedTuple):
@@ -118,8 +77,73 @@ class _Bag(NamedTuple):
         ]
 
 
-def _standard(values: np.ndarray) -> np.ndarray:
-    return np.asarray((values - values.mean()) / max(values.std(), 1e-12))
+class Posts(NamedTuple):
+    """n posts, and what their counters are."""
+
+    world: World
+    titles: _Bag
+    descriptions: _Bag
+    counters: dict[str, np.ndarray]
+
+
+class Law:
+    """What decides; its constants are measured once, on NUM_REFERENCE posts, and are the same whatever is drawn then."""
+
+    def __init__(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        self.words, self.traits = draw_words(rng), rng.standard_normal((NUM_WORDS, NUM_TRAITS))
+        self.effects = rng.standard_normal(NUM_WORDS) * (rng.random(NUM_WORDS) < 0.3)
+        self.directions = rng.standard_normal((6, NUM_TRAITS)) / np.sqrt(NUM_TRAITS)
+        self.tag_effects, self.tag_traits = rng.standard_normal(NUM_TAGS), rng.standard_normal((NUM_TAGS, NUM_TRAITS))
+        words, tags = 1.0 / np.arange(1, NUM_WORDS + 1) ** 1.05, 1.0 / (5 + np.arange(NUM_TAGS))
+        self.shares, self.tag_shares = words / words.sum(), tags / tags.sum()
+        self._known: dict[str, tuple[float, float]] = {}
+        self.posts(np.random.default_rng((seed, 1)), NUM_REFERENCE)
+
+    def posts(self, rng: np.random.Generator, num: int) -> Posts:
+        tag = rng.choice(NUM_TAGS, num, p=self.tag_shares)
+        cover = rng.standard_normal((num, NUM_TRAITS)) + 0.5 * self.tag_traits[tag]
+        lengths = np.clip(rng.lognormal(2.2, 0.45, num), 1, 30).astype(int)
+        described = np.clip(rng.lognormal(2.7, 0.9, num), 1, 250).astype(int) * (rng.random(num) >= WITHOUT_DESCRIPTION)
+        titles, descriptions = (_Bag(rng.choice(NUM_WORDS, int(n.sum()), p=self.shares), n) for n in (lengths, described))
+        title = titles.mean(self.traits)
+        line, one, other, of_cover = (cover @ self.directions[place] for place in (0, 1, 2, 4))
+        known, shown = titles.mean(self.effects[:, None])[:, 0], title @ self.directions[3]
+        parts = {
+            "cover": self._scaled("cover", self._scaled("line", line) + 0.8 * self._scaled("product", one * other)),
+            "words": self._scaled("words", self._scaled("known", known) + self._scaled("shown", shown)),
+            "tag": self._scaled("tag", self.tag_effects[tag]),
+            "noise": rng.standard_normal(num),
+        }
+        told = sum(np.sqrt(share) * parts[name] for name, share in SHARES.items())
+        views = np.exp(MEDIAN_LOG_VIEWS + DEVIATION * np.asarray(told))
+        rate = 0.3 * self._scaled("of cover", of_cover) + 0.3 * self._scaled("of title", title @ self.directions[5])
+        counters = {
+            name: np.round(views * share * np.exp(rate + 0.4 * rng.standard_normal(num)))
+            for name, share in COUNTERS.items()
+        }
+        world = World(cover, title, descriptions.mean(self.traits), tag)
+        return Posts(world, titles, descriptions, {"view": views, **counters})
+
+    def _scaled(self, name: str, values: np.ndarray) -> np.ndarray:
+        mean, std = self._known.setdefault(name, (float(values.mean()), float(values.std())))
+        return (values - mean) / std
+
+
+def draw(folder: Path, num: int, *, seed: int = 0) -> None:
+    """Write PixelRec's layout and world.npz into a folder. Two sizes are of one law, and have no post in common."""
+    law = Law(seed)
+    world, titles, descriptions, counters = law.posts(np.random.default_rng((seed, num)), num)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "item_info.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["item_id", *(f"{name}_number" for name in counters), "title", "tag", "description"])
+        columns = zip(titles.texts(law.words), descriptions.texts(law.words), strict=True)
+        for row, (name, description) in enumerate(columns):
+            numbers = [f"{values[row]:.1f}" for values in counters.values()]
+            table.writerow([f"i{row}", *numbers, name, f"{law.words[world.tag[row]]} {world.tag[row]}", description])
+    _draw_covers(folder / "cover", num, seed)
+    np.savez(folder / "world.npz", **world._asdict())
 
 
 def _draw_covers(folder: Path, num: int, seed: int) -> None:
