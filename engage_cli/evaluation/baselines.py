@@ -175,7 +175,7 @@ def _of_neighbours(train: Part, validation: Part, posts: Part, kind: str, outcom
     else:
         fitted = NearestNeighbors(n_neighbors=sizes[-1], algorithm="brute").fit(known)
         search = partial(fitted.kneighbors, return_distance=False)
-    near = {name: search(part.vectors) for name, part in (("check", validation), ("want", posts))}
+    near = {name: search(vectors) for name, vectors in (("check", validation.vectors), ("want", posts.vectors))}
 
     def means(places: np.ndarray, k: int) -> np.ndarray:
         return np.asarray(outcomes[places[:, :k]].mean(axis=1))

@@ -39,8 +39,14 @@ class _Sums(NamedTuple):
     products: np.ndarray  # (D,) with the truths
     truth: float
 
-    def less(self, other: _Sums) -> _Sums:
-        return _Sums(*(own - part for own, part in zip(self, other, strict=True)))
+    def plus(self, other: _Sums, sign: int = 1) -> _Sums:
+        return _Sums(
+            self.num + sign * other.num,
+            self.rows + sign * other.rows,
+            self.squares + sign * other.squares,
+            self.products + sign * other.products,
+            self.truth + sign * other.truth,
+        )
 
     def solve(self, alpha: float) -> tuple[np.ndarray, float]:
         """Return the coefficients (D,) and the intercept, which is not shrunken."""
@@ -69,7 +75,7 @@ def fit_many(rows: Rows, truth: np.ndarray, folds: Folds, alphas: Sequence[float
     for number, without in enumerate(excluded):
         if without is None:
             continue
-        sums, out = whole.less(without), folds.held_out(number)
+        sums, out = whole.plus(without, -1), folds.held_out(number)
         models = {one: sums.solve(one) for one in ((alpha,) if alpha else alphas)}
         said = {one: np.zeros(len(out)) for one in models}
         for start in range(0, len(out), AT_ONCE):
@@ -98,6 +104,6 @@ def _sums(rows: Rows, places: np.ndarray, truth: np.ndarray) -> _Sums:
         block, wanted = rows(some), truth[some]
         squares = (block.T @ block).astype(np.float64)
         found = _Sums(len(some), block.sum(axis=0, dtype=np.float64), squares, block.T @ wanted, float(wanted.sum()))
-        total = found if total is None else _Sums(*(one + other for one, other in zip(total, found, strict=True)))
+        total = found if total is None else total.plus(found)
     assert total is not None
     return total
