@@ -422,6 +422,33 @@ def test_a_killed_training_of_likes_does_not_fit_again_what_it_had_fitted(
         assert (run / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+def test_a_killed_training_of_more_posts_than_landmarks_goes_on(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not learn its three kernels again, and ends at the same files."""
+    encoders = json.loads((world / "runs" / "gp" / "run.json").read_text())["encoders"]
+    names = ["--vision", encoders["vision"]["name"], "--text", encoders["text"]["name"]]
+    command = ["train-gp", "--data", world / "data", "--target", "likes", *names, "--run"]
+    monkeypatch.setattr(gaussian_process, "NUM_STEPS", 10)
+    for module in (gaussian_process, train_process):
+        monkeypatch.setattr(module, "MOST_EXACT", 60)
+    answer(*command, tmp_path / "whole")
+
+    def killed(*arguments: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as while_killed:
+        while_killed.setattr(gaussian_process, "project", killed)
+        assert engage(*command, tmp_path / "run").exit_code == 130
+    assert sorted(path.name for path in (tmp_path / "run" / "work").iterdir()) == [f"kernel-{n}.json" for n in range(3)]
+    monkeypatch.setattr(gaussian_process, "learn_kernel_params", killed)
+    answer(*command, tmp_path / "run")
+    assert not (tmp_path / "run" / "work").exists()
+    for name in ("process.json", "process.safetensors", "posterior.safetensors"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert len(json.loads((tmp_path / "run" / "process.json").read_text())["processes"]) == 3
+
+
 def test_classes_are_cut_from_a_normal_distribution() -> None:
     cuts = Cuts(edges=(-0.84, -0.25, 0.25, 0.84), deviation=0.5)
     found = cuts.probabilities(np.array([-3.0, 0.0, 3.0]))
