@@ -5,12 +5,14 @@ from __future__ import annotations
 from engage_cli.cli.generate import generated
 from engage_cli.cli.places import DataPlace, NewRun, Output
 from engage_cli.cli.render.train import show_training
-from engage_cli.config.general import EncoderConfig
+from engage_cli.config.general import EncoderConfig, EngineConfig
 from engage_cli.config.training import EnsembleConfig
 
 
 @generated(rename={"encoders.precision": "encoder_precision"}, without=("encoders.tokens",))
-def train(at: DataPlace, config: EnsembleConfig, place: NewRun, encoders: EncoderConfig, output: Output) -> None:
+def train(
+    at: DataPlace, config: EnsembleConfig, place: NewRun, encoders: EncoderConfig, how: EngineConfig, output: Output
+) -> None:
     """Train the default pipeline: a Gaussian process, CatBoost and a neural model, combined into one ensemble.
 
     Without --target it learns the value of popularity.
@@ -19,6 +21,8 @@ def train(at: DataPlace, config: EnsembleConfig, place: NewRun, encoders: Encode
     engage train --target views
 
     engage train --target engagement --as classes
+
+    engage train --engine ray --workers 3    # each member on a worker of its own
     """
     from engage_cli.data.dataset import load_dataset
     from engage_cli.steps.train.pipeline import train_ensemble
@@ -28,6 +32,7 @@ def train(at: DataPlace, config: EnsembleConfig, place: NewRun, encoders: Encode
             config,
             dataset=load_dataset(at.data),
             encoders=encoders,
+            how=how,
             run=place.run,
             runs_dir=place.runs,
             reporter=tracked.reporter,
