@@ -9,6 +9,7 @@ DIR/scale.jsonl and is not measured again.
 
 --only NAME ...     these commands alone
 --learning          R² on the same test posts by the number of training posts, of each member and the ensemble
+--stages            what grows with the posts, each stage alone at the size of all of PixelRec
 --kill              each command is killed at five random moments, and then goes on to its end
 --short             trainers with 2 epochs or 100 trees: what they take in memory, and in time before and beside these
 --show              only print the tables and draw the plots
@@ -172,6 +173,19 @@ def kill_all(work: Path, sizes: list[int], names: list[str]) -> None:
             )
 
 
+def measure_stages(work: Path) -> None:
+    """Seconds on the processor, and the memory that a stage adds to what was drawn for it."""
+    from drawn.stages import STAGES
+
+    print("| stage | seconds | GB added |\n|---|---|---|")
+    for name in STAGES:
+        code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); "
+        code += f"from drawn.stages import main; main({name!r})"
+        found = must(run([engage()[0], "-c", code], work / "stage.txt"))
+        seconds, before = map(float, found.tail.split()[-2:])
+        print(f"| {name} | {seconds:,.1f} | {found.peak - before:.2f} |", flush=True)
+
+
 def table_of(results: list[dict[str, Any]]) -> str:
     sizes = sorted({one["posts"] for one in results})
     cells = {(one["command"], one["posts"]): one for one in results}
@@ -213,6 +227,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000])
     parser.add_argument("--only", nargs="+", default=list(COMMANDS), choices=COMMANDS)
     parser.add_argument("--learning", action="store_true")
+    parser.add_argument("--stages", action="store_true")
     parser.add_argument("--kill", action="store_true")
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--show", action="store_true")
@@ -224,6 +239,9 @@ def main() -> None:
         from drawn.learning import learn_all
 
         learn_all(asked.work, asked.sizes, show=asked.show, plots=asked.plots)
+        return
+    if asked.stages:
+        measure_stages(asked.work)
         return
     if asked.kill:
         kill_all(asked.work, asked.sizes, names)
