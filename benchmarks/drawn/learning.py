@@ -13,7 +13,7 @@ from engage_cli.data.dataset import load_dataset
 from engage_cli.metrics.metrics import r2
 from engage_cli.models.predictor import load_predictor, members_of
 from engage_cli.progress.reporters import SilentReporter
-from engage_cli.runs.run_folder import load_run
+from engage_cli.runs.run_folder import MARKER, load_run
 from engage_cli.steps.inputs.sources import source_of
 
 MOST_ASKED = 4_000
@@ -21,10 +21,11 @@ ENSEMBLE = "engage train"
 
 
 def learn_all(work: Path, sizes: list[int], *, show: bool, plots: Path | None) -> None:
-    """Score the runs `train` of these sizes on test posts of the largest; worlds of all sizes are of one law."""
+    """Score the finished runs `train` of these sizes on test posts of the largest, whose world is of the same law."""
     results = work / "learning.jsonl"
     known = [json.loads(line) for line in results.read_text().splitlines()] if results.is_file() else []
-    for num in [] if show else sizes:
+    finished = [num for num in sizes if (work / f"{num}" / "runs" / "train" / MARKER).is_file()]
+    for num in [] if show else finished:
         if not any(one["posts"] == num for one in known):
             known.append(score(work, num, max(sizes)))
             with results.open("a") as file:
