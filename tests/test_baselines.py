@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from engage_cli.evaluation import baselines
 from engage_cli.evaluation.baselines import BASELINES, NEED_VECTORS, Part
 from engage_cli.metrics.metrics import METRICS, PRIMARY
 
@@ -141,3 +142,22 @@ def test_the_strength_is_what_serves_the_validation_posts() -> None:
     useful = useless._replace(truth=vectors[100:, 0].astype(np.float64))
     spreads = [predict("value", "embeddings + ridge", train, one, useless).std() for one in (useless, useful)]
     assert 10 * spreads[0] < spreads[1]
+
+
+def test_of_many_posts_baselines_learn_from_some_evenly_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = np.arange(100, 400)
+    assert baselines.thinned(places, "train", "value") is places
+    monkeypatch.setattr(baselines, "MOST_LEARNED", {"value": 60, "classes": 7})
+    some = baselines.thinned(places, "train", "value")
+    assert (len(np.unique(some)), some[0], some[-1]) == (60, 100, 399)
+    assert np.diff(some).max() - np.diff(some).min() <= 1
+    assert len(baselines.thinned(places, "train", "classes")) == 7
+    assert baselines.thinned(places, "validation", "value") is places
+
+
+@pytest.mark.parametrize("kind", ["value", "classes"])
+def test_neighbours_of_many_posts_are_those_of_few(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    train, validation, asked, _ = parts_of(kind, "vector")
+    few = predict(kind, "nearest neighbours", train, validation, asked)
+    monkeypatch.setattr(baselines, "MOST_EXACT", 10)
+    np.testing.assert_allclose(predict(kind, "nearest neighbours", train, validation, asked), few, atol=1e-9)

@@ -13,7 +13,7 @@ import pytest
 from engage_cli.data.folds import make_folds
 from engage_cli.data.schema import ALL_COUNTERS
 from engage_cli.embeddings.store import Block
-from engage_cli.features.groups import PARTS, PartOptions
+from engage_cli.features.groups import PARTS, PartOptions, _many_rows, ridge_scores
 from engage_cli.features.handcrafted import IMAGE_FEATURES, MISSING
 from engage_cli.features.inputs import PostInputs
 from engage_cli.features.table import ARRAYS_FILE, FeatureTable, load_table
@@ -154,6 +154,23 @@ def test_scores_leave_near_duplicates_out() -> None:
     table = FeatureTable(["words_score"], OPTIONS)
     fitted = table.fit(given(both), truth, make_folds(both, 5, seed=0))
     assert np.corrcoef(fitted["words_score"], truth)[0, 1] < 0.15
+
+
+@pytest.mark.parametrize("part", ["image_score", "text_score"])
+def test_scores_of_many_posts_are_those_of_few(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums over blocks of rows give what all rows at once do; near-duplicates in other folds are left out too."""
+    posts = make_posts()
+    posts.loc[posts.index % 5 == 0, "group"] = "p0"
+    few, of_few = fit([part], posts)
+    monkeypatch.setattr(ridge_scores, "MOST_AT_ONCE", 50)
+    monkeypatch.setattr(_many_rows, "AT_ONCE", 32)
+    many, of_many = fit([part], posts)
+    np.testing.assert_allclose(of_many, of_few, atol=2e-5)
+    own, other = (table.parts[part] for table in (few, many))
+    assert other.alpha == own.alpha  # type: ignore[attr-defined]
+    asked = given(make_posts(120, seed=3))
+    np.testing.assert_allclose(many.transform(asked), few.transform(asked), atol=2e-5)
+    assert list(many.transform(asked).index) == list(few.transform(asked).index)
 
 
 def test_everything_is_fitted_on_the_rows_it_was_given(tmp_path: Path) -> None:

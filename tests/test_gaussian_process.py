@@ -15,8 +15,10 @@ from scipy import sparse
 
 from engage_cli.data.dataset import load_dataset
 from engage_cli.data.targets.target import fit_target
+from engage_cli.features.groups import tfidf
 from engage_cli.features.groups.tfidf import PLAIN, STYLE
 from engage_cli.io.records import parse
+from engage_cli.models.gaussian_process import _projection as projection
 from engage_cli.models.gaussian_process import inputs as kernel_inputs
 from engage_cli.models.gaussian_process import process as gaussian_process
 from engage_cli.models.gaussian_process._kernels import LENGTHS, TERMS, Products, first_lengths, kernel, present_terms
@@ -36,10 +38,12 @@ from engage_cli.models.gaussian_process.process import (
     GaussianProcess,
     KernelParams,
     ProcessState,
+    fit_by_landmarks,
     fit_process,
     learn_kernel_params,
     predict_sum,
 )
+from engage_cli.models.gaussian_process.unfinished import KeptInFolder
 from engage_cli.progress.reporters import SilentReporter
 from engage_cli.runs.run_folder import load_run
 from engage_cli.steps.inputs.sources import source_of
@@ -215,7 +219,7 @@ def test_with_every_post_a_landmark_the_projection_is_exact() -> None:
     views, new = make_views(50), make_views(9, seed=1)
     truth = np.random.default_rng(2).standard_normal(50)
     exact, _ = gaussian_process._solve(LIKENESS, views, truth)
-    projected = gaussian_process._project(LIKENESS, views, views, truth, lambda note: None)
+    (projected,) = projection.project([LIKENESS], views, views, [truth])
     said = [
         GaussianProcess(kernel_params=LIKENESS, landmarks=views, coefficients=some, mean=0.0, std=1.0).predict(new)
         for some in (exact, projected)
@@ -256,6 +260,43 @@ def test_of_many_posts_landmarks_serve_nearly_as_well(monkeypatch: pytest.Monkey
     assert np.isnan(left_out).all()
     misses = [((wanted - said) ** 2).mean() for said in (whole, process.predict(new))]
     assert misses[1] < 1.15 * misses[0]
+
+
+class _KilledError(Exception):
+    pass
+
+
+def test_processes_of_many_posts_are_fitted_at_once_and_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Two of the same posts are what each is alone; a fit that is killed while it compares is the same in the end."""
+    views, truth = planted(200)
+    monkeypatch.setattr(gaussian_process, "MOST_EXACT", 60)
+    monkeypatch.setattr(gaussian_process, "NUM_STEPS", 10)
+    monkeypatch.setattr(projection, "AT_ONCE", 16)
+    monkeypatch.setattr(projection, "BLOCKS_BETWEEN_SAVES", 4)
+    truths = [truth, np.exp(truth)]
+    alone = [fit_process(views, one)[0] for one in truths]
+    both = fit_by_landmarks(views, truths)
+    for one, other in zip(alone, both, strict=True):
+        assert other.kernel_params == one.kernel_params
+        np.testing.assert_array_equal(other.coefficients, one.coefficients)
+
+    def advance(note: str) -> None:
+        told.append(note)
+        if note.startswith("112 of"):
+            raise _KilledError
+
+    told: list[str] = []
+    kept = KeptInFolder(tmp_path)
+    with pytest.raises(_KilledError):
+        fit_by_landmarks(views, truths, advance=advance, kept=kept)
+    told.clear()
+    again = fit_by_landmarks(views, truths, advance=told.append, kept=kept)
+    assert [note.partition(" ")[0] for note in told] == ["80", "96", "112", "128", "144", "160", "176", "192", "200"]
+    for one, other in zip(both, again, strict=True):
+        np.testing.assert_array_equal(other.coefficients, one.coefficients)
+    damaged = tmp_path / "sums.safetensors"
+    flip(damaged, damaged.stat().st_size - 3, 4)
+    assert kept.sums(2, 60) is None
 
 
 def test_views_and_process_come_back_from_arrays() -> None:
@@ -381,6 +422,33 @@ def test_a_killed_training_of_likes_does_not_fit_again_what_it_had_fitted(
         assert (run / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+def test_a_killed_training_of_more_posts_than_landmarks_goes_on(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not learn its three kernels again, and ends at the same files."""
+    encoders = json.loads((world / "runs" / "gp" / "run.json").read_text())["encoders"]
+    names = ["--vision", encoders["vision"]["name"], "--text", encoders["text"]["name"]]
+    command = ["train-gp", "--data", world / "data", "--target", "likes", *names, "--run"]
+    monkeypatch.setattr(gaussian_process, "NUM_STEPS", 10)
+    for module in (gaussian_process, train_process):
+        monkeypatch.setattr(module, "MOST_EXACT", 60)
+    answer(*command, tmp_path / "whole")
+
+    def killed(*arguments: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as while_killed:
+        while_killed.setattr(gaussian_process, "project", killed)
+        assert engage(*command, tmp_path / "run").exit_code == 130
+    assert sorted(path.name for path in (tmp_path / "run" / "work").iterdir()) == [f"kernel-{n}.json" for n in range(3)]
+    monkeypatch.setattr(gaussian_process, "learn_kernel_params", killed)
+    answer(*command, tmp_path / "run")
+    assert not (tmp_path / "run" / "work").exists()
+    for name in ("process.json", "process.safetensors", "posterior.safetensors"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert len(json.loads((tmp_path / "run" / "process.json").read_text())["processes"]) == 3
+
+
 def test_classes_are_cut_from_a_normal_distribution() -> None:
     cuts = Cuts(edges=(-0.84, -0.25, 0.25, 0.84), deviation=0.5)
     found = cuts.probabilities(np.array([-3.0, 0.0, 3.0]))
@@ -412,7 +480,7 @@ def test_terms_of_many_posts_are_counted_in_a_sample(world: Path, monkeypatch: p
     train = data.posts[data.posts["split"] == "train"]
 
     def terms(most: int) -> set[str]:
-        monkeypatch.setattr(kernel_inputs, "MOST_COUNTED", most)
+        monkeypatch.setattr(tfidf, "MOST_COUNTED", most)
         maker = KernelInputsMaker()
         maker.fit(train, source)
         return set(maker.tfidf.terms["words"])

@@ -12,6 +12,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from engage_cli.metrics import metrics
+from engage_cli.metrics._resampled import RESAMPLED
 from engage_cli.metrics.bootstrap import resample, with_bounds
 
 RNG = np.random.default_rng(0)
@@ -248,3 +249,50 @@ def test_the_bootstrap_draws_equal_rows_for_equal_seeds_and_takes_percentiles() 
     assert set(np.unique(draws)) == set(range(7))
     assert with_bounds(5.0, np.arange(101.0)) == {"value": 5.0, "low": 2.5, "high": 97.5}
     assert with_bounds(5.0, []) == {"value": 5.0, "low": 5.0, "high": 5.0}
+
+
+@pytest.mark.parametrize("kind", ["value", "classes"])
+def test_metrics_of_a_draw_follow_from_the_counts_of_its_rows(kind: str) -> None:
+    true, predicted = (TRUE, PREDICTED) if kind == "value" else (LABELS, PROBABILITIES)
+    counted = RESAMPLED[kind](true, predicted)
+    for rows in resample(len(true), 20):
+        counted.draw(np.bincount(rows, minlength=len(true)))
+        found = {name: metric() for name, metric in counted.metrics.items()}
+        wanted = metrics.compute_metrics(kind, true[rows], predicted[rows])
+        assert list(found) == list(wanted)
+        for name, value in wanted.items():
+            # Concordant pairs are known to first order: what is left is a fraction 1 / n.
+            tolerance = 0.03 if name in ("kendall", "pairwise_accuracy") else 1e-9
+            assert found[name] == pytest.approx(value, abs=tolerance), name
+
+
+def test_concordant_pairs_are_first_order_in_the_counts_and_exact_of_all_rows() -> None:
+    counted = RESAMPLED["value"](TRUE, PREDICTED)
+    counted.draw(np.ones(len(TRUE), np.int64))
+    signs = np.sign(TRUE[:, None] - TRUE[None]) * np.sign(PREDICTED[:, None] - PREDICTED[None])
+    np.testing.assert_array_equal(counted._concordance, signs.sum(axis=1))
+    big = np.random.default_rng(1)
+    true = big.normal(size=6_000)
+    predicted = true + 2 * big.normal(size=6_000)
+    counted = RESAMPLED["value"](true, predicted)
+    for rows in resample(6_000, 3):
+        counted.draw(np.bincount(rows, minlength=6_000))
+        found = counted.metrics["pairwise_accuracy"]()
+        assert found == pytest.approx(metrics.pairwise_accuracy(true[rows], predicted[rows]), abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["value", "classes"])
+def test_intervals_of_many_rows_are_those_of_few(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    true, predicted = (TRUE, PREDICTED) if kind == "value" else (LABELS, PROBABILITIES)
+    few = metrics.bootstrap_metrics(kind, true, predicted, num_resamples=200)
+    monkeypatch.setattr(metrics, "MOST_SORTED", 100)
+    many = metrics.bootstrap_metrics(kind, true, predicted, num_resamples=200)
+    for name, bounds in few.items():
+        assert many[name] == pytest.approx(bounds, abs=0.01 if name in ("kendall", "pairwise_accuracy") else 1e-9), name
+
+
+def test_a_draw_of_equal_rows_has_no_order() -> None:
+    counted = RESAMPLED["value"](TRUE, PREDICTED)
+    counted.draw(np.eye(1, len(TRUE), 7, dtype=np.int64)[0] * 9)
+    found = {name: metric() for name, metric in counted.metrics.items()}
+    assert (found["r2"], found["spearman"], found["kendall"], found["pairwise_accuracy"]) == (0.0, 0.0, 0.0, 0.5)

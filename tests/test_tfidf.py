@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from engage_cli.features.groups import tfidf
 from engage_cli.features.groups.tfidf import KINDS, MOST_READ, PLAIN, STYLE, TfIdf, pattern_of
 
 TITLES = [
@@ -83,3 +84,20 @@ def test_a_script_without_spaces_is_read_sign_by_sign(title: str, words: list[st
     maker = TfIdf(1_000, ["words"])
     maker.fit_transform([title])
     assert sorted(maker.terms["words"]) == sorted(words)
+
+
+def test_of_many_texts_a_sample_is_counted_and_rows_are_made_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"{word} {number % 7} {'cat' * (number % 2)}" for number, word in enumerate(map(str, range(1000, 1200)))]
+    some = tfidf._some(texts)
+    whole = TfIdf(1_000, PLAIN).fit_transform(texts)
+    monkeypatch.setattr(tfidf, "AT_ONCE", 33)
+    parts = TfIdf(1_000, PLAIN)
+    parts.fit(texts)
+    np.testing.assert_allclose(parts.transform(texts).toarray(), whole.toarray(), atol=1e-6)
+    assert some == texts
+    monkeypatch.setattr(tfidf, "MOST_COUNTED", 120)
+    counted, made = TfIdf(1_000, PLAIN), TfIdf(1_000, PLAIN)
+    counted.fit_transform(tfidf._some(texts))
+    np.testing.assert_array_equal(made.fit_transform(texts).toarray(), counted.transform(texts).toarray())
+    assert made.terms == counted.terms
+    assert len(tfidf._some(texts)) == 120

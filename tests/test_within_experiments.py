@@ -8,11 +8,12 @@ import torch
 
 from engage_cli.models.gaussian_process import process as gaussian_process
 from engage_cli.models.gaussian_process import within_experiments
+from engage_cli.models.gaussian_process._kernels import JITTER, KernelParams
 from engage_cli.models.gaussian_process._likelihood import likelihood
 from engage_cli.models.gaussian_process.inputs import KernelInputs
 from engage_cli.models.gaussian_process.measurement import NO_GROUP, Measurement, off_contrasts, on_contrasts
 from engage_cli.models.gaussian_process.posterior import packed, posterior_of, unpacked
-from engage_cli.models.gaussian_process.process import JITTER, KernelParams, fit_process, learn_kernel_params
+from engage_cli.models.gaussian_process.process import fit_process, learn_kernel_params
 from engage_cli.models.gaussian_process.within_experiments import fit_within_experiments, scale_of
 from tests.test_gaussian_process import make_views
 

@@ -5,13 +5,20 @@ from __future__ import annotations
 from engage_cli.cli.generate import generated
 from engage_cli.cli.places import BaseRun, DataPlace, NewRun, Output
 from engage_cli.cli.render.train import show_training
-from engage_cli.config.general import EncoderConfig
+from engage_cli.config.general import LOCAL, EncoderConfig, EngineConfig
 from engage_cli.config.training import EnsembleConfig
+from engage_cli.errors import WrongCallError
 
 
 @generated(rename={"encoders.precision": "encoder_precision"}, without=("encoders.tokens",))
 def train(
-    at: DataPlace, config: EnsembleConfig, start: BaseRun, place: NewRun, encoders: EncoderConfig, output: Output
+    at: DataPlace,
+    config: EnsembleConfig,
+    start: BaseRun,
+    place: NewRun,
+    encoders: EncoderConfig,
+    how: EngineConfig,
+    output: Output,
 ) -> None:
     """Train the default pipeline: a Gaussian process, CatBoost and a neural model, combined into one ensemble.
 
@@ -23,6 +30,8 @@ def train(
     engage train --target engagement --as classes
 
     engage train --target views --base runs/others    # few posts: start from a run of others' posts
+
+    engage train --engine ray --workers 3    # each member on a worker of its own
     """
     from functools import partial
 
@@ -30,7 +39,12 @@ def train(
     from engage_cli.steps.train.on_base import train_on_base
     from engage_cli.steps.train.pipeline import train_ensemble
 
-    train_it = train_ensemble if start.base is None else partial(train_on_base, base=start.base)
+    if start.base is None:
+        train_it = partial(train_ensemble, how=how)
+    elif how == LOCAL:
+        train_it = partial(train_on_base, base=start.base)
+    else:
+        raise WrongCallError("--engine and --workers are for the members of an ensemble; leave them out with --base")
     with place.tracking("train", config) as tracked:
         summary = train_it(
             config,

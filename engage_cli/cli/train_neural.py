@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from engage_cli.cli.generate import GivenOf
 from engage_cli.cli.places import DataPlace, NewRun, Output
 from engage_cli.cli.render.train import show_training
-from engage_cli.config.general import EncoderConfig
+from engage_cli.config.general import EncoderConfig, EngineConfig
 from engage_cli.config.recipes import RECIPE_DESCRIPTIONS, RECIPES, Value, help_with_defaults, resolve
 from engage_cli.config.settings import setting
 from engage_cli.config.training import TrainConfig
@@ -51,6 +51,7 @@ def run_training(
     at: DataPlace,
     place: NewRun,
     encoders: EncoderConfig,
+    how: EngineConfig,
     output: Output,
 ) -> None:
     """Train as the options say, and show it; `given` holds, by name, what is given of TrainConfig."""
@@ -65,6 +66,7 @@ def run_training(
             resolved,
             dataset=load_dataset(at.data),
             encoders=dataclasses.replace(encoders, vision=resolved.config.vision, text=resolved.config.text),
+            how=how,
             run=place.run,
             runs_dir=place.runs,
             reporter=tracked.reporter,

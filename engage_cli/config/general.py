@@ -119,3 +119,23 @@ class EmbedConfig:
         low=0,
         panel="Speed and machines",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    """Where pieces of a command run; the result is the same."""
+
+    engine: str = setting(
+        "local",
+        "Where its pieces run: local (one after the other), or ray for a Ray cluster.",
+        panel="Speed and machines",
+    )
+    workers: int = setting(
+        0,
+        "Workers of --engine ray; 0 is one for each GPU, else one for every four cores.",
+        low=0,
+        panel="Speed and machines",
+    )
+
+
+LOCAL = EngineConfig()

@@ -22,6 +22,7 @@ import pandas as pd
 from safetensors import SafetensorError, safe_open
 
 from engage_cli.data.schema import side_of, texts_of
+from engage_cli.embeddings._key_index import KeyIndex
 from engage_cli.embeddings.manifest import (
     AGAIN,
     KEY_BYTES,
@@ -95,13 +96,8 @@ class FeatureStore:
         return {number: read_keys(shard_path(self.folder, number)) for number in self.numbers}
 
     @cached_property
-    def _where(self) -> dict[str, tuple[int, int]]:
-        """Key -> its shard and row."""
-        return {
-            keys[row * KEY_BYTES : (row + 1) * KEY_BYTES].hex(): (number, row)
-            for number, keys in self._keys.items()
-            for row in range(len(keys) // KEY_BYTES)
-        }
+    def _index(self) -> KeyIndex:
+        return KeyIndex(self._keys)
 
     @cached_property
     def _told(self) -> Manifest | None:
@@ -128,14 +124,15 @@ class FeatureStore:
                 vars(self).pop(name, None)
 
     def __contains__(self, key: str) -> bool:
-        return key in self._where
+        return bool((self._index.places([key])[:, 0] >= 0).all())
 
     def __len__(self) -> int:
-        return len(self._where)
+        return len(self._index)
 
     def missing(self, keys: Sequence[str]) -> list[str]:
         """Return the keys without a vector, each once, in order of appearance."""
-        return [key for key in dict.fromkeys(keys) if key and key not in self._where]
+        wanted = [key for key in dict.fromkeys(keys) if key]
+        return [wanted[place] for place in np.flatnonzero(self._index.places(wanted)[:, 0] < 0)]
 
     def free_numbers(self) -> Iterator[int]:
         """Yield the numbers of shards that are not there, gaps first."""
@@ -230,7 +227,7 @@ class FeatureStore:
             raise EngageError(f"{self.folder} lacks {len(missing):,} vectors; run `engage embed` again")
         if not keys:
             return [self._nothing(name, 0) for name in names]
-        places = np.array([self._where.get(key, (-1, -1)) for key in keys], dtype=np.int64).reshape(-1, 2)
+        places = self._index.places(keys)
         order = np.argsort(places[:, 0], kind="stable")
         numbers, starts = np.unique(places[order, 0], return_index=True)
         found: dict[str, np.ndarray] = {}

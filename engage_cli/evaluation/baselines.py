@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from engage_cli.features.groups.tfidf import WORD
 from engage_cli.metrics.metrics import METRICS, PRIMARY
 from engage_cli.models.predictions import Predictions
 from engage_cli.registry import Registry
+from engage_cli.uncertainty.neighbours import nearest_places
 
 BASELINES = {
     "value": Registry(
@@ -52,7 +54,11 @@ WIDE_ALPHAS = (10.0, 100.0, 1000.0, 10_000.0)  # of standardised embeddings
 LOGISTIC_CS = (0.1, 1.0, 10.0)
 NARROW_CS = (1e-4, 1e-3, 1e-2)
 NEIGHBOURS = (5, 15, 50, 150)
-MOST_NEIGHBOURED = 50_000  # training posts that are searched
+# Posts that baselines learn from, at most: a linear model of so many hardly changes with more, and `evaluate` is to take
+# minutes. Logistic regression takes the longest.
+MOST_LEARNED = {"value": 50_000, "classes": 20_000}
+MOST_CHECKED = 10_000  # posts by which they choose
+MOST_EXACT = 20_000  # posts that scikit-learn searches; of more, blocks in single precision are four times as fast
 
 
 class Part(NamedTuple):
@@ -145,6 +151,12 @@ def _best_logistic(train: Part, validation: Part, features: Sequence[Any], stren
     return Predictions(probabilities=probabilities(best, wanted))
 
 
+def thinned(places: np.ndarray, part: str, kind: str) -> np.ndarray:
+    """Return the places of the training or validation posts that baselines learn from: all, or as many evenly spread."""
+    most = MOST_LEARNED[kind] if part == "train" else MOST_CHECKED
+    return places if len(places) <= most else places[np.linspace(0, len(places) - 1, most).round().astype(int)]
+
+
 def _best(models: Sequence[Any], kind: str, validation: Part, predict: Callable[[Any], np.ndarray]) -> Any:
     metric = METRICS[kind].load(PRIMARY[kind])
     return max(models, key=lambda model: metric(validation.truth, predict(model)))
@@ -157,11 +169,14 @@ def _of_neighbours(train: Part, validation: Part, posts: Part, kind: str, outcom
     assert train.vectors is not None
     assert validation.vectors is not None
     assert posts.vectors is not None
-    step = -(-len(train.vectors) // MOST_NEIGHBOURED)
-    known, outcomes = train.vectors[::step], outcomes[::step]
+    known = train.vectors
     sizes = [k for k in NEIGHBOURS if k <= len(known)] or [len(known)]
-    search = NearestNeighbors(n_neighbors=sizes[-1], algorithm="brute").fit(known)
-    near = {name: search.kneighbors(part.vectors)[1] for name, part in (("check", validation), ("want", posts))}
+    if len(known) > MOST_EXACT:
+        search = partial(nearest_places, known, num=sizes[-1])
+    else:
+        fitted = NearestNeighbors(n_neighbors=sizes[-1], algorithm="brute").fit(known)
+        search = partial(fitted.kneighbors, return_distance=False)
+    near = {name: search(vectors) for name, vectors in (("check", validation.vectors), ("want", posts.vectors))}
 
     def means(places: np.ndarray, k: int) -> np.ndarray:
         return np.asarray(outcomes[places[:, :k]].mean(axis=1))

@@ -43,7 +43,7 @@ class PostInputs:
 
     def vectors(self, block: str) -> np.ndarray:
         """(n, D) float32: one vector a post. A missing cover has the neutral placeholder's, an empty text zeros."""
-        return self._block(block)[0]
+        return self._block(block)[0].astype(np.float32)
 
     def has(self, block: str) -> np.ndarray:
         """(n,) bool: whether the post has such content."""
@@ -70,7 +70,8 @@ class PostInputs:
     def _block(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         if name not in self._blocks:
             block: Block = self._source.blocks(self.posts, (name,))[name]
-            self._blocks[name] = block.pooled.astype(np.float32), np.asarray(block.mask.any(axis=1))
+            # As they are stored: in single precision those of many posts would take twice the memory.
+            self._blocks[name] = block.pooled, np.asarray(block.mask.any(axis=1))
         return self._blocks[name]
 
 

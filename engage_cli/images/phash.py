@@ -47,13 +47,15 @@ def near_pairs(hashes: Sequence[bytes]) -> np.ndarray:
     if len(hashes) < 2:  # as where every cover is plain, and has no hash
         return np.empty((0, 2), np.int64)
     words = np.frombuffer(b"".join(hashes), np.uint64).reshape(len(hashes), -1)
+    low = np.ascontiguousarray(words[:, 0])
     bits = np.unpackbits(words[:, :1].copy().view(np.uint8), axis=1)
     found = [np.empty((0, 2), np.int64)]
     for band in np.array_split(np.arange(bits.shape[1]), MOST_LOW_BITS + 1):
         keys = bits[:, band] @ (1 << np.arange(len(band), dtype=np.int64))
         for left, right in _pairs_with_equal_keys(keys):
-            differing = np.bitwise_count(words[left] ^ words[right])
-            near = (differing[:, 0] <= MOST_LOW_BITS) & (differing.sum(axis=1, dtype=np.int64) <= MOST_BITS)
+            alike = np.bitwise_count(low[left] ^ low[right]) <= MOST_LOW_BITS  # of hundreds that share a band hardly one is
+            left, right = left[alike], right[alike]
+            near = np.bitwise_count(words[left] ^ words[right]).sum(axis=1, dtype=np.int64) <= MOST_BITS
             found.append(np.stack([left[near], right[near]], axis=1))
     return np.unique(np.concatenate(found), axis=0)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from engage_cli.config.general import CLASS_NAMES
+from engage_cli.metrics._resampled import RESAMPLED
 from engage_cli.metrics.bootstrap import resample, with_bounds
 from engage_cli.registry import Registry
 
@@ -49,6 +50,7 @@ METRICS = {"value": VALUE_METRICS, "classes": CLASS_METRICS}
 PRIMARY = {"value": "r2", "classes": "kappa"}
 NUM_CLASSES = len(CLASS_NAMES)
 NUM_BINS = 15
+MOST_SORTED = 5_000  # rows of which every draw is taken apart and ranked anew
 
 Metric = Callable[[np.ndarray, np.ndarray], float]  # (true (n,), predicted (n,) or (n, 5)) -> score
 
@@ -72,13 +74,18 @@ def bootstrap_metrics(
 ) -> dict[str, dict[str, float]]:
     """Return name -> value, and low and high: the 2.5th and 97.5th percentile over resampled rows.
 
-    `names` None: every metric of the kind.
+    `names` None: every metric of the kind. Of more than MOST_SORTED rows a draw is computed from the counts of its rows.
     """
-    draws = [
-        compute_metrics(kind, true[rows], predicted[rows], names) for rows in resample(len(true), num_resamples, seed=seed)
-    ]
     point = compute_metrics(kind, true, predicted, names)
-    return {name: with_bounds(value, [draw[name] for draw in draws]) for name, value in point.items()}
+    counted = RESAMPLED[kind](true, predicted) if len(true) > MOST_SORTED and num_resamples else None
+    known = counted.metrics if counted is not None else {}
+    draws: dict[str, list[float]] = {name: [] for name in point}
+    for rows in resample(len(true), num_resamples, seed=seed):
+        if counted is not None:
+            counted.draw(np.bincount(rows, minlength=len(true)))
+        for name, found in draws.items():
+            found.append(known[name]() if name in known else METRICS[kind].load(name)(true[rows], predicted[rows]))
+    return {name: with_bounds(value, draws[name]) for name, value in point.items()}
 
 
 def r2(true: np.ndarray, predicted: np.ndarray) -> float:

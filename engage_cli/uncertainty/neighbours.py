@@ -181,10 +181,15 @@ def known_posts(path: Path) -> set[tuple[str, str]]:
     return set(zip(found["id"].astype(str), found["title"].fillna("").astype(str), strict=True))
 
 
-def _nearest(known: _Known, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(m, k) places of the nearest points, the nearest first, and (m, k) distances."""
+def nearest_places(points: np.ndarray, wanted: np.ndarray, *, num: int) -> np.ndarray:
+    """Return (m, num) places of the points (n, P) nearest to each of (m, P), the nearest first."""
+    return _nearest(_Known(points), wanted.astype(np.float32), most=num)[0]
+
+
+def _nearest(known: _Known, wanted: np.ndarray, *, most: int = NUM_NEAREST) -> tuple[np.ndarray, np.ndarray]:
+    """(m, k) places of the nearest points, the nearest first, and (m, k) distances; some of the wanted at a time."""
     num = len(known.points)
-    k = min(NUM_NEAREST, num)
+    k = min(most, num)
     step = max(1, MOST_AT_ONCE // max(1, num))
     places, distances = [np.zeros((0, k), np.int64)], [np.zeros((0, k), np.float32)]
     for start in range(0, len(wanted), step):

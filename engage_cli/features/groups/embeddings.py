@@ -40,8 +40,9 @@ class ImageEmbedding(TablePart):
         if self.mean is not None and self.components is not None:
             vectors = (vectors - self.mean) @ self.components.T
         names = [f"{block}_{number}" for number in range(vectors.shape[1])]
-        columns = np.column_stack([vectors, inputs.has(block).astype(np.float32)])
-        return make_table(columns, [*names, f"has_{block}"], inputs)
+        columns = np.empty((len(vectors), vectors.shape[1] + 1), np.float32, order="F")  # as pandas and CatBoost read them
+        columns[:, :-1], columns[:, -1] = vectors, inputs.has(block)
+        return pd.DataFrame(columns, columns=[*names, f"has_{block}"], index=inputs.posts.index, copy=False)
 
     def state(self) -> tuple[NothingFitted, dict[str, np.ndarray]]:
         if self.mean is None or self.components is None:

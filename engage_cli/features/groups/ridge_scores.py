@@ -8,6 +8,7 @@ counters or the author's record tell of the truth, ridge is fitted on what they 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import pandas as pd
 from engage_cli.data.folds import Folds
 from engage_cli.data.schema import texts_of
 from engage_cli.features.groups import PartOptions, TablePart, make_table
+from engage_cli.features.groups._many_rows import SMALLEST_SCALE, fit_many
 from engage_cli.features.groups.embeddings import must_be_as_wide
 from engage_cli.features.groups.tfidf import TfIdf
 from engage_cli.features.inputs import PostInputs
@@ -27,7 +29,7 @@ from engage_cli.metrics.metrics import r2
 DENSE_ALPHAS = (100.0, 300.0, 1000.0, 3000.0, 10_000.0)  # of standardised columns
 SPARSE_ALPHAS = (0.3, 1.0, 3.0, 10.0)
 MOST_TERMS = 200_000
-SMALLEST_SCALE = 1e-6
+MOST_AT_ONCE = 60_000  # posts whose vectors are in memory in single precision
 UNIT = "the target's unit, or classes 0 to 4"
 
 
@@ -104,7 +106,7 @@ class Score(TablePart):
 
 
 class ImageScore(Score):
-    """Ridge on the standardised embedding of the cover."""
+    """Ridge on the standardised embedding of the cover; of many posts from sums over blocks of them (_many_rows.py)."""
 
     group = "image embedding"
     blocks: tuple[str, ...] = ("image",)
@@ -112,6 +114,24 @@ class ImageScore(Score):
     def __init__(self, options: PartOptions) -> None:
         super().__init__(options)
         self.mean, self.scale = np.zeros(0, np.float32), np.zeros(0, np.float32)
+
+    def fit(self, inputs: PostInputs, truth: np.ndarray, folds: Folds) -> pd.DataFrame:
+        if len(inputs) <= MOST_AT_ONCE:
+            return super().fit(inputs, truth, folds)
+        found = fit_many(partial(self._some, inputs), truth, folds, self.alphas)
+        self.mean, self.scale, self.alpha = found.mean, found.scale, found.alpha
+        self.coefficients, self.intercept = found.coefficients, found.intercept
+        return make_table(found.scores[:, None], [self._name], inputs)
+
+    def transform(self, inputs: PostInputs) -> pd.DataFrame:
+        if len(inputs) <= MOST_AT_ONCE:
+            return super().transform(inputs)
+        starts = range(0, len(inputs), MOST_AT_ONCE)
+        places = np.arange(len(inputs))
+        return pd.concat([super(ImageScore, self).transform(inputs.take(places[a : a + MOST_AT_ONCE])) for a in starts])
+
+    def _some(self, inputs: PostInputs, places: np.ndarray) -> np.ndarray:
+        return inputs.take(places).vectors(self.blocks[0])
 
     def _fit_rows(self, inputs: PostInputs) -> np.ndarray:
         vectors = inputs.vectors(self.blocks[0])

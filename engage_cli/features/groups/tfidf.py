@@ -42,6 +42,8 @@ KINDS: dict[str, Terms] = {
 # pieces would take a hundred times the memory.
 MOST_READ = {"words": 600, "pieces": 250, "letters": 250, "opening": 20, "ending": 25, "pattern": 250}
 MANY = 100  # texts, from which on a term has to stand in two of them
+MOST_COUNTED = 50_000  # texts whose terms are counted; of more, a sample, for what counting takes in memory grows with them
+AT_ONCE = 16_384  # texts that are turned into rows at once
 BETWEEN = "\n"  # stands in no term
 _LETTERS, _NUMBER = re.compile(r"[^\W\d_]+"), re.compile(r"\d+")
 
@@ -55,10 +57,17 @@ class TfIdf:
         self.terms: dict[str, list[str]] = {}
         self._fitted: dict[str, TfidfVectorizer] = {}
 
+    def fit(self, texts: Sequence[str]) -> None:
+        """Find and weigh the terms of training texts."""
+        self.fit_transform(_some(texts))
+
     def fit_transform(self, texts: Sequence[str]) -> Any:
         """Fit on training texts and return their rows; a kind without any term has no columns."""
         from sklearn.feature_extraction.text import TfidfVectorizer
 
+        if len(texts) > MOST_COUNTED:
+            self.fit(texts)
+            return self.transform(texts)
         rows = []
         for kind in self.kinds:
             vectorizer = TfidfVectorizer(
@@ -81,7 +90,11 @@ class TfIdf:
 
     def rows(self, texts: Sequence[str], kind: str) -> Any:
         """Return the block of one kind, of no columns where no term of it was found."""
-        return self._fitted[kind].transform(_read(texts, kind)) if kind in self._fitted else _side_by_side([], len(texts))
+        if kind not in self._fitted:
+            return _side_by_side([], len(texts))
+        starts = range(0, max(len(texts), 1), AT_ONCE)
+        parts = [self._fitted[kind].transform(_read(texts[start : start + AT_ONCE], kind)) for start in starts]
+        return parts[0] if len(parts) == 1 else _below_each_other(parts)
 
     @property
     def num_terms(self) -> int:
@@ -149,3 +162,15 @@ def _side_by_side(rows: Sequence[Any], num: int) -> Any:
     from scipy import sparse
 
     return sparse.hstack(rows, format="csr") if rows else sparse.csr_matrix((num, 0), dtype=np.float32)
+
+
+def _some(texts: Sequence[str]) -> Sequence[str]:
+    if len(texts) <= MOST_COUNTED:
+        return texts
+    return [texts[place] for place in np.sort(np.random.default_rng(0).permutation(len(texts))[:MOST_COUNTED])]
+
+
+def _below_each_other(parts: Sequence[Any]) -> Any:
+    from scipy import sparse
+
+    return sparse.vstack(parts, format="csr")

@@ -30,6 +30,7 @@ FEWEST_ON_GPU = 20_000  # rows; fewer are not faster there, by CatBoost's own wo
 GPU_SHARE, GPU_SPARE = 0.9, 1 << 30  # of the GPU's free memory; bytes beside the columns and histograms
 SNAPSHOT, SECONDS_BETWEEN_SNAPSHOTS = "snapshot", 10
 LOGS = ("learn_error_log", "test_error_log", "time_left_log", "json_log")  # a log that cannot be written ends the process
+ROWS_AT_ONCE = 8_192  # that are copied while they are hashed
 ROWS_FILE = "rows.txt"  # beside the snapshot: of which rows and parameters it is, for CatBoost itself does not look
 
 
@@ -228,7 +229,8 @@ def _fingerprint(fitted: Rows, stopping: Rows, parameters: dict[str, Any]) -> st
         if rows.weights is not None:
             digest.update(np.ascontiguousarray(rows.weights).data)
         numbers = rows.table.select_dtypes("number")
-        digest.update(np.ascontiguousarray(numbers.to_numpy(np.float32)).data)
+        for start in range(0, len(numbers), ROWS_AT_ONCE):
+            digest.update(np.ascontiguousarray(numbers.iloc[start : start + ROWS_AT_ONCE].to_numpy(np.float32)).data)
         categories = rows.table.drop(columns=numbers.columns).to_numpy().ravel()
         digest.update("\0".join(categories).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()

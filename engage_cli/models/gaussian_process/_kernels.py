@@ -10,6 +10,7 @@ An embedding that has parts, as the depths of an encoder, has a length for each:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -55,6 +56,8 @@ LENGTHS = {"text": 0.7, "image": 0.7, "day": 20.0, "season": 120.0, "statistics"
 LENGTHS |= {name: 1.0 for name in NUMBERS if name != GROWTH}
 
 CPU = torch.device("cpu")
+AT_ONCE = 1_024  # posts that are compared with all others, or with all landmarks, at once
+JITTER = 1e-6  # on the diagonal of what is solved
 UNLIKE = 1e12  # the squared distance of what cannot be compared: an infinite one would have no gradient
 
 
@@ -157,3 +160,26 @@ def kernel(products: Products, weights: Mapping[str, Tensor], lengths: Mapping[s
             part = part * simple[name]
         total = total.addcmul(part, weight)
     return total
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelParams:
+    """What was learned of the kernel. Weights and noise are shares of the target's variance, more or less."""
+
+    weights: dict[str, float]
+    lengths: dict[str, float]
+    noise: float
+
+    def of(self, products: Products) -> Tensor:
+        """(n, m) float64."""
+        weights = {name: torch.tensor(value, dtype=torch.float64) for name, value in self.weights.items()}
+        lengths = {name: torch.tensor(value, dtype=torch.float64) for name, value in self.lengths.items()}
+        return kernel(products, weights, lengths)
+
+    def between(self, first: KernelInputs, second: KernelInputs, device: torch.device = CPU) -> Tensor:
+        """(n, m) float64, computed some rows at a time: the terms of all would take ten times the memory."""
+        found = torch.empty((len(first), len(second)), dtype=torch.float64, device=device)
+        for start in range(0, len(first), AT_ONCE):
+            rows = np.arange(start, min(start + AT_ONCE, len(first)))
+            found[start : start + len(rows)] = self.of(Products(first.take(rows), second, device=device))
+        return found

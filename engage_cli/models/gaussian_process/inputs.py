@@ -19,7 +19,6 @@ from engage_cli.io.array_reading import Spec, sparse_rows, sparse_specs
 from engage_cli.models.gaussian_process.post_numbers import NUM_STATISTICS, NUMBERS, kernel_numbers, scale_of, statistics_of
 
 MOST_TERMS = 200_000
-MOST_COUNTED = 50_000  # posts whose terms are counted; of more, a sample, for what counting takes grows with them
 AT_ONCE = 8_192  # posts whose vectors are in memory at once, while their scale is measured
 BLOCKS = ("image", "text")
 TERM_KINDS = (*PLAIN, *STYLE)  # of title, tags and description; of the title alone
@@ -93,9 +92,8 @@ class KernelInputsMaker:
         """`widths` are of the parts of an encoder's vectors, by block (else one); growth is learned from `truth` (n,)."""
         posts = known_before(posts)
         self.growth = Growth() if truth is None else Growth(days=fit_growth(posts, truth).days)
-        some = posts if len(posts) <= MOST_COUNTED else posts.sample(MOST_COUNTED, random_state=0)
-        self.tfidf.fit_transform(texts_of(some, "text"))
-        self.style.fit_transform(texts_of(some, "title"))
+        self.tfidf.fit(texts_of(posts, "text"))
+        self.style.fit(texts_of(posts, "title"))
         moments: dict[str, _Moments] = {}
         for start in range(0, len(posts), AT_ONCE):
             for name, block in self.vectors(posts.iloc[start : start + AT_ONCE], source).items():

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from engage_cli.models.gaussian_process._kernels import Products
+from engage_cli.models.gaussian_process._kernels import AT_ONCE, JITTER, Products
 from engage_cli.models.gaussian_process.inputs import KernelInputs
 from engage_cli.models.gaussian_process.measurement import CPU, NO_GROUP, Measurement, on_contrasts
-from engage_cli.models.gaussian_process.process import AT_ONCE, JITTER, GaussianProcess
+from engage_cli.models.gaussian_process.process import GaussianProcess
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,8 +20,20 @@ from torch.nn.functional import softplus
 
 from engage_cli.io.ranges import NotNegative, Number, Positive
 from engage_cli.io.records import record
-from engage_cli.models.gaussian_process._kernels import CPU, LENGTHS, TERMS, Products, first_lengths, kernel, present_terms
+from engage_cli.models.gaussian_process._kernels import (
+    AT_ONCE,
+    CPU,
+    JITTER,
+    LENGTHS,
+    TERMS,
+    KernelParams,
+    Products,
+    first_lengths,
+    kernel,
+    present_terms,
+)
 from engage_cli.models.gaussian_process._likelihood import error_left_out, likelihood
+from engage_cli.models.gaussian_process._projection import Kept, project
 from engage_cli.models.gaussian_process.inputs import KernelInputs, Takes
 from engage_cli.models.gaussian_process.measurement import Measurement
 
@@ -31,34 +43,9 @@ NUM_STEPS, STEPS_A_SAMPLE, STEP = 60, 5, 0.15
 LATE, LATE_STEP = 0.5, 0.3  # after this share of the steps they are so much shorter, and follow posts left out
 NUM_AVERAGED = 10  # last steps whose mean is taken
 FIRST_WEIGHT, FIRST_NOISE = -2.5, 0.0  # before softplus
-JITTER = 1e-6
 JITTER_OF_FLOATS = 1e-3  # where the kernel is computed in float32: enough to keep its smallest eigenvalue above 0
-AT_ONCE = 1_024  # posts that are compared with all others, or with all landmarks, at once
 
 Advance = Callable[[str], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class KernelParams:
-    """What was learned of the kernel. Weights and noise are shares of the target's variance, more or less."""
-
-    weights: dict[str, float]
-    lengths: dict[str, float]
-    noise: float
-
-    def of(self, products: Products) -> Tensor:
-        """(n, m) float64."""
-        weights = {name: torch.tensor(value, dtype=torch.float64) for name, value in self.weights.items()}
-        lengths = {name: torch.tensor(value, dtype=torch.float64) for name, value in self.lengths.items()}
-        return kernel(products, weights, lengths)
-
-    def between(self, first: KernelInputs, second: KernelInputs, device: torch.device = CPU) -> Tensor:
-        """(n, m) float64, computed some rows at a time: the terms of all would take ten times the memory."""
-        found = torch.empty((len(first), len(second)), dtype=torch.float64, device=device)
-        for start in range(0, len(first), AT_ONCE):
-            rows = np.arange(start, min(start + AT_ONCE, len(first)))
-            found[start : start + len(rows)] = self.of(Products(first.take(rows), second, device=device))
-        return found
 
 
 def learn_kernel_params(
@@ -210,20 +197,58 @@ def fit_process(
 
     The latter by the identity of section 5.4.2, for the similarity as it is; of more posts than are solved exactly, NaN.
     """
-    mean, std = float(truth.mean()), float(truth.std()) or 1.0
-    wanted = (truth - mean) / std
+    if len(inputs) > MOST_EXACT:
+        (process,) = fit_by_landmarks(inputs, [truth], seed=seed, advance=advance, device=device)
+        return process, np.full(len(inputs), np.nan)
+    mean, std, wanted = _standardised(truth)
     landmarks = landmarks_of(inputs, seed=seed)
     kernel_params = learn_kernel_params(inputs, wanted, landmarks=landmarks, seed=seed, advance=advance, device=device)
-    if len(landmarks) == len(inputs):
-        coefficients, left_out = _solve(kernel_params, landmarks, wanted, device)
-    else:
-        coefficients = _project(kernel_params, inputs, landmarks, wanted, advance, device)
-        left_out = np.full(len(inputs), np.nan)
+    coefficients, left_out = _solve(kernel_params, landmarks, wanted, device)
     advance("solved")
     process = GaussianProcess(
         kernel_params=kernel_params, landmarks=landmarks, coefficients=coefficients, mean=mean, std=std
     )
     return process, mean + std * left_out
+
+
+def fit_by_landmarks(
+    inputs: Takes,
+    truths: Sequence[np.ndarray],
+    *,
+    seed: int = 0,
+    advance: Advance = lambda note: None,
+    device: torch.device = CPU,
+    kept: Kept | None = None,
+) -> list[GaussianProcess]:
+    """Fit a process of each truth (n,), of posts too many to be solved exactly.
+
+    Posts are compared with the landmarks once, for all processes. `kept` holds what a fit that was killed had found.
+    """
+    landmarks, scales = landmarks_of(inputs, seed=seed), [_standardised(truth) for truth in truths]
+    params = []
+    for number, (_, _, wanted) in enumerate(scales):
+        known = kept.params(number) if kept is not None else None
+        if known is None:
+            known = learn_kernel_params(inputs, wanted, landmarks=landmarks, seed=seed, advance=advance, device=device)
+            if kept is not None:
+                kept.keep_params(number, known)
+        params.append(known)
+    solved = project(params, inputs, landmarks, [wanted for _, _, wanted in scales], advance, device, kept)
+    return [
+        GaussianProcess(kernel_params=one, landmarks=landmarks, coefficients=some, mean=mean, std=std)
+        for one, some, (mean, std, _) in zip(params, solved, scales, strict=True)
+    ]
+
+
+def num_blocks(num: int) -> int:
+    """Return how many blocks of posts are compared with the landmarks; 0 where all are landmarks."""
+    return -(-num // AT_ONCE) if num > MOST_EXACT else 0
+
+
+def _standardised(truth: np.ndarray) -> tuple[float, float, np.ndarray]:
+    """Return mean and deviation, and (n,) the truth by them."""
+    mean, std = float(truth.mean()), float(truth.std()) or 1.0
+    return mean, std, (truth - mean) / std
 
 
 def landmarks_of(inputs: Takes, *, seed: int = 0) -> KernelInputs:
@@ -247,23 +272,3 @@ def _left_out(factor: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     """Return (n,) coefficients and (n,) how far each truth is from what is said of its post without it (equation 5.12)."""
     coefficients = torch.cholesky_solve(wanted[:, None], factor)[:, 0]
     return coefficients, coefficients / torch.cholesky_inverse(factor).diagonal()
-
-
-def _project(
-    kernel_params: KernelParams,
-    inputs: Takes,
-    landmarks: KernelInputs,
-    wanted: np.ndarray,
-    advance: Advance,
-    device: torch.device = CPU,
-) -> np.ndarray:
-    total = (kernel_params.noise + JITTER) * kernel_params.between(landmarks, landmarks, device)
-    total.diagonal().add_(JITTER)
-    right = torch.zeros(len(landmarks), dtype=torch.float64, device=device)
-    for start in range(0, len(inputs), AT_ONCE):
-        rows = np.arange(start, min(start + AT_ONCE, len(inputs)))
-        part = kernel_params.between(inputs.take(rows), landmarks, device)
-        total += part.T @ part
-        right += part.T @ torch.from_numpy(wanted[rows]).to(device)
-        advance(f"{rows[-1] + 1:,} of {len(inputs):,} posts compared")
-    return torch.linalg.solve(total, right).cpu().numpy()

@@ -9,17 +9,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from engage_cli.models.gaussian_process._kernels import AT_ONCE, JITTER, KernelParams
 from engage_cli.models.gaussian_process.inputs import KernelInputs, Takes
 from engage_cli.models.gaussian_process.measurement import CPU, Measurement, on_contrasts
-from engage_cli.models.gaussian_process.process import (
-    AT_ONCE,
-    JITTER,
-    MOST_EXACT,
-    Advance,
-    GaussianProcess,
-    KernelParams,
-    learn_kernel_params,
-)
+from engage_cli.models.gaussian_process.process import MOST_EXACT, Advance, GaussianProcess, learn_kernel_params
 
 
 def fit_within_experiments(

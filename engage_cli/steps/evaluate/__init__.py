@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 from engage_cli.data.dataset import Dataset
 from engage_cli.data.targets.target import Target
 from engage_cli.errors import EngageError, WrongCallError
-from engage_cli.evaluation.baselines import BASELINES, NEED_VECTORS, Part
+from engage_cli.evaluation.baselines import BASELINES, MOST_LEARNED, NEED_VECTORS, Part, thinned
 from engage_cli.evaluation.evidence import score_warnings, variant_warnings, warnings_of
 from engage_cli.evaluation.experiments import PAIRS
 from engage_cli.evaluation.results import Evaluation, Metrics, Score, Slice
@@ -86,7 +86,7 @@ def evaluate(
         cross_validated=[one for one in crossed if one is not None],
         comparisons=comparisons,
         marks=dataset.marks,
-        note=NOTES[split],
+        note="; ".join(filter(None, (NOTES[split], *_notes_on_baselines(tasks, dataset)))),
     )
 
 
@@ -181,12 +181,24 @@ def _score_run(run: Run, dataset: Dataset, split: str, by: Sequence[str], num_re
     )
 
 
+def _notes_on_baselines(tasks: Mapping[tuple[str, str], Sequence[Run]], dataset: Dataset) -> list[str]:
+    """Say where baselines learn from some of the training posts alone."""
+    found = []
+    for (name, kind), runs in tasks.items():
+        num = len(dataset.rows("train", runs[0].target))
+        if num > MOST_LEARNED[kind] and not runs[0].target.formula.per_exposure:
+            found.append(f"the baselines of {name} learned from {MOST_LEARNED[kind]:,} of the {num:,} training posts")
+    return found
+
+
 def _parts_of(
     runs: Sequence[Run], kind: str, dataset: Dataset, split: str, reporter: Reporter
 ) -> tuple[tuple[Part, Part, Part], np.ndarray]:
     """Return what baselines are fitted on, stopped by and asked about, and which posts of the data are the last."""
     target = runs[0].target
     rows = {part: dataset.rows(part, target) for part in ("train", "validation", split)}
+    if not target.formula.per_exposure:  # of experiments all variants are needed
+        rows = {part: thinned(places, part, kind) if part != split else places for part, places in rows.items()}
     vectors = _vectors(runs, dataset, rows, reporter)
     if not vectors:
         reporter.say("no baselines on embeddings: no run here reads stored ones")

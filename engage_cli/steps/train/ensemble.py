@@ -39,6 +39,7 @@ NOTE = "weights fitted on these rows, each row predicted by weights of the other
 
 
 Member = Callable[[Path], object]  # puts a finished run into this folder
+Elsewhere = Callable[[Mapping[str, Path], Reporter], None]
 
 
 def combine(
@@ -79,15 +80,30 @@ class EnsembleTrainer(Trainer):
     predictions: dict[str, Predictions]  # of each member, of the posts in `held_out`
     true: np.ndarray
 
-    def __init__(self, problem: Problem, meta: RunMeta, members: Mapping[str, Member], *, is_equal: bool = False) -> None:
-        """`meta` names the members. `is_equal`: all count alike, and no weight is fitted."""
+    def __init__(
+        self,
+        problem: Problem,
+        meta: RunMeta,
+        members: Mapping[str, Member],
+        *,
+        is_equal: bool = False,
+        elsewhere: Elsewhere | None = None,
+    ) -> None:
+        """`meta` names the members. `is_equal`: all count alike, and no weight is fitted.
+
+        `elsewhere` is given the members that are not there yet, with their folders, and puts them there.
+        """
         self.problem, self.meta, self.members, self.is_equal = problem, meta, members, is_equal
+        self.elsewhere = elsewhere
         self.about = f": {', '.join(members)}, then {'their mean' if is_equal else 'their weights'}"
         self.note = NOTE_OF_EQUALS if is_equal else NOTE
 
     def fit(self, folder: Path, reporter: Reporter) -> None:
+        places = {name: own_run(folder).place(MEMBERS, name) for name in self.members}
+        if self.elsewhere is not None:
+            self.elsewhere({name: place for name, place in places.items() if not (place / MARKER).is_file()}, reporter)
         for number, (name, put) in enumerate(self.members.items(), start=1):
-            place = own_run(folder).place(MEMBERS, name)
+            place = places[name]
             if (place / MARKER).is_file():
                 load_run(place)
                 continue

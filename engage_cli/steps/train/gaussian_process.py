@@ -28,11 +28,13 @@ from engage_cli.models.gaussian_process.process import (
     MOST_EXACT,
     NUM_STEPS,
     GaussianProcess,
+    fit_by_landmarks,
     fit_process,
     landmarks_of,
+    num_blocks,
     predict_sum,
 )
-from engage_cli.models.gaussian_process.unfinished import load_fitted, save_fitted
+from engage_cli.models.gaussian_process.unfinished import KeptInFolder, load_fitted, save_fitted
 from engage_cli.models.gaussian_process.within_experiments import fit_within_experiments, landmark_rows
 from engage_cli.models.trainer import WORK, Problem, Trainer, make_problem
 from engage_cli.progress.reporters import Reporter, Stage
@@ -113,17 +115,25 @@ class ProcessTrainer(Trainer):
         left_out = np.zeros(len(wanted))
         places = [None if work is None else work / f"{number}.safetensors" for number in range(len(parts))]
         num_left = sum(place is None or not place.with_suffix(".json").is_file() for place in places)
-        with reporter.stage("learning the kernels", num_left * (NUM_STEPS + 1) + 1) as stage:
+        steps = num_left * (NUM_STEPS + 1) + num_blocks(len(posts)) + 1
+        with reporter.stage("learning the kernels", steps) as stage:
             widths = {block: self.source.stores[side_of(block)].encoder.tower.widths for block in BLOCKS}
             maker.fit(posts, self.source, widths, truth=wanted)
             # What is compared again and again is kept; of more posts than that, only what is at work.
             views: Takes = (
                 maker.transform(posts, self.source) if len(posts) <= MOST_EXACT else maker.later(posts, self.source)
             )
-            for part, place in zip(parts, places, strict=True):
-                process, said = _fit_once(place, part.truth, views, measured, seed, _telling(stage, part.of))
-                left_out += part.share * said
-                fitted.append((part.of, part.share, process))
+            if measured is None and len(posts) > MOST_EXACT:
+                kept = None if work is None else KeptInFolder(work)
+                truths, advance = [part.truth for part in parts], _telling(stage, " and ".join(part.of for part in parts))
+                processes = fit_by_landmarks(views, truths, seed=seed, advance=advance, device=find_device(), kept=kept)
+                fitted += [(part.of, part.share, process) for part, process in zip(parts, processes, strict=True)]
+                left_out[:] = np.nan
+            else:
+                for part, place in zip(parts, places, strict=True):
+                    process, said = _fit_once(place, part.truth, views, measured, seed, _telling(stage, part.of))
+                    left_out += part.share * said
+                    fitted.append((part.of, part.share, process))
             known = None if measured is None else measured.take(landmark_rows(measured, seed=seed))
             posterior = posterior_of(fitted[0][2], known, find_device())
             stage.advance(note="what is left unknown")

@@ -3,25 +3,47 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from engage_cli.config.general import EncoderConfig
+from engage_cli.config.general import LOCAL, EncoderConfig, EngineConfig
 from engage_cli.config.recipes import Resolved
-from engage_cli.data.dataset import Dataset
+from engage_cli.data.dataset import Dataset, load_dataset
+from engage_cli.data.schema import parse_blocks
 from engage_cli.errors import WrongCallError
+from engage_cli.models.neural.finetuning import parse_finetune
 from engage_cli.models.trainer import Trainer, make_problem
-from engage_cli.progress.reporters import Reporter
+from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.model_table import ENSEMBLE
 from engage_cli.runs.records import RunMeta
 from engage_cli.runtime.distributed import get_world_size
+from engage_cli.runtime.ray_pieces import check_engine, run_on_ray
+from engage_cli.steps.embed import stored_blocks
 from engage_cli.steps.train._neural import NeuralTrainer, check_training, train_neural
 from engage_cli.steps.train._run_inputs import data_of
 from engage_cli.steps.train.ensemble import EnsembleTrainer
 from engage_cli.steps.train.training import TrainSummary, train_run
 
 
-def _make(resolved: Resolved, encoders: EncoderConfig, dataset: Dataset, reporter: Reporter) -> Trainer:
+def train_seeds(resolved: Resolved, *, how: EngineConfig = LOCAL, **rest: Any) -> TrainSummary:
+    """As train_neural does, `config.seeds` times; predictions are averaged (of classes: their normal scores).
+
+    With the engine ray each seed is trained by a worker.
+    """
+    check_engine(how)
+    if how.engine == "ray" and resolved.config.seeds == 1:
+        raise WrongCallError("--engine ray trains one model of each seed: give --seeds 2 or more, or leave it out")
+    return train_run(partial(_make, how), resolved, **rest)
+
+
+def train_seed(one: Resolved, encoders: EncoderConfig, data: Path, place: Path) -> None:
+    """Train the model of one seed on its own, as a worker does."""
+    train_neural(one, dataset=load_dataset(data), encoders=encoders, run=place, reporter=SilentReporter())
+
+
+def _make(how: EngineConfig, resolved: Resolved, encoders: EncoderConfig, dataset: Dataset, reporter: Reporter) -> Trainer:
     config = resolved.config
     if config.seeds == 1:
         return NeuralTrainer(resolved, encoders, dataset, reporter)
@@ -52,9 +74,14 @@ def _make(resolved: Resolved, encoders: EncoderConfig, dataset: Dataset, reporte
     def train(one: Resolved, place: Path) -> TrainSummary:
         return train_neural(one, dataset=dataset, encoders=encoders, run=place, reporter=reporter)
 
+    def train_elsewhere(places: Mapping[str, Path], reporter: Reporter) -> None:
+        if places and parse_finetune(config.finetune).mode == "none":
+            stored_blocks(dataset, encoders, parse_blocks(config.blocks), reporter)
+        data = dataset.folder.resolve()
+        pieces = [(alone[name], encoders, data, place.resolve()) for name, place in places.items()]
+        run_on_ray(train_seed, pieces, how, reporter, title="training the seeds")
+
     problem = make_problem(dataset, dataset.target(config.target), resolved.kind)
-    return EnsembleTrainer(problem, meta, {name: partial(train, one) for name, one in alone.items()}, is_equal=True)
-
-
-# As train_neural does, `config.seeds` times; predictions are averaged (of classes: their normal scores).
-train_seeds = partial(train_run, _make)
+    members = {name: partial(train, one) for name, one in alone.items()}
+    elsewhere = train_elsewhere if how.engine == "ray" else None
+    return EnsembleTrainer(problem, meta, members, is_equal=True, elsewhere=elsewhere)

@@ -1,0 +1,1 @@
+"""Posts that are drawn by a known law, for benchmarks."""

@@ -1,0 +1,124 @@
+"""Members and seeds that workers of Ray train: the run of one process, file by file, also where a worker is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engage_cli.config.general import EncoderConfig, EngineConfig
+from engage_cli.config.recipes import resolve
+from engage_cli.config.training import EnsembleConfig
+from engage_cli.data.dataset import load_dataset
+from engage_cli.errors import EngageError, WrongCallError
+from engage_cli.progress.reporters import SilentReporter
+from engage_cli.runtime import ray_pieces
+from engage_cli.runtime.distributed import SET_BY_TORCHRUN
+from engage_cli.steps.train.pipeline import train_ensemble
+from engage_cli.steps.train.seeds import train_seeds
+
+RAY = EngineConfig(engine="ray", workers=2)
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[None]:
+    module = pytest.importorskip("ray")
+    module.init(num_cpus=2, log_to_driver=False, include_dashboard=False)
+    yield
+    module.shutdown()
+
+
+def ray_workers() -> list[int]:
+    """The processes of our own Ray that do a piece."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if b"ray::_do" in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:  # it ended meanwhile
+            continue
+    return found
+
+
+def same_files(one: Path, other: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it looks for workers in /proc")
+@pytest.mark.usefixtures("ray")
+def test_members_on_workers_of_which_one_is_killed_are_those_of_one_process(
+    world: Path, encoders: EncoderConfig, tmp_path: Path
+) -> None:
+    config = EnsembleConfig(target="views", members="gp,neural", vision=encoders.vision, text=encoders.text)
+    killed: list[int] = []
+    is_done = threading.Event()
+
+    def kill_one() -> None:
+        while not killed and not is_done.wait(0.01):
+            if (workers := ray_workers()) and list((tmp_path / "ray" / "members").glob("*/run.json")):
+                os.kill(workers[-1], signal.SIGKILL)
+                killed.append(workers[-1])
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    try:
+        data = load_dataset(world / "data")
+        elsewhere = train_ensemble(config, how=RAY, dataset=data, encoders=encoders, run=tmp_path / "ray").run
+    finally:
+        is_done.set()
+        killer.join()
+    here = train_ensemble(config, dataset=load_dataset(world / "data"), encoders=encoders, run=tmp_path / "one").run
+    assert killed
+    names = (
+        "ensemble.json",
+        "members/gp/process.json",
+        "members/gp/process.safetensors",
+        "members/neural/model.safetensors",
+    )
+    same_files(elsewhere.folder, here.folder, names)
+
+
+@pytest.mark.usefixtures("ray")
+def test_seeds_on_workers_are_those_of_one_process(world: Path, encoders: EncoderConfig, tmp_path: Path) -> None:
+    given = {"seeds": 2, "epochs": 2, "target": "views", "vision": encoders.vision, "text": encoders.text}
+    resolved, folders = resolve("value", "frozen", given, has_gpu=False), []
+    for name, how in (("one", EngineConfig()), ("ray", RAY)):
+        run = train_seeds(
+            resolved, how=how, dataset=load_dataset(world / "data"), encoders=encoders, run=tmp_path / name
+        ).run
+        folders.append(run.folder)
+    same_files(*folders, ("ensemble.json", "members/seed-0/model.safetensors", "members/seed-1/model.safetensors"))
+
+
+def broken(what: str) -> None:
+    raise EngageError(f"{what} is broken")
+
+
+@pytest.mark.usefixtures("ray")
+def test_what_a_piece_raises_is_said_once() -> None:
+    with pytest.raises(EngageError, match=r"^this is broken$"):
+        ray_pieces.run_on_ray(broken, [("this",)], RAY, SilentReporter(), title="breaking")
+    ray_pieces.run_on_ray(broken, [], RAY, SilentReporter(), title="nothing")
+
+
+def test_engines_that_do_not_fit(
+    world: Path, encoders: EncoderConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = load_dataset(world / "data")
+    rest = {"dataset": data, "encoders": encoders, "run": tmp_path / "run"}
+    with pytest.raises(WrongCallError, match="unknown --engine 'dask'; give one of: local, ray"):
+        train_ensemble(EnsembleConfig(), how=EngineConfig(engine="dask"), **rest)
+    one = resolve("value", "frozen", {}, has_gpu=False)
+    with pytest.raises(WrongCallError, match="give --seeds 2 or more, or leave it out"):
+        train_seeds(one, how=RAY, **rest)
+    for name in SET_BY_TORCHRUN:
+        monkeypatch.setenv(name, "2")
+    with pytest.raises(WrongCallError, match="call it without torchrun"):
+        train_ensemble(EnsembleConfig(), how=RAY, **rest)
+    assert not (tmp_path / "run").exists()
