@@ -30,7 +30,7 @@ class QuickstartOptions:
         more_names=("auto",),
     )
     folder: Path = setting(DEFAULT_FOLDER, "Where the data and the run are written. The same command continues there.")
-    serve: bool = setting(True, "Open the page when all is done, or stop.", flags=("--serve/--no-serve",))
+    serve: bool = setting(True, "Open the page when all is done, or end with the report.", flags=("--serve/--no-serve",))
     port: int = setting(DEFAULT_PORT, "The port of the page; 0 for any free one.", low=0, high=65535)
 
 
@@ -64,8 +64,10 @@ def quickstart(options: QuickstartOptions, output: Output) -> None:
         print_json({"data": str(started.dataset.folder), "run": str(started.run.folder), "report": str(started.report)})
         return
     print_line(f"\nReport: {started.report}")
+    image = ["IMAGE"] if started.has_images else []
+    print_line(f"Next: {command('predict', *image, '--title', 'TITLE', '--title', 'ANOTHER', '--run', started.run.folder)}")
     if not options.serve:
-        print_line(f"Next: {serve}")
+        print_line(f"  or: {serve}")
         return
     tell(serve)
     _serve(started.run.folder, options)

@@ -49,6 +49,10 @@ class Started:
     run: Run
     report: Path
 
+    @property
+    def has_images(self) -> bool:
+        return bool((self.dataset.posts["image_problem"] == "").any())
+
 
 def quickstart(
     source: Path,
