@@ -6,7 +6,8 @@ A run learns from the first half of the posts by date. From then on each month's
 ledger, and scored by `engage score` when the month is over. With --factor 0.6, all posts published from the middle of these
 months on get 0.6 times the views that they got. One record goes on with the run as it was; the other calls
 `engage recalibrate` after each month, and predicts the next one with the new run. The last table recalibrates once, on the
-first n outcomes after the shift, and asks how many of all later posts the intervals hold.
+first n outcomes after the shift, and asks how many of all later posts the intervals hold; its third column is of 200 draws
+of n posts from all after the shift.
 
 What is trained stands in --work, and a killed call goes on from there; ledgers and recalibrated runs are made anew.
 """
@@ -37,11 +38,12 @@ from engage_cli.steps.inputs.sources import source_of
 from engage_cli.steps.ledger.log import Asked, log_forecast
 from engage_cli.steps.ledger.recalibrate import LEAST, recalibrate_run
 from engage_cli.steps.ledger.score import score_ledger
-from engage_cli.uncertainty.conformal import USUAL
+from engage_cli.uncertainty.conformal import USUAL, Calibration, recalibrate
 from engage_cli.uncertainty.forecast import load_uncertainty
 
 REAL = "id=video_id,views=view_count,likes=like_count,comments=comment_count,dislikes=dislike_count,posted_at=published_at"
-SIZES = (LEAST, 62, 100, 200)
+SIZES = (LEAST, 62, 100, 200, 400)
+NUM_DRAWS = 200
 
 
 def main() -> None:
@@ -49,7 +51,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "engage-replay")
     parser.add_argument("--trainer", default="train-catboost --as value", help="the command that trains, with its options")
     parser.add_argument("--factor", type=float, default=0.6)
-    parser.add_argument("--last", type=int, default=100, help="outcomes that each recalibration is fitted on")
+    parser.add_argument("--last", type=int, default=200, help="outcomes that each recalibration is fitted on")
     asked = parser.parse_args()
     run, dataset = _trained(asked.work, asked.trainer)
     later = Later.of(run, dataset, asked.factor)
@@ -158,13 +160,14 @@ class Column:
 def _replay(run: Run, later: Later, work: Path, *, again: bool, last: int) -> Column:
     remove_tree(work)
     work.mkdir(parents=True)
-    ledger, covered, e_values = work / "ledger.sqlite", {}, {}
+    ledger, covered, e_values, outcomes = work / "ledger.sqlite", {}, {}, 0
     for number, month in enumerate(later.months):
         rows = np.flatnonzero(later.month == month)
         later.log(run, ledger, rows)
         e_values[month] = later.score(ledger, rows)[str(run.folder)]
         covered[month] = later.covered(run, rows)
-        if again:
+        outcomes += len(rows)
+        if again and outcomes >= LEAST:
             run = recalibrate_run(run, ledger, work / f"run-{number}", last=last).run
     return Column(covered=covered, e_values=e_values)
 
@@ -173,17 +176,23 @@ def _by_number(run: Run, later: Later, work: Path) -> None:
     """Print how many of all later posts the intervals hold that were fitted on the first n outcomes after the shift."""
     shifted = np.flatnonzero(later.month >= later.shifted_from)
     before = later.covered(run, shifted)
-    width = load_uncertainty(run).calibration.width(USUAL)
+    old, random = load_uncertainty(run).calibration, np.random.default_rng(0)
     print(f"\nafter the shift, as it was: {100 * before:.1f} % of {len(shifted):,} posts\n")
     print("| outcomes | coverage of all later posts | of draws, 10 to 90 % | width |")
     print("| --- | --- | --- | --- |")
     for size in SIZES:
         first = _once(run, later, work, shifted[:size], shifted[size:])
-        random = np.random.default_rng(0)
-        drawn = [random.permutation(shifted) for _ in range(20)]
-        found = [_once(run, later, work, some[:size], some[size:])[0] for some in drawn]
+        found = [_drawn(old, later, random.permutation(shifted), size) for _ in range(NUM_DRAWS)]
         low, high = 100 * np.quantile(found, [0.1, 0.9])
-        print(f"| {size} | {100 * first[0]:.1f} % | {low:.0f} to {high:.0f} % | {first[1] / width:.2f} |")
+        print(f"| {size} | {100 * first[0]:.1f} % | {low:.0f} to {high:.0f} % | {first[1] / old.width(USUAL):.2f} |")
+
+
+def _drawn(old: Calibration, later: Later, rows: np.ndarray, size: int) -> float:
+    """Return the coverage of the others after a recalibration on some of the posts, without a ledger between."""
+    some, others = (later.predictions.take(part) for part in (rows[:size], rows[size:]))
+    new = recalibrate(old, some.main, old.spread(some), later.earned[rows[:size]])
+    low, high = new.interval(others, USUAL)
+    return float(np.mean((low <= later.earned[rows[size:]]) & (later.earned[rows[size:]] <= high)))
 
 
 def _once(run: Run, later: Later, work: Path, some: np.ndarray, others: np.ndarray) -> tuple[float, float]:

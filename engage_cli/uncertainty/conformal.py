@@ -32,8 +32,6 @@ STANDARD_ERRORS = 1.64  # that a slope must be away from 0
 TEMPERATURES = (0.2, 10.0)
 USUAL = 0.8  # the interval that is always told, where any is
 PRIOR_POSTS = 10  # that the classes' shares count as, beside the residuals
-MOST_CHANGE = (0.25, 4.0)  # of the old residuals' width, where a run is recalibrated
-OLD_SHAPE = 50  # recent posts that the residuals of the validation posts count as, where a run is recalibrated
 TINY = 1e-9
 
 
@@ -171,23 +169,11 @@ def _kept(residuals: np.ndarray) -> tuple[float, ...]:
 def recalibrate(old: Calibration, points: np.ndarray, spreads: np.ndarray, true: np.ndarray) -> Calibration:
     """Fit anew on what recent posts earned, (n,) `true`, by the model's own values (n,) and their spreads (n,).
 
-    All values move by the median error. The new residuals are the recent ones and, as if they were OLD_SHAPE more posts,
-    the old ones, with the median and the median absolute deviation of the recent ones: the tails of few posts are noise,
-    and the old shape steadies them, as the base measure of a Dirichlet process does (Ferguson 1973). The more recent posts
-    there are, the less the old ones count.
+    All values move by the median error; the errors that are left take the place of the old residuals. The old ones are of
+    other times, and are not mixed in: split conformal prediction is exact on average for posts like the recent ones alone.
     """
     shift = float(np.median(true - points))
-    recent, before = (true - points - shift) / spreads, np.asarray(old.residuals) - np.median(old.residuals)
-    wider = np.median(np.abs(recent)) / max(float(np.median(np.abs(before))), TINY)
-    # Quantiles of the mixture of the two distributions, each post of the recent ones weighing as much as one of OLD_SHAPE.
-    residuals = np.concatenate([recent, before * np.clip(wider, *MOST_CHANGE)])
-    weights = np.concatenate([np.ones(len(recent)), np.full(len(before), OLD_SHAPE / len(before))])
-    order = np.argsort(residuals, kind="stable")
-    residuals, weights = residuals[order], weights[order]
-    levels = (np.cumsum(weights) - weights / 2) / weights.sum()
-    rows = len(true) + OLD_SHAPE
-    mixed = np.interp((np.arange(rows) + 0.5) / rows, levels, residuals)
-    return replace(old, rows=rows, residuals=_kept(mixed), shift=shift)
+    return replace(old, rows=len(true), residuals=_kept((true - points - shift) / spreads), shift=shift)
 
 
 def _fit_line(values: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:

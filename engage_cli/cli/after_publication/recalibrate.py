@@ -13,7 +13,7 @@ from engage_cli.config.settings import setting
 
 @dataclass(frozen=True, kw_only=True)
 class RecalibrateOptions:
-    last: int = setting(100, "The number of outcomes to fit on: those of the posts that were predicted last.", low=30)
+    last: int = setting(200, "The number of outcomes to fit on: those of the posts that were predicted last.", low=30)
     out: Path | None = setting(
         None, "The new run folder. Default: one under --runs, named after the run.", show_default=False
     )
