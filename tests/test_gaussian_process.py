@@ -71,11 +71,12 @@ def make_views(num: int, seed: int = 0, **more: Any) -> KernelInputs:
         "image": unit(rng.standard_normal((num, 5))),
         "day": day,
         "weekday": (np.floor(day) + 3) % 7,
-        **{name: np.where(rng.random(num) < 0.2, np.nan, rng.standard_normal(num)) for name in NUMBERS},
+        **{name: np.where(rng.random(num) < 0.2, np.nan, rng.standard_normal(num)) for name in NUMBERS if name != "growth"},
         "statistics": rng.standard_normal((num, 4)).astype(np.float32),
         "author": rng.choice(np.array(["", "a", "b", "c"], object), num),
         "widths": {"text": (6,), "image": (5,)},
         **{kind: terms() for kind in STYLE},
+        "growth": rng.standard_normal(num),
     }
     return KernelInputs(**{**found, **more})
 

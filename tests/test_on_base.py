@@ -18,6 +18,7 @@ from engage_cli.models.ensemble.amount import fit_amount, share_kept
 from engage_cli.models.predictor import load_predictor
 from engage_cli.progress.reporters import SilentReporter
 from engage_cli.runs.run_folder import load_run, verify_run
+from engage_cli.steps.evaluate import evaluate
 from engage_cli.steps.inputs.sources import source_of
 from engage_cli.steps.prepare import prepare
 from engage_cli.steps.prepare.import_posts import Source
@@ -77,6 +78,18 @@ def test_few_posts_start_from_a_base(
     assert load_uncertainty(run).calibration.rows == num
     assert run.done.evidence is not None
     assert (run.done.evidence.method, run.done.evidence.held_out) == ("cross-validation", num)
+    # Its six test posts show nothing by themselves: they are scored with all that were predicted in turn.
+    evaluation = evaluate([place], dataset=few, num_resamples=50)
+    (tested,), (crossed,) = evaluation.runs, evaluation.cross_validated
+    assert any("too few to show" in warning and "at least 30" in warning for warning in tested.warnings)
+    assert crossed.rows == num + tested.rows
+    assert len(np.unique(crossed.places)) == crossed.rows
+    np.testing.assert_array_equal(crossed.true, run.target.score(few.posts.iloc[crossed.places]))
+    low = crossed.metrics["r2"]["low"]
+    assert bool(crossed.warnings) == (low <= 0)
+    assert all("not shown to be better than a guess" in warning for warning in crossed.warnings)
+    assert evaluation.to_json()["cross_validated"][0]["rows"] == crossed.rows
+    assert evaluate([place], dataset=few, split="validation", num_resamples=0).cross_validated == []
     # The base is gone, and went along: every number of the answer is found in the new run alone.
     shutil.rmtree(base)
     verify_run(place)

@@ -120,7 +120,7 @@ class FeatureStore:
         """See the shards that were added after this store was opened, as when another member of an ensemble read more."""
         if (numbers := shard_numbers(self.folder)) != self.numbers:
             self.numbers = numbers
-            for name in ("_keys", "_where"):
+            for name in ("_keys", "_index"):
                 vars(self).pop(name, None)
 
     def __contains__(self, key: str) -> bool:
