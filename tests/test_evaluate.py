@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from engage_cli.data.dataset import load_dataset
+from engage_cli.evaluation.baselines import MOST_LEARNED
 from engage_cli.evaluation.results import Score
 from engage_cli.runs.run_folder import load_run
 from engage_cli.steps.evaluate import evaluate
@@ -218,3 +219,11 @@ def test_validation_posts_do_not_tell_how_sure_a_run_may_be(world: Path) -> None
     assert not {"coverage_80", "pair_ece"} & set(found["runs"][0]["metrics"])
     assert "optimistic figures" in found["note"]
     assert "optimistic figures" in engage(*call).stdout
+
+
+def test_baselines_that_learned_from_some_posts_alone_say_so(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MOST_LEARNED, "value", 50)
+    call = ["evaluate", world / "runs" / "gp", "--data", world / "data", "--resamples", 2, "--no-report"]
+    assert "learned from 50 of the" in answer(*call)["note"]
+    monkeypatch.setitem(MOST_LEARNED, "value", 10_000)
+    assert answer(*call)["note"] is None

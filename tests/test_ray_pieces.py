@@ -1,13 +1,10 @@
-"""Members and seeds that workers of Ray train: the run of one process, file by file, also where a worker is killed."""
+"""Members and seeds that workers of Ray train: the run of one process, file by file."""
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +16,7 @@ from engage_cli.errors import EngageError, WrongCallError
 from engage_cli.progress.reporters import SilentReporter
 from engage_cli.runtime import ray_pieces
 from engage_cli.runtime.distributed import SET_BY_TORCHRUN
-from engage_cli.steps.train.pipeline import train_ensemble
+from engage_cli.steps.train import pipeline
 from engage_cli.steps.train.seeds import train_seeds
 
 RAY = EngineConfig(engine="ray", workers=2)
@@ -33,48 +30,28 @@ def ray() -> Iterator[None]:
     module.shutdown()
 
 
-def ray_workers() -> list[int]:
-    """The processes of our own Ray that do a piece."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if b"ray::_do" in path.read_bytes():
-                found.append(int(path.parent.name))
-        except OSError:  # it ended meanwhile
-            continue
-    return found
-
-
 def same_files(one: Path, other: Path, names: tuple[str, ...]) -> None:
     for name in names:
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="it looks for workers in /proc")
-@pytest.mark.usefixtures("ray")
-def test_members_on_workers_of_which_one_is_killed_are_those_of_one_process(
-    world: Path, encoders: EncoderConfig, tmp_path: Path
+@pytest.mark.usefixtures("few_steps")
+def test_members_that_are_trained_elsewhere_are_those_of_one_process(
+    world: Path, encoders: EncoderConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Without Ray: what it is given is done here, piece by piece. One member is there already, and is not done again."""
     config = EnsembleConfig(target="views", members="gp,neural", vision=encoders.vision, text=encoders.text)
-    killed: list[int] = []
-    is_done = threading.Event()
+    data, done = load_dataset(world / "data"), []
 
-    def kill_one() -> None:
-        while not killed and not is_done.wait(0.01):
-            if (workers := ray_workers()) and list((tmp_path / "ray" / "members").glob("*/run.json")):
-                os.kill(workers[-1], signal.SIGKILL)
-                killed.append(workers[-1])
+    def do(work: Callable[..., object], pieces: Sequence[tuple[Any, ...]], *rest: Any, title: str) -> None:
+        for piece in pieces:
+            work(*piece)
+            done.append(piece[3])
 
-    killer = threading.Thread(target=kill_one)
-    killer.start()
-    try:
-        data = load_dataset(world / "data")
-        elsewhere = train_ensemble(config, how=RAY, dataset=data, encoders=encoders, run=tmp_path / "ray").run
-    finally:
-        is_done.set()
-        killer.join()
-    here = train_ensemble(config, dataset=load_dataset(world / "data"), encoders=encoders, run=tmp_path / "one").run
-    assert killed
+    monkeypatch.setattr(pipeline, "run_on_ray", do)
+    here = pipeline.train_ensemble(config, dataset=data, encoders=encoders, run=tmp_path / "one").run
+    elsewhere = pipeline.train_ensemble(config, how=RAY, dataset=data, encoders=encoders, run=tmp_path / "ray").run
+    assert done == ["gp", "neural"]
     names = (
         "ensemble.json",
         "members/gp/process.json",
@@ -113,12 +90,12 @@ def test_engines_that_do_not_fit(
     data = load_dataset(world / "data")
     rest = {"dataset": data, "encoders": encoders, "run": tmp_path / "run"}
     with pytest.raises(WrongCallError, match="unknown --engine 'dask'; give one of: local, ray"):
-        train_ensemble(EnsembleConfig(), how=EngineConfig(engine="dask"), **rest)
+        pipeline.train_ensemble(EnsembleConfig(), how=EngineConfig(engine="dask"), **rest)
     one = resolve("value", "frozen", {}, has_gpu=False)
     with pytest.raises(WrongCallError, match="give --seeds 2 or more, or leave it out"):
         train_seeds(one, how=RAY, **rest)
     for name in SET_BY_TORCHRUN:
         monkeypatch.setenv(name, "2")
     with pytest.raises(WrongCallError, match="call it without torchrun"):
-        train_ensemble(EnsembleConfig(), how=RAY, **rest)
+        pipeline.train_ensemble(EnsembleConfig(), how=RAY, **rest)
     assert not (tmp_path / "run").exists()
