@@ -235,7 +235,10 @@ def test_equal_counters_and_identical_rows_are_said(tmp_path: Path) -> None:
     found = prepare(path)
     assert found["rows"]["left_out"] == {"the same row again": 1}
     assert "posts.csv,41,p3,left out: the same row again" in (tmp_path / "data" / "problems.csv").read_text()
-    assert "target views: every post has the same score, so there is nothing to learn" in found["warnings"]
+    assert (
+        "target views: every post has the same score, so there is nothing to learn; give another --target"
+        in found["warnings"]
+    )
 
 
 def test_one_author_only(tmp_path: Path) -> None:
