@@ -18,7 +18,6 @@ from engage_cli.errors import EngageError, WrongCallError
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.run_folder import MARKER, Run, load_run, named_or_newest
 from engage_cli.runs.travel_format import MOST_BYTES, describe_run, render_card
-from engage_cli.steps.travel.export import export_run
 from engage_cli.steps.travel.import_run import import_run
 
 SCHEME = "hf:"
@@ -87,6 +86,8 @@ def push_run(
     the hub refuses.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
+
+    from engage_cli.steps.travel.export import export_run  # needs torch, which a server has no use for
 
     if not REPO.fullmatch(repo):
         raise WrongCallError(f"'{repo[:200]}' is no name of a repository; give owner/name")
