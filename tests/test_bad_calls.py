@@ -63,6 +63,7 @@ WRONG_CALLS = [
     (["--table", "."], 1, ". is a folder; name the table in it"),
     (["--microlens-dir", "t.csv"], 1, "t.csv is a file; name its folder"),
     (["--table", "t.csv", "--map", "views=views,views=likes"], 2, "'views' is given twice: views and likes"),
+    (["--table", "t.csv", "--map", "note=views"], 2, "--map note=views is the wrong way round; write --map views=note"),
     (["--table", "t.csv", "--map", "views=views,likes=views"], 2, "--map names one column of the table twice"),
     (
         ["--table", "t.csv", "--split", "file", "--split-from", "parts.csv"],
@@ -87,7 +88,7 @@ def test_wrong_calls_of_prepare(
     arguments: list[str], code: int, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_table(tmp_path / "t.csv", NUM, likes=lambda n: n)
+    write_table(tmp_path / "t.csv", NUM, likes=lambda n: n, note=lambda n: f"n{n}")
     (tmp_path / "strangers.csv").write_text("id,split\n x1 ,train\nx2,test\n")
     images = [] if "--images-dir" in arguments else ["--no-images"]
     result = engage("prepare", *arguments, *images)

@@ -15,8 +15,10 @@ from engage_cli.evaluation.evidence import (
     score_warnings,
     warn_of_few,
     warnings_of,
+    warnings_of_few,
     weigh_evidence,
 )
+from engage_cli.evaluation.results import Score
 from engage_cli.io.records import parse
 from engage_cli.metrics.paired_bootstrap import compare
 from engage_cli.runs.records import Evidence, RunMetrics
@@ -115,6 +117,24 @@ def test_no_verdict_from_a_bootstrap_of_six_posts() -> None:
     assert (found.to_json()["low"], found.to_json()["high"]) == (None, None)
     many = np.arange(60.0)
     assert compare("value", many, ("run", many), ("guess", np.full(60, 30.0)), num_resamples=100).is_better
+
+
+def test_few_test_posts_are_told_of_together_with_cross_validated_ones() -> None:
+    def score(rows: int, low: float) -> Score:
+        found = {"r2": {"value": 0.3, "low": low, "high": 0.5}}
+        said = tuple(score_warnings("r2", found["r2"], rows, "cross-validated" if rows > 30 else "test"))
+        none = np.zeros(0)
+        return Score(
+            name="run", kind="value", target="views", unit="", metrics=found, warnings=said,
+            places=np.zeros(rows, int), predicted=none, true=np.zeros(rows),
+        )  # fmt: skip
+
+    assert warnings_of_few(score(20, 0.1), score(110, 0.13)) == (
+        "20 test posts alone are too few to judge it (that takes 30); on 110 posts, each predicted by models trained "
+        "without it, R² is 0.300 (95 %: 0.130 to 0.500), better than a guess",
+    )
+    both = warnings_of_few(score(20, 0.1), score(110, -0.1))
+    assert [one.split(":")[0] for one in both] == ["20 test posts", "110 cross-validated posts"]
 
 
 def test_a_score_on_test_posts_is_doubted_too() -> None:

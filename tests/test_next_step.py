@@ -81,4 +81,7 @@ def test_after_embed_comes_the_training_that_reads_it(world: Path) -> None:
 def test_no_hint_leads_off_the_main_road(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     result = engage("predict", "--title", "a", "--title", "b")
-    assert result.stderr == "engage: no finished run under runs (none); create one with `engage train`\n"
+    assert (
+        result.stderr
+        == "engage: no finished run under runs (none); create one with `engage train`, or name the folder with --runs\n"
+    )

@@ -612,7 +612,10 @@ def test_lines_answer_lines(world: Path, covers: list[Path]) -> None:
     assert found[0]["posts"] == [alone]
     assert found[1]["id"] == "two"
     assert len(found[1]["ranking"]) == 4
-    assert found[2] == {"id": 3, "error": "nowhere.jpg: no such file; give a JPEG, PNG, WebP or GIF"}
+    assert found[2] == {
+        "id": 3,
+        "error": "nowhere.jpg: no such file; check its name, and put a title of several words in quotes",
+    }
     assert found[3]["error"].startswith("unknown field 'unknown'")
     assert found[4] == {"id": 5, "error": '"image" is a text'}
     assert "path with a NUL byte" in found[5]["error"]

@@ -12,7 +12,7 @@ import pytest
 from engage_cli.config.general import EncoderConfig
 from engage_cli.errors import EngageError
 from engage_cli.progress.reporters import SilentReporter
-from engage_cli.steps.quickstart import REQUEST_FILE, quickstart
+from engage_cli.steps.quickstart import quickstart
 from tests.calls import engage
 
 
@@ -51,6 +51,8 @@ def test_each_step_is_shown_and_done_once(posts: tuple[Path, Path], encoders: En
     report = call()
     assert report == folder / "runs" / "views" / "report.html"
     assert [line.split()[1] for line in told] == ["prepare", "embed", "train", "evaluate"]
+    shown = engage("quickstart", posts[0], "--images-dir", posts[1], "--folder", folder, "--no-serve", "--target", "likes")
+    assert "with another --target; name a new folder" in shown.stderr
     assert told[2] == f"engage train --target views --data '{folder / 'data'}' --run '{folder / 'runs' / 'views'}'"
     made = {
         path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.suffix in (".cbm", ".safetensors", ".parquet")
@@ -59,7 +61,10 @@ def test_each_step_is_shown_and_done_once(posts: tuple[Path, Path], encoders: En
     report.unlink()
     assert call().is_file()
     assert {path: path.stat().st_mtime_ns for path in made} == made  # nothing was trained or embedded again
-    with pytest.raises(EngageError, match=re.escape(f"{folder} belongs to a quickstart of {posts[0]}; name a new folder")):
+    with pytest.raises(
+        EngageError,
+        match=re.escape(f"{folder} holds a quickstart of the same posts with another --images-dir; name a new folder"),
+    ):
         quickstart(posts[0], folder=folder, encoders=encoders, tell=told.append, reporter=SilentReporter())
 
 
@@ -73,6 +78,6 @@ def test_a_folder_of_others_is_left_alone(posts: tuple[Path, Path], tmp_path: Pa
     missing = engage("quickstart", tmp_path / "none.csv", "--folder", tmp_path / "new", "--no-serve")
     assert missing.exit_code == 1
     assert "no such file or folder" in missing.stderr
-    assert [path.name for path in (tmp_path / "new").iterdir()] == [REQUEST_FILE]
+    assert not (tmp_path / "new").exists()
     wrong = engage("quickstart", posts[0], "--map", "likes=none", "--folder", tmp_path / "new", "--no-serve")
     assert "--map likes=none: " in wrong.stderr  # a first call that failed does not hold the folder

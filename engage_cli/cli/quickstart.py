@@ -42,6 +42,7 @@ def quickstart(options: QuickstartOptions, output: Output) -> None:
 
     engage quickstart posts.csv --map views=plays --no-serve
     """
+    from engage_cli.cli.render.evaluate import show_verdict
     from engage_cli.progress.reporters import make_reporter
     from engage_cli.steps.quickstart import command
     from engage_cli.steps.quickstart import quickstart as run_step
@@ -63,6 +64,7 @@ def quickstart(options: QuickstartOptions, output: Output) -> None:
     if output.json:
         print_json({"data": str(started.dataset.folder), "run": str(started.run.folder), "report": str(started.report)})
         return
+    show_verdict(started.evaluation)
     print_line(f"\nReport: {started.report}")
     image = ["IMAGE"] if started.has_images else []
     print_line(f"Next: {command('predict', *image, '--title', 'TITLE', '--title', 'ANOTHER', '--run', started.run.folder)}")

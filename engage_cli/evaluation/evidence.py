@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from engage_cli.metrics.metrics import PRIMARY, bootstrap_metrics
 from engage_cli.metrics.paired_bootstrap import LEAST_FOR_VERDICT
 from engage_cli.runs.records import Evidence
 from engage_cli.runs.run_folder import Run
+
+if TYPE_CHECKING:
+    from engage_cli.evaluation.results import Score
 
 ENOUGH_VALIDATION = 50  # posts: of fewer, every post is predicted in turn
 LEAST_FOR_RANGE = 9  # held-out posts, for an interval of 80 of 100
@@ -79,6 +83,19 @@ def score_warnings(metric: str, found: Mapping[str, float], rows: int, split: st
     return [
         f"{where}: the run is not shown to be better than a guess, because the interval of {label_of(metric)} reaches 0"
     ]
+
+
+def warnings_of_few(tested: Score, crossed: Score) -> tuple[str, ...]:
+    """Say what few test posts show together with those that cross-validation predicted."""
+    if crossed.warnings:
+        return (*tested.warnings, *crossed.warnings)
+    metric = PRIMARY[crossed.kind]
+    found = crossed.metrics[metric]
+    alone = f"{count_of(tested.rows, 'test post')} alone are too few to judge it (that takes {LEAST_FOR_VERDICT})"
+    figure = f"{label_of(metric)} is {write_figure(found['value'])}"
+    if found["low"] < found["high"]:
+        figure += f" (95 %: {write_figure(found['low'])} to {write_figure(found['high'])}), better than a guess"
+    return (f"{alone}; on {count_of(crossed.rows)}, each predicted by models trained without it, {figure}",)
 
 
 def variant_warnings(found: Mapping[str, float], pairs: int, split: str) -> list[str]:

@@ -156,5 +156,7 @@ def newest_run(runs_dir: Path) -> Run:
     if not markers:
         unfinished = len(list(runs_dir.glob(f"*/{FIRST}")))
         there = f"{unfinished} unfinished" if unfinished else "none"
-        raise EngageError(f"no finished run under {runs_dir} ({there}); create one with `engage train`")
+        raise EngageError(
+            f"no finished run under {runs_dir} ({there}); create one with `engage train`, or name the folder with --runs"
+        )
     return load_run(markers[-1].parent)

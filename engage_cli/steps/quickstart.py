@@ -14,6 +14,7 @@ from engage_cli.data.dataset import Dataset, load_dataset
 from engage_cli.data.dataset_meta import MARKER as DATA_MARKER
 from engage_cli.data.schema import parse_blocks
 from engage_cli.errors import EngageError
+from engage_cli.evaluation.results import Evaluation
 from engage_cli.io.files import sweep
 from engage_cli.io.records import read_record, record, write_record
 from engage_cli.progress.reporters import Reporter
@@ -47,6 +48,7 @@ class Started:
 
     dataset: Dataset
     run: Run
+    evaluation: Evaluation
     report: Path
 
     @property
@@ -75,6 +77,10 @@ def quickstart(
         mapping=dict(mapping or {}),
         target=target,
     )
+    if not source.exists():
+        raise EngageError(f"no such file or folder: {source}; check the path")
+    if images is not None and not images.exists():
+        raise EngageError(f"no such image folder: {images}; check --images-dir")
     _claim(folder, request)
     encoders = encoders or EncoderConfig()
     data, runs = folder / "data", folder / "runs"
@@ -102,7 +108,7 @@ def quickstart(
     evaluation = evaluate([run], dataset=dataset, reporter=reporter)
     page = place_report(None, [run], split="test", runs_dir=runs)
     write_report(evaluation, dataset=dataset, report=page, reporter=reporter)
-    return Started(dataset=dataset, run=load_run(run), report=page)
+    return Started(dataset=dataset, run=load_run(run), evaluation=evaluation, report=page)
 
 
 def command(*words: str | Path) -> str:
@@ -120,13 +126,24 @@ def _claim(folder: Path, request: Request) -> None:
         if before == request:
             return
         if (folder / "data" / DATA_MARKER).is_file():
-            raise EngageError(f"{folder} belongs to a quickstart of {before.source}; name a new folder with --folder")
+            raise EngageError(
+                f"{folder} holds a quickstart {_difference(before, request)}; name a new folder with --folder"
+            )
     elif folder.exists():
         sweep(folder)  # of a call that was killed in its very first file
         if others := sorted(entry.name for entry in folder.iterdir()):
             raise EngageError(f"{folder} holds other files ({others[0]}); name an empty or new folder with --folder")
     folder.mkdir(parents=True, exist_ok=True)
     write_record(place, request, kind=KIND, version=VERSION)
+
+
+def _difference(before: Request, now: Request) -> str:
+    """Say what a folder was made from that the same call now gives otherwise."""
+    if before.source != now.source:
+        return f"of {before.source}"
+    names = {"--images-dir": before.images != now.images, "--map": before.mapping != now.mapping}
+    names["--target"] = before.target != now.target
+    return f"of the same posts with another {' and '.join(name for name, differs in names.items() if differs)}"
 
 
 def _choose_target(dataset: Dataset, target: str) -> str:

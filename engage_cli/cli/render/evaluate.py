@@ -66,9 +66,8 @@ def show_evaluation(evaluation: Evaluation, written: Sequence[Path], next_comman
         print_line("")
     for score in evaluation.cross_validated:
         _show_cross_validated(score, with_intervals=with_intervals)
-    for score in (*evaluation.runs, *evaluation.cross_validated):
-        for warning in score.warnings:
-            print_line(f"warning: {_short(score.name)}: {warning}")
+    for score in evaluation.runs:
+        _show_warnings(score)
     _show_study(evaluation)
     if evaluation.note:
         print_line(f"{evaluation.note[:1].upper()}{evaluation.note[1:]}.")
@@ -78,11 +77,36 @@ def show_evaluation(evaluation: Evaluation, written: Sequence[Path], next_comman
         if score.leaky:
             print_line(f"{score.name}: {LEAKY}")
     if with_intervals:
-        print_line("95 %: bootstrap interval of the first metric; --json has every one. Differences: paired bootstrap.")
+        some = "" if all(is_told(score) for score in evaluation.runs) else " (–: too few posts for one)"
+        print_line(
+            f"95 %: interval of the first metric by a bootstrap{some}; --json has every one. Differences: paired bootstrap."
+        )
     print_line("Baselines were fitted on the same training posts.")
     if written:
         print_line(f"Report: {written[0]}" + (f"; model cards: {', '.join(map(str, written[1:]))}" if written[1:] else ""))
     print_line(f"\n{next_command}")
+
+
+def show_verdict(evaluation: Evaluation) -> None:
+    """In two or three lines, for who does not read tables: how well runs of values order posts, and what that rests on."""
+    for score in evaluation.runs:
+        r2, pairs = (score.metrics[name]["value"] for name in ("r2", "pairwise_accuracy"))
+        print_line(
+            f"\n{_short(score.name)}: {100 * pairs:.0f} of 100 pairs of {evaluation.split} posts are in the right order "
+            f"(a coin: 50); R² {r2:.2f}, on {score.rows:,} posts."
+        )
+        _show_warnings(score)
+
+
+def _show_warnings(score: Score) -> None:
+    for warning in score.warnings:
+        print_line(f"warning: {_short(score.name)}: {warning}")
+
+
+def is_told(score: Score) -> bool:
+    """Whether its first metric has an interval."""
+    first = score.metrics[SHOWN[score.kind][0]]
+    return first["low"] < first["high"]
 
 
 def _show_cross_validated(score: Score, *, with_intervals: bool) -> None:
@@ -214,8 +238,7 @@ def _row(score: Score, metrics: list[str], with_intervals: bool) -> list[str]:
         cells.append(f"{score.metrics[name]['value']:.3f}")
     if with_intervals:
         first = score.metrics[metrics[0]]
-        is_told = first["low"] < first["high"]
-        cells.insert(2, f"{first['low']:.2f} to {first['high']:.2f}" if is_told else "–")
+        cells.insert(2, f"{first['low']:.2f} to {first['high']:.2f}" if is_told(score) else "–")
     return cells
 
 

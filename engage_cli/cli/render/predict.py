@@ -104,8 +104,9 @@ def _show_variants(answer: Answer) -> None:
     else:
         print_line(f"Ahead: {first}. It beats {second} with a probability of {beats:.0f} %.")
     if (gain := ranking.gain) is not None:
+        gains = "may lose as well as gain:" if ranking.is_close else "gains"
         print_line(
-            f"Choosing {first} gains {gain.percent:+.0f} % over choosing one of them at random "
+            f"Choosing {first} {gains} {gain.percent:+.0f} % over choosing one of them at random "
             f"(80 % interval: {gain.low:+.0f} to {gain.high:+.0f} %)."
         )
     if said.intervals:

@@ -77,7 +77,9 @@ def match_columns(
 def _check_mapping(mapping: Mapping[str, str], columns: list[str], path: Path) -> None:
     for ours, theirs in mapping.items():
         if ours not in COLUMNS:
-            raise WrongCallError(f"--map names the unknown column '{ours}'; give one of: {', '.join(COLUMNS)}")
+            if theirs in COLUMNS and ours in columns:
+                raise WrongCallError(f"--map {ours}={theirs} is the wrong way round; write --map {theirs}={ours}")
+            raise WrongCallError(f"--map names the unknown field '{ours}'; give one of: {', '.join(COLUMNS)}")
         if theirs not in columns:
             raise WrongCallError(f"--map {ours}={theirs}: {path} has no column '{theirs}'; it has: {', '.join(columns)}")
     named = [theirs for ours, theirs in mapping.items() if ours != "image"]  # a cover may be called after the id

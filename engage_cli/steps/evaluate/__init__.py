@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from engage_cli.data.dataset import Dataset
 from engage_cli.data.targets.target import Target
 from engage_cli.errors import EngageError, WrongCallError
 from engage_cli.evaluation.baselines import BASELINES, MOST_LEARNED, NEED_VECTORS, Part, thinned
-from engage_cli.evaluation.evidence import score_warnings, variant_warnings, warnings_of
+from engage_cli.evaluation.evidence import score_warnings, variant_warnings, warnings_of, warnings_of_few
 from engage_cli.evaluation.experiments import PAIRS
 from engage_cli.evaluation.results import Evaluation, Metrics, Score, Slice
 from engage_cli.evaluation.slices import cut
@@ -78,12 +79,14 @@ def evaluate(
     comparisons = _compare(scores, baselines, num_resamples) if num_resamples else []
     tested = zip(runs, scores, strict=True) if split == "test" else ()
     crossed = [score_in_turn(run, one, dataset, num_resamples) for run, one in tested]
+    few = {one.name: one for one in crossed if one is not None}
+    scores = [replace(one, warnings=warnings_of_few(one, few[one.name])) if one.name in few else one for one in scores]
     return Evaluation(
         split=split,
         runs=scores,
         baselines=baselines,
         ladder=ladder,
-        cross_validated=[one for one in crossed if one is not None],
+        cross_validated=list(few.values()),
         comparisons=comparisons,
         marks=dataset.marks,
         note="; ".join(filter(None, (NOTES[split], *_notes_on_baselines(tasks, dataset)))),

@@ -8,6 +8,8 @@ from engage_cli.errors import EngageError
 from engage_cli.images.decode import MOST_BYTES, ImageError, decode, read_bytes
 
 STDIN = "-"  # in the place of an image
+USABLE = "give a JPEG, PNG, WebP or GIF"
+WHAT_TO_DO = {"no such file": "check its name, and put a title of several words in quotes"}
 
 
 def read_image(image: Path, stdin: bytes | None = None) -> bytes:
@@ -22,6 +24,6 @@ def read_image(image: Path, stdin: bytes | None = None) -> bytes:
         decode(data)
     except ImageError as problem:
         raise EngageError(
-            f"{'the image on stdin' if is_stdin else image}: {problem}; give a JPEG, PNG, WebP or GIF"
+            f"{'the image on stdin' if is_stdin else image}: {problem}; {WHAT_TO_DO.get(str(problem), USABLE)}"
         ) from None
     return data

@@ -92,7 +92,10 @@ def make_posts(
     posts = add_asked_age(posts, after, reads=reads.columns, median_age=reads.median_age, run=reads.run, say=reporter.say)
     posts = _add_columns(posts, reads, columns, reporter)
     if "posted_at" not in posts and reads.date:
-        reporter.say("no date is given, but the run was trained with dates; give --posted-at")
+        reporter.say(
+            "no publication date is given: the answer is for an unknown one. If you know it, give --posted-at, "
+            "as in --posted-at 2026-12-01T18:00"
+        )
     if not posts["title"].any():
         reporter.say("no --title: predicting from the image, tags and description only")
     return posts
@@ -143,7 +146,8 @@ def _add_columns(posts: pd.DataFrame, reads: Reads, values: Mapping[str, str | f
         else:
             posts[column] = str(clean_text(pd.Series([value])).iloc[0])
     missing = [name for name, (column, _) in wanted.items() if column not in posts]
-    if times := [name for name in missing if name in Time.names]:
+    times = [name for name in missing if name in Time.names]
+    if times and ("posted_at" in posts or not reads.date):  # else it is said of the date as a whole
         reporter.say(f"not given: {', '.join(times)} (the run was trained with them); give --posted-at")
     if missing := [name for name in missing if name not in times]:
         reporter.say(f"not given: {', '.join(missing)} (the run was trained with them); give --column {missing[0]}=...")
