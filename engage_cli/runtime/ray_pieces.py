@@ -9,6 +9,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from engage_cli.config.general import ENGINES, EngineConfig
@@ -41,24 +42,17 @@ def run_on_ray(
     """
     if not pieces:
         return
-    with _session() as ray:
-        resources = ray.cluster_resources()
-        gpus, cores = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
-        workers = min(how.workers or gpus or max(1, cores // CORES_PER_WORKER), len(pieces))
-        reporter.say(f"Ray: {workers} workers, {cores} cores, {gpus} GPUs in the cluster")
-        options = {"num_cpus": max(1, cores // workers), "num_gpus": 1 if gpus else 0, "max_retries": MOST_TRIES}
+    with ray_session() as ray:
+        share = share_cluster(ray, how.workers, len(pieces), reporter)
+        options = {"num_cpus": share.cores, "num_gpus": share.gpus, "max_retries": MOST_TRIES}
         task = ray.remote(**options)(_do)
         waiting = [task.remote(work, piece) for piece in pieces]
         with reporter.stage(title, len(pieces)) as stage:
-            try:
-                while waiting:
-                    (done,), waiting = ray.wait(waiting)
-                    if failed := ray.get(done):
-                        raise EngageError(failed)
-                    stage.advance()
-            except ray.exceptions.RayError as error:
-                last = str(error).strip().splitlines()[-1]
-                raise EngageError(f"Ray gave up: {last}; give the same command again to continue") from None
+            while waiting:
+                (done,), waiting = ray.wait(waiting)
+                if failed := ray.get(done):
+                    raise EngageError(failed)
+                stage.advance()
 
 
 def _do(work: Callable[..., object], piece: Piece) -> str:
@@ -70,9 +64,30 @@ def _do(work: Callable[..., object], piece: Piece) -> str:
     return ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """How many workers there are, and what each has of the cluster."""
+
+    workers: int
+    cores: int
+    gpus: int
+
+
+def share_cluster(ray: Any, asked: int, pieces: int, reporter: Reporter) -> Share:
+    """Divide the cluster among as many workers as are asked for, else one for each GPU or for every four cores."""
+    resources = ray.cluster_resources()
+    gpus, cores = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
+    workers = min(asked or gpus or max(1, cores // CORES_PER_WORKER), pieces)
+    reporter.say(f"Ray: {workers} workers, {cores} cores, {gpus} GPUs in the cluster")
+    return Share(workers=workers, cores=max(1, cores // workers), gpus=1 if gpus else 0)
+
+
 @contextmanager
-def _session() -> Iterator[Any]:
-    """Join $RAY_ADDRESS or, without it, start Ray on this machine for as long as the block takes."""
+def ray_session() -> Iterator[Any]:
+    """Join $RAY_ADDRESS or, without it, start Ray on this machine for as long as the block takes.
+
+    What Ray raises becomes one sentence.
+    """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     try:
@@ -84,6 +99,9 @@ def _session() -> Iterator[Any]:
         ray.init(log_to_driver=False, logging_level=logging.ERROR)
     try:
         yield ray
+    except ray.exceptions.RayError as error:
+        last = str(error).strip().splitlines()[-1]
+        raise EngageError(f"Ray gave up: {last}; give the same command again to continue") from None
     finally:
         if started_here:
             ray.shutdown()

@@ -19,14 +19,12 @@ from engage_cli.embeddings.store import FeatureStore
 from engage_cli.encoders.encoder import Encoder, EncoderIdentity
 from engage_cli.errors import EngageError
 from engage_cli.progress.reporters import Reporter
+from engage_cli.runtime.ray_pieces import ray_session, share_cluster
 from engage_cli.runtime.timing import Clock
 from engage_cli.steps.embed._shards import Contents, Shard, write_shards
 
-CORES_PER_WORKER = 4
 SHARDS_PER_CALL = 4  # in one call a worker reads the next shard while it computes on this one
 FAILED = "engage_failed"
-# What would be printed among our own lines: usage statistics, and a warning about every pool of workers.
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
 
 
 class ShardWriter:
@@ -80,26 +78,13 @@ def write_shards_on_ray(
     reporter: Reporter,
 ) -> dict[str, float]:
     """Write shards by a pool of Ray workers; return the seconds of each stage, added up over the workers."""
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    try:
-        import ray
-        import ray.data
-    except ImportError:
-        raise EngageError("--engine ray needs Ray: pip install 'engage-cli[ray]'") from None
+    with ray_session() as ray:
+        from ray.data import DataContext, from_items
 
-    started_here = not ray.is_initialized()
-    if started_here:
-        # $RAY_ADDRESS names a cluster; without it Ray starts on this machine, for as long as the command runs.
-        ray.init(log_to_driver=False, logging_level=logging.ERROR)
-    try:
-        _quiet(ray)
-        resources = ray.cluster_resources()
-        gpus, cores = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
-        workers = min(config.workers or gpus or max(1, cores // CORES_PER_WORKER), len(shards))
-        reporter.say(f"Ray: {workers} workers, {cores} cores, {gpus} GPUs in the cluster")
+        _quiet(DataContext.get_current())
+        share = share_cluster(ray, config.workers, len(shards), reporter)
         rows = [{"number": shard.number, "keys": " ".join(shard.keys)} for shard in shards]
-        written = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+        written = from_items(rows, override_num_blocks=len(rows)).map_batches(
             ShardWriter,
             fn_constructor_args=(
                 str(dataset.folder.resolve()),
@@ -109,10 +94,10 @@ def write_shards_on_ray(
                 list(blocks),
                 config,
             ),
-            batch_size=min(SHARDS_PER_CALL, max(1, len(shards) // (2 * workers))),
-            concurrency=workers,
-            num_cpus=max(1, cores // workers) if not gpus else 1,
-            num_gpus=1 if gpus else 0,
+            batch_size=min(SHARDS_PER_CALL, max(1, len(shards) // (2 * share.workers))),
+            concurrency=share.workers,
+            num_cpus=1 if share.gpus else share.cores,
+            num_gpus=share.gpus,
         )
         clock = Clock()
         for row in written.iter_rows():
@@ -121,18 +106,10 @@ def write_shards_on_ray(
             clock.add_all(dict(zip(row["stages"], row["seconds"], strict=True)))
             advance(int(row["rows"]))
         return clock.seconds
-    except ray.exceptions.RayError as error:
-        raise EngageError(
-            f"Ray gave up: {str(error).strip().splitlines()[-1]}; give the same command again to continue"
-        ) from None
-    finally:
-        if started_here:
-            ray.shutdown()
 
 
-def _quiet(ray: Any) -> None:
+def _quiet(context: Any) -> None:
     """Leave the progress to our own reporter."""
-    context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
