@@ -47,7 +47,7 @@ def test_what_is_said_of_few_posts() -> None:
         "−0.120 to 0.210; a guess has 0); treat this as a coin toss; more posts help most: several hundred"
     )
     (few,) = list_warnings(evidence(posts=160, held_out=90, method="cross-validation"))
-    assert few.startswith("160 posts are few: ranges are wide")
+    assert few.startswith("160 posts to train on are few: ranges are wide")
     (many,) = list_warnings(evidence(low=0.0))
     assert "not shown to be better than a guess" in many
 

@@ -69,7 +69,7 @@ def list_warnings(found: Evidence) -> list[str]:
             f"seen {label} is {write_figure(found.value)}, interval {bounds}; a guess has 0); {COIN_TOSS}; {HELPS}"
         )
     elif found.method != ON_VALIDATION:
-        said.append(f"{posts} are few: ranges are wide, and figures may change much with more; {HELPS}")
+        said.append(f"{posts} to train on are few: ranges are wide, and figures may change much with more; {HELPS}")
     return said
 
 
