@@ -210,7 +210,7 @@ def test_map_wins_and_names_what_exists(tmp_path: Path) -> None:
     assert imported.unused == ("views",)
     with pytest.raises(WrongCallError, match="no column 'likez'; it has: key, views, plays"):
         read_table(path, mapping={"likes": "likez"})
-    with pytest.raises(WrongCallError, match="unknown column 'lovers'"):
+    with pytest.raises(WrongCallError, match="unknown field 'lovers'"):
         read_table(path, mapping={"lovers": "plays"})
 
 
