@@ -19,7 +19,7 @@ from engage_cli.steps.embed import _shards as embed_shards
 from engage_cli.steps.embed import embed
 from engage_cli.steps.prepare import prepare
 from engage_cli.steps.prepare.import_posts import Source
-from tests import forked
+from tests import forked, warm
 
 NUM_KILLS, SHARD_SIZE = 25, 16
 HOW = EmbedConfig(batch_size="4")
@@ -40,6 +40,7 @@ def killed_again_and_again(folder: str, vision: str, text: str, log: str) -> Non
         after = rng.uniform(0, 0.03) if wanted else rng.uniform(0.02, 0.2)
         child = os.fork()
         if child == 0:
+            warm.mend_threads()
 
             def encode_and_note(self: pipeline.Pipeline, prepared: Any) -> Any:
                 outputs = encode(self, prepared)
