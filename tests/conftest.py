@@ -42,6 +42,7 @@ gc.set_threshold(100_000, 50, 100)  # torch and its like are a million objects, 
 
 
 def pytest_collection_finish() -> None:
+    gc.freeze()  # pytest collects five times over at its end
     forked.start()
 
 

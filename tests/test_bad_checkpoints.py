@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import re
+import resource
 import shutil
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,6 +31,7 @@ from engage_cli.runtime.distributed import get_rank, get_world_size
 from engage_cli.steps.embed import embed, stored_blocks
 from engage_cli.steps.prepare import prepare
 from engage_cli.steps.prepare.import_posts import Source
+from tests import forked
 from tests.calls import engage
 from tests.test_encoders import TEXTS
 
@@ -82,14 +84,19 @@ def test_checkpoints_that_do_not_fit_themselves(
         assert Encoder(side, folder, precision="fp32").tower
 
 
+def says_yes(*arguments: str) -> None:
+    """Call `engage`, and answer yes to whatever it asks."""
+    sys.stdin = io.StringIO("y\n")
+    forked.command(*arguments)
+
+
 def test_code_of_a_checkpoint_is_not_run_nor_asked_about(
     checkpoints: dict[str, str], dataset: Dataset, tmp_path: Path
 ) -> None:
     auto = {"auto_map": {"AutoModel": "modeling.Evil", "AutoConfig": "modeling.EvilConfig"}, "model_type": "evil"}
     folder = changed(checkpoints["bert"], tmp_path / "copy", "config.json", **auto)
     (tmp_path / "copy" / "modeling.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
-    command = [sys.executable, "-m", "engage_cli", "embed", "--data", dataset.folder, "--text", folder, "--blocks", "title"]
-    done = subprocess.run([*map(str, command), "--json"], capture_output=True, text=True, input="y\n", timeout=60)
+    done = forked.run(says_yes, "embed", "--data", dataset.folder, "--text", folder, "--blocks", "title", "--json")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("engage: ")
     assert not (tmp_path / "ran").exists()
@@ -191,12 +198,16 @@ def test_a_shard_whose_tensors_do_not_fit_is_embedded_again(
     assert shard.read_bytes() == whole
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="ulimit of bash")
+def of_small_files(*arguments: str) -> None:
+    """Call `engage` where no file may be larger than 8 kB."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+    forked.command(*arguments)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
 def test_a_shard_that_cannot_be_written_is_a_sentence(pixelrec: Path, encoders: EncoderConfig, tmp_path: Path) -> None:
     data = prepare(PrepareConfig(), folder=tmp_path / "data", sources=[Source(path=pixelrec)]).dataset
-    options = f"--data {data.folder} --text {encoders.text} --blocks title"
-    command = f"ulimit -f 8; exec {sys.executable} -m engage_cli embed {options}"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    done = forked.run(of_small_files, "embed", "--data", data.folder, "--text", encoders.text, "--blocks", "title")
     assert (done.returncode, done.stdout) == (1, "")
     assert re.search(r"engage: File too large: .*shard-00000\.safetensors$", done.stderr.strip())
     assert "Traceback" not in done.stderr

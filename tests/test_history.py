@@ -44,7 +44,7 @@ def test_trailing_median_by_value() -> None:
     np.testing.assert_allclose(posts["author_median_views"], expected)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -83,7 +83,7 @@ RECORD_COLUMNS = ("author_posts", "author_median_views", *_author_record.RECORD_
 
 
 @pytest.mark.parametrize("column", RECORD_COLUMNS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)  # of each column
 @given(rows=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9), st.integers(0, 99)), min_size=2, max_size=30))
 def test_what_comes_later_changes_nothing_of_earlier_posts(column: str, rows: list[tuple[str, int, int]]) -> None:
     """Shuffle, change and drop the posts of a day and later: the features of posts up to that day stay as they are."""

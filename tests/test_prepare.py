@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +26,7 @@ from engage_cli.steps import prepare as step
 from engage_cli.steps.prepare import Prepared, prepare
 from engage_cli.steps.prepare import _check_images as checks
 from engage_cli.steps.prepare.import_posts import Source
+from tests import forked
 from tests.calls import answer, engage
 from tests.sources import PIXELREC, encoded, microlens_folder, picture, pixelrec_folder, smpd_folder, write_table
 
@@ -229,18 +229,22 @@ def test_processes_and_one_process_find_the_same(tmp_path: Path, monkeypatch: py
     assert len(batches) == (6 if (os.cpu_count() or 1) > 1 else 0)
 
 
+def slowly(*arguments: str) -> None:
+    """Call `engage`, which says which images it opens, five at a time."""
+    original = checks.check_images
+
+    def check(root: Any, names: Any, *rest: Any, **more: Any) -> Any:
+        time.sleep(0.2)
+        print("opened", *names, flush=True)
+        return original(root, names, *rest, **more)
+
+    checks.BATCH, examine.SECONDS_BETWEEN_SAVES, checks.check_images = 5, 0, check
+    forked.command(*arguments)
+
+
 def test_kill_minus_9_while_checking_images_and_go_on(tmp_path: Path) -> None:
     _, call = images_and_call(tmp_path, num=60)
-    slowly = (
-        "import time, engage_cli.steps.prepare._check_images as c, engage_cli.images.examine as e\n"
-        "from engage_cli.main import app\n"
-        "original = c.check_images\n"
-        "c.BATCH, e.SECONDS_BETWEEN_SAVES = 5, 0\n"
-        "c.check_images = lambda *a, **k: (time.sleep(0.2), print('opened', *a[1], flush=True), original(*a, **k))[2]\n"
-        "app()"
-    )
-    command = [sys.executable, "-c", slowly, *map(str, call)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = forked.Forked(slowly, *call)
     cache, deadline = tmp_path / "data" / IMAGES_FILE, time.monotonic() + 60
     while not cache.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -250,7 +254,8 @@ def test_kill_minus_9_while_checking_images_and_go_on(tmp_path: Path) -> None:
     with pytest.raises(EngageError, match="is not finished"):
         load_dataset(tmp_path / "data")
     known = len(pd.read_parquet(cache))
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = forked.run(slowly, *call)
+    assert done.returncode == 0, done.stderr
     opened = sum(len(line.split()) - 1 for line in done.stdout.splitlines() if line.startswith("opened"))
     assert 0 < known < 60
     assert opened == 60 - known
