@@ -36,6 +36,7 @@ check: install  ## ruff format, ruff, mypy
 
 # Three workers: those that wait for a process they killed leave their core to another.
 test: install browser  ## the test suite, on two cores
+	@$(BIN)/python -m tests.warm  # compiles what each worker would else compile for itself
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal
 
 test-gpu: install  ## the tests that need a GPU

@@ -1,13 +1,10 @@
-"""Ranks of torchrun and workers of Ray write the store that one process writes, bit for bit in fp32."""
+"""Ranks of torchrun write the store that one process writes, bit for bit in fp32."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -85,52 +82,6 @@ def test_an_error_in_a_rank_is_one_sentence(pixelrec: Path, exact: EncoderConfig
     assert f"engage: {copies / name} changed since `engage prepare`" in done.stderr
     assert "engage_cli/steps" not in done.stderr  # torchrun reports in its way; of ours there is no traceback
     assert not list(data.folder.glob("features/*/manifest.json"))
-
-
-def ray_workers() -> list[int]:
-    """The processes of our own Ray that write shards."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if b"ray::" in (line := path.read_bytes()) and b"ShardWriter" in line:
-                found.append(int(path.parent.name))
-        except OSError:  # it ended meanwhile
-            continue
-    return found
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="it looks for workers in /proc")
-def test_ray_with_a_worker_killed_writes_the_store_of_one_process(
-    pixelrec: Path, exact: EncoderConfig, small_shards: None, tmp_path: Path
-) -> None:
-    ray = pytest.importorskip("ray")
-    data = prepare(PrepareConfig(), folder=tmp_path / "ray", sources=[Source(path=pixelrec)]).dataset
-    killed: list[int] = []
-
-    is_done = threading.Event()
-
-    def kill_one() -> None:
-        while not killed and not is_done.wait(0.005):  # one may do most of the work before the other has started
-            workers, shards = ray_workers(), len(list(data.features_dir.glob("*/shard-*.safetensors")))
-            if workers and shards >= 2:
-                os.kill(workers[-1], signal.SIGKILL)
-                killed.append(shards)
-
-    ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False)
-    killer = threading.Thread(target=kill_one)
-    killer.start()
-    try:
-        (summary,) = embed(data, exact, blocks=["title"], how=EmbedConfig(engine="ray", workers=2))
-    finally:
-        is_done.set()
-        killer.join()
-        ray.shutdown()
-    prepare(PrepareConfig(), folder=tmp_path / "one", sources=[Source(path=pixelrec)])
-    (alone,) = embed(load_dataset(tmp_path / "one"), exact, blocks=["title"])
-    assert files_of(summary.folder) == files_of(alone.folder)
-    assert killed
-    assert killed[0] < len(files_of(alone.folder)) - 5  # there was work left when it died
-    assert summary.stages["tower"] > 0
 
 
 def test_engines_that_do_not_fit(

@@ -40,3 +40,7 @@ def import_all(*, but: tuple[str, ...] = NOT_IMPORTED) -> None:
         if not module.name.startswith(but):
             importlib.import_module(module.name)
     os.register_at_fork(after_in_child=mend_threads)
+
+
+if __name__ == "__main__":
+    import_all()

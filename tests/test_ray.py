@@ -1,14 +1,19 @@
-"""Members and seeds that workers of Ray train: the run of one process, file by file."""
+"""What workers of Ray embed and train: the store and the runs of one process, file by file."""
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engage_cli.config.general import EncoderConfig, EngineConfig
+from engage_cli.config.general import EmbedConfig, EncoderConfig, EngineConfig
+from engage_cli.config.preparation import PrepareConfig
 from engage_cli.config.recipes import resolve
 from engage_cli.config.training import EnsembleConfig
 from engage_cli.data.dataset import load_dataset
@@ -16,8 +21,13 @@ from engage_cli.errors import EngageError, WrongCallError
 from engage_cli.progress.reporters import SilentReporter
 from engage_cli.runtime import ray_pieces
 from engage_cli.runtime.distributed import SET_BY_TORCHRUN
+from engage_cli.steps.embed import _shards as embed_shards
+from engage_cli.steps.embed import embed
+from engage_cli.steps.prepare import prepare
+from engage_cli.steps.prepare.import_posts import Source
 from engage_cli.steps.train import pipeline
 from engage_cli.steps.train.seeds import train_seeds
+from tests.test_killed import files_of
 
 RAY = EngineConfig(engine="ray", workers=2)
 
@@ -82,6 +92,52 @@ def test_what_a_piece_raises_is_said_once() -> None:
     with pytest.raises(EngageError, match=r"^this is broken$"):
         ray_pieces.run_on_ray(broken, [("this",)], RAY, SilentReporter(), title="breaking")
     ray_pieces.run_on_ray(broken, [], RAY, SilentReporter(), title="nothing")
+
+
+def ray_workers() -> list[int]:
+    """The processes of our own Ray that write shards."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if b"ray::" in (line := path.read_bytes()) and b"ShardWriter" in line:
+                found.append(int(path.parent.name))
+        except OSError:  # it ended meanwhile
+            continue
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it looks for workers in /proc")
+@pytest.mark.usefixtures("ray")
+def test_with_a_worker_killed_the_store_is_that_of_one_process(
+    pixelrec: Path, encoders: EncoderConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embed_shards, "SHARD_SIZE", {"vision": 8, "text": 8})
+    exact = EncoderConfig(vision=encoders.vision, text=encoders.text, precision="fp32", dtype="fp32")
+    data = prepare(PrepareConfig(), folder=tmp_path / "ray", sources=[Source(path=pixelrec)]).dataset
+    killed: list[int] = []
+
+    is_done = threading.Event()
+
+    def kill_one() -> None:
+        while not killed and not is_done.wait(0.005):  # one may do most of the work before the other has started
+            workers, shards = ray_workers(), len(list(data.features_dir.glob("*/shard-*.safetensors")))
+            if workers and shards >= 2:
+                os.kill(workers[-1], signal.SIGKILL)
+                killed.append(shards)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    try:
+        (summary,) = embed(data, exact, blocks=["title"], how=EmbedConfig(engine="ray", workers=2))
+    finally:
+        is_done.set()
+        killer.join()
+    prepare(PrepareConfig(), folder=tmp_path / "one", sources=[Source(path=pixelrec)])
+    (alone,) = embed(load_dataset(tmp_path / "one"), exact, blocks=["title"])
+    assert files_of(summary.folder) == files_of(alone.folder)
+    assert killed
+    assert killed[0] < len(files_of(alone.folder)) - 5  # there was work left when it died
+    assert summary.stages["tower"] > 0
 
 
 def test_engines_that_do_not_fit(
