@@ -46,6 +46,33 @@ def test_a_run_says_the_same_in_another_folder(name: str, world: Path, pixelrec:
     assert ask(tmp_path / "elsewhere" / "mine", image) == ask(world / "runs" / name, image)
 
 
+def test_what_is_there_already_is_left_and_other_files_are_refused(packed: Path, world: Path, tmp_path: Path) -> None:
+    """A call that is killed as it ends can be given again; what another one half wrote is swept."""
+    mine, out = tmp_path / "mine", tmp_path / "run.engage"
+    (tmp_path / ".run.engage.4194999.tmp").touch()  # of a process that is gone
+    answer("export", world / "runs" / "gp", "--out", out)
+    answer("import", out, "--run", mine)
+    before = {path.name: path.read_bytes() for path in mine.iterdir()}
+    answer("export", world / "runs" / "gp", "--out", out)
+    answer("import", out, "--run", mine)
+    assert out.read_bytes() == packed.read_bytes()
+    assert {path.name: path.read_bytes() for path in mine.iterdir()} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "run.engage"]
+    other = engage("export", world / "runs" / "catboost", "--out", out)
+    assert (other.exit_code, "is another archive; name another file with --out" in other.stderr) == (1, True)
+    (tmp_path / "notes.txt").write_text("mine")
+    notes = engage("export", world / "runs" / "gp", "--out", tmp_path / "notes.txt")
+    assert (notes.exit_code, "is no archive of a run" in notes.stderr) == (1, True)
+    (mine / "target.json").write_text("{}")
+    damaged = engage("import", out, "--run", mine)
+    assert (damaged.exit_code, "target.json" in damaged.stderr) == (1, True)
+    shutil.rmtree(mine)
+    mine.mkdir()
+    taken = engage("import", out, "--run", mine)
+    assert (taken.exit_code, "is there already; name a new folder with --run" in taken.stderr) == (1, True)
+    assert out.read_bytes() == packed.read_bytes()
+
+
 @pytest.fixture(scope="module")
 def ensemble(world: Path) -> Path:
     members = [world / "runs" / name for name in ("gp", "catboost-value")]

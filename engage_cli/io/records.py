@@ -19,7 +19,7 @@ import xxhash
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from engage_cli.errors import EngageError
-from engage_cli.io.files import write_json
+from engage_cli.io.files import json_text, write_text
 
 FORMAT, CHECKSUM = "format", "checksum"
 LARGEST = 64 << 20  # bytes of a record: more is not a record of ours
@@ -36,9 +36,14 @@ def record(cls: type[T]) -> type[T]:
 
 
 def write_record(path: Path, value: Any, *, kind: str, version: int) -> None:
-    """Write a record atomically: its format first, its fields, its checksum last."""
+    """Write a record atomically."""
+    write_text(path, record_text(value, kind=kind, version=version))
+
+
+def record_text(value: Any, *, kind: str, version: int) -> str:
+    """Return a record as JSON: its format first, its fields, its checksum last."""
     content = {FORMAT: f"{kind} {version}", **dataclasses.asdict(value)}
-    write_json(path, {**content, CHECKSUM: checksum(content)})
+    return json_text({**content, CHECKSUM: checksum(content)})
 
 
 def read_record(path: Path, schema: type[T], *, kind: str, version: int, again: str) -> T:
@@ -107,6 +112,11 @@ def file_hash(path: Path) -> str:
         while count := file.readinto(buffer):
             digest.update(buffer[:count])
     return digest.hexdigest()
+
+
+def hash_bytes(data: bytes) -> str:
+    """Return what `file_hash` returns of a file of these bytes."""
+    return xxhash.xxh3_128_hexdigest(data)
 
 
 def hash_files(folder: Path, names: Iterable[str]) -> dict[str, str]:

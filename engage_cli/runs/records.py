@@ -16,7 +16,7 @@ from engage_cli.data.table_format import ColumnFormat
 from engage_cli.errors import EngageError
 from engage_cli.io.ranges import Count, FromOne, once
 from engage_cli.io.record_fields import one_of
-from engage_cli.io.records import parse, read_record, record, write_record
+from engage_cli.io.records import parse, read_record, record, record_text, write_record
 from engage_cli.runs.model_table import MODELS
 
 T = TypeVar("T")
@@ -272,6 +272,10 @@ class TestFigures:
 
 def write_run_record(path: Path, value: Any, kind: str) -> None:
     write_record(path, value, kind=kind, version=VERSION)
+
+
+def run_record_text(value: Any, kind: str) -> str:
+    return record_text(value, kind=kind, version=VERSION)
 
 
 def read_run_record(path: Path, schema: type[T], kind: str) -> T:

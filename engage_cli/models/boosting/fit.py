@@ -150,11 +150,13 @@ def boost(
         raise _refusal(error, work) from None
 
 
-def _without_places(value: Any) -> Any:
-    """Return a JSON value without the names of folders in it."""
+def _settled(value: Any) -> Any:
+    """Return a JSON value without the names of folders in it, in few digits: a training that went on knows no more."""
     if isinstance(value, dict):
-        return {name: _without_places(one) for name, one in value.items() if name != "train_dir"}
-    return [_without_places(one) for one in value] if isinstance(value, list) else value
+        return {name: _settled(one) for name, one in sorted(value.items()) if name != "train_dir"}
+    if isinstance(value, float):
+        return float(f"{value:.8g}")
+    return [_settled(one) for one in value] if isinstance(value, list) else value
 
 
 def save_model(model: Any, path: Path) -> None:
@@ -167,7 +169,7 @@ def save_model(model: Any, path: Path) -> None:
             del known[name]
     for name in ("params", "output_options", "training"):  # where it was trained is nobody's business
         if name in known.keys():  # noqa: SIM118
-            known[name] = json.dumps(_without_places(json.loads(known[name])))
+            known[name] = json.dumps(_settled(json.loads(known[name])))
     try:
         with atomic_write_by_library(path) as beside:
             model.save_model(str(beside), format="cbm")

@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path
 
 from engage_cli.errors import EngageError
+from engage_cli.io.files import sweep_dead
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.arrival import arriving
 from engage_cli.runs.run_folder import FIRST, MARKER, MEMBERS, TARGET_FILE, Run, load_run, verify_run
@@ -18,16 +19,29 @@ from engage_cli.runs.travel_format import CARD_FILE, MOST_BYTES, MOST_ENTRIES, M
 NAME = re.compile(rf"({MEMBERS}/[^./\\\x00-\x1f][^/\\\x00-\x1f]{{0,199}}/)?[^./\\\x00-\x1f][^/\\\x00-\x1f]{{0,199}}")
 AGAIN = "get the archive again from whoever made it"
 CHUNK = 1 << 20
+NO_ARCHIVE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    RuntimeError,
+    NotImplementedError,
+    UnicodeError,
+)  # RuntimeError: encrypted
 
 
 def import_run(archive: Path, folder: Path, *, reporter: Reporter | None = None) -> Run:
     """Write the run of an archive into a new folder; raise EngageError where anything about the archive is wrong.
 
-    A call that is killed leaves a hidden folder that no command takes for a run, and the next call removes it.
+    A call that is killed leaves a hidden folder that no command takes for a run, and the next call removes it. A folder
+    that holds the archive's run is verified and left as it is.
     """
     reporter = reporter or SilentReporter()
     if not archive.is_file():
         raise EngageError(f"{archive} is not a file; name an archive that `engage export` wrote")
+    if _is_there(archive, folder):
+        sweep_dead(folder.parent, folder.name)
+        reporter.say(f"{folder} holds this run already; verifying it")
+        return verify_run(folder)
     with arriving(folder, option="--run") as place:
         _unpack(archive, place, reporter)
         try:
@@ -36,6 +50,19 @@ def import_run(archive: Path, folder: Path, *, reporter: Reporter | None = None)
         except EngageError as error:
             raise EngageError(f"{archive}: {str(error).replace(f'{place}/', '').rpartition(';')[0]}; {AGAIN}") from None
     return load_run(folder)
+
+
+def _is_there(archive: Path, folder: Path) -> bool:
+    """Say whether the folder has the archive's own marker, which tells the hash of every file."""
+    marker = folder / MARKER
+    if folder.is_symlink() or marker.is_symlink() or not marker.is_file():
+        return False
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            entry = packed.getinfo(MARKER)
+            return entry.file_size == marker.stat().st_size and packed.read(entry) == marker.read_bytes()
+    except (*NO_ARCHIVE, KeyError):
+        return False  # what is wrong with it is told when it is unpacked
 
 
 def _unpack(archive: Path, place: Path, reporter: Reporter) -> None:
@@ -48,7 +75,7 @@ def _unpack(archive: Path, place: Path, reporter: Reporter) -> None:
                     if entry.filename != CARD_FILE:  # the folder itself tells what the card tells
                         _write(packed, entry, place / entry.filename)
                     stage.advance(1)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, UnicodeError) as error:
+    except NO_ARCHIVE as error:
         raise EngageError(f"{archive} is damaged, or not an archive of a run ({error}); {AGAIN}") from None
 
 
