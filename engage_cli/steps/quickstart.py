@@ -17,6 +17,7 @@ from engage_cli.errors import EngageError
 from engage_cli.evaluation.results import Evaluation
 from engage_cli.io.files import sweep
 from engage_cli.io.records import read_record, record, write_record
+from engage_cli.near_names import did_you_mean_path
 from engage_cli.progress.reporters import Reporter
 from engage_cli.runs.run_folder import MARKER as RUN_MARKER
 from engage_cli.runs.run_folder import Run, load_run
@@ -78,9 +79,9 @@ def quickstart(
         target=target,
     )
     if not source.exists():
-        raise EngageError(f"no such file or folder: {source}; check the path")
+        raise EngageError(f"no such file or folder: {source}; check the path{did_you_mean_path(source)}")
     if images is not None and not images.exists():
-        raise EngageError(f"no such image folder: {images}; check --images-dir")
+        raise EngageError(f"no such image folder: {images}; check --images-dir{did_you_mean_path(images)}")
     _claim(folder, request)
     encoders = encoders or EncoderConfig()
     data, runs = folder / "data", folder / "runs"
