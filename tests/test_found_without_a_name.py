@@ -46,7 +46,8 @@ def test_data_that_the_run_was_not_trained_on_is_not_taken(
 
 
 def _other_posts() -> list[str]:
-    rows = [f"{number},A title of number {number},{number * 7 % 40}" for number in range(40)]
+    words = [f"{'abcdefgh'[number % 8] * 5} {'klmno'[number // 8] * 4} story" for number in range(40)]
+    rows = [f"{number},{words[number]},{number * 7 % 40}" for number in range(40)]
     Path("posts.csv").write_text("\n".join(["id,title,views", *rows]))
     return ["posts.csv"]
 
