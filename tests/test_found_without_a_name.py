@@ -49,7 +49,7 @@ def _other_posts() -> list[str]:
     words = [f"{'abcdefgh'[number % 8] * 5} {'klmno'[number // 8] * 4} story" for number in range(40)]
     rows = [f"{number},{words[number]},{number * 7 % 40}" for number in range(40)]
     Path("posts.csv").write_text("\n".join(["id,title,views", *rows]))
-    return ["posts.csv"]
+    return ["posts.csv", "--no-images"]
 
 
 @pytest.mark.parametrize("place", ["engage-quickstart/runs", "my runs", "experiments/new"])

@@ -12,6 +12,7 @@ from engage_cli.config.preparation import PrepareConfig
 from engage_cli.config.training import EnsembleConfig
 from engage_cli.data.dataset import Dataset, load_dataset
 from engage_cli.data.dataset_meta import MARKER as DATA_MARKER
+from engage_cli.data.row_counts import say_counts
 from engage_cli.data.schema import parse_blocks
 from engage_cli.errors import EngageError
 from engage_cli.evaluation.results import Evaluation
@@ -31,6 +32,14 @@ from engage_cli.steps.train.pipeline import train_ensemble
 KIND, VERSION, REQUEST_FILE = "engage quickstart", 1, "quickstart.json"
 FIRST_TARGETS = ("views", "likes", "popularity", "given")  # what a person counts comes first
 BLOCKS = "image,title,context,text"
+STEPS = (
+    "Four steps. You can stop at any time; the same command continues.",
+    "  prepare: read and check the posts, and set some aside for testing",
+    "  embed: turn images and texts into numbers that models can read (DINOv2 for images, MiniLM for texts)",
+    "  train: train three models, and average them: usually the longest step",
+    "  evaluate: predict the posts that were set aside, and compare with what they really got",
+)
+FEW, MANY = 500, 5_000  # posts; the times are those of two to eight cores without a GPU
 
 
 @record
@@ -83,6 +92,8 @@ def quickstart(
     if images is not None and not images.exists():
         raise EngageError(f"no such image folder: {images}; check --images-dir{did_you_mean_path(images)}")
     _claim(folder, request)
+    for line in STEPS:
+        reporter.say(line)
     encoders = encoders or EncoderConfig()
     data, runs = folder / "data", folder / "runs"
     words: list[str | Path] = ["prepare", source]
@@ -97,6 +108,8 @@ def quickstart(
         where = [Source(path=source, images=images)]
         found = prepare(PrepareConfig(), folder=data, sources=where, mapping=dict(mapping or {}), reporter=reporter)
         dataset = found.dataset
+    reporter.say(say_counts(dataset.meta))
+    reporter.say(_say_time(dataset.meta.rows.kept))
     name = _choose_target(dataset, target)
     tell(command("embed", "--data", data))
     embed(dataset, encoders, blocks=parse_blocks(BLOCKS), how=EmbedConfig(), reporter=reporter)
@@ -110,6 +123,15 @@ def quickstart(
     page = place_report(None, [run], split="test", runs_dir=runs)
     write_report(evaluation, dataset=dataset, report=page, reporter=reporter)
     return Started(dataset=dataset, run=load_run(run), evaluation=evaluation, report=page)
+
+
+def _say_time(num_posts: int) -> str:
+    """Say how long the rest takes, as roughly as it is known."""
+    if num_posts <= FEW:
+        return "Without a GPU this takes a few minutes in all."
+    if num_posts <= MANY:
+        return "Without a GPU this takes from some minutes up to an hour in all; turning images into numbers grows with the posts."
+    return "Without a GPU this may take an hour or more; a GPU makes turning images into numbers much faster."
 
 
 def command(*words: str | Path) -> str:
