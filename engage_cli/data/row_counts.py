@@ -11,7 +11,8 @@ ROLES = {"train": "to train on", "validation": "to tune with (validation)", "tes
 def say_counts(meta: DatasetMeta) -> str:
     """Return "200 rows read, 198 kept (2 left out: ...): 159 to train on, ...": the numbers add up."""
     rows, split = meta.rows, meta.split
-    reasons = ", ".join(f"{num:,} {reason}" for reason, num in rows.left_out.items() if num)
+    why = {reason: num for reason, num in rows.left_out.items() if num}
+    reasons = next(iter(why), "") if len(why) < 2 else ", ".join(f"{reason} {num:,}" for reason, num in why.items())
     out = f" ({rows.read - rows.kept:,} left out: {reasons})" if reasons else ""
     parts = [f"{num:,} {ROLES[part]}" for part, num in split.rows.items()]
     if split.unused:

@@ -39,7 +39,7 @@ STEPS = (
     "  train: train three models, and average them: usually the longest step",
     "  evaluate: predict the posts that were set aside, and compare with what they really got",
 )
-FEW, MANY = 500, 5_000  # posts; the times are those of two to eight cores without a GPU
+FEW, MANY = 500, 10_000  # posts; 200 take two minutes of two cores, 6,000 about six
 
 
 @record
@@ -128,10 +128,10 @@ def quickstart(
 def _say_time(num_posts: int) -> str:
     """Say how long the rest takes, as roughly as it is known."""
     if num_posts <= FEW:
-        return "Without a GPU this takes a few minutes in all."
+        return "Without a GPU the rest takes a few minutes."
     if num_posts <= MANY:
-        return "Without a GPU this takes from some minutes up to an hour in all; turning images into numbers grows with the posts."
-    return "Without a GPU this may take an hour or more; a GPU makes turning images into numbers much faster."
+        return "Without a GPU the rest takes from a few minutes to half an hour, by machine: images and training share it."
+    return "The rest grows with the posts, and may take an hour or more without a GPU."
 
 
 def command(*words: str | Path) -> str:
