@@ -68,12 +68,11 @@ def evaluate(options: EvaluateOptions, at: DataPlace, place: RunsPlace, output: 
     from engage_cli.steps.evaluate.data_folder import open_data
 
     reporter = make_reporter()
+    named = None if at.data == DEFAULT_DATA else load_dataset(at.data)  # a wrong one is told of first
     folders = finished_among(options.folders or [], reporter)
     if not folders and not options.ensemble:
         folders = [named_or_newest(None, place.runs, reporter.say).folder]
-    is_default = at.data == DEFAULT_DATA
-    first = folders[0] if folders else None
-    dataset = open_data(at.data, run=first, say=reporter.say) if is_default else load_dataset(at.data)
+    dataset = named or open_data(at.data, run=folders[0] if folders else None, say=reporter.say)
     if options.ensemble:
         from engage_cli.steps.train.ensemble import combine
 
