@@ -91,6 +91,9 @@ def _say(sentence: str) -> None:
 
 def _clean(error: Exception) -> Exception:
     """Clean what Click says of a wrong call: it quotes the arguments as they are."""
+    option, message = getattr(error, "option_name", None), getattr(error, "message", "")
+    if option and message.endswith("requires an argument."):
+        error.message = f"{option} has no value: nothing follows it. Write {option} VALUE, several words in quotes."  # type: ignore[attr-defined]
     for name, value in vars(error).items():
         if isinstance(value, str):
             setattr(error, name, one_line(value))

@@ -18,6 +18,7 @@ import pandas as pd
 from PIL import Image, ImageFile
 
 from engage_cli.images.decode import ImageError, resolve_inside
+from engage_cli.near_names import did_you_mean, did_you_mean_path
 
 TABLE, IMAGES = "posts.jsonl", "images"
 USUAL = "image"  # the column of images where none is named
@@ -39,11 +40,12 @@ def write_posts(
     """Write rows, and those images that are not files, into `folder`; raise ValueError for what are not posts."""
     check_frame(posts)
     if image_column is not None and image_column not in posts.columns:
-        raise ValueError(f"image_column='{image_column}': there is no such column; give one of: {', '.join(posts.columns)}")
+        there = ", ".join(posts.columns) + did_you_mean(image_column, posts.columns)
+        raise ValueError(f"image_column='{image_column}': there is no such column; give one of: {there}")
     column = image_column or (USUAL if USUAL in posts.columns else None)
     root = None if images_dir is None else Path(images_dir).absolute()
     if root is not None and not root.is_dir():
-        raise ValueError(f"images_dir='{images_dir}': there is no such folder")
+        raise ValueError(f"images_dir='{images_dir}': there is no such folder{did_you_mean_path(root)}")
     columns = {name: posts[name].tolist() for name in posts.columns}
     if column is not None:
         root, columns[column] = _place_images(columns[column], column, folder / IMAGES, root)

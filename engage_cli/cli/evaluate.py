@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engage_cli.cli.generate import generated
-from engage_cli.cli.places import DataPlace, Output, RunsPlace
+from engage_cli.cli.places import DEFAULT_DATA, DataPlace, Output, RunsPlace
 from engage_cli.cli.render.evaluate import show_evaluation
 from engage_cli.cli.render.next_step import after_evaluate
 from engage_cli.cli.render.output import print_json, print_line
@@ -65,14 +65,18 @@ def evaluate(options: EvaluateOptions, at: DataPlace, place: RunsPlace, output: 
     from engage_cli.runs.run_folder import named_or_newest
     from engage_cli.steps.evaluate import evaluate as run_step
     from engage_cli.steps.evaluate import finished_among
+    from engage_cli.steps.evaluate.data_folder import open_data
 
-    reporter, dataset = make_reporter(), load_dataset(at.data)
+    reporter = make_reporter()
+    named = None if at.data == DEFAULT_DATA else load_dataset(at.data)  # a wrong one is told of first
     folders = finished_among(options.folders or [], reporter)
+    if not folders and not options.ensemble:
+        folders = [named_or_newest(None, place.runs, reporter.say).folder]
+    dataset = named or open_data(at.data, run=folders[0] if folders else None, say=reporter.say)
     if options.ensemble:
         from engage_cli.steps.train.ensemble import combine
 
         folders.append(combine(folders, dataset=dataset, run=options.run, runs_dir=place.runs, reporter=reporter).folder)
-    folders = folders or [named_or_newest(None, place.runs, reporter.say).folder]
     page = None
     if not options.no_report:
         from engage_cli.steps.evaluate.report import place_report, write_report
@@ -96,5 +100,5 @@ def evaluate(options: EvaluateOptions, at: DataPlace, place: RunsPlace, output: 
         else:
             if options.ensemble:
                 print_line(f"The ensemble is {folders[-1]}.\n")
-            next_command = after_evaluate(evaluation, dataset, place.runs)
+            next_command = after_evaluate(evaluation, place.runs)
             show_evaluation(evaluation, written, next_command, with_intervals=options.resamples > 0)

@@ -16,6 +16,7 @@ import inspect
 import typing
 from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -144,10 +145,23 @@ def _typer_option(name: str, about: Setting, given: GivenOf | None, field: str) 
         envvar=about.envvar,
         readable=False,
         rich_help_panel=about.panel,
-        callback=_check(flags[0], names if not about.is_open else (), about),
+        callback=_refuse_options(flags[0], _check(flags[0], names if not about.is_open else (), about)),
         show_default=not is_hidden,
         show_envvar=about.envvar is not None,
     )
+
+
+def _refuse_options(flag: str, check: Callable[[Any], Any] | None) -> Callable[[typer.Context, Any], Any]:
+    """Return a callback that refuses another option of the command as a value: then the value was forgotten."""
+
+    def callback(context: typer.Context, value: Any) -> Any:
+        options = {name for parameter in context.command.params for name in parameter.opts if name.startswith("-")}
+        for one in value if isinstance(value, list) else [value]:
+            if str(one) in options and isinstance(one, str | Path):
+                raise WrongCallError(f"{flag} has no value: the option {one} follows it; write {flag} VALUE, then {one}")
+        return check(value) if check is not None else value
+
+    return callback
 
 
 def _check(flag: str, names: Collection[str], about: Setting) -> Callable[[Any], Any] | None:

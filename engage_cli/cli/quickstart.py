@@ -9,6 +9,7 @@ from pathlib import Path
 from engage_cli.cli.generate import generated
 from engage_cli.cli.pairs import parse_pairs
 from engage_cli.cli.places import Output
+from engage_cli.cli.render.next_step import predict_own
 from engage_cli.cli.render.output import print_json, print_line
 from engage_cli.cli.serve import DEFAULT_PORT
 from engage_cli.config.settings import setting
@@ -66,10 +67,9 @@ def quickstart(options: QuickstartOptions, output: Output) -> None:
         return
     show_verdict(started.evaluation)
     print_line(f"\nReport: {started.report}")
-    image = ["IMAGE"] if started.has_images else []
-    print_line(f"Next: {command('predict', *image, '--title', 'TITLE', '--title', 'ANOTHER', '--run', started.run.folder)}")
+    print_line(predict_own(started.run.folder, has_covers=started.has_images))
     if not options.serve:
-        print_line(f"  or: {serve}")
+        print_line(f"Or open the page: {serve}")
         return
     tell(serve)
     _serve(started.run.folder, options)

@@ -17,6 +17,7 @@ from engage_cli.errors import EngageError
 from engage_cli.io.files import atomic_write
 from engage_cli.io.own_folders import own_data
 from engage_cli.io.records import hash_files
+from engage_cli.near_names import did_you_mean_path
 
 PROBLEMS_FILE, REPORT_FILE = "problems.csv", "quality.html"
 IMAGES_FILE = "images.parquet"  # what was found out about each image, so that no file is opened twice
@@ -85,7 +86,9 @@ def load_dataset(folder: Path) -> Dataset:
     """Open a finished data folder."""
     if not (folder / MARKER).exists():
         state = "is not finished" if folder.is_dir() else "does not exist"
-        raise EngageError(f"the data folder {folder} {state}; create it with `engage prepare`, or name another with --data")
+        near = "" if folder.is_dir() else did_you_mean_path(folder, folder=True)
+        do = "create it with `engage prepare`, or name another with --data"
+        raise EngageError(f"the data folder {folder} {state}; {do}{near}")
     return Dataset(folder, read_meta(folder))
 
 

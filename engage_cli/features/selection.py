@@ -13,6 +13,7 @@ from engage_cli.data.schema import OWN
 from engage_cli.errors import WrongCallError
 from engage_cli.features.groups import HONEST, LEAKY_PARTS, PARTS, SETS
 from engage_cli.features.groups.columns import Author, Time
+from engage_cli.near_names import did_you_mean
 
 OWN_PART = "own_columns"
 WITH_KNOWN_COLUMNS = (HONEST, "handcrafted")  # sets that take kept columns of a known role, as followers
@@ -63,7 +64,7 @@ def parse_features(text: str, columns: Iterable[str], sources: Mapping[str, str]
             parts.append(name)
         else:
             there = ", ".join((*SETS, *(part for part in PARTS if part not in (*LEAKY_PARTS, OWN_PART)), *own))
-            raise WrongCallError(f"--features '{name}': no such feature; give one of: {there}")
+            raise WrongCallError(f"--features '{name}': no such feature; give one of: {there}{did_you_mean(name, own)}")
     if chosen:
         parts.append(OWN_PART)
     return FeatureChoice(parts=tuple(part for part in PARTS if part in parts), columns=tuple(dict.fromkeys(chosen)))

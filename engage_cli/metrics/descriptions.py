@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from engage_cli.config.general import CLASS_NAMES
@@ -9,6 +10,8 @@ from engage_cli.io.written_numbers import with_minus
 from engage_cli.metrics.paired_bootstrap import Comparison
 
 IN_THE_UNIT = ("mae", "rmse", "width_80", "width_95")
+LOG_UNITS = ("log1p(", "log(")  # what the formula of such a target begins with
+LARGEST_POWER = 16.0  # of e; a larger factor is written as a power of ten
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,9 @@ _WORDS = {
     "r2": Words(
         "R²", "share of the differences between posts that is explained; 0 is a constant guess, 1 is perfect", "higher"
     ),
-    "mae": Words("mean absolute error", "how far predictions are from the truth on average, in the target's unit", "lower"),
+    "mae": Words(
+        "mean absolute error", "how far predictions are from the truth on average; of a logarithm also as a factor", "lower"
+    ),
     "rmse": Words("root mean squared error", "like the mean absolute error, but large misses weigh more", "lower"),
     "spearman": Words("Spearman", "how well the order of the posts is met; 0 is chance, 1 is the true order", "higher"),
     "kendall": Words("Kendall", "the same, counted in pairs; 0 is chance, 1 is the true order", "higher"),
@@ -38,9 +43,13 @@ _WORDS = {
         "top tenth found", "share of the tenth predicted highest that truly is of the top tenth; 0.1 is chance", "higher"
     ),
     "coverage_80": Words("coverage of 80 % intervals", "share of truths inside their interval; it should be 0.80", ""),
-    "width_80": Words("width of 80 % intervals", "mean width in the target's unit, at the same coverage", "lower"),
+    "width_80": Words(
+        "width of 80 % intervals", "mean width; of a logarithm also as factors around the predicted count", "lower"
+    ),
     "coverage_95": Words("coverage of 95 % intervals", "share of truths inside their interval; it should be 0.95", ""),
-    "width_95": Words("width of 95 % intervals", "mean width in the target's unit, at the same coverage", "lower"),
+    "width_95": Words(
+        "width of 95 % intervals", "mean width; of a logarithm also as factors around the predicted count", "lower"
+    ),
     "accuracy": Words("accuracy", "share of posts whose class is named right", "higher"),
     "majority_lift": Words(
         "lift over the majority", "accuracy less that of always naming the most frequent class; 0 is not a gain", "higher"
@@ -108,6 +117,22 @@ def write_figure(value: float, metric: str = "") -> str:
     else:
         text = f"{value:.3f}"
     return with_minus(text)
+
+
+def write_factor(value: float, metric: str, unit: str) -> str:
+    """Write a figure in log units as what a prediction is multiplied with; "" of a figure in any other unit.
+
+    An error of 0.98 is "×2.7". An interval's width reaches as far down as up: 1.6 is "÷2.2 to ×2.2".
+    """
+    if metric not in IN_THE_UNIT or not unit.startswith(LOG_UNITS):
+        return ""
+    is_width = metric.startswith("width_")
+    power = value / 2 if is_width else value
+    if power > LARGEST_POWER:
+        factor = f"10^{power / math.log(10):.0f}"
+    else:
+        factor = f"{math.exp(power):.1f}" if math.exp(power) < 9.95 else f"{math.exp(power):,.0f}"
+    return f"÷{factor} to ×{factor}" if is_width else f"×{factor}"
 
 
 def say_verdict(comparison: Comparison, *, beside: str = "") -> str:

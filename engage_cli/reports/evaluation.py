@@ -11,7 +11,7 @@ from engage_cli.config.general import CLASS_NAMES, LEAKY
 from engage_cli.data.targets.target import Target
 from engage_cli.evaluation.published import NOT_COMPARABLE, STUDY_MODELS, set_beside
 from engage_cli.evaluation.results import Evaluation, Score, Slice
-from engage_cli.metrics.descriptions import label_of, say_verdict, words_of, write_figure
+from engage_cli.metrics.descriptions import label_of, say_verdict, words_of, write_factor, write_figure
 from engage_cli.metrics.metrics import PRIMARY
 from engage_cli.metrics.paired_bootstrap import Comparison
 from engage_cli.plots.evaluation import WORDS, draw_evaluation
@@ -88,6 +88,7 @@ def render_report(
         not_comparable=NOT_COMPARABLE,
         words_of=words_of,
         say_verdict=say_verdict,
+        write_factor=write_factor,
         has_intervals=any(run.intervals for run in evaluation.runs),
         has_bounds=any(one["low"] < one["high"] for run in evaluation.runs for one in run.metrics.values()),
     )

@@ -22,3 +22,15 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
         number = 1 + sum(last_name(other) == first for other in short)
         short[name] = first if number == 1 else f"{first} ({number})"
     return short
+
+
+def tail_names(names: Sequence[str]) -> dict[str, str]:
+    """Return path -> its last folder, with as many of those above it as tell it from the others: for a narrow column."""
+    parts = {name: PurePath(name.replace("\\", "/")).parts for name in dict.fromkeys(names)}
+    short: dict[str, str] = {}
+    for name, own in parts.items():
+        others = [other for key, other in parts.items() if key != name]
+        lengths = range(1, len(own) + 1)
+        length = next((num for num in lengths if all(own[-num:] != other[-num:] for other in others)), len(own))
+        short[name] = "/".join(own[-length:]) or name
+    return short

@@ -17,6 +17,8 @@ from engage_cli.data.schema import side_of
 from engage_cli.data.targets.target import Target
 from engage_cli.errors import EngageError
 from engage_cli.io.records import check_file, hash_files
+from engage_cli.near_names import did_you_mean_path
+from engage_cli.runs._below import suggest_runs
 from engage_cli.runs.records import (
     AGAIN,
     RunMeta,
@@ -96,6 +98,7 @@ def load_run(folder: Path) -> Run:
     if not os.path.lexists(folder / FIRST):
         raise EngageError(
             f"{folder} is not a run folder: it has no {FIRST}; give the folder that a train command wrote, as in runs/NAME"
+            f"{'' if folder.exists() else did_you_mean_path(folder, folder=True)}"
         )
     if not os.path.lexists(folder / MARKER):
         command = read_run_record(folder / FIRST, RunMeta, META_KIND).command
@@ -156,7 +159,6 @@ def newest_run(runs_dir: Path) -> Run:
     if not markers:
         unfinished = len(list(runs_dir.glob(f"*/{FIRST}")))
         there = f"{unfinished} unfinished" if unfinished else "none"
-        raise EngageError(
-            f"no finished run under {runs_dir} ({there}); create one with `engage train`, or name the folder with --runs"
-        )
+        do = suggest_runs(MARKER, MEMBERS) or "create one with `engage train`, or name the folder with --runs"
+        raise EngageError(f"no finished run under {runs_dir} ({there}); {do}")
     return load_run(markers[-1].parent)

@@ -12,11 +12,13 @@ from engage_cli.config.preparation import PrepareConfig
 from engage_cli.config.training import EnsembleConfig
 from engage_cli.data.dataset import Dataset, load_dataset
 from engage_cli.data.dataset_meta import MARKER as DATA_MARKER
+from engage_cli.data.row_counts import say_counts
 from engage_cli.data.schema import parse_blocks
 from engage_cli.errors import EngageError
 from engage_cli.evaluation.results import Evaluation
 from engage_cli.io.files import sweep
 from engage_cli.io.records import read_record, record, write_record
+from engage_cli.near_names import did_you_mean_path
 from engage_cli.progress.reporters import Reporter
 from engage_cli.runs.run_folder import MARKER as RUN_MARKER
 from engage_cli.runs.run_folder import Run, load_run
@@ -30,6 +32,14 @@ from engage_cli.steps.train.pipeline import train_ensemble
 KIND, VERSION, REQUEST_FILE = "engage quickstart", 1, "quickstart.json"
 FIRST_TARGETS = ("views", "likes", "popularity", "given")  # what a person counts comes first
 BLOCKS = "image,title,context,text"
+STEPS = (
+    "Four steps. You can stop at any time; the same command continues.",
+    "  prepare: read and check the posts, and set some aside for testing",
+    "  embed: turn images and texts into numbers that models can read (DINOv2 for images, MiniLM for texts)",
+    "  train: train three models, and average them: usually the longest step",
+    "  evaluate: predict the posts that were set aside, and compare with what they really got",
+)
+FEW, MANY = 500, 10_000  # posts; 200 take two minutes of two cores, 6,000 about six
 
 
 @record
@@ -78,10 +88,12 @@ def quickstart(
         target=target,
     )
     if not source.exists():
-        raise EngageError(f"no such file or folder: {source}; check the path")
+        raise EngageError(f"no such file or folder: {source}; check the path{did_you_mean_path(source)}")
     if images is not None and not images.exists():
-        raise EngageError(f"no such image folder: {images}; check --images-dir")
+        raise EngageError(f"no such image folder: {images}; check --images-dir{did_you_mean_path(images)}")
     _claim(folder, request)
+    for line in STEPS:
+        reporter.say(line)
     encoders = encoders or EncoderConfig()
     data, runs = folder / "data", folder / "runs"
     words: list[str | Path] = ["prepare", source]
@@ -96,6 +108,8 @@ def quickstart(
         where = [Source(path=source, images=images)]
         found = prepare(PrepareConfig(), folder=data, sources=where, mapping=dict(mapping or {}), reporter=reporter)
         dataset = found.dataset
+    reporter.say(say_counts(dataset.meta))
+    reporter.say(_say_time(dataset.meta.rows.kept))
     name = _choose_target(dataset, target)
     tell(command("embed", "--data", data))
     embed(dataset, encoders, blocks=parse_blocks(BLOCKS), how=EmbedConfig(), reporter=reporter)
@@ -109,6 +123,15 @@ def quickstart(
     page = place_report(None, [run], split="test", runs_dir=runs)
     write_report(evaluation, dataset=dataset, report=page, reporter=reporter)
     return Started(dataset=dataset, run=load_run(run), evaluation=evaluation, report=page)
+
+
+def _say_time(num_posts: int) -> str:
+    """Say how long the rest takes, as roughly as it is known."""
+    if num_posts <= FEW:
+        return "Without a GPU the rest takes a few minutes."
+    if num_posts <= MANY:
+        return "Without a GPU the rest takes from a few minutes to half an hour, by machine: images and training share it."
+    return "The rest grows with the posts, and may take an hour or more without a GPU."
 
 
 def command(*words: str | Path) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engage_cli.cli.places import DEFAULT_RUNS
 from engage_cli.cli.render.output import print_line, print_table
 from engage_cli.config.general import LEAKY
 
@@ -40,6 +40,7 @@ INTERVALS_SHOWN = ("variant_pairs_significant", "variant_gain")
 
 
 def show_evaluation(evaluation: Evaluation, written: Sequence[Path], next_command: str, *, with_intervals: bool) -> None:
+    evaluation = _with_short_names(evaluation)
     for target, kind in dict.fromkeys((score.target, score.kind) for score in evaluation.runs):
         scores = [s for s in (*evaluation.baselines, *evaluation.runs) if (s.target, s.kind) == (target, kind)]
         metrics = list(SHOWN[kind])
@@ -58,7 +59,7 @@ def show_evaluation(evaluation: Evaluation, written: Sequence[Path], next_comman
         _show_slices([score for score in scores if score.slices], metrics[:3])
     leaky = {score.name for score in evaluation.runs if score.leaky}
     for comparison in evaluation.comparisons:
-        names = {name: _short(name) + (" LEAKY" if name in leaky else "") for name in (comparison.first, comparison.second)}
+        names = {name: name + (" LEAKY" if name in leaky else "") for name in (comparison.first, comparison.second)}
         verdict = comparison.verdict.replace(comparison.second, names[comparison.second])
         nothing = "that says nothing: " if leaky & set(names) else ""
         print_line(f"{names[comparison.first]}: {nothing}{verdict}")
@@ -79,7 +80,9 @@ def show_evaluation(evaluation: Evaluation, written: Sequence[Path], next_comman
     if with_intervals:
         some = "" if all(is_told(score) for score in evaluation.runs) else " (–: too few posts for one)"
         print_line(
-            f"95 %: interval of the first metric by a bootstrap{some}; --json has every one. Differences: paired bootstrap."
+            "95 %: where the first figure would lie in 95 of 100 draws of as many posts like these: drawn again and again "
+            f"from them with repeats (a bootstrap){some}. Differences: both are scored on the same draws (a paired "
+            "bootstrap). --json has every interval."
         )
     print_line("Baselines were fitted on the same training posts.")
     if written:
@@ -89,10 +92,10 @@ def show_evaluation(evaluation: Evaluation, written: Sequence[Path], next_comman
 
 def show_verdict(evaluation: Evaluation) -> None:
     """In two or three lines, for who does not read tables: how well runs of values order posts, and what that rests on."""
-    for score in evaluation.runs:
+    for score in _with_short_names(evaluation).runs:
         r2, pairs = (score.metrics[name]["value"] for name in ("r2", "pairwise_accuracy"))
         print_line(
-            f"\n{_short(score.name)}: {100 * pairs:.0f} of 100 pairs of {evaluation.split} posts are in the right order "
+            f"\n{score.name}: {100 * pairs:.0f} of 100 pairs of {evaluation.split} posts are in the right order "
             f"(a coin: 50); R² {r2:.2f}, on {score.rows:,} posts."
         )
         _show_warnings(score)
@@ -100,7 +103,7 @@ def show_verdict(evaluation: Evaluation) -> None:
 
 def _show_warnings(score: Score) -> None:
     for warning in score.warnings:
-        print_line(f"warning: {_short(score.name)}: {warning}")
+        print_line(f"warning: {score.name}: {warning}")
 
 
 def is_told(score: Score) -> bool:
@@ -117,7 +120,7 @@ def _show_cross_validated(score: Score, *, with_intervals: bool) -> None:
         bounds = f" (95 %: {found['low']:.2f} to {found['high']:.2f})" if with_intervals else ""
         told.append(f"{HEADERS.get(name, name)} {found['value']:.3f}{bounds}")
     print_line(
-        f"{_short(score.name)}, cross-validated: {', '.join(told)}, on {score.rows:,} posts that were each predicted by "
+        f"{score.name}, cross-validated: {', '.join(told)}, on {score.rows:,} posts that were each predicted by "
         "models trained without it\n"
     )
 
@@ -153,6 +156,8 @@ def _show_uncertainty(scores: Sequence[Score]) -> None:
     """How sure the runs are, and whether they may be: coverage overall and in the worst fifth of the predictions."""
     if not scores:
         return
+    from engage_cli.metrics.descriptions import write_factor
+
     rows = []
     for score in scores:
         cells = [_title(score)]
@@ -164,16 +169,24 @@ def _show_uncertainty(scores: Sequence[Score]) -> None:
             ]
             range_of = f" ({100 * min(fifths):.0f}–{100 * max(fifths):.0f})" if fifths else ""
             cells.append(f"{100 * score.metrics[f'coverage_{share}']['value']:.1f}{range_of}")
-            cells.append(f"{score.metrics[f'width_{share}']['value']:.3g}")
+            width = score.metrics[f"width_{share}"]["value"]
+            cells.append(write_factor(width, f"width_{share}", score.unit) or f"{width:.3g}")
         cells.append(f"{score.metrics['pair_ece']['value']:.3f}")
         rows.append(cells)
     is_value = "coverage_80" in scores[0].metrics
     shares = [share for share in ("80", "95") if f"coverage_{share}" in scores[0].metrics]
-    columns = ["", *(name for share in shares for name in (f"in {share} %", "width")), "pair error"]
+    is_factor = bool(write_factor(1.0, "width_80", scores[0].unit))
+    reach = "reaches" if is_factor else "width"
+    columns = ["", *(name for share in shares for name in (f"in {share} %", reach)), "pair error"]
     title = (
         "How sure it is: truths inside the intervals, of 100 (by fifth of the prediction)" if is_value else "How sure it is"
     )
     print_table(title, columns, rows, needed=2)
+    if is_value and is_factor:
+        print_line(
+            "reaches: from the predicted count divided by this number to the count times it, on average. "
+            "--json has the width as a logarithm.\n"
+        )
 
 
 def _show_slices(scores: Sequence[Score], metrics: Sequence[str]) -> None:
@@ -243,8 +256,24 @@ def _row(score: Score, metrics: list[str], with_intervals: bool) -> list[str]:
 
 
 def _title(score: Score) -> str:
-    return _short(score.name) + (" LEAKY" if score.leaky else "")
+    return score.name + (" LEAKY" if score.leaky else "")
 
 
-def _short(name: str) -> str:
-    return name.removeprefix(f"{DEFAULT_RUNS}/")
+def _with_short_names(evaluation: Evaluation) -> Evaluation:
+    """Call each run by its last folder: a path of several does not fit a column."""
+    from engage_cli.runs.names import tail_names
+
+    short = tail_names([run.name for run in evaluation.runs])
+
+    def rename(scores: Sequence[Score]) -> list[Score]:
+        return [replace(one, name=short.get(one.name, one.name)) for one in scores]
+
+    return replace(
+        evaluation,
+        runs=rename(evaluation.runs),
+        cross_validated=rename(evaluation.cross_validated),
+        comparisons=[
+            replace(one, first=short.get(one.first, one.first), second=short.get(one.second, one.second))
+            for one in evaluation.comparisons
+        ],
+    )

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from engage_cli.evaluation.results import Evaluation
 
 # What is trained on where the data cannot give the default target, the first that it can.
+OWN_COVER = "your-cover.jpg"
+OWN_WORDS = {True: "your own cover and titles", False: "your own titles"}
 FIRST_TARGETS = (EnsembleConfig.target, "views", "likes", "given")
 
 
@@ -45,20 +47,25 @@ def after_embed(dataset: Dataset, encoders: EncoderConfig, data: Path) -> str:
     return next_step("train", *words, data=data)
 
 
-def after_evaluate(evaluation: Evaluation, dataset: Dataset, runs: Path) -> str:
-    """Lead to a prediction by the best run of the first target, of a cover of the data, which is to be replaced."""
+def after_evaluate(evaluation: Evaluation, runs: Path) -> str:
+    """Lead to a prediction by the best run of the first target."""
     from engage_cli.metrics.metrics import PRIMARY
     from engage_cli.runs.run_folder import load_run
-    from engage_cli.steps.evaluate.example_cover import NO_COVER, example_cover
+    from engage_cli.steps.predict.requests import has_seen_covers
+    from engage_cli.uncertainty.forecast import load_uncertainty
 
     first = evaluation.runs[0]
     same = [one for one in evaluation.runs if (one.target, one.kind) == (first.target, first.kind)]
     best = max(same, key=lambda one: (not one.leaky, one.metrics[PRIMARY[first.kind]]["value"]))
-    cover = example_cover(load_run(Path(best.name)), dataset)
-    if cover is None:
-        return next_step("predict", "--help")
-    post = ["--title", "One title", "--title", "Another title"] if cover == NO_COVER else [cover, "--title", "Your title"]
-    return next_step("predict", *post, "--run", best.name, runs=runs)
+    run = load_run(Path(best.name))
+    return predict_own(run.folder, has_covers=has_seen_covers(run, load_uncertainty(run).neighbours), runs=runs)
+
+
+def predict_own(run: Path, *, has_covers: bool, runs: Path | None = None) -> str:
+    """Lead to a prediction of a post of one's own, and say what is to be put in: what is published is no example."""
+    cover = [OWN_COVER] if has_covers else []
+    step = next_step("predict", *cover, "--title", "One title", "--title", "Another title", "--run", str(run), runs=runs)
+    return f"{step}\n  Put in {OWN_WORDS[has_covers]}, of a post that is not published yet."
 
 
 def _option(flag: str, value: str | Path | None, default: str | Path) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +12,9 @@ from engage_cli.io.printable import escaped_json, one_line, printable
 from engage_cli.io.strict_json import strict
 
 GAP = 2  # spaces between two columns
+NARROWEST = 24  # letters of the first column that other columns are left out for
+LEAST_ROOM = 8  # letters of the first column however narrow the terminal is
+BREAKS = "/_ -"  # a name may go on in the next line after one of these
 
 
 def print_json(answer: Mapping[str, Any]) -> None:
@@ -39,10 +43,13 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     rows = [[one_line(cell) for cell in row] for row in rows]
     console.print(Text(title, style="bold"), soft_wrap=True)
     widths = [max(map(len, cells)) + GAP for cells in zip(columns, *rows, strict=True)]
+    firsts = [columns[0], *(row[0] for row in rows)]
+    foldable = max(NARROWEST, *(len(part) for cell in firsts for part in _unbroken(cell))) + GAP
     shown = len(columns)
-    while needed is not None and shown > needed and sum(widths[:shown]) > console.width:
+    while needed is not None and shown > needed and min(widths[0], foldable) + sum(widths[1:shown]) > console.width:
         shown -= 1
-    columns, rows = columns[:shown], [row[:shown] for row in rows]
+    room = max(LEAST_ROOM, console.width - sum(widths[1:shown]) - GAP)
+    columns, rows = columns[:shown], [[fold_name(row[0], room), *row[1:shown]] for row in rows]
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False, padding=(0, GAP, 0, 0))
     for index, column in enumerate(columns):
         table.add_column(Text(column), justify="left" if index == 0 else "right", overflow="fold", no_wrap=index > 0)
@@ -50,6 +57,21 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
         table.add_row(*(Text(cell) for cell in row))
     console.print(table)
     console.print()
+
+
+def fold_name(name: str, room: int) -> str:
+    """Break a name into lines of at most `room` letters, after one of BREAKS; only a longer part is left as it is."""
+    lines = [""]
+    for part in _unbroken(name):
+        if lines[-1] and len((lines[-1] + part).rstrip()) > room:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
+
+
+def _unbroken(name: str) -> list[str]:
+    """Return the parts of a name that stay in one line, each with the sign that ends it."""
+    return re.findall(f"[^{BREAKS}]*[{BREAKS}]|[^{BREAKS}]+", name)
 
 
 def print_line(line: str) -> None:

@@ -30,6 +30,8 @@ NUM_PROBES = 6
 
 def show_prepared(prepared: Prepared, data: Path) -> None:
     """Print counts, split, distributions, targets, probes, warnings, and the next command."""
+    from engage_cli.data.row_counts import say_counts
+
     meta, quality = prepared.dataset.meta, prepared.quality
     for name, source in meta.sources.items():
         columns = ", ".join(ours if ours == theirs else f"{ours} ← {theirs}" for ours, theirs in source.columns.items())
@@ -48,6 +50,7 @@ def show_prepared(prepared: Prepared, data: Path) -> None:
     posts += [(f"without {column}", f"{num:,}") for column, num in meta.missing.items() if num]
     posts += [(f"image: {reason}", f"{num:,}") for reason, num in meta.image_problems.items()]
     print_table(f"Posts of {meta.source}", ("", "posts"), posts)
+    print_line(f"{say_counts(meta)}.\n")
     _show_split(meta.split, quality)
     _show_outcomes(quality)
     _show_targets(meta)
@@ -89,6 +92,7 @@ def tell_understood(understood: Sequence[Understood], say: Callable[[str], None]
         say(f"{one.source} ({one.format}): {one.posts:,} rows")
         for line in _fields(one):
             say(line)
+        say(f"  {one.images}")
         for unused in one.unused:
             say(f"  not used: {unused.column}: {'; '.join(unused.examples) or 'empty'}")
         if one.map_hint:
@@ -96,10 +100,11 @@ def tell_understood(understood: Sequence[Understood], say: Callable[[str], None]
 
 
 def _fields(one: Understood) -> list[str]:
-    return [
-        f"  {field.name if field.name == field.column else f'{field.name} ← {field.column}'}: {field.shown or 'empty'}"
-        for field in one.fields
-    ]
+    lines = []
+    for field in one.fields:
+        name = field.name if field.name == field.column else f"{field.name} ← {field.column}"
+        lines.append(f"  {name}: {field.shown or 'empty'}{f' ({field.how_full})' if field.how_full else ''}")
+    return lines
 
 
 def _show_split(split: SplitMeta, quality: Quality) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from engage_cli.config.general import DATA_MARK
 from engage_cli.errors import EngageError
 from engage_cli.images.archives import UNREADABLE_ARCHIVES, is_archive
+from engage_cli.near_names import did_you_mean_path
 
 IMAGE_FOLDER = re.compile(r"(^|[ _-])(covers?|images?)$", re.IGNORECASE)
 IMAGE_ARCHIVE = re.compile(r"(^|[ _-])(covers?|images?)[ ._-]", re.IGNORECASE)
@@ -21,8 +22,9 @@ class Tree:
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
-            is_file = folder.exists()
-            raise EngageError(f"{folder} is a file; name its folder" if is_file else f"no such folder: {folder}")
+            if folder.exists():
+                raise EngageError(f"{folder} is a file; name its folder")
+            raise EngageError(f"no such folder: {folder}{did_you_mean_path(folder, folder=True)}")
         self.folder = folder
         self.files: list[Path] = []
         self.image_folders: list[Path] = []

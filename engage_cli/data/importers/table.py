@@ -22,6 +22,7 @@ from engage_cli.data.tables.options import AS_IT_SHOWS, ReadOptions
 from engage_cli.data.tables.reading import Raw, read_frame
 from engage_cli.data.tables.typed import Typed, unknown_where_switched_off
 from engage_cli.errors import EngageError, WrongCallError
+from engage_cli.near_names import did_you_mean, did_you_mean_path
 
 END_OF_TIME = pd.Timestamp("2200-01-01", tz="UTC")
 KINDS = {"number": NUMBER, "category": CATEGORY}
@@ -44,18 +45,21 @@ def read_table(
     `split_column` has the part of each post, `group_column` what no two parts may share. `images_dir` may be an archive.
     """
     if images_dir is not None and not images_dir.exists():
-        raise EngageError(f"no such image folder: {images_dir}; check --images-dir")
+        raise EngageError(f"no such image folder: {images_dir}; check --images-dir{did_you_mean_path(images_dir)}")
     raw = read_frame(path, options.encoding)
     export = recognise_export(raw)
     known = dict(export.columns) if export is not None else {}
     matched = match_columns(raw, mapping or {}, path, known=known)
     kept = _kept(keep, raw, matched.found, path)
+    there = ", ".join(raw.frame.columns)
     if split_column and split_column not in raw.frame.columns:
-        there = ", ".join(raw.frame.columns)
-        raise WrongCallError(f"--split-from {split_column}: no such file, and {path} has no such column; it has: {there}")
+        near = did_you_mean(split_column, raw.frame.columns) or did_you_mean_path(Path(split_column))
+        raise WrongCallError(
+            f"--split-from {split_column}: no such file, and {path} has no such column; it has: {there}{near}"
+        )
     if group_column and group_column not in raw.frame.columns:
-        there = ", ".join(raw.frame.columns)
-        raise WrongCallError(f"--group {group_column}: {path} has no such column; it has: {there}")
+        near = did_you_mean(group_column, raw.frame.columns)
+        raise WrongCallError(f"--group {group_column}: {path} has no such column; it has: {there}{near}")
     notes = [*raw.notes, *_say_export(export, path), *matched.notes]
     if raw.delimiter:
         notes += warn_of_swallowed_rows(raw.frame, matched.found, raw.delimiter, path)
@@ -118,7 +122,9 @@ def _kept(keep: Sequence[str], raw: Raw, found: Mapping[str, str], path: Path) -
         if asked in raw.frame.columns or kind not in KINDS:
             column, kind = asked, ""
         if column not in raw.frame.columns:
-            raise WrongCallError(f"--keep {asked}: {path} has no such column; it has: {', '.join(raw.frame.columns)}")
+            there = ", ".join(raw.frame.columns)
+            near = did_you_mean(column, raw.frame.columns)
+            raise WrongCallError(f"--keep {asked}: {path} has no such column; it has: {there}{near}")
         ours = next((ours for ours, theirs in found.items() if theirs == column), None)
         if ours in KNOWN_AFTER or (is_counter_name(column) and _holds_counts(raw, column)):
             raise WrongCallError(f"--keep {column}: that is a counter, known only after publication; leave it out")
@@ -153,7 +159,7 @@ def read_unpublished(
     published at any time to come.
     """
     if images_dir is not None and not images_dir.is_dir():
-        raise EngageError(f"no such image folder: {images_dir}; check --images-dir")
+        raise EngageError(f"no such image folder: {images_dir}; check --images-dir{did_you_mean_path(images_dir)}")
     known = known or {}
     raw = read_frame(path, options.encoding)
     export = recognise_export(raw)

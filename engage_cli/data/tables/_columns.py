@@ -23,6 +23,7 @@ from engage_cli.data.tables._aliases import ADDRESSES, candidates, looks_like, s
 from engage_cli.data.tables._experiments import match_experiment
 from engage_cli.data.tables.reading import Raw
 from engage_cli.errors import EngageError, WrongCallError
+from engage_cli.near_names import did_you_mean
 
 COLUMNS = (*CONTENT_COLUMNS, *EXPERIMENT_COLUMNS, OBSERVED_AT, *KNOWN_AFTER)
 SCORE_NAMES = ("score", "popularity", "popularityscore", "engagementscore", "label")
@@ -81,7 +82,8 @@ def _check_mapping(mapping: Mapping[str, str], columns: list[str], path: Path) -
                 raise WrongCallError(f"--map {ours}={theirs} is the wrong way round; write --map {theirs}={ours}")
             raise WrongCallError(f"--map names the unknown field '{ours}'; give one of: {', '.join(COLUMNS)}")
         if theirs not in columns:
-            raise WrongCallError(f"--map {ours}={theirs}: {path} has no column '{theirs}'; it has: {', '.join(columns)}")
+            there = ", ".join(columns) + did_you_mean(theirs, columns)
+            raise WrongCallError(f"--map {ours}={theirs}: {path} has no column '{theirs}'; it has: {there}")
     named = [theirs for ours, theirs in mapping.items() if ours != "image"]  # a cover may be called after the id
     if len(set(named)) < len(named):
         raise WrongCallError("--map names one column of the table twice; each can be one thing only")

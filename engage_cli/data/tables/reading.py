@@ -20,6 +20,7 @@ from engage_cli.data.tables._flatten import Record, flatten, records_of
 from engage_cli.data.tables._opening import read_bytes, suffix_of
 from engage_cli.errors import EngageError
 from engage_cli.io.plain_files import NoPlainFileError, most_table_bytes, open_plain
+from engage_cli.near_names import did_you_mean_path
 
 SUFFIXES = {".csv": ",", ".tsv": "\t", ".jsonl": "", ".ndjson": "", ".json": "", ".parquet": "", ".xlsx": ""}
 DELIMITED = {suffix: usual for suffix, usual in SUFFIXES.items() if usual}
@@ -48,8 +49,10 @@ def read_frame(path: Path, encoding: str = "") -> Raw:
     suffix = suffix_of(path)
     if path.is_dir():
         raise EngageError(f"{path} is a folder; name the table in it")
+    if not path.exists():
+        raise EngageError(f"no such table: {path}{did_you_mean_path(path)}")
     if not path.is_file():
-        raise EngageError(f"{path} is a pipe, socket or device; name a file" if path.exists() else f"no such table: {path}")
+        raise EngageError(f"{path} is a pipe, socket or device; name a file")
     if suffix in DELIMITED:
         frame, notes, delimiter = read_delimited(path, DELIMITED[suffix], encoding)
         raw = Raw(frame=frame, notes=notes, delimiter=delimiter)

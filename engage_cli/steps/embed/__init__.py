@@ -181,7 +181,7 @@ def _write(
         return {}
     what = "images" if store.encoder.side == "vision" else "texts"
     share = f" (rank {get_rank()} of {get_world_size()})" if get_world_size() > 1 else ""
-    with reporter.stage(f"embedding {what}{share}", sum(len(shard.keys) for shard in shards)) as stage:
+    with reporter.stage(f"turning {what} into numbers{share}", sum(len(shard.keys) for shard in shards)) as stage:
         if how.engine == "ray":
             from engage_cli.steps.embed._ray import write_shards_on_ray
 

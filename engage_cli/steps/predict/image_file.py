@@ -6,6 +6,7 @@ from pathlib import Path
 
 from engage_cli.errors import EngageError
 from engage_cli.images.decode import MOST_BYTES, ImageError, decode, read_bytes
+from engage_cli.near_names import did_you_mean_path
 
 STDIN = "-"  # in the place of an image
 USABLE = "give a JPEG, PNG, WebP or GIF"
@@ -23,7 +24,8 @@ def read_image(image: Path, stdin: bytes | None = None) -> bytes:
             raise ImageError(f"larger than {MOST_BYTES >> 20} MiB")
         decode(data)
     except ImageError as problem:
+        near = "" if is_stdin or str(problem) not in WHAT_TO_DO else did_you_mean_path(image)
         raise EngageError(
-            f"{'the image on stdin' if is_stdin else image}: {problem}; {WHAT_TO_DO.get(str(problem), USABLE)}"
+            f"{'the image on stdin' if is_stdin else image}: {problem}; {WHAT_TO_DO.get(str(problem), USABLE)}{near}"
         ) from None
     return data

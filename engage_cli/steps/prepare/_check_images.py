@@ -15,6 +15,7 @@ from engage_cli.images.check import LEVELS, Checked, Stamp, check_images, stamp_
 from engage_cli.images.examine import examine
 from engage_cli.io.own_folders import own_data
 from engage_cli.io.sealed_table import Check, read_sealed, write_sealed
+from engage_cli.near_names import did_you_mean_path
 from engage_cli.progress.reporters import Reporter
 
 BATCH = 128
@@ -93,7 +94,7 @@ def place_images(
     if images.is_dir():
         return images, {}
     if not images.exists():
-        raise EngageError(f"no such file or folder of images: {images}; check the path")
+        raise EngageError(f"no such file or folder of images: {images}; check the path{did_you_mean_path(images)}")
     if command := UNREADABLE_ARCHIVES.get(images.suffix.lower()):
         raise EngageError(
             f"the images are still packed in {images}: unpack them, as with "

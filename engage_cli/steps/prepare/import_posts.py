@@ -18,6 +18,7 @@ from engage_cli.data.table_format import ColumnFormat, merge
 from engage_cli.data.tables.options import AS_IT_SHOWS, DUPLICATES, ReadOptions
 from engage_cli.data.tables.reading import SUFFIXES, is_table
 from engage_cli.errors import EngageError, WrongCallError
+from engage_cli.near_names import did_you_mean_path
 from engage_cli.progress.reporters import Reporter
 
 AUTO = "auto"
@@ -77,7 +78,8 @@ def import_posts(
         raise WrongCallError(f"{again[0]} is named twice; its posts would be in several parts")
     formats = [_format_of(source) for source in sources]
     if split_column and "table" not in formats:
-        raise WrongCallError(f"--split-from {split_column}: no such file (and only a table has columns to name)")
+        near = did_you_mean_path(Path(split_column))
+        raise WrongCallError(f"--split-from {split_column}: no such file (and only a table has columns to name){near}")
     if group_column and "table" not in formats:
         raise WrongCallError(f"--group {group_column}: only a table has columns to name")
     if (mapping or keep) and "table" not in formats:
@@ -122,7 +124,7 @@ def recognise(path: Path) -> str:
     if is_table(path):
         return "table"
     if not path.exists():
-        raise EngageError(f"no such file or folder: {path}; check the path")
+        raise EngageError(f"no such file or folder: {path}; check the path{did_you_mean_path(path)}")
     modules = {name: import_module(IMPORTERS[name].partition(":")[0]) for name in IMPORTERS if name != "table"}
     looked_for = "; ".join(f"{name} ({module.LAYOUT})" for name, module in modules.items())
     if not path.is_dir():

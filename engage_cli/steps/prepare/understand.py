@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +17,7 @@ from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.steps.prepare.import_posts import ImportedPosts, Source, import_posts
 
 EXAMPLES = 3
+NEARLY_EMPTY = 0.05  # of the rows have a value
 LONGEST = 40  # signs of an example
 
 
@@ -27,6 +29,18 @@ class Field:
     column: str  # the source's
     examples: tuple[str, ...]  # cells as they stand
     read: tuple[str, ...]  # what became of them
+
+    filled: int  # rows with a value that could be read
+    rows: int
+
+    @property
+    def how_full(self) -> str:
+        """How many rows have a value: of counters always, of others where some have none."""
+        if self.filled == self.rows and self.name not in KNOWN_AFTER:
+            return ""
+        verb = "readable" if self.name in (*KNOWN_AFTER, *DATES) else "filled"
+        nearly = ", nearly empty" if self.filled < NEARLY_EMPTY * self.rows else ""
+        return f"{verb} in {self.filled:,} of {self.rows:,} rows{nearly}"
 
     @property
     def shown(self) -> str:
@@ -53,6 +67,7 @@ class Understood:
     fields: tuple[Field, ...]
     unused: tuple[Unused, ...]
     notes: tuple[str, ...]
+    images: str  # how many posts have an image
 
     @property
     def map_hint(self) -> str:
@@ -113,6 +128,7 @@ def describe(imported: ImportedPosts) -> list[Understood]:
                     for column in imported.unused[source]
                 ),
                 notes=tuple(imported.warnings),
+                images=_say_images(posts, imported, source),
             )
         )
     return found
@@ -127,7 +143,28 @@ def _field(ours: str, theirs: str, posts: pd.DataFrame, raw: pd.DataFrame | None
     if raw is not None and theirs in raw and len(raw) >= len(posts):
         places = posts["source_row"].iloc[rows] - 1
         cells = tuple(_short(str(raw[theirs].iloc[place])) for place in places)
-    return Field(name=ours, column=theirs, examples=cells, read=read if ours in (*KNOWN_AFTER, *DATES, "tags") else cells)
+    return Field(
+        name=ours,
+        column=theirs,
+        examples=cells,
+        read=read if ours in (*KNOWN_AFTER, *DATES, "tags") else cells,
+        filled=int((values.notna() & (values.astype(object) != "")).sum()),
+        rows=len(values),
+    )
+
+
+def _say_images(posts: pd.DataFrame, imported: ImportedPosts, source: str) -> str:
+    """Say how many posts have an image that was found, where that can be told without unpacking or fetching any."""
+    root = imported.images[source]
+    if source in imported.packed:
+        return "images: not counted here; they are packed or have to be fetched"
+    if root is None:
+        return "images: no folder of images; name it with --images-dir, or give --no-images"
+    names = posts["image"].astype(str) if "image" in posts else pd.Series("", index=posts.index)
+    if not root.is_dir():
+        return f"images: not counted here; they are packed in {root}"
+    found = sum(bool(name) and "\0" not in name and os.path.isfile(os.path.join(root, name)) for name in names)
+    return f"images: found for {found:,} of {len(posts):,} posts in {root}"
 
 
 def _spread(rows: list[int]) -> list[int]:

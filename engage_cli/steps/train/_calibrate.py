@@ -34,7 +34,7 @@ def calibrate(
     good these predictions are, and the run's own of the validation posts.
     """
     predictor, checked = load_predictor(run), problem.validation
-    with reporter.stage("calibrating the uncertainty", 3) as stage:
+    with reporter.stage("setting how wide the intervals are, from past errors (calibration)", 3) as stage:
         own = predictor.predict(checked.posts, source)
         stage.advance(note=f"on {len(checked):,} validation posts")
         predictions, method = own, ON_VALIDATION

@@ -63,7 +63,7 @@ def cross_fit(train: Train, problem: Problem, folder: Path, reporter: Reporter) 
     if found is None:
         plan, method = plan_folds(problem)
         kept = []
-        with reporter.stage("cross-fitting (few posts)", len(plan)) as stage:
+        with reporter.stage("training again without some posts, to predict those (cross-fitting)", len(plan)) as stage:
             for number, division in enumerate(plan):
                 said = train_and_ask(train, dataset, division, folder / FOLDS / f"fold-{number}")
                 kept.append((division.held_out, said))

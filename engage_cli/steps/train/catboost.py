@@ -92,7 +92,8 @@ class CatBoostTrainer(Trainer):
         is_whole = note.is_file() and path.is_file() and note.read_text() == file_hash(path)
         if is_whole and (done := load_model(path)) is not None:
             return done
-        with reporter.stage(f"boosting on {len(table.names):,} features", config.iterations) as stage:
+        title = f"adding decision trees on {len(table.names):,} features (CatBoost)"
+        with reporter.stage(title, config.iterations) as stage:
             model = boost(config, fitted, self.stopping, table.categorical, work=work / "main", stage=stage)
         if self.meta.leaky:
             model.get_metadata()["leaky"] = LEAKY

@@ -30,6 +30,13 @@ from engage_cli.steps.evaluate import open_runs
 from engage_cli.steps.inputs.sources import source_of
 from engage_cli.steps.train.training import TrainSummary, train_made
 
+# What a member is, for the progress.
+WHAT = {
+    "gp": " (a Gaussian process: predicts from similar posts)",
+    "catboost": " (CatBoost: many small decision trees, each mending the errors of those before)",
+    "neural": " (a neural network on the images' and texts' numbers)",
+}
+
 COMMAND = "evaluate --ensemble"
 NOTE_OF_EQUALS = (
     "the mean of models that chose their epochs on these rows: optimistic; `engage evaluate` reads the test split"
@@ -107,7 +114,7 @@ class EnsembleTrainer(Trainer):
             if (place / MARKER).is_file():
                 load_run(place)
                 continue
-            reporter.say(f"{number} of {len(self.members)}: {name}")
+            reporter.say(f"{number} of {len(self.members)}: {name}{WHAT.get(name, '')}")
             try:
                 done = put(place)
             except EngageError:

@@ -138,7 +138,7 @@ class BaseTrainer(Trainer):
         """Predict few posts in turn, each by an amount and a process that were learned without it."""
         plan, method = plan_folds(self.problem)
         places, found, dataset = list[np.ndarray](), list[np.ndarray](), self.problem.dataset
-        with reporter.stage("cross-fitting (few posts)", len(plan)) as stage:
+        with reporter.stage("training again without some posts, to predict those (cross-fitting)", len(plan)) as stage:
             for division in plan:
                 parts = np.full(len(dataset.posts), "", object)
                 parts[np.concatenate([division.fitted, division.stopping])] = "train"

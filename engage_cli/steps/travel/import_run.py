@@ -11,6 +11,7 @@ from pathlib import Path
 
 from engage_cli.errors import EngageError
 from engage_cli.io.files import sweep_dead
+from engage_cli.near_names import did_you_mean_path
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.arrival import arriving
 from engage_cli.runs.run_folder import FIRST, MARKER, MEMBERS, TARGET_FILE, Run, load_run, verify_run
@@ -37,7 +38,8 @@ def import_run(archive: Path, folder: Path, *, reporter: Reporter | None = None)
     """
     reporter = reporter or SilentReporter()
     if not archive.is_file():
-        raise EngageError(f"{archive} is not a file; name an archive that `engage export` wrote")
+        near = "" if archive.exists() else did_you_mean_path(archive)
+        raise EngageError(f"{archive} is not a file; name an archive that `engage export` wrote{near}")
     if _is_there(archive, folder):
         sweep_dead(folder.parent, folder.name)
         reporter.say(f"{folder} holds this run already; verifying it")
