@@ -189,6 +189,7 @@ def test_an_image_on_stdin_is_as_good_as_its_file(world: Path, covers: list[Path
         (["--tags", "food"], "name an image"),
         (["--table", "b.csv", "--serve-stdin"], "give one"),
         (["a.jpg", "--out", "c.csv"], "--out goes with --table"),
+        (["a.jpg", "--engine", "ray"], "--engine and --workers go with --table"),
         (["--serve-stdin", "--explain"], "--serve-stdin and --explain do not go together"),
         (["a.jpg", "b.jpg", "--explain"], "--explain takes one post, and there are"),
         (["a.jpg", "--overlay", "o.png"], "--overlay needs --explain; give both"),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from engage_cli.config.general import EmbedConfig, EncoderConfig, EngineConfig
@@ -23,6 +24,7 @@ from engage_cli.runtime import ray_pieces
 from engage_cli.runtime.distributed import SET_BY_TORCHRUN
 from engage_cli.steps.embed import _shards as embed_shards
 from engage_cli.steps.embed import embed
+from engage_cli.steps.predict import table
 from engage_cli.steps.prepare import prepare
 from engage_cli.steps.prepare.import_posts import Source
 from engage_cli.steps.train import pipeline
@@ -92,6 +94,37 @@ def test_what_a_piece_raises_is_said_once() -> None:
     with pytest.raises(EngageError, match=r"^this is broken$"):
         ray_pieces.run_on_ray(broken, [("this",)], RAY, SilentReporter(), title="breaking")
     ray_pieces.run_on_ray(broken, [], RAY, SilentReporter(), title="nothing")
+
+
+def predict_or_die(folder: Path, marker: str, posts: Any, images_dir: Path | None, path: Path) -> None:
+    """What a worker does; the one that is first to have the second part dies of it."""
+    died = path.parent.parent / "died"
+    if path.stem == "part-00001" and not died.exists():
+        died.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    table.predict_part(folder, marker, posts, images_dir, path)
+
+
+@pytest.mark.usefixtures("ray")
+def test_a_table_predicted_by_workers_of_which_one_dies_is_that_of_one_process(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, posts = world / "runs" / "catboost-value", tmp_path / "posts.csv"
+    posts.write_text("title,tags\n" + "".join(f"a cat and {n} pizzas,food\n" for n in range(11)))
+    one = table.predict_table(posts, out=tmp_path / "one.csv", run=run)
+    monkeypatch.setattr(table, "PART_ROWS", 4)
+    monkeypatch.setattr(
+        table, "run_on_ray", lambda work, *rest, **more: ray_pieces.run_on_ray(predict_or_die, *rest, **more)
+    )
+    many = table.predict_table(posts, out=tmp_path / "many.csv", run=run, how=RAY)
+    assert (tmp_path / "died").exists()
+    assert (tmp_path / "many.csv").read_text() == (tmp_path / "one.csv").read_text()
+    assert (many.rows, many.went_on) == (one.rows, 0) == (11, 0)
+
+
+def test_a_run_that_is_another_one_on_the_workers_machine_is_refused(world: Path, tmp_path: Path) -> None:
+    with pytest.raises(EngageError, match="holds another run on this machine; share the disk"):
+        table.predict_part(world / "runs" / "gp", "0" * 16, pd.DataFrame(), None, tmp_path / "part-00000.parquet")
 
 
 def ray_workers() -> list[int]:

@@ -9,6 +9,7 @@ from engage_cli.cli.generate import generated
 from engage_cli.cli.pairs import parse_pairs
 from engage_cli.cli.places import FinishedRun, LedgerPlace, Output
 from engage_cli.cli.render.output import print_json
+from engage_cli.config.general import EngineConfig
 from engage_cli.config.settings import setting
 from engage_cli.errors import WrongCallError
 
@@ -104,7 +105,13 @@ class SchemaOption:
 
 @generated()
 def predict(
-    post: PostOptions, place: FinishedRun, output: Output, schema: SchemaOption, many: ManyOptions, logging: LogOptions
+    post: PostOptions,
+    place: FinishedRun,
+    output: Output,
+    schema: SchemaOption,
+    many: ManyOptions,
+    logging: LogOptions,
+    how: EngineConfig,
 ) -> None:
     """Say how much engagement a post will get, before it is published.
 
@@ -115,6 +122,8 @@ def predict(
     engage predict cover.jpg --title "I built a house in a day" --explain --overlay why.png
 
     engage predict --table posts.csv --images-dir covers --out predictions.csv
+
+    engage predict --table posts.csv --images-dir covers --out predictions.csv --engine ray --workers 4
     """
     if schema.json_schema:
         from importlib.resources import files
@@ -126,8 +135,10 @@ def predict(
         raise WrongCallError("--log goes with images or titles; --table and --serve-stdin are not logged")
     if logging.post_id and not logging.log:
         raise WrongCallError("--post-id needs --log; give both")
+    if many.table is None and how != EngineConfig():
+        raise WrongCallError("--engine and --workers go with --table, whose parts workers predict")
     if many.table is not None:
-        _predict_table(many.table, many, place, after=post.after, json=output.json)
+        _predict_table(many.table, many, place, how, after=post.after, json=output.json)
     elif many.serve_stdin:
         _serve_stdin(place)
     else:
@@ -191,7 +202,9 @@ def _predict(post: PostOptions, place: FinishedRun, logging: LogOptions, *, json
         show_answer(answer)
 
 
-def _predict_table(table: Path, many: ManyOptions, place: FinishedRun, *, after: str, json: bool) -> None:
+def _predict_table(
+    table: Path, many: ManyOptions, place: FinishedRun, how: EngineConfig, *, after: str, json: bool
+) -> None:
     import dataclasses
 
     from engage_cli.cli.render.predict import show_table
@@ -207,6 +220,7 @@ def _predict_table(table: Path, many: ManyOptions, place: FinishedRun, *, after:
         images_dir=many.images_dir,
         mapping=parse_pairs(pairs, "--map title=headline,image=file"),
         after=after,
+        how=how,
         run=place.run,
         runs_dir=place.runs,
         reporter=make_reporter(),

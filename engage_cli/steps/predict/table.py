@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from engage_cli.config.general import LOCAL, EngineConfig
 from engage_cli.errors import EngageError
 from engage_cli.evaluation.evidence import warnings_of
 from engage_cli.images.check import stamp_of
@@ -25,7 +27,8 @@ from engage_cli.io.own_folders import OwnFolder, is_plain_file
 from engage_cli.io.records import check_file, file_hash, read_record, record, write_record
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runs.records import Hash
-from engage_cli.runs.run_folder import MARKER, Run
+from engage_cli.runs.run_folder import MARKER, Run, load_run
+from engage_cli.runtime.ray_pieces import check_engine, run_on_ray
 from engage_cli.steps.predict._files import check_rows, write_predictions
 from engage_cli.steps.predict._places import PROBLEM_COLUMNS, check_places, lock_output, parts_of, problems_of
 from engage_cli.steps.predict.session import InferenceSession
@@ -79,11 +82,16 @@ def predict_table(
     images_dir: Path | None = None,
     mapping: Mapping[str, str] | None = None,
     after: str = "",
+    how: EngineConfig = LOCAL,
     run: Path | None = None,
     runs_dir: Path = Path("runs"),
     reporter: Reporter | None = None,
 ) -> TableSummary:
-    """Write one row of predictions a row of the table, in its order, and the rows with problems beside them."""
+    """Write one row of predictions a row of the table, in its order, and the rows with problems beside them.
+
+    `how` lets workers of Ray predict the parts, on a disk that all machines share.
+    """
+    check_engine(how)
     reporter = reporter or SilentReporter()
     check_places(table, out)
     opened = find_run(run, runs_dir, reporter)
@@ -92,7 +100,7 @@ def predict_table(
     posts, problems = read_posts(table, images_dir, mapping or {}, opened, reporter, after)
     check_rows(out, len(posts))
     with lock_output(out):
-        return _predict_posts(posts, problems, table, out, images_dir, mapping or {}, after, opened, reporter)
+        return _predict_posts(posts, problems, table, out, images_dir, mapping or {}, after, how, opened, reporter)
 
 
 def _predict_posts(
@@ -103,6 +111,7 @@ def _predict_posts(
     images_dir: Path | None,
     mapping: Mapping[str, str],
     after: str,
+    how: EngineConfig,
     opened: Run,
     reporter: Reporter,
 ) -> TableSummary:
@@ -114,17 +123,22 @@ def _predict_posts(
     num_done = sum(min(PART_ROWS, len(posts) - start) for start, is_done in zip(starts, done, strict=True) if is_done)
     if num_done:
         reporter.say(f"continuing: {num_done:,} of {len(posts):,} rows are predicted already")
-    with reporter.stage("predicting", len(posts)) as stage:
-        stage.advance(num_done)
-        session = InferenceSession(opened, num_towers=None) if not all(done) else None
-        for start, path, is_done in zip(starts, paths, done, strict=True):
-            if is_done or session is None:
-                continue
-            some = posts.iloc[start : start + PART_ROWS].reset_index(drop=True)
-            with atomic_write(path) as beside:
-                predict_rows(session, some, images_dir).to_parquet(beside, index=False)
-            write_record(path.with_suffix(".json"), Part(table=file_hash(path)), kind=PART_KIND, version=VERSION)
-            stage.advance(len(some))
+    left = {
+        path: posts.iloc[start : start + PART_ROWS].reset_index(drop=True)
+        for start, path, is_done in zip(starts, paths, done, strict=True)
+        if not is_done
+    }
+    if how.engine == "ray":
+        known = opened.folder.resolve(), file_fingerprint(opened.folder / MARKER)
+        pieces = [(*known, some, images_dir and images_dir.resolve(), path.resolve()) for path, some in left.items()]
+        run_on_ray(predict_part, pieces, how, reporter, title=f"predicting {PART_ROWS:,} rows at a time")
+    elif left:
+        with reporter.stage("predicting", len(posts)) as stage:
+            stage.advance(num_done)
+            session = InferenceSession(opened, num_towers=None)
+            for path, some in left.items():
+                _write_part(session, some, images_dir, path)
+                stage.advance(len(some))
     whole = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
     problems += [(row, id, problem) for row, id, problem in _of_images(whole)]
     far = int(whole["is_guess"].sum())
@@ -145,6 +159,24 @@ def _predict_posts(
         marks=opened.marks,
         warnings=tuple(warnings_of(opened)),
     )
+
+
+def predict_part(folder: Path, marker: str, posts: pd.DataFrame, images_dir: Path | None, path: Path) -> None:
+    """Predict one part on a worker of Ray, whose run must be the caller's."""
+    _write_part(_session_of(folder, marker), posts, images_dir, path)
+
+
+@lru_cache(maxsize=1)
+def _session_of(folder: Path, marker: str) -> InferenceSession:
+    if file_fingerprint(folder / MARKER) != marker:
+        raise EngageError(f"{folder} holds another run on this machine; share the disk that holds it")
+    return InferenceSession(load_run(folder), num_towers=None)
+
+
+def _write_part(session: InferenceSession, posts: pd.DataFrame, images_dir: Path | None, path: Path) -> None:
+    with atomic_write(path) as beside:
+        predict_rows(session, posts, images_dir).to_parquet(beside, index=False)
+    write_record(path.with_suffix(".json"), Part(table=file_hash(path)), kind=PART_KIND, version=VERSION)
 
 
 def _make_room(
