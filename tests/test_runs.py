@@ -61,8 +61,10 @@ def test_named_folders_are_never_overwritten(tmp_path: Path) -> None:
     with pytest.raises(EngageError, match="other settings or data"):
         start(tmp_path, named, config={"seed": 1})
     finish_run(named, RunMetrics())
+    (named / "resume.safetensors").touch()  # a call that was killed as it ended left it
     with pytest.raises(EngageError, match="is a finished run"):
         start(tmp_path, named)
+    assert not (named / "resume.safetensors").exists()
 
 
 def test_a_run_that_is_held_is_left_alone(tmp_path: Path) -> None:

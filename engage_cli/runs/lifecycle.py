@@ -38,7 +38,8 @@ from engage_cli.runs.run_folder import (
 PACKAGES = ("torch", "transformers", "catboost", "scikit-learn", "numpy", "pandas", "pillow")
 # Files that may carry answers, by their suffixes, and those among them that carry none.
 CARRIERS = (".json", ".safetensors", ".npz", ".cbm", ".parquet")
-BESIDE = (MARKER, TEST_FILE, "out_of_fold.parquet", "resume.safetensors", "candidate-*.safetensors", ".*")
+OF_TRAINING = ("resume.safetensors", "candidate-*.safetensors")  # what only an unfinished run needs
+BESIDE = (MARKER, TEST_FILE, "out_of_fold.parquet", *OF_TRAINING, ".*")
 
 Say = Callable[[str], None]
 
@@ -98,11 +99,17 @@ def finish_run(folder: Path, metrics: RunMetrics) -> Run:
     return load_run(folder)
 
 
+def sweep_training(folder: Path) -> None:
+    """Remove from a finished run what a call left that was killed as it ended."""
+    own_run(folder).sweep(folder, *OF_TRAINING)
+
+
 def find_finished(folder: Path | None, runs_dir: Path, *, meta: RunMeta) -> Run | None:
     """Return the finished run that was made with these settings: the named folder, or one under `runs_dir`."""
     for marker in [folder / MARKER] if folder is not None else sorted(runs_dir.glob(f"*/{MARKER}"), reverse=True):
         try:
             if marker.is_file() and _is_same(read_run_record(marker.parent / FIRST, RunMeta, META_KIND), meta):
+                sweep_training(marker.parent)
                 return load_run(marker.parent)
         except EngageError:
             continue  # a damaged run is not the one that is asked for
@@ -149,6 +156,7 @@ def _look_into(folder: Path, meta: RunMeta) -> bool:
     if not os.path.lexists(folder / FIRST):
         raise EngageError(f"{folder} holds other files; name a new folder with --run")
     if os.path.lexists(folder / MARKER):
+        sweep_training(folder)
         raise EngageError(f"{folder} is a finished run; name a new folder with --run")
     if not _is_same(read_run_record(folder / FIRST, RunMeta, META_KIND), meta):
         raise EngageError(

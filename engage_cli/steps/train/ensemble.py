@@ -22,7 +22,7 @@ from engage_cli.models.predictions import Predictions
 from engage_cli.models.predictor import load_predictor, members_of
 from engage_cli.models.trainer import HeldOut, Problem, Trainer, make_problem
 from engage_cli.progress.reporters import Reporter, SilentReporter
-from engage_cli.runs.lifecycle import copy_run, find_finished
+from engage_cli.runs.lifecycle import copy_run, find_finished, sweep_training
 from engage_cli.runs.model_table import ENSEMBLE
 from engage_cli.runs.records import RunMeta, RunMetrics
 from engage_cli.runs.run_folder import MARKER, MEMBERS, Run, load_run
@@ -113,6 +113,7 @@ class EnsembleTrainer(Trainer):
             place = places[name]
             if (place / MARKER).is_file():
                 load_run(place)
+                sweep_training(place)
                 continue
             reporter.say(f"{number} of {len(self.members)}: {name}{WHAT.get(name, '')}")
             try:
