@@ -8,7 +8,7 @@ import numpy as np
 
 CUT = 20.0  # mean change of a signature, of 255, from which on a frame begins another scene
 ALIKE = 6.0  # below it two frames look the same
-KEPT = 0.35  # of the best frame's quality: what has less is not offered
+KEPT = 0.6  # of the best frame's quality: what has less is not offered
 
 
 @dataclass

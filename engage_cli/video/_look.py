@@ -114,7 +114,7 @@ def _look_closely(
     finalists = _finalists(video, samples, row, around)
     best: tuple[float, Decoded, float | None] | None = None
     for quality, frame in finalists:
-        fine = quality * measure(luma_of(video.thumbnail(frame, FINE_SIDE))).sharpness
+        fine = quality * measure(luma_of(video.thumbnail(frame, FINE_SIDE))).focus
         face = None if finder is None else finder.find(video.image(frame, FINE_SIDE))
         worth = _rank(fine, face)
         if best is None or worth > best[0]:

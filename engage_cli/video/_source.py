@@ -35,7 +35,10 @@ class VideoFile:
         self._size = max(1, os.fstat(file.fileno()).st_size)
         try:
             self._container = av.open(
-                file, mode="r", buffer_size=READ_AT_ONCE, options={"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+                file,
+                mode="r",
+                buffer_size=READ_AT_ONCE,
+                options={"format_whitelist": FORMATS, "protocol_whitelist": "file"},
             )
         except (av.FFmpegError, ValueError, UnicodeDecodeError):
             raise VideoError(NOT_A_VIDEO) from None
