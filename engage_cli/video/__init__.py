@@ -1,1 +1,1 @@
-"""Which frames of a video could be its cover: sharp, well lit, each of another scene, with open faces where there are any."""
+"""Which frames of a video could be its cover: sharp, well lit, each of another scene, with a face that looks at you."""

@@ -32,7 +32,9 @@ class VideoFile:
 
     def __init__(self, file: BinaryIO) -> None:
         av.logging.set_level(None)  # of a damaged file there would be thousands of lines
-        self._size = max(1, os.fstat(file.fileno()).st_size)
+        self._size = os.fstat(file.fileno()).st_size
+        if not self._size:
+            raise VideoError("empty; give a video")
         try:
             self._container = av.open(
                 file,

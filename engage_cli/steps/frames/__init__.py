@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,11 +123,15 @@ def choose_frames(
 def read_frames(video: Path, wanted: Wanted, reporter: Reporter) -> Found:
     """Return the frames of a video file; raise EngageError, a sentence, where it gives none."""
     try:
-        with open_plain(video, LARGEST) as file:
-            found = extract(file, wanted, reporter)
+        file = open_plain(video, LARGEST)
     except NoPlainFileError as problem:
         raise EngageError(f"{video}: {problem}; give a video file") from None
-    except (VideoError, ValueError) as problem:
+    except OSError as error:
+        raise EngageError(f"{video}: {os.strerror(error.errno or 0).lower()}; give a video file") from None
+    try:
+        with file:
+            found = extract(file, wanted, reporter)
+    except VideoError as problem:
         raise EngageError(f"{video}: {problem}") from None
     for note in found.notes:
         reporter.say(f"{video}: {note}")

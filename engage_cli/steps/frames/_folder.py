@@ -1,4 +1,4 @@
-"""The folder of chosen frames: it carries a mark that says which files in it are ours, and those alone are ever replaced."""
+"""The folder of chosen frames: its mark names the files that are ours, and those alone are ever replaced."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def check_room(folder: Path, *, overwrite: bool) -> None:
 
 
 def write_all(folder: Path, files: Mapping[str, bytes], *, overwrite: bool) -> None:
-    """Write files, each whole or not at all, in place of those of an earlier call; take them back where that is cut short."""
+    """Write files, each whole or not at all, in place of those of an earlier call; take them back where it is cut short."""
     check_room(folder, overwrite=overwrite)  # again: looking through a video takes a while
     folder.mkdir(parents=True, exist_ok=True)
     own = OwnFolder(folder, (MARK,))
