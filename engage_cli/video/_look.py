@@ -50,7 +50,7 @@ def look_through(video: VideoFile, wanted: Wanted, tell: Tell) -> Found:
     _check(video, samples, whole)
     rows = choose(samples, wanted.count)
     finder = FaceFinder() if wanted.faces else None
-    frames = []
+    frames: list[Frame] = []
     for done, row in enumerate(rows):
         tell("looking closely at the best", done / len(rows))
         if time.monotonic() > until + wanted.seconds and frames:
