@@ -63,11 +63,13 @@ def write_video(
     size: tuple[int, int] = (WIDTH, HEIGHT),
     pixels: str = "yuv420p",
     options: dict[str, str] | None = None,
+    aspect: Fraction = Fraction(1),
 ) -> Path:
     with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=RATE, options={"b": "4000000"} if codec != "mjpeg" else {})
         stream.width, stream.height = size
         stream.pix_fmt = pixels
+        stream.codec_context.sample_aspect_ratio = aspect
         for image in frames:
             container.mux(stream.encode(av.VideoFrame.from_image(image)))
         container.mux(stream.encode())
@@ -96,7 +98,7 @@ def write_sound(path: Path) -> Path:
 
 
 def write_no_frame(path: Path) -> Path:
-    """A Matroska file with a video stream and not a single packet."""
+    """A file with a video stream and not a single packet."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=RATE)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
@@ -166,7 +168,7 @@ NO_VIDEO = "not a video that can be read"
 # What is wrong -> the file's name, how it is made, and what the sentence says.
 BROKEN: dict[str, tuple[str, Callable[[Path], Path], str]] = {
     "sound alone": ("a.mp4", write_sound, "no moving picture"),
-    "no frame": ("a.mkv", write_no_frame, "not a single frame"),
+    "no frame": ("a.mp4", write_no_frame, "no moving picture"),
     "gigantic": ("a.mp4", write_huge, "8192 × 8192 pixels"),
     "gigantic under a small header": ("a.mkv", write_liar, "8192 × 8192 pixels"),
     "cut MP4": ("a.mp4", write_cut, NO_VIDEO),

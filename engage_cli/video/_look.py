@@ -47,6 +47,8 @@ def look_through(video: VideoFile, wanted: Wanted, tell: Tell) -> Found:
         every, whole = _measure(video, None, until, tell)
         every.add_later(samples)
         samples = every
+    if not samples.pts and not whole:
+        raise VideoError(f"decoding it takes longer than {wanted.seconds:g} s; convert it to H.264 of fewer pixels")
     _check(video, samples, whole)
     rows = choose(samples, wanted.count)
     finder = FaceFinder() if wanted.faces else None

@@ -97,7 +97,10 @@ def _windowed(values: np.ndarray, size: int, join: np.ufunc) -> np.ndarray:
 def _clarity(values: np.ndarray) -> float:
     """Averaging takes 15 of 16 parts of white noise's variance, and little of an image's."""
     height, width = (side // SIDE * SIDE for side in values.shape)
-    rows = sum(values[start:height:SIDE] for start in range(SIDE))
-    means = sum(rows[:, start:width:SIDE] for start in range(SIDE)) / SIDE**2
+    rows, means = np.zeros((height // SIDE, width), np.float32), np.zeros((height // SIDE, width // SIDE), np.float32)
+    for start in range(SIDE):
+        rows += values[start:height:SIDE, :width]
+    for start in range(SIDE):
+        means += rows[:, start::SIDE] / SIDE**2
     kept = float(means.var() / (values.var() + TINY))
     return float(np.interp(kept, [NOISE_KEEPS, IMAGE_KEEPS], [0, 1]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 import av
 import numpy as np
@@ -24,7 +24,7 @@ NOT_A_VIDEO = "not a video that can be read, or cut off; give a whole MP4, MOV, 
 DAMAGED = "damaged: hardly any of its frames can be decoded; give the original file"
 SIGNATURE = 16  # pixels a side of what tells looks apart
 THUMBNAIL = 256  # pixels of the longer side of what is measured
-Decoded = av.VideoFrame
+Decoded: TypeAlias = Any  # an av.VideoFrame: PyAV is an extra, so its types are not known everywhere
 
 
 class VideoFile:
@@ -92,6 +92,8 @@ class VideoFile:
         of_stream = self._stream.duration
         times = [container / av.time_base] if container else []
         times += [float(of_stream * self._stream.time_base)] if of_stream else []
+        frames, rate = self._stream.frames, self._stream.average_rate
+        times += [float(frames / rate)] if frames and rate else []
         return max(times, default=None)
 
     def seconds_of(self, frame: Decoded) -> float:

@@ -54,7 +54,7 @@ def write_all(folder: Path, files: Mapping[str, bytes], *, overwrite: bool) -> N
             with atomic_write(own.place(name)) as beside:
                 beside.write_bytes(data)
     except BaseException:
-        for name in reversed(files):
+        for name in reversed(list(files)):
             own.remove_file(folder / name)
         raise
 

@@ -94,7 +94,7 @@ class VideoDesk:
 
 def temporary_file() -> BinaryIO:
     """Return a file without a name, which is gone when it is closed."""
-    return tempfile.TemporaryFile(buffering=0)  # type: ignore[return-value]  # a raw file, of bytes too
+    return tempfile.TemporaryFile(buffering=0)
 
 
 def _to_json(found: Found) -> bytes:
