@@ -23,7 +23,7 @@ pytest.importorskip("av", reason="the extra frames is not installed")
 
 from tests.videos import RATE, drawn, write_scenes, write_sound, write_video
 
-LIMITS = Limits(video_bytes=1 << 20, frame_side=64, seconds=20)
+LIMITS = Limits(video_bytes=1 << 20, frame_side=64)
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +70,16 @@ def test_what_is_no_video_is_a_sentence(what: str, status: int, words: str, serv
 
 
 def test_one_that_hangs_is_ended_others_wait_and_covers_are_still_answered(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: ModelHere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     number = tmp_path / "number"
     program = f"import os, time; open({str(number)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     monkeypatch.setattr(_videos, "worker_command", lambda wanted: [sys.executable, "-c", program])
-    monkeypatch.setattr(_videos, "SHARE_OF_SECONDS", 0.1)
+    with serving_here(model, Limits(video_seconds=3.0)) as server:
+        _ask_while_one_hangs(server, number)
+
+
+def _ask_while_one_hangs(server: Server, number: Path) -> None:
     answers: list[tuple[int, dict]] = []
     asking = threading.Thread(target=lambda: answers.append(send(server, b"video")))
     asking.start()

@@ -27,7 +27,6 @@ from engage_cli.video.wanted import Found, VideoError, Wanted
 
 BUSY = "another video is being looked through; try again"
 RETRY_AFTER = 10  # seconds
-SHARE_OF_SECONDS = 1.0  # of the seconds that the server gives an answer: then the decoding process is ended
 
 
 class VideoDesk:
@@ -73,16 +72,17 @@ class VideoDesk:
     async def look(self, file: BinaryIO) -> tuple[int, bytes]:
         """Return a status and a JSON body; the process that decodes ends with the call, however that ends."""
         limits = self.limits
-        most_seconds = SHARE_OF_SECONDS * limits.seconds
-        wanted = Wanted(count=limits.frames, longest_side=limits.frame_side, seconds=limits.seconds / 3)
+        wanted = Wanted(count=limits.frames, longest_side=limits.frame_side, seconds=limits.video_seconds / 3)
         os.lseek(file.fileno(), 0, os.SEEK_SET)
         process = await asyncio.create_subprocess_exec(
             *worker_command(wanted), stdin=file, stdout=PIPE, env={**os.environ, **QUIET}, start_new_session=True
         )
         try:
-            written, _ = await asyncio.wait_for(process.communicate(), most_seconds)
+            written, _ = await asyncio.wait_for(process.communicate(), limits.video_seconds)
         except asyncio.TimeoutError:
-            raise RefusedError(422, f"looking through the video took more than {most_seconds:g} s; cut it") from None
+            raise RefusedError(
+                422, f"looking through the video took more than {limits.video_seconds:g} s; cut it"
+            ) from None
         finally:
             if process.returncode is None:
                 process.kill()
