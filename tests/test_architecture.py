@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent / "engage_cli"
 HEAVY = {
     "torch", "transformers", "tokenizers", "safetensors", "catboost", "sklearn", "scipy", "pandas", "numpy", "PIL",
     "pyarrow", "joblib", "onnx", "huggingface_hub", "filelock", "matplotlib", "pydantic", "jinja2", "imagehash",
-    "xxhash", "ray", "fastapi", "starlette", "uvicorn", "mlflow", "trackio",
+    "xxhash", "ray", "av", "fastapi", "starlette", "uvicorn", "mlflow", "trackio",
 }  # fmt: skip
 # Families that consist of families: each of their folders is a room of its own.
 SUBDIVIDED = ("models", "steps")

@@ -340,6 +340,25 @@ def test_what_cannot_be_used_is_said(visit: Callable[..., Any], server: Server, 
     assert page.locator("#covers li").count() == limits["images"]
 
 
+def test_a_dropped_video_gives_its_frames_as_covers(visit: Callable[..., Any], server: Server, tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="the extra frames is not installed")
+    from tests.videos import write_scenes
+
+    page = visit(server, refused=(422,))
+    give(page, [("holiday.mp4", write_scenes(tmp_path / "holiday.mp4").read_bytes())], media_type="video/mp4")
+    page.wait_for_selector("#covers li:nth-child(3)")
+    assert page.locator("#covers li").count() == 3
+    names = page.locator("#covers img").evaluate_all("(all) => all.map((one) => one.alt)")
+    assert all(re.fullmatch(r"holiday 0m0\d\.\ds\.jpg", name) for name in names)
+    assert page.locator("#busy").text_content() == ""
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector(".variant")
+    assert page.locator(".variant").count() == 3
+    give(page, [("broken.mov", b"no video")], media_type="video/quicktime")
+    assert alert(page).startswith("The video: not a video that can be read")
+    assert page.locator("#covers li").count() == 3
+
+
 def test_a_detail_tells_what_explain_tells(
     visit: Callable[..., Any], server: Server, covers: list[Path], expected: dict[str, Any]
 ) -> None:

@@ -6,6 +6,7 @@ from engage_cli.cli.after_publication.travel import export_run, import_run, push
 from engage_cli.cli.doctor import doctor
 from engage_cli.cli.embed import embed
 from engage_cli.cli.evaluate import evaluate
+from engage_cli.cli.frames import frames
 from engage_cli.cli.predict import predict
 from engage_cli.cli.prepare import prepare
 from engage_cli.cli.quickstart import quickstart
@@ -23,6 +24,7 @@ __all__ = [
     "embed",
     "evaluate",
     "export_run",
+    "frames",
     "import_run",
     "predict",
     "prepare",

@@ -24,6 +24,18 @@ export async function ask(path, question, { signal, say }) {
   }
 }
 
+/** Send a video; return the frames of it that could be covers, as files. */
+export async function framesOf(video, { signal }) {
+  const headers = { "Content-Type": "application/octet-stream" };
+  const { frames, notes } = await answerOf(await reach("/api/frames", { method: "POST", body: video, headers, signal }));
+  const stem = video.name.replace(/\.[^.]*$/, "");
+  const files = frames.map(({ name, jpeg }) => {
+    const bytes = Uint8Array.from(atob(jpeg), (letter) => letter.charCodeAt(0));
+    return new File([bytes], `${stem} ${name}`, { type: "image/jpeg" });
+  });
+  return { files, notes };
+}
+
 async function reach(path, options) {
   try {
     return await fetch(path, options);

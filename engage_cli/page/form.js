@@ -6,8 +6,8 @@ import { grouped, plural } from "/words.js";
 const MIB = 2 ** 20;
 
 /** Set up the form; `changed` is called after every change, `complain` with a sentence where something is not taken. */
-export function makeForm({ limits, reads }, { changed, complain }) {
-  const covers = makeCovers(limits, { reads, changed, complain });
+export function makeForm({ limits, reads, videos }, { changed, complain, look }) {
+  const covers = makeCovers(limits, { reads, videos, changed, complain, look });
   const titles = makeTitles(limits, { changed, complain });
   for (const name of ["tags", "description"]) find(name).maxLength = longest(limits);
   document.body.classList.toggle("words-only", !reads.image);
@@ -33,16 +33,37 @@ export function hindrance({ files, titles }, { limits, reads }) {
   return `${plural(variants, "variant")} are too many: at most ${limits.variants} are compared at once.`;
 }
 
+const isVideo = ({ type, name }) => type.startsWith("video/") || (!type && /\.(mp4|m4v|mov|webm|mkv|avi)$/i.test(name));
+
 const longest = (limits) => Math.floor(limits.text_bytes / 4); // a letter takes four bytes at most
 
-function makeCovers(limits, { reads, changed, complain }) {
+function makeCovers(limits, { reads, videos, changed, complain, look }) {
   const covers = []; // { file, url, item }
   const [list, input] = [find("covers"), find("files")];
 
   function add(files) {
-    const problems = files.map(addOne).filter(Boolean);
+    const [watched, shown] = [files.filter(isVideo), files.filter((file) => !isVideo(file))];
+    const problems = [...shown.map(addOne), ...watched.map(refuseVideo)].filter(Boolean);
     complain([...new Set(problems)].join(" "));
     changed();
+    const video = watched.find((file) => !refuseVideo(file));
+    if (video) look(video).then((frames) => frames.length && addFrames(frames));
+  }
+
+  /** Those for which there is room: the best come first. */
+  function addFrames(frames) {
+    frames.slice(0, limits.images - covers.length).forEach(addOne);
+    changed();
+  }
+
+  function refuseVideo(file) {
+    if (!reads.image) return "This model reads only text and takes no covers.";
+    if (!videos) return `${file.name} is a video; this server needs PyAV to read it: pip install 'engage-cli[frames]'.`;
+    if (covers.length >= limits.images) return `At most ${plural(limits.images, "cover")} can be compared at once.`;
+    if (!file.size) return `${file.name} is empty.`;
+    if (file.size > limits.video_bytes)
+      return `${file.name} is larger than ${limits.video_bytes / MIB} MiB; run engage frames on it in a terminal.`;
+    return "";
   }
 
   function addOne(file) {

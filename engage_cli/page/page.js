@@ -1,13 +1,13 @@
 /** The page of `engage serve`: what is asked, and what becomes of the answer. */
 
-import { ask, AskError, getRun } from "/ask.js";
+import { ask, AskError, framesOf, getRun } from "/ask.js";
 import { showRun } from "/banner.js";
 import { openDetail, setUpDetail } from "/detail.js";
 import { download, find } from "/dom.js";
 import { toCsv, toPng } from "/export.js";
 import { countVariants, hindrance, makeForm } from "/form.js";
 import { showResults } from "/results.js";
-import { plural } from "/words.js";
+import { asSentence, plural } from "/words.js";
 
 let asking = null; // the question that is being answered
 let changes = 0; // of the form, so far
@@ -23,7 +23,7 @@ async function start() {
     return complain(problem.message);
   }
   showRun(run);
-  const form = makeForm(run, { changed, complain });
+  const form = makeForm(run, { changed, complain, look });
   const compare = () => compareNow(form.question(), run);
 
   function changed() {
@@ -83,6 +83,26 @@ async function compareNow(question, run) {
   }
 }
 
+/** Return the frames of a video that could be covers; an older video that is still looked through is dropped. */
+async function look(video) {
+  asking?.abort();
+  const mine = (asking = new AbortController());
+  setBusy(`Looking through ${video.name} for frames…`, "Looking…");
+  try {
+    const { files, notes } = await framesOf(video, { signal: mine.signal });
+    if (mine.signal.aborted) return [];
+    complain(notes.map(asSentence).join(" "));
+    return files;
+  } catch (problem) {
+    if (mine.signal.aborted) return [];
+    if (!(problem instanceof AskError)) throw problem;
+    complain(problem.message);
+    return [];
+  } finally {
+    if (asking === mine) setBusy("");
+  }
+}
+
 /** Write what is shown into the ledger of the server; a second time adds nothing. */
 async function logShown() {
   const { question } = shown;
@@ -101,11 +121,11 @@ async function logShown() {
   }
 }
 
-function setBusy(words) {
+function setBusy(words, short = "Comparing…") {
   find("busy").textContent = words;
   find("results").ariaBusy = String(Boolean(words));
   find("compare").classList.toggle("busy", Boolean(words));
-  find("compare-words").textContent = words ? "Comparing…" : "Compare";
+  find("compare-words").textContent = words ? short : "Compare";
 }
 
 /** Covers that are dropped anywhere or pasted. */

@@ -11,6 +11,7 @@ from typing import Any
 from engage_cli.io.printable import escaped_json, one_line, printable
 from engage_cli.io.strict_json import strict
 
+NUMBER = 4  # characters of a first column that is never folded
 GAP = 2  # spaces between two columns
 NARROWEST = 24  # letters of the first column that other columns are left out for
 LEAST_ROOM = 8  # letters of the first column however narrow the terminal is
@@ -52,7 +53,12 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     columns, rows = columns[:shown], [[fold_name(row[0], room), *row[1:shown]] for row in rows]
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False, padding=(0, GAP, 0, 0))
     for index, column in enumerate(columns):
-        table.add_column(Text(column), justify="left" if index == 0 else "right", overflow="fold", no_wrap=index > 0)
+        table.add_column(
+            Text(column),
+            justify="left" if index == 0 else "right",
+            overflow="fold",
+            no_wrap=index > 0 or max(map(len, (column, *(row[0] for row in rows)))) <= NUMBER,
+        )
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     console.print(table)

@@ -54,12 +54,16 @@ class Body:
 
     def take(self, num: int) -> None:
         """Take room for so many bytes that arrived; raise NoRoomError where there is none."""
+        self.keep_pace(num)
+        self.admission.make_room(num, anyio.current_time())
+        self.admission.bytes += num
+        self.bytes += num
+
+    def keep_pace(self, num: int) -> None:
+        """Note so many bytes that arrived; they buy time, and take no room by themselves."""
         limits, now = self.admission.limits, anyio.current_time()
         self._due = min(self._due + num / limits.body_rate, now + limits.client_seconds)
         self._scope.deadline = min(self._due, self._end)
-        self.admission.make_room(num, now)
-        self.admission.bytes += num
-        self.bytes += num
 
     def give_way(self) -> None:
         self.gave_way = True

@@ -27,10 +27,12 @@ from engage_cli.steps.serve._openapi import (
     answer_schemas,
     describe_about,
     describe_ask,
+    describe_frames,
     describe_log,
 )
 from engage_cli.steps.serve._process import ModelGoneError, ModelProcess, ModelTimeoutError
 from engage_cli.steps.serve._uploads import CLIENT_GONE, RefusedError, read_job
+from engage_cli.steps.serve._videos import RETRY_AFTER, VideoDesk, temporary_file
 
 TOO_SLOW = 408
 DROP_SECONDS = 3.0
@@ -53,11 +55,12 @@ def make_app(model: ModelProcess, limits: Limits, *, host: str, token: str) -> A
         await model.close()
 
     app = FastAPI(title="engage", version=__version__, docs_url=None, redoc_url=None, openapi_url=OPENAPI, lifespan=live)
-    admission = Admission(limits)
+    admission, desk = Admission(limits), VideoDesk(limits)
 
     @app.get("/api/run", openapi_extra=describe_about(), summary="What the run is, how well it did, what it reads")
     async def get_run() -> JSONResponse:
         more = {"limits": dataclasses.asdict(limits), "ready": model.is_ready, "logs": model.ledger is not None}
+        more["videos"] = desk.can_decode
         return JSONResponse({**(model.about or {}), **more})
 
     @app.post("/api/predict", openapi_extra=describe_ask(limits, explain=False), summary="Predict and rank variants")
@@ -67,6 +70,16 @@ def make_app(model: ModelProcess, limits: Limits, *, host: str, token: str) -> A
     @app.post("/api/explain", openapi_extra=describe_ask(limits, explain=True), summary="Say what one prediction rests on")
     async def explain(request: Request) -> Response:
         return await ask(request, explain=True)
+
+    @app.post("/api/frames", openapi_extra=describe_frames(), summary="Find frames of a video that could be covers")
+    async def frames(request: Request) -> Response:
+        try:
+            with desk.place(), admission.body() as body, temporary_file() as file:
+                await desk.receive(request, body, file)
+                status, answer = await _while_there(request, desk.look(file))
+        except RefusedError as refused:
+            return await _turn_away(request, refused.status, str(refused), RETRY_AFTER, limits)
+        return Response(answer, status, media_type="application/json")
 
     if model.ledger is not None:
 

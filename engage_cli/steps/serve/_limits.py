@@ -30,4 +30,8 @@ class Limits:
     client_seconds: float = 10.0  # to send a header, and to send or read on wherever the server waits for that
     body_seconds: float = 30.0  # to send the body of a request
     body_rate: int = 16 * 1024  # bytes a second: a body that is slower uses up its client_seconds
+    video_bytes: int = 256 * MIB  # of a video, which goes into a temporary file; one at a time
+    video_seconds: float = 60.0  # to look through it
+    frames: int = 12  # of a video
+    frame_side: int = 1280  # pixels of the longer side of a frame that is sent back
     seconds: float = 60.0  # from its last byte to the answer

@@ -79,6 +79,27 @@ def describe_log(limits: Limits) -> Schema:
     return {**describe_ask(limits, explain=False), "responses": {**answers, **_errors(*ERRORS)}}
 
 
+def describe_frames() -> Schema:
+    """Return the request body of the route that takes a video, which is the video itself, and its answers."""
+    number = {"type": "number", "minimum": 0}
+    texts = {"name": {"type": "string"}, "jpeg": {"type": "string", "contentEncoding": "base64"}}
+    frame = {
+        "type": "object",
+        "required": ["name", "seconds", "quality", "face", "jpeg"],
+        "properties": {**texts, "seconds": number, "quality": number, "face": {"type": ["number", "null"]}},
+    }
+    notes = {"type": "array", "items": {"type": "string"}}
+    properties = {"seconds": number, "notes": notes, "frames": {"type": "array", "items": frame}}
+    said = {"type": "object", "required": list(properties), "properties": properties}
+    return {
+        "requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"type": "string"}}}},
+        "responses": {
+            "200": {"description": "frames, the best first", "content": {"application/json": {"schema": said}}},
+            **_errors(400, 401, 403, 408, 413, 422, 429),
+        },
+    }
+
+
 def describe_about() -> Schema:
     return {
         "responses": {
