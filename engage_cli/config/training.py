@@ -35,7 +35,10 @@ class TrainConfig:
     vision: str = setting(EncoderConfig.vision, VISION_HELP)
     text: str = setting(EncoderConfig.text, TEXT_HELP)
     blocks: str = setting(
-        "image,title,context", "The parts of a post that the model reads, separated by commas.", panel=MODEL
+        "image,title,context,numbers",
+        "The parts of a post that the model reads, separated by commas: image, title, context (tags and description), text "
+        "(all three), numbers (date, author's record, age of counters, and kept followers, duration and category).",
+        panel=MODEL,
     )
     fusion: str = setting(
         "gated",

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 
 from engage_cli import __version__
 from engage_cli.config.general import Kind
+from engage_cli.data.number_inputs import NumberInputs
 from engage_cli.data.schema import AUTHOR_COLUMNS, BLOCKS, LOG_AGE, OWN
 from engage_cli.data.table_format import ColumnFormat
 from engage_cli.errors import EngageError
@@ -104,6 +105,7 @@ class RunMeta:
     encoders: dict[Side, EncoderRecord] = field(default_factory=dict)
     blocks: Annotated[tuple[Block, ...], AfterValidator(once)] = ()  # that it reads
     dims: dict[Block, Width] = field(default_factory=dict)  # of a neural model: the width of each block's tokens
+    numbers: NumberInputs | None = None  # of a neural model: the numbers of posts that it reads
     reads_images: bool = False  # of a table: whether it measures covers
     reads_date: bool = False
     reads_columns: Annotated[
