@@ -38,6 +38,7 @@ COMMAND = "train-catboost"
 MODEL_NOTE = "model.hash"  # in the folder of work: of the model that stands beside it
 MOST_EXPLAINED = 1000  # posts whose predictions are attributed
 NOTE = "stopped early on these rows: optimistic; `engage evaluate` reads the test split"
+EMBEDDINGS = ("image_embedding", "text_embedding")  # what --pca reduces
 NEARLY = 0.95  # of all trees that were asked for: so late a best one is hardly the last
 HISTORY_FILE, IMPORTANCE_FILE = "history.jsonl", "importance.csv"
 
@@ -53,6 +54,11 @@ class CatBoostTrainer(Trainer):
         _check(config)
         self.config = config
         choice = parse_features(config.features, dataset.posts.columns, dataset.source_names)
+        if parse_pca(config.pca) is not None and not any(part in EMBEDDINGS for part in choice.parts):
+            raise WrongCallError(
+                f"--pca {config.pca}: these features have no embedding to reduce; give "
+                f"--features {config.features},embeddings"
+            )
         if choice.is_leaky:  # the study's own way, in this too
             encoders = encoders.settled(is_own=True)
         target = dataset.target(config.target)
