@@ -192,7 +192,9 @@ class CatBoostConfig:
         "study's own set with the counters that its label is computed from, and is marked LEAKY. "
         "Groups and your own columns are added by name, as in honest,duration.",
     )
-    pca: str = setting("none", "With the features embeddings: reduce each to this many principal components, or none.")
+    pca: str = setting(
+        "none", "Also give it this many principal components of each embedding (in place of its single numbers), or none."
+    )
     folds: int = setting(
         0, "Also cross-validate with this many folds of the training and validation posts; 0 turns it off.", low=0, high=50
     )

@@ -16,6 +16,7 @@ from engage_cli.config.training import CatBoostConfig
 from engage_cli.data.dataset import Dataset
 from engage_cli.data.targets.target import Target
 from engage_cli.errors import WrongCallError
+from engage_cli.features.groups import PARTS
 from engage_cli.features.selection import parse_features, parse_pca
 from engage_cli.features.table import FeatureTable
 from engage_cli.io.csv_cells import csv_of_table
@@ -55,9 +56,8 @@ class CatBoostTrainer(Trainer):
         self.config = config
         choice = parse_features(config.features, dataset.posts.columns, dataset.source_names)
         if parse_pca(config.pca) is not None and not any(part in EMBEDDINGS for part in choice.parts):
-            raise WrongCallError(
-                f"--pca {config.pca}: these features have no embedding to reduce; give "
-                f"--features {config.features},embeddings"
+            choice = dataclasses.replace(
+                choice, parts=tuple(name for name in PARTS if name in (*choice.parts, *EMBEDDINGS))
             )
         if choice.is_leaky:  # the study's own way, in this too
             encoders = encoders.settled(is_own=True)
