@@ -259,6 +259,14 @@ class SliceFigures:
 
 
 @record
+class CrossValidatedFigures:
+    """Of few test posts together with those that models trained without them predicted."""
+
+    rows: Count
+    metrics: dict[str, Figures]  # name -> value, low, high
+
+
+@record
 class TestFigures:
     """test.json: what `engage evaluate` found on the test split. It carries no answers, and names its run's marker."""
 
@@ -270,6 +278,7 @@ class TestFigures:
     leaky: bool
     metrics: dict[str, Figures]  # name -> value, low, high
     slices: tuple[SliceFigures, ...] = ()
+    cross_validated: CrossValidatedFigures | None = None  # where the test posts are few
 
 
 def write_run_record(path: Path, value: Any, kind: str) -> None:
