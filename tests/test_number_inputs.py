@@ -18,7 +18,7 @@ from engage_cli.config.general import EncoderConfig
 from engage_cli.config.recipes import resolve
 from engage_cli.config.training import TrainConfig
 from engage_cli.data.dataset import Dataset, load_dataset
-from engage_cli.data.number_inputs import MOST_CATEGORIES, NumberInputs, fit_number_inputs
+from engage_cli.data.numbers.number_inputs import MOST_CATEGORIES, NumberInputs, fit_number_inputs
 from engage_cli.data.schema import LOG_AGE
 from engage_cli.encoders import Tokens
 from engage_cli.errors import EngageError, WrongCallError

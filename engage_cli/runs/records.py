@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 
 from engage_cli import __version__
 from engage_cli.config.general import Kind
-from engage_cli.data.number_inputs import NumberInputs
+from engage_cli.data.numbers.number_inputs import NumberInputs
 from engage_cli.data.schema import AUTHOR_COLUMNS, BLOCKS, LOG_AGE, OWN
 from engage_cli.data.table_format import ColumnFormat
 from engage_cli.errors import EngageError

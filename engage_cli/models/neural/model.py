@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from engage_cli.config.training import TrainConfig
-from engage_cli.data.number_inputs import NUMBERS
+from engage_cli.data.numbers.number_inputs import NUMBERS
 from engage_cli.data.schema import side_of
 from engage_cli.encoders import Tokens, Tower
 from engage_cli.models.neural.fusion import FUSIONS, FusionSize
@@ -41,7 +41,7 @@ class EngagementModel(nn.Module):
     ) -> None:
         """`num_tokens`: how many tokens of a live tower are kept, 0 for all; fusions that read none get one vector.
 
-        `num_numbers`: the width of the rows of numbers (data.number_inputs), which are one more block; 0 for none.
+        `num_numbers`: the width of the rows of numbers (data.numbers.number_inputs), which are one more block; 0 for none.
         """
         super().__init__()
         fusion = FUSIONS.load(config.fusion)

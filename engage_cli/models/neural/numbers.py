@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from engage_cli.data.folds import count_groups, make_folds
-from engage_cli.data.number_inputs import WORDS, NumberInputs, fit_number_inputs
+from engage_cli.data.numbers.number_inputs import WORDS, NumberInputs, fit_number_inputs
 from engage_cli.data.schema import texts_of
 from engage_cli.encoders import Tokens
 from engage_cli.features.groups import PartOptions

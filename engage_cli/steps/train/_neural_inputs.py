@@ -16,7 +16,7 @@ from engage_cli.config.general import EncoderConfig
 from engage_cli.config.training import TrainConfig
 from engage_cli.data.dataset import Dataset
 from engage_cli.data.leakage import known_before
-from engage_cli.data.number_inputs import NUMBERS
+from engage_cli.data.numbers.number_inputs import NUMBERS
 from engage_cli.data.schema import parse_blocks, side_of
 from engage_cli.encoders import Tokens
 from engage_cli.encoders.encoder import Encoder

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engage_cli.data.number_inputs import NUMBERS
+from engage_cli.data.numbers.number_inputs import NUMBERS
 from engage_cli.embeddings.store import Block
 from engage_cli.encoders import Tokens
 from engage_cli.models.neural.model import BlockInput, LiveInput, with_pooled

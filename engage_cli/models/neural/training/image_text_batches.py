@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from engage_cli.data.number_inputs import NUMBERS
+from engage_cli.data.numbers.number_inputs import NUMBERS
 from engage_cli.encoders import Tokens
 from engage_cli.encoders.preprocessing import Pixels
 from engage_cli.encoders.text import TextTower
