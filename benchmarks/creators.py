@@ -10,7 +10,8 @@ random, 80/10/10. The rows:
 - with `--without`, the same on posts that lack a column: the author (and so the history), the age, the followers.
 
 Every row's predictions are kept in WORK: what is there is not made again, and the tables are made from all that is there.
-Intervals are of 95 %: test posts are drawn again within each seed of the split, and the figures of the seeds averaged.
+Intervals are of 95 %: authors of test posts are drawn again within each seed of the split, with all their posts, and the
+figures of the seeds averaged.
 Differences are `engage train` less the row, in the same draws.
 
 python benchmarks/creators.py --work WORK [--splits author,time,random] [--seeds 5] [--rows all] [--without] [--table]
@@ -26,7 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -200,17 +201,13 @@ def _boosted(names: tuple[str, ...], dataset: Dataset) -> np.ndarray:
     return predict_table(model, table.transform(given["test"]), "value").main
 
 
-@cache
-def _draws(num: int, seed: int) -> np.ndarray:
-    """(DRAWS, num) test posts drawn again."""
-    return np.random.default_rng(seed).integers(0, num, (DRAWS, num))
-
-
-def _scores(truth: np.ndarray, said: np.ndarray, seed: int) -> np.ndarray:
-    """(1 + DRAWS, 2): R² and Spearman of the test posts, then of each draw."""
+def _scores(truth: np.ndarray, said: np.ndarray, authors: np.ndarray, seed: int) -> np.ndarray:
+    """(1 + DRAWS, 2): R² and Spearman of the test posts, then of each draw of their authors, some of whom have hundreds."""
     found = [(r2(truth, said), spearmanr(truth, said).statistic)]
-    for some in _draws(len(truth), seed):
-        found.append((r2(truth[some], said[some]), np.corrcoef(_ranks(truth[some]), _ranks(said[some]))[0, 1]))
+    posts = [np.flatnonzero(authors == author) for author in range(authors.max() + 1)]
+    for some in np.random.default_rng(seed).integers(0, len(posts), (DRAWS, len(posts))):
+        rows = np.concatenate([posts[author] for author in some])
+        found.append((r2(truth[rows], said[rows]), np.corrcoef(_ranks(truth[rows]), _ranks(said[rows]))[0, 1]))
     return np.array(found)
 
 
@@ -224,9 +221,10 @@ def print_table(work: Path, split: str) -> None:
     found: dict[str, dict[int, np.ndarray]] = {}
     for place in sorted(work.glob(f"{split}-*")):
         seed = int(place.name.rpartition("-")[2])
+        authors = pd.factorize(_posts(load_dataset(place / "data"), "test")["author"])[0]
         for path in sorted((place / "rows").glob("*.safetensors")):
             arrays = load_file(path)
-            found.setdefault(path.stem, {})[seed] = _scores(arrays["truth"], arrays["said"], seed)
+            found.setdefault(path.stem, {})[seed] = _scores(arrays["truth"], arrays["said"], authors, seed)
     if not found:
         return
     order = [TFIDF, *LADDER, *MEMBERS, *WITHOUT, ENGAGE]
