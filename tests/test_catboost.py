@@ -15,7 +15,7 @@ from engage_cli.config.training import CatBoostConfig
 from engage_cli.errors import EngageError
 from engage_cli.metrics.metrics import compute_metrics
 from engage_cli.models.boosting import fit as boosting
-from engage_cli.models.boosting.fit import Rows, boost, loss_of, predict_table
+from engage_cli.models.boosting.fit import Rows, _with_share_and_borders, boost, loss_of, predict_table
 from engage_cli.models.boosting.shap import attribute, contributions_of, learned_outputs, to_one
 from engage_cli.progress.reporters import SilentReporter
 
@@ -48,8 +48,15 @@ def test_every_objective_learns_and_has_the_shape_of_predictions(
     assert found.main.shape == ((100, 5) if kind == "classes" else (100,))
     parameters = model.get_all_params()
     assert parameters["bootstrap_type"] == "Bernoulli"
-    assert parameters["border_count"] == CatBoostConfig.border_count  # the defaults are five to ten times as slow
-    assert parameters["rsm"] == pytest.approx(CatBoostConfig.rsm)
+    assert parameters["border_count"] == 128
+    assert parameters["rsm"] == pytest.approx(0.3)
+
+
+def test_of_many_features_few_are_tried_in_coarse_steps_unless_something_else_is_asked_for() -> None:
+    many = _with_share_and_borders(CatBoostConfig(), 1_001)
+    assert (many.rsm, many.border_count) == (0.1, 32)  # else they take five to ten times as long
+    asked = _with_share_and_borders(CatBoostConfig(rsm=0.5, border_count=254), 1_001)
+    assert (asked.rsm, asked.border_count) == (0.5, 254)
 
 
 def test_a_class_that_no_training_post_has_keeps_its_column(tmp_path: Path) -> None:

@@ -336,7 +336,7 @@ def test_more_trees_are_advised_only_where_they_ran_out(dataset: Dataset, tmp_pa
     warnings = {}
     for rate in (0.01, 1.0):
         config = CatBoostConfig(
-            target="views", kind="value", features="title_statistics", iterations=40, learning_rate=rate, rsm=1.0
+            target="views", kind="value", features="title_statistics", iterations=40, learning_rate=rate, border_count=32
         )
         run = train_catboost(config, dataset=dataset, encoders=EncoderConfig(), run=tmp_path / str(rate))
         warnings[rate] = any("more --iterations than 40 may help" in warning for warning in run.warnings)

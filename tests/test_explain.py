@@ -174,7 +174,9 @@ def test_json_and_terminal_name_the_word_and_call_it_the_models_view(
     assert [part["part"] for part in why["without"]] == ["image", "title"]
     assert np.shape(why["regions"]) == (GRID, GRID)
     assert np.shape(why["windows"]) == (GRID + WINDOW - 1,) * 2
-    assert np.asarray(why["regions"]) == pytest.approx(cell_shares(np.ravel(why["windows"])))
+    regions, shares = np.asarray(why["regions"]), cell_shares(np.ravel(why["windows"]))
+    assert regions[regions != 0] == pytest.approx(shares[regions != 0])
+    assert np.abs(shares[regions == 0]).max(initial=0) < 0.02 < np.abs(regions).max()  # what rounding does is left out
     assert why["contributions"]["groups"]
     assert why["neighbours"] == []
     assert why["overlay"] == str(tmp_path / "new" / "why.png")

@@ -17,12 +17,15 @@ from engage_cli.errors import EngageError
 from engage_cli.models.ensemble.amount import fit_amount, share_kept
 from engage_cli.models.predictor import load_predictor
 from engage_cli.progress.reporters import SilentReporter
-from engage_cli.runs.run_folder import load_run, verify_run
+from engage_cli.runs.records import write_run_record
+from engage_cli.runs.run_folder import TEST_FILE, TEST_KIND, load_run, verify_run
 from engage_cli.steps.evaluate import evaluate
+from engage_cli.steps.evaluate.report import _figures_of
 from engage_cli.steps.inputs.sources import source_of
 from engage_cli.steps.prepare import prepare
 from engage_cli.steps.prepare.import_posts import Source
 from engage_cli.steps.sample import write_sample
+from engage_cli.steps.serve._about import describe_run
 from engage_cli.steps.train import _cross_fit as cross_fit
 from engage_cli.steps.train.on_base import HERE, train_on_base
 from engage_cli.uncertainty.forecast import load_uncertainty
@@ -91,6 +94,13 @@ def test_few_posts_start_from_a_base(
     assert all("not shown to be better than a guess" in warning for warning in crossed.warnings)
     assert evaluation.to_json()["cross_validated"][0]["rows"] == crossed.rows
     assert evaluate([place], dataset=few, split="validation", num_resamples=0).cross_validated == []
+    figures = _figures_of(load_run(place), tested, crossed)
+    write_run_record(place / TEST_FILE, figures, TEST_KIND)
+    told = describe_run(load_run(place), None)  # what the page shows of it
+    assert told["cross_validated"] is not None
+    assert told["cross_validated"]["rows"] == crossed.rows
+    shown = {one["name"]: one["value"] for one in told["cross_validated"]["metrics"]}
+    assert shown["r2"] == crossed.metrics["r2"]["value"]
     # The base is gone, and went along: every number of the answer is found in the new run alone.
     shutil.rmtree(base)
     verify_run(place)

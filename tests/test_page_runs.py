@@ -80,6 +80,25 @@ def doubtful(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engage_cli.steps.predict.warnings_of", lambda run: WARNINGS)
 
 
+def test_of_few_test_posts_the_banner_shows_what_cross_validation_found(
+    visit: Callable[..., Any],  # noqa: F811
+    model: ModelHere,
+) -> None:
+    about = model.about
+    figures = about["validation"]
+    crossed = {"rows": 58, "metrics": [{**one, "value": 0.4321, "low": 0.31, "high": 0.52} for one in figures["metrics"]]}
+    try:
+        model.about = {**about, "test": {**figures, "rows": 6}, "cross_validated": crossed}
+        with serving_here(model) as server:
+            said = visit(server).locator("#run").text_content()
+        assert "How well it did on 58 posts, each predicted by models trained without it" in said
+        assert "6 test posts alone are too few to judge it" in said
+        assert "0.43" in said
+        assert "0.31 to 0.52" in said
+    finally:
+        model.about = about
+
+
 @pytest.mark.usefixtures("doubtful")
 @pytest.mark.parametrize("rows", FEW)
 def test_few_validation_posts(rows: int, visit: Callable[..., Any], model: ModelHere, covers: list[Path]) -> None:  # noqa: F811

@@ -152,6 +152,7 @@ def test_what_the_run_is(server: Server, world: Path, tmp_path: Path) -> None:
     (score,) = answer("evaluate", run, "--data", world / "data", "--resamples", 20)["runs"]
     told = describe_run(load_run(run), None)["test"]
     assert told["rows"] == score["rows"]
+    assert describe_run(load_run(run), None)["cross_validated"] is None
     assert {one["name"]: one["value"] for one in told["metrics"]}["r2"] == score["metrics"]["r2"]["value"]
     change(run, "metrics.json", lambda metrics: metrics.update(finished="another day"))  # trained again since
     assert describe_run(load_run(run), None)["test"] is None

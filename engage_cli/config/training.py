@@ -35,7 +35,10 @@ class TrainConfig:
     vision: str = setting(EncoderConfig.vision, VISION_HELP)
     text: str = setting(EncoderConfig.text, TEXT_HELP)
     blocks: str = setting(
-        "image,title,context", "The parts of a post that the model reads, separated by commas.", panel=MODEL
+        "image,title,context,numbers",
+        "The parts of a post that the model reads, separated by commas: image, title, context (tags and description), text "
+        "(all three), numbers (date, author's record, age of counters, and kept followers, duration and category).",
+        panel=MODEL,
     )
     fusion: str = setting(
         "gated",
@@ -184,11 +187,14 @@ class CatBoostConfig:
     text: str = setting(EncoderConfig.text, f"{TEXT_HELP} auto is {DEFAULT_TEXT}, and clip-base with --features study.")
     features: str = setting(
         "honest",
-        "The features: honest uses only what is known before publication; embeddings, words and handcrafted are "
-        "parts of it; study is the study's own set with the counters that its label is computed from, and is marked LEAKY. "
+        "The features: honest uses only what is known before publication; words and handcrafted are parts of it; "
+        "embeddings are the single numbers of the encoders' vectors, of which honest has a linear score; study is the "
+        "study's own set with the counters that its label is computed from, and is marked LEAKY. "
         "Groups and your own columns are added by name, as in honest,duration.",
     )
-    pca: str = setting("none", "Reduce each embedding to this many principal components, or none.")
+    pca: str = setting(
+        "none", "Also give it this many principal components of each embedding (in place of its single numbers), or none."
+    )
     folds: int = setting(
         0, "Also cross-validate with this many folds of the training and validation posts; 0 turns it off.", low=0, high=50
     )
@@ -200,8 +206,18 @@ class CatBoostConfig:
     l2: float = setting(3.0, "L2 regularisation of leaf values.", low=0, panel="Trees")
     subsample: float = setting(0.8, "Fraction of posts per tree (Bernoulli bootstrap).", low=0.01, high=1, panel="Trees")
     border_count: int = setting(
-        32, "Split candidates per feature; few are fast and as good on embeddings.", low=1, high=254, panel="Trees"
+        0,
+        "Split candidates per feature; 0 chooses 128, and 32 of more than 1,000 features, where few are fast and as good.",
+        low=0,
+        high=254,
+        panel="Trees",
     )
-    rsm: float = setting(0.1, "Fraction of features tried per split (CPU only).", low=0.001, high=1, panel="Trees")
+    rsm: float = setting(
+        0.0,
+        "Fraction of features tried per split (CPU only); 0 chooses 0.3, and 0.1 of more than 1,000 features.",
+        low=0,
+        high=1,
+        panel="Trees",
+    )
     patience: int = setting(150, "Trees without a better validation score before training stops.", low=1, panel="Trees")
     seed: int = setting(0, "Seed of the bootstrap, the folds and the components.", low=0, high=LARGEST_SEED)

@@ -62,11 +62,11 @@ def table_columns(columns: Iterable[str]) -> list[str]:
     return [column for column in order if column in present]
 
 
-def parse_blocks(text: str) -> tuple[str, ...]:
-    """Parse "image,title" into block names; raise WrongCallError, with those that exist, for anything else."""
+def parse_blocks(text: str, *, also: Iterable[str] = ()) -> tuple[str, ...]:
+    """Parse "image,title" into block names; raise WrongCallError, with those that exist (`also` too), for anything else."""
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not names or set(names) - set(BLOCKS) or len(set(names)) < len(names):
-        raise WrongCallError(f"--blocks '{text}': name one or more of these, each once: {', '.join(BLOCKS)}")
+        raise WrongCallError(f"--blocks '{text}': name one or more of these, each once: {', '.join((*BLOCKS, *also))}")
     return names
 
 

@@ -21,6 +21,16 @@ class TableSource(BlockSource, Protocol):
         ...
 
 
+class NoContents:
+    """A source for features that read columns of the posts alone."""
+
+    def blocks(self, posts: pd.DataFrame, names: Sequence[str]) -> dict[str, Block]:
+        raise NotImplementedError
+
+    def image_statistics(self, posts: pd.DataFrame) -> np.ndarray:
+        raise NotImplementedError
+
+
 class PostInputs:
     """Some posts, with only what is known before publication, and what is computed from it once and at need.
 

@@ -103,7 +103,13 @@ class FeatureTable:
         return {column: self.parts[part].meaning(column) for part, columns in self.columns.items() for column in columns}
 
     def fit(
-        self, inputs: PostInputs, truth: np.ndarray, folds: Folds, *, advance: Callable[[str], None] = lambda part: None
+        self,
+        inputs: PostInputs,
+        truth: np.ndarray,
+        folds: Folds,
+        *,
+        advance: Callable[[str], None] = lambda part: None,
+        may_be_constant: bool = False,
     ) -> pd.DataFrame:
         """Fit every part on training rows and return their table."""
         found, truth = {}, truth.astype(np.float64)
@@ -115,7 +121,7 @@ class FeatureTable:
             advance(part.group)
         self.columns = {name: list(table.columns) for name, table in found.items()}
         table = _join(list(found.values()))
-        if not any(table[name].nunique(dropna=False) > 1 for name in table.columns):
+        if not may_be_constant and not any(table[name].nunique(dropna=False) > 1 for name in table.columns):
             what = ", ".join(self.parts)
             raise EngageError(f"the posts have no values for --features, or all have the same ones ({what})")
         self.categorical = _categories(table)

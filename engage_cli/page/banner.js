@@ -11,7 +11,7 @@ export const leakyBadge = ({ leaky }) => (leaky ? make("strong", { class: "badge
 
 export function showRun(run) {
   const heading = make("h2", { id: "run-heading" }, run.run, " ", leakyBadge(run));
-  const figures = run.test ?? run.validation;
+  const figures = run.cross_validated ?? run.test ?? run.validation;
   const card = find("run");
   card.replaceChildren(
     make("div", {}, heading, make("p", {}, ...purpose(run)), ...showMarks(run), ...cautions(run.warnings)),
@@ -44,7 +44,11 @@ function showMarks(run) {
   return marks.length ? [make("ul", { class: "marks" }, ...marks.map((mark) => make("li", {}, mark)))] : [];
 }
 
-function provenance({ test, validation }) {
+function provenance({ test, cross_validated: crossed, validation }) {
+  if (crossed) {
+    const alone = `${plural(test.rows, "test post")} alone ${test.rows === 1 ? "is" : "are"} too few to judge it`;
+    return [`How well it did on ${plural(crossed.rows, "post")}, each predicted by models trained without it (${alone}):`];
+  }
   if (test) return [`How well it did on ${plural(test.rows, "post")} that it had never seen (test split):`];
   const posts = validation.rows ? `the ${grouped(validation.rows)} posts` : "the posts";
   const command = make("code", {}, "engage evaluate");

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 
 from engage_cli import __version__
 from engage_cli.config.general import Kind
+from engage_cli.data.numbers.number_inputs import NumberInputs
 from engage_cli.data.schema import AUTHOR_COLUMNS, BLOCKS, LOG_AGE, OWN
 from engage_cli.data.table_format import ColumnFormat
 from engage_cli.errors import EngageError
@@ -104,6 +105,7 @@ class RunMeta:
     encoders: dict[Side, EncoderRecord] = field(default_factory=dict)
     blocks: Annotated[tuple[Block, ...], AfterValidator(once)] = ()  # that it reads
     dims: dict[Block, Width] = field(default_factory=dict)  # of a neural model: the width of each block's tokens
+    numbers: NumberInputs | None = None  # of a neural model: the numbers of posts that it reads
     reads_images: bool = False  # of a table: whether it measures covers
     reads_date: bool = False
     reads_columns: Annotated[
@@ -257,6 +259,14 @@ class SliceFigures:
 
 
 @record
+class CrossValidatedFigures:
+    """Of few test posts together with those that models trained without them predicted."""
+
+    rows: Count
+    metrics: dict[str, Figures]  # name -> value, low, high
+
+
+@record
 class TestFigures:
     """test.json: what `engage evaluate` found on the test split. It carries no answers, and names its run's marker."""
 
@@ -268,6 +278,7 @@ class TestFigures:
     leaky: bool
     metrics: dict[str, Figures]  # name -> value, low, high
     slices: tuple[SliceFigures, ...] = ()
+    cross_validated: CrossValidatedFigures | None = None  # where the test posts are few
 
 
 def write_run_record(path: Path, value: Any, kind: str) -> None:

@@ -58,7 +58,9 @@ _HANDCRAFTED = (
     "age",
 )
 SETS = {
-    HONEST: (*_EMBEDDINGS, "image_score", "text_score", *_WORDS, *_HANDCRAFTED),
+    # Of embeddings their scores alone: three thousand single numbers hide the few columns that tell much, and cost ten
+    # times the time. On validation posts of three real splits R² is 0.01 to 0.02 better without them.
+    HONEST: ("image_text_match", "image_score", "text_score", *_WORDS, *_HANDCRAFTED),
     "embeddings": _EMBEDDINGS,
     "words": _WORDS,
     "handcrafted": _HANDCRAFTED,

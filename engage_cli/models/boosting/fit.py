@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -30,6 +31,7 @@ FEWEST_ON_GPU = 20_000  # rows; fewer are not faster there, by CatBoost's own wo
 GPU_SHARE, GPU_SPARE = 0.9, 1 << 30  # of the GPU's free memory; bytes beside the columns and histograms
 SNAPSHOT, SECONDS_BETWEEN_SNAPSHOTS = "snapshot", 10
 LOGS = ("learn_error_log", "test_error_log", "time_left_log", "json_log")  # a log that cannot be written ends the process
+OF_FEW, OF_MANY, MANY_FEATURES = (0.3, 128), (0.1, 32), 1_000  # share of features that a split tries, candidates of each
 ROWS_AT_ONCE = 8_192  # that are copied while they are hashed
 ROWS_FILE = "rows.txt"  # beside the snapshot: of which rows and parameters it is, for CatBoost itself does not look
 
@@ -100,7 +102,7 @@ def boost(
     """
     from catboost import CatBoost, CatBoostError
 
-    loss = loss_of(config)
+    loss, config = loss_of(config), _with_share_and_borders(config, fitted.table.shape[1])
     on_gpu = _on_gpu(loss, config, fitted)
     parameters = {
         **loss.parameters,
@@ -148,6 +150,12 @@ def boost(
         return fit()
     except CatBoostError as error:
         raise _refusal(error, work) from None
+
+
+def _with_share_and_borders(config: CatBoostConfig, num: int) -> CatBoostConfig:
+    """Choose what depends on the number of features, where it was left open."""
+    rsm, borders = OF_MANY if num > MANY_FEATURES else OF_FEW
+    return dataclasses.replace(config, rsm=config.rsm or rsm, border_count=config.border_count or borders)
 
 
 def _settled(value: Any) -> Any:

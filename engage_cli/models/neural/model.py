@@ -1,4 +1,4 @@
-"""The model: where its blocks come from, how they are fused, and a head."""
+"""The model: where its blocks come from, how they are fused, and a head. Numbers of a post are a block too."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from engage_cli.config.training import TrainConfig
+from engage_cli.data.numbers.number_inputs import NUMBERS
 from engage_cli.data.schema import side_of
 from engage_cli.encoders import Tokens, Tower
 from engage_cli.models.neural.fusion import FUSIONS, FusionSize
+from engage_cli.models.neural.numbers import NumbersBranch
 
 
 class LiveInput(NamedTuple):
@@ -35,15 +37,20 @@ class EngagementModel(nn.Module):
         out_dim: int,
         towers: Mapping[str, nn.Module] | None = None,
         num_tokens: int = 0,
+        num_numbers: int = 0,
     ) -> None:
-        """`num_tokens`: how many tokens of a live tower are kept, 0 for all; fusions that read none get one vector."""
+        """`num_tokens`: how many tokens of a live tower are kept, 0 for all; fusions that read none get one vector.
+
+        `num_numbers`: the width of the rows of numbers (data.numbers.number_inputs), which are one more block; 0 for none.
+        """
         super().__init__()
         fusion = FUSIONS.load(config.fusion)
         self.towers = nn.ModuleDict(dict(towers or {}))
         self.num_tokens, self.reads_tokens = num_tokens, bool(fusion.reads_tokens)
         self.modality_dropout = config.modality_dropout
         size = FusionSize(width=config.width, dropout=config.dropout, layers=config.layers, heads=config.heads)
-        self.fusion = fusion(dims, size)
+        self.numbers = NumbersBranch(num_numbers, size) if num_numbers else None
+        self.fusion = fusion({**dims, NUMBERS: config.width} if num_numbers else dims, size)
         self.head = nn.Sequential(
             nn.LayerNorm(config.width), nn.GELU(), nn.Dropout(config.dropout), nn.Linear(config.width, out_dim)
         )
@@ -56,10 +63,13 @@ class EngagementModel(nn.Module):
 
     def encode(self, blocks: Mapping[str, BlockInput]) -> dict[str, Tokens]:
         """Return the tokens of each block: the stored ones, or what the live towers make."""
-        return {
+        found = {
             name: block if isinstance(block, Tokens) else self._encode(self.towers[side_of(name)], block)
             for name, block in blocks.items()
         }
+        if self.numbers is not None:
+            found[NUMBERS] = Tokens(self.numbers(found[NUMBERS].values), found[NUMBERS].mask)
+        return found
 
     def score(self, tokens: Mapping[str, Tokens]) -> Tensor:
         """(B, out_dim) float32: losses are taken in it."""

@@ -17,7 +17,7 @@ from engage_cli.plots.evaluation import write_plots
 from engage_cli.progress.reporters import Reporter
 from engage_cli.reports.evaluation import render_report
 from engage_cli.reports.model_card import render_card
-from engage_cli.runs.records import SliceFigures, TestFigures, write_run_record
+from engage_cli.runs.records import CrossValidatedFigures, SliceFigures, TestFigures, write_run_record
 from engage_cli.runs.run_folder import MARKER, TEST_FILE, TEST_KIND, Run, load_run
 
 CARD_FILE, REPORT_FILE = "README.md", "report.html"
@@ -47,6 +47,7 @@ def write_report(evaluation: Evaluation, *, dataset: Dataset, report: Path, repo
     with reporter.stage("writing the report", 1 + len(runs)) as stage:
         images = _Images(dataset)
         targets = {run.target.name: run.target for run in runs}
+        crossed = {score.name: score for score in evaluation.cross_validated}
         write_text(report, render_report(evaluation, dataset.posts, images.read, targets=targets))
         stage.advance(note=str(report))
         for run, score in zip(runs, evaluation.runs, strict=True):
@@ -66,13 +67,13 @@ def write_report(evaluation: Evaluation, *, dataset: Dataset, report: Path, repo
                     data=dataset.meta,
                 )
                 write_text(run.folder / CARD_FILE, card)
-                write_run_record(run.folder / TEST_FILE, _figures_of(run, score), TEST_KIND)
+                write_run_record(run.folder / TEST_FILE, _figures_of(run, score, crossed.get(score.name)), TEST_KIND)
                 written.append(run.folder / CARD_FILE)
             stage.advance()
     return written
 
 
-def _figures_of(run: Run, score: Score) -> TestFigures:
+def _figures_of(run: Run, score: Score, crossed: Score | None) -> TestFigures:
     return TestFigures(
         of=file_hash(run.folder / MARKER),
         run=score.name,
@@ -82,6 +83,7 @@ def _figures_of(run: Run, score: Score) -> TestFigures:
         leaky=score.leaky,
         metrics=score.metrics,
         slices=tuple(SliceFigures(**one.to_json()) for one in score.slices),
+        cross_validated=None if crossed is None else CrossValidatedFigures(rows=crossed.rows, metrics=crossed.metrics),
     )
 
 

@@ -26,6 +26,8 @@ def describe_run(run: Run, known: Neighbours | None) -> RunJson:
     """
     members = members_of(run)
     columns = extra_columns(run)
+    tested = read_test(run)
+    crossed = None if tested is None else tested.cross_validated
     rows = next((found for member in members if (found := member.done.rows.get("train"))), None)
     return {
         "run": run.folder.name,
@@ -41,7 +43,8 @@ def describe_run(run: Run, known: Neighbours | None) -> RunJson:
             "split": run.meta.data.split,
             "finished": run.done.finished,
         },
-        "test": _read_test(run),
+        "test": None if tested is None else _figures(run, tested.metrics, tested.rows),
+        "cross_validated": None if crossed is None else _figures(run, crossed.metrics, crossed.rows),
         "validation": _figures(run, run.done.metrics, run.done.rows.get("validation")),
         "warnings": warnings_of(run),
         "leaky": run.leaky,
@@ -54,11 +57,6 @@ def describe_run(run: Run, known: Neighbours | None) -> RunJson:
             ],
         },
     }
-
-
-def _read_test(run: Run) -> FiguresJson | None:
-    found = read_test(run)
-    return _figures(run, found.metrics, found.rows) if found is not None else None
 
 
 def _figures(run: Run, metrics: Mapping[str, float | Mapping[str, float]], rows: int | None) -> FiguresJson:

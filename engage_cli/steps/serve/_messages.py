@@ -58,6 +58,7 @@ class RunJson(TypedDict):
     unit: str
     trained: TrainedJson
     test: FiguresJson | None
+    cross_validated: FiguresJson | None  # where the test posts are few
     validation: FiguresJson
     warnings: list[str]
     leaky: bool

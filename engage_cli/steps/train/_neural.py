@@ -30,7 +30,7 @@ from engage_cli.runs.model_table import FINETUNED, NEURAL
 from engage_cli.runs.records import RunMeta, RunMetrics
 from engage_cli.runtime.devices import MIXED_PRECISIONS, find_device, matmul_precision
 from engage_cli.runtime.distributed import get_rank, get_world_size
-from engage_cli.steps.train._neural_inputs import make_inputs
+from engage_cli.steps.train._neural_inputs import find_numbers, make_inputs, problem_beyond_growth
 from engage_cli.steps.train._run_inputs import data_of
 from engage_cli.steps.train.training import train_run
 
@@ -63,11 +63,19 @@ class NeuralTrainer(Trainer):
         self.learned = self.problem
         if isinstance(self.objective, WithinExperimentsObjective):
             self.learned = problem_within(self.problem)
-        self.inputs = inputs = make_inputs(self.learned, config, encoders, self.objective, device, reporter)
+        self.numbers = find_numbers(self.learned, config)
+        self.learned = problem_beyond_growth(self.learned, self.numbers)
+        numbers = None if self.numbers is None else self.numbers.reader.inputs
+        self.inputs = inputs = make_inputs(self.learned, config, encoders, self.objective, device, reporter, self.numbers)
         if config.tf32 and device.type == "cuda":
             torch.set_float32_matmul_precision("high")
         self.model = EngagementModel(
-            inputs.dims, config, out_dim=self.objective.out_dim, towers=inputs.towers, num_tokens=encoders.tokens
+            inputs.dims,
+            config,
+            out_dim=self.objective.out_dim,
+            towers=inputs.towers,
+            num_tokens=encoders.tokens,
+            num_numbers=0 if numbers is None else numbers.width,
         ).to(device)
         self.learning = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         self.about = f" ({num_parameters(self.model):,} parameters, {self.learning:,} learn)"
@@ -84,6 +92,7 @@ class NeuralTrainer(Trainer):
             data=data_of(dataset),
             encoders=inputs.encoders,
             dims=inputs.dims,
+            numbers=numbers,
             marks=tuple(dataset.marks),
         )
 
@@ -109,7 +118,9 @@ class NeuralTrainer(Trainer):
             self.warnings = (self.progress.collapse,)
 
     def save(self, folder: Path) -> None:
-        """Nothing is left to be written: a network is of use from its first epoch on."""
+        """Write what the score of words is made with; a network's own weights lie there from its first epoch on."""
+        if self.numbers is not None:
+            self.numbers.reader.save(folder)
 
     def report(self, folder: Path, reporter: Reporter) -> RunMetrics:
         progress, device = self.progress, self.device
@@ -118,7 +129,7 @@ class NeuralTrainer(Trainer):
             best_epoch=progress.best_epoch,
             averaged_epochs=tuple(progress.averaged),
             epochs=progress.epoch,
-            metrics=progress.scores,
+            metrics={} if self.learned is not self.problem else progress.scores,  # of what it learned, not of posts
             collapse=progress.collapse,
             parameters=num_parameters(self.model),
             trained_parameters=self.learning,

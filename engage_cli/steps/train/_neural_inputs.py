@@ -16,11 +16,14 @@ from engage_cli.config.general import EncoderConfig
 from engage_cli.config.training import TrainConfig
 from engage_cli.data.dataset import Dataset
 from engage_cli.data.leakage import known_before
+from engage_cli.data.numbers.number_inputs import NUMBERS
 from engage_cli.data.schema import parse_blocks, side_of
+from engage_cli.encoders import Tokens
 from engage_cli.encoders.encoder import Encoder
 from engage_cli.errors import EngageError, WrongCallError
 from engage_cli.models.neural.finetuning import make_towers, parse_finetune
 from engage_cli.models.neural.fusion import FUSIONS
+from engage_cli.models.neural.numbers import FittedNumbers, fit_numbers
 from engage_cli.models.neural.objectives import Objective
 from engage_cli.models.neural.objectives.within_experiments import WithinExperimentsObjective
 from engage_cli.models.neural.training.batches import Batches, Cut, StoredBatches, tokens_of
@@ -51,6 +54,7 @@ class _Part(NamedTuple):
     """The posts of a part, what is wanted of them, and how they are cut into batches."""
 
     posts: pd.DataFrame
+    numbers: Tokens | None
     wanted: Tensor
     cut: Cut
 
@@ -69,6 +73,7 @@ def make_inputs(
     objective: Objective,
     device: torch.device,
     reporter: Reporter,
+    numbers: FittedNumbers | None = None,
 ) -> Inputs:
     """Make the batches of training and validation posts; embed what the store lacks, where features are stored."""
     checked = problem.validation
@@ -80,6 +85,7 @@ def make_inputs(
     parts = {
         name: _Part(
             known_before(part.posts),
+            _numbers_of(numbers, name, part),
             _wanted_of(objective, part),
             Cut(
                 batch_size=config.batch_size,
@@ -91,7 +97,8 @@ def make_inputs(
         for name, part in (("train", problem.train), ("validation", checked))
     }
     make = _make_stored if parse_finetune(config.finetune).mode == "none" else _make_live
-    made = make(problem.dataset, config, encoders, parts, parse_blocks(config.blocks), device, reporter)
+    blocks, _ = parse_inputs(config.blocks)
+    made = make(problem.dataset, config, encoders, parts, blocks, device, reporter)
     return Inputs(
         train=made.batches["train"],
         validation=made.batches["validation"],
@@ -99,6 +106,40 @@ def make_inputs(
         encoders=encoders_of(made.encoders),
         towers=made.towers,
     )
+
+
+def parse_inputs(text: str) -> tuple[tuple[str, ...], bool]:
+    """Parse "image,title,numbers" into blocks, and whether numbers are read; raise WrongCallError for anything else."""
+    names = [name.strip() for name in text.split(",")]
+    return parse_blocks(",".join(name for name in names if name != NUMBERS), also=(NUMBERS,)), NUMBERS in names
+
+
+def find_numbers(problem: Problem, config: TrainConfig) -> FittedNumbers | None:
+    """Return what the network reads in numbers, fitted on the training posts; None where it reads, or they have, none."""
+    if not parse_inputs(config.blocks)[1]:
+        return None
+    train = problem.train
+    is_value = problem.kind == "value" and train.weights is None
+    return fit_numbers(known_before(train.posts), train.truth, is_value=is_value, seed=config.seed)
+
+
+def _numbers_of(numbers: FittedNumbers | None, name: str, part: Part) -> Tokens | None:
+    if numbers is None:
+        return None
+    return numbers.train if name == "train" else numbers.reader.read(known_before(part.posts))
+
+
+def problem_beyond_growth(problem: Problem, numbers: FittedNumbers | None) -> Problem:
+    """Return the same posts with values less what the age of their counters lets expect: a network knows no other ages."""
+    if numbers is None or numbers.reader.inputs.growth is None:
+        return problem
+    inputs = numbers.reader.inputs
+
+    def beyond(part: Part) -> Part:
+        left = part.scores - inputs.start(part.posts)
+        return dataclasses.replace(part, scores=left, truth=left)
+
+    return dataclasses.replace(problem, train=beyond(problem.train), validation=beyond(problem.validation))
 
 
 def _wanted_of(objective: Objective, part: Part) -> Tensor:
@@ -124,7 +165,9 @@ def _make_stored(
     stored = {name: source.blocks(part.posts, blocks) for name, part in parts.items()}
     _say_absent({name: bool(block.mask.any()) for name, block in stored["train"].items()}, reporter)
     batches: dict[str, Batches] = {
-        name: StoredBatches(stored[name], part.wanted, part.cut, reads_tokens=reads_tokens, device=device)
+        name: StoredBatches(
+            stored[name], part.wanted, part.cut, reads_tokens=reads_tokens, device=device, numbers=part.numbers
+        )
         for name, part in parts.items()
     }
     dims = {name: int(tokens_of(block, reads_tokens).values.shape[-1]) for name, block in stored["train"].items()}
@@ -163,6 +206,7 @@ def _make_live(
             device=device,
             augmentation=augmentation if name == "train" else None,
             workers=config.workers,
+            numbers=part.numbers,
         )
         for name, part in parts.items()
     }

@@ -16,6 +16,7 @@ from engage_cli.config.training import CatBoostConfig
 from engage_cli.data.dataset import Dataset
 from engage_cli.data.targets.target import Target
 from engage_cli.errors import WrongCallError
+from engage_cli.features.groups import PARTS
 from engage_cli.features.selection import parse_features, parse_pca
 from engage_cli.features.table import FeatureTable
 from engage_cli.io.csv_cells import csv_of_table
@@ -38,6 +39,7 @@ COMMAND = "train-catboost"
 MODEL_NOTE = "model.hash"  # in the folder of work: of the model that stands beside it
 MOST_EXPLAINED = 1000  # posts whose predictions are attributed
 NOTE = "stopped early on these rows: optimistic; `engage evaluate` reads the test split"
+EMBEDDINGS = ("image_embedding", "text_embedding")  # what --pca reduces
 NEARLY = 0.95  # of all trees that were asked for: so late a best one is hardly the last
 HISTORY_FILE, IMPORTANCE_FILE = "history.jsonl", "importance.csv"
 
@@ -53,6 +55,10 @@ class CatBoostTrainer(Trainer):
         _check(config)
         self.config = config
         choice = parse_features(config.features, dataset.posts.columns, dataset.source_names)
+        if parse_pca(config.pca) is not None and not any(part in EMBEDDINGS for part in choice.parts):
+            choice = dataclasses.replace(
+                choice, parts=tuple(name for name in PARTS if name in (*choice.parts, *EMBEDDINGS))
+            )
         if choice.is_leaky:  # the study's own way, in this too
             encoders = encoders.settled(is_own=True)
         target = dataset.target(config.target)

@@ -11,7 +11,6 @@ from typing import Any
 from engage_cli.config.general import LOCAL, EncoderConfig, EngineConfig
 from engage_cli.config.recipes import Resolved
 from engage_cli.data.dataset import Dataset, load_dataset
-from engage_cli.data.schema import parse_blocks
 from engage_cli.errors import WrongCallError
 from engage_cli.models.neural.finetuning import parse_finetune
 from engage_cli.models.trainer import Trainer, make_problem
@@ -22,6 +21,7 @@ from engage_cli.runtime.distributed import get_world_size
 from engage_cli.runtime.ray_pieces import check_engine, run_on_ray
 from engage_cli.steps.embed import stored_blocks
 from engage_cli.steps.train._neural import NeuralTrainer, check_training, train_neural
+from engage_cli.steps.train._neural_inputs import parse_inputs
 from engage_cli.steps.train._run_inputs import data_of
 from engage_cli.steps.train.ensemble import EnsembleTrainer
 from engage_cli.steps.train.training import TrainSummary, train_run
@@ -76,7 +76,7 @@ def _make(how: EngineConfig, resolved: Resolved, encoders: EncoderConfig, datase
 
     def train_elsewhere(places: Mapping[str, Path], reporter: Reporter) -> None:
         if places and parse_finetune(config.finetune).mode == "none":
-            stored_blocks(dataset, encoders, parse_blocks(config.blocks), reporter)
+            stored_blocks(dataset, encoders, parse_inputs(config.blocks)[0], reporter)
         data = dataset.folder.resolve()
         pieces = [(alone[name], encoders, data, place.resolve()) for name, place in places.items()]
         run_on_ray(train_seed, pieces, how, reporter, title="training the seeds")

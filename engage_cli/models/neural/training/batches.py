@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engage_cli.data.numbers.number_inputs import NUMBERS
 from engage_cli.embeddings.store import Block
 from engage_cli.encoders import Tokens
 from engage_cli.models.neural.model import BlockInput, LiveInput, with_pooled
@@ -138,9 +139,11 @@ class StoredBatches:
         *,
         reads_tokens: bool,
         device: torch.device,
+        numbers: Tokens | None = None,
     ) -> None:
         self.wanted, self.device = wanted, device
         self.tokens = {name: tokens_of(block, reads_tokens) for name, block in blocks.items()}
+        self.tokens |= {} if numbers is None else {NUMBERS: numbers}
         self.place = device if _fits(self.tokens, device) else torch.device("cpu")
         self.tokens = {
             name: Tokens(block.values.to(self.place), block.mask.to(self.place)) for name, block in self.tokens.items()

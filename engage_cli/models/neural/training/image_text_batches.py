@@ -19,6 +19,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from engage_cli.data.numbers.number_inputs import NUMBERS
+from engage_cli.encoders import Tokens
 from engage_cli.encoders.preprocessing import Pixels
 from engage_cli.encoders.text import TextTower
 from engage_cli.images.reader import open_image
@@ -85,8 +87,9 @@ class LiveBatches:
         device: torch.device,
         augmentation: Augmentation | None = None,
         workers: int = -1,
+        numbers: Tokens | None = None,
     ) -> None:
-        self.wanted, self.device = wanted, device
+        self.wanted, self.device, self.numbers = wanted, device, numbers
         self.tower = towers.get("text")
         self.ids = {name: _tokenized(self.tower, contents.texts[name]) for name in blocks if name != "image"}
         self.present = {name: np.array([bool(text) for text in contents.texts[name]]) for name in self.ids}
@@ -114,7 +117,10 @@ class LiveBatches:
                 assert isinstance(self.tower, TextTower)
                 padded = self.tower.pad([ids[row] for row in rows])
                 blocks[name] = LiveInput(padded, torch.from_numpy(self.present[name][rows]))
-            yield pinned(Batch(rows, blocks, self.wanted[torch.from_numpy(rows)], num), self.device)
+            here = torch.from_numpy(rows)
+            if self.numbers is not None:
+                blocks[NUMBERS] = Tokens(self.numbers.values[here], self.numbers.mask[here])
+            yield pinned(Batch(rows, blocks, self.wanted[here], num), self.device)
 
     def _images(self, number: int, batches: Sequence[np.ndarray]) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
         images = self.images

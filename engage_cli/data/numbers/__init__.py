@@ -1,0 +1,1 @@
+"""Numbers of posts, as models read them."""
