@@ -69,7 +69,7 @@ def test_what_is_there_already_is_left_and_other_files_are_refused(packed: Path,
     shutil.rmtree(mine)
     mine.mkdir()
     taken = engage("import", out, "--run", mine)
-    assert (taken.exit_code, "is there already; name a new folder with --run" in taken.stderr) == (1, True)
+    assert (taken.exit_code, "already exists; name a new folder with --run" in taken.stderr) == (1, True)
     assert out.read_bytes() == packed.read_bytes()
 
 

@@ -127,7 +127,7 @@ class TrainedRun:
         if level not in LEVELS:
             raise ValueError(f"level={level}: there are intervals of {' and '.join(map(str, LEVELS))}")
         if self.kind != "value":
-            raise ValueError(f"{self.folder} predicts classes, which have no interval; ask predict_proba")
+            raise ValueError(f"{self.folder} predicts classes, which have no interval; call predict_proba")
         if not self._open.uncertainty.calibration.supports(level):
             raise ValueError(f"{self.folder} had too few held-out posts for an interval of {level}")
         said = self.forecast(posts, image_column=image_column, images_dir=images_dir)
@@ -206,7 +206,7 @@ class TrainedRun:
             scores = self._run.target.score(read_table(written.table, mapping=mapping).posts)
         known = np.isfinite(scores)
         if known.sum() < 2:
-            raise ValueError(f"{int(known.sum())} posts have the counters of '{self.target}'; at least 2 are scored")
+            raise ValueError(f"{int(known.sum())} posts have the counters of '{self.target}'; score needs at least 2")
         true = true_of(self.kind, scores[known], self._run.target.classes(scores[known]))
         some = posts[known]
         if self.kind == "value":

@@ -24,7 +24,9 @@ class EvaluateOptions:
         table="engage_cli.evaluation.slice_names:SLICES",
         is_open=True,
     )
-    resamples: int = setting(500, "Bootstrap resamples behind the 95 % intervals; 0 for none.", low=0)
+    resamples: int = setting(
+        500, "How often to draw the test posts again (bootstrap) for the 95 % intervals; 0 leaves them out.", low=0
+    )
     report: Path | None = setting(
         None,
         "Where to write the page. Default: report.html in the run's folder, or in --runs for several runs.",
@@ -56,7 +58,7 @@ def evaluate(options: EvaluateOptions, at: DataPlace, place: RunsPlace, output: 
     """
     if options.run is not None and not options.ensemble:
         raise WrongCallError(
-            "--run is the folder of the new ensemble and needs --ensemble; name the runs to score without an option"
+            "--run names the folder of a new ensemble and needs --ensemble; to score runs, name them without --run"
         )
     if options.report is not None and options.no_report:
         raise WrongCallError("--report and --no-report exclude each other; give one")

@@ -13,7 +13,7 @@ from engage_cli.config.settings import setting
 
 @dataclass(frozen=True, kw_only=True)
 class RecalibrateOptions:
-    last: int = setting(200, "The number of outcomes to fit on: those of the posts that were predicted last.", low=30)
+    last: int = setting(200, "How many outcomes to fit on: those of the most recently predicted posts.", low=30)
     out: Path | None = setting(
         None, "The new run folder. Default: one under --runs, named after the run.", show_default=False
     )
@@ -52,9 +52,9 @@ def recalibrate(place: FinishedRun, options: RecalibrateOptions, at: LedgerPlace
         )
         return
     print_line(f"{found.run.folder}: intervals fitted on {found.outcomes:,} outcomes")
-    print_line(f"  all values move by {found.shift:+.3f}; the intervals are {found.width:.2f} times as wide")
+    print_line(f"  all predictions move by {found.shift:+.3f}; the intervals are {found.width:.2f} times as wide")
     if found.e_value is not None:
-        print_line(f"  e-value {found.e_value:.3g} against the old intervals (20 or more: they do not hold)")
+        print_line(f"  e-value {found.e_value:.3g} against the old intervals (20 or more: they missed too often)")
     if found.train_again:
         print_line("Train again with the newer posts: the posts are no longer like those that the model learned from.")
     print_line(f"Next: engage predict cover.jpg --title ... --run {found.run.folder}")

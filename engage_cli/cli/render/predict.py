@@ -115,7 +115,7 @@ def _show_variants(answer: Answer) -> None:
         )
     else:
         print_line(
-            "better than: the share of training posts with less. best: the probability that this variant is the best."
+            "better than: the share of training posts that got less. best: the probability that this variant is the best."
         )
     if said.is_far.any():
         print_line("?: unlike the training posts; treat it as a guess.")

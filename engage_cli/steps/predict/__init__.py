@@ -68,8 +68,10 @@ class Ranking:
 
     @property
     def verdict(self) -> str:
-        chance = f"the first beats the second in {100 * self.beats[0, 1]:.0f} of 100 draws"
-        return f"too close to call: {chance}" if self.is_close else f"{chance}, and is the best in {100 * self.best[0]:.0f}"
+        chance = f"the first beats the second with a probability of {100 * self.beats[0, 1]:.0f} %"
+        if self.is_close:
+            return f"too close to call: {chance}"
+        return f"{chance}, and is the best of all with {100 * self.best[0]:.0f} %"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,8 +276,8 @@ def check_titles_alone(session: InferenceSession) -> None:
     """Raise WrongCallError where the run expects a cover: without one it would predict a post that lacks something."""
     if has_seen_covers(session.run, session.uncertainty.neighbours):
         raise WrongCallError(
-            f"name an image: {session.run.folder} was trained on posts with covers; titles alone are compared by a run "
-            "that was trained without them, as after `engage prepare --no-images`"
+            f"give an image: {session.run.folder} was trained on posts with covers; to compare titles alone, train a run "
+            "on posts without covers (`engage prepare --no-images`)"
         )
 
 

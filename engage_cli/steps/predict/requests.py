@@ -132,7 +132,7 @@ def _add_columns(posts: pd.DataFrame, reads: Reads, values: Mapping[str, str | f
         value = as_unicode(str(given))
         if name not in wanted:
             there = ", ".join(wanted) or "none"
-            raise WrongCallError(f"--column {name}: {reads.run} was trained without it, but with: {there}")
+            raise WrongCallError(f"--column {name}: {reads.run} was trained without it; its columns are: {there}")
         column, kind = wanted[name]
         if kind == NUMBER:
             written = reads.table[column].decimal if column in reads.table else ""

@@ -221,8 +221,8 @@ def choose_rows(posts: pd.DataFrame, duplicates: str) -> tuple[pd.DataFrame, pd.
             f"'{str(id)[:60]}' (rows {' and '.join(map(str, numbers[:3]))})" for id, numbers in rows.head(3).items()
         )
         raise EngageError(
-            f"{len(rows):,} ids stand for several different posts: {named}{'; ...' if len(rows) > 3 else ''}; "
-            "make ids unique, or, where the rows are one post on several days, give --duplicates last, first or max"
+            f"{len(rows):,} ids belong to several different posts: {named}{'; ...' if len(rows) > 3 else ''}; "
+            "make ids unique, or, if the rows are one post on several days, give --duplicates last, first or max"
         )
     if duplicates == "max":
         counter = next((column for column in KNOWN_AFTER if column in posts and clash[column].notna().any()), None)

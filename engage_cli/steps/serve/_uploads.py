@@ -108,7 +108,7 @@ async def _make_job(
     columns: dict[str, str | float] = {}
     for field, value in items:
         if isinstance(value, UploadFile) != (field == IMAGES):
-            raise RefusedError(422, f"'{_short(field)}': only {IMAGES} are files, and {IMAGES} are nothing else")
+            raise RefusedError(422, f"'{_short(field)}': send {IMAGES} as files, and every other field as text")
         if isinstance(value, UploadFile):
             names.append(_name(value.filename or NO_NAME, names))
             images.append(await value.read())

@@ -1,4 +1,4 @@
-"""What was counted so far: a table with a row for each variant."""
+"""The counts so far: a table with a row for each variant."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _whole(cells: pd.Series, path: Path) -> np.ndarray:
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise EngageError(
-            f"{path}, column '{cells.name}', row {row + 1}: '{str(cells.iloc[row])[:40]}' is no whole number; "
+            f"{path}, column '{cells.name}', row {row + 1}: '{str(cells.iloc[row])[:40]}' is not a whole number; "
             "write counts such as 1250"
         )
     return values
@@ -77,7 +77,7 @@ def _find(posts: pd.DataFrame, cells: list[str], path: Path, row: int) -> int:
     if fits.sum() != 1:
         what = "no variant" if not fits.any() else f"{int(fits.sum())} variants"
         raise EngageError(
-            f"{path}, row {row + 1}: {what} of these {len(posts)} {'is' if not fits.any() else 'are'} "
-            f"'{', '.join(cells)[:60]}'; name each by its number from 1, its title or its image"
+            f"{path}, row {row + 1}: '{', '.join(cells)[:60]}' names {what} of these {len(posts)}; "
+            f"name each by its number from 1, its title or its image"
         )
     return int(np.flatnonzero(fits)[0])

@@ -29,7 +29,7 @@ def export_run(folder: Path, out: Path, *, with_posts: bool = False, reporter: R
     reporter = reporter or SilentReporter()
     refuse_link(out)
     if out.exists() and not zipfile.is_zipfile(out):
-        raise EngageError(f"{out} is there already, and is no archive of a run; name another file with --out")
+        raise EngageError(f"{out} already exists and is not an archive of a run; name another file with --out")
     sweep_dead(out.parent, out.name)
     reporter.say(f"verifying {folder}")
     run = verify_run(folder)
@@ -47,7 +47,7 @@ def export_run(folder: Path, out: Path, *, with_posts: bool = False, reporter: R
                     markers[f"{name}/{MARKER}"] = _pack(archive, member, f"{name}/", {}, with_posts=with_posts)
             _pack(archive, run, "", markers, with_posts=with_posts)
         if out.exists() and file_hash(beside) != file_hash(out):
-            raise EngageError(f"{out} is there already, and is another archive; name another file with --out")
+            raise EngageError(f"{out} already exists and is another archive; name another file with --out")
     return run
 
 
