@@ -277,7 +277,7 @@ def test_what_is_known_of_images_is_verified(name: str, world: Path, tmp_path: P
     whole = (data / name).read_bytes()
     flip(data / name, len(whole) // 3, 1)
     assert examine_data(data).damaged_tables == (name,)
-    assert f"images {name}: damaged; what it holds is found out anew" in table(data, tmp_path)
+    assert f"images {name}: damaged; engage rebuilds it" in table(data, tmp_path)
     (data / name).unlink()
     (data / name).symlink_to(world / "data" / "images.parquet")
     assert examine_data(data).damaged_tables == (name,)

@@ -127,7 +127,7 @@ class EngineConfig:
 
     engine: str = setting(
         "local",
-        "Where models are trained: local (one after the other), or ray for a Ray cluster.",
+        "Where the work is done: local (one piece after the other), or ray for a Ray cluster.",
         panel="Speed and machines",
     )
     workers: int = setting(
