@@ -106,7 +106,7 @@ def test_the_words_come_first(whole: str) -> None:
     ]
     assert places == sorted(places)
     assert "600 test posts, 86 of them without a usable image." in text
-    assert "That says nothing: it was given what it predicts." in text
+    assert "That is not meaningful: the run was trained on what it predicts." in text
 
 
 def test_every_figure_with_its_interval(whole: str) -> None:

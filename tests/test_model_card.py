@@ -166,7 +166,7 @@ def test_leaky_stands_first() -> None:
     assert card.splitlines()[2] == f"> **{LEAKY}.**"
     assert card.splitlines()[4] == "> **Mark:** duplicates stand in two parts"
     assert card.count(LEAKY) == 1
-    assert "says nothing of posts to come.\n" in card
+    assert "its figures say nothing about new posts.\n" in card
     assert "runs/classifier-engagement (LEAKY)" in card
     assert "It reads no embeddings." in card
     stacked = card_of(evaluation_of(class_score()), {**CATBOOST, "model": "ensemble", "members": ["gp", "neural"]})

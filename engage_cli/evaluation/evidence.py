@@ -21,7 +21,7 @@ ENOUGH_VALIDATION = 50  # posts: of fewer, every post is predicted in turn
 LEAST_FOR_RANGE = 9  # held-out posts, for an interval of 80 of 100
 NUM_RESAMPLES = 500
 ON_VALIDATION = "validation posts"  # how posts were held out where they suffice
-HELPS = "more posts help most: aim for several hundred"
+HELPS = "aim for several hundred posts"
 COIN_TOSS = "treat this as a coin toss"
 TOSSED = 0.5  # of pairs are in the right order by chance
 

@@ -33,8 +33,8 @@ from engage_cli.uncertainty.neighbours import unit
 SPLITS = ("test", "validation")
 NOTES = {
     "test": "",
-    "validation": "training, ensemble weights and interval widths were tuned on these posts, which gives optimistic figures; "
-    "the honest ones are those of the test split",
+    "validation": "training, ensemble weights and interval widths were tuned on these posts, which gives optimistic "
+    "figures; the honest ones are those of the test split",
 }
 BY_PREDICTION = "prediction"  # always looked at: an interval that covers on the whole may fail at one end
 SLICE_RESAMPLES = 200  # at most: a slice has few posts, and there are many slices

@@ -77,7 +77,7 @@ def _find(posts: pd.DataFrame, cells: list[str], path: Path, row: int) -> int:
     if fits.sum() != 1:
         what = "no variant" if not fits.any() else f"{int(fits.sum())} variants"
         raise EngageError(
-            f"{path}, row {row + 1}: '{', '.join(cells)[:60]}' names {what} of these {len(posts)}; "
-            f"name each by its number from 1, its title or its image"
+            f"{path}, row {row + 1}: {what} of these {len(posts)} {'is' if not fits.any() else 'are'} "
+            f"'{', '.join(cells)[:60]}'; name each by its number from 1, its title or its image"
         )
     return int(np.flatnonzero(fits)[0])
