@@ -31,7 +31,7 @@ class WrittenPosts:
 
     table: Path  # JSON lines, a line a row, in their order
     images: Path | None  # the folder that names of images are relative to; None where no image is known
-    mapping: dict[str, str]  # our column -> the DataFrame's, of what was said
+    mapping: dict[str, str]  # our column -> the DataFrame's, as the caller gave it
 
 
 def write_posts(

@@ -70,7 +70,7 @@ def evaluate(options: EvaluateOptions, at: DataPlace, place: RunsPlace, output: 
     from engage_cli.steps.evaluate.data_folder import open_data
 
     reporter = make_reporter()
-    named = None if at.data == DEFAULT_DATA else load_dataset(at.data)  # a wrong one is told of first
+    named = None if at.data == DEFAULT_DATA else load_dataset(at.data)  # report a wrong one first
     folders = finished_among(options.folders or [], reporter)
     if not folders and not options.ensemble:
         folders = [named_or_newest(None, place.runs, reporter.say).folder]
@@ -96,7 +96,7 @@ def evaluate(options: EvaluateOptions, at: DataPlace, place: RunsPlace, output: 
     try:
         if page is not None:
             written = write_report(evaluation, dataset=dataset, report=page, reporter=reporter)
-    finally:  # what was measured is told, also where the page cannot be written
+    finally:  # show what was measured, even if the page cannot be written
         if output.json:
             print_json({**evaluation.to_json(), "written": [str(path) for path in written]})
         else:

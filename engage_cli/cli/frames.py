@@ -16,7 +16,7 @@ POST = "The post"
 
 @dataclass(frozen=True, kw_only=True)
 class FramesOptions:
-    """A video, what is wanted of it, and the post that it is for."""
+    """A video, how many frames of it to find, and the post that it is for."""
 
     video: Path = setting(..., "The video: MP4, MOV, WebM, MKV, AVI and others.", argument="VIDEO")
     count: int = setting(12, "The most frames to offer.", low=1, high=24)

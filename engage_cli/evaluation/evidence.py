@@ -1,4 +1,4 @@
-"""What a run's figures rest on, and what must be said beside whatever it says: too few posts, no better than a guess."""
+"""What a run's figures rest on, and the warnings for each of its answers: too few posts, no better than a guess."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def weigh_evidence(
 
 
 def warnings_of(run: Run) -> list[str]:
-    """Return what must be said beside every answer of a run, in sentences; nothing of one that is shown to be good."""
+    """Return the warnings for every answer of a run, in sentences; none for a run that is shown to be good."""
     return [] if run.done.evidence is None else list_warnings(run.done.evidence)
 
 

@@ -139,9 +139,7 @@ def _examine_shards(folder: Path, state: StoreState, reporter: Reporter) -> Stor
         return dataclasses.replace(state, state="damaged", note=f"{damaged[0]}{more}")
     vectors = sum(len(read_keys(folder / name)) for name in manifest.shards) // KEY_BYTES
     if vectors != manifest.vectors:
-        raise DamageError(
-            f"{folder / STORE_MARKER} tells of {manifest.vectors:,} vectors, and there are {vectors:,}; {AGAIN}"
-        )
+        raise DamageError(f"{folder / STORE_MARKER} lists {manifest.vectors:,} vectors, but there are {vectors:,}; {AGAIN}")
     return dataclasses.replace(state, encoder=manifest.encoder.name, vectors=vectors)
 
 

@@ -162,7 +162,7 @@ def _fill(
 
 
 def _mend(store: FeatureStore, reporter: Reporter) -> Manifest | None:
-    """Take away the shards that are damaged or of no manifest; return what the manifest tells of the rest."""
+    """Take away the shards that are damaged or of no manifest; return what the manifest records of the rest."""
     if not (store.numbers or store.manifest.exists()):
         return None
     with reporter.stage("verifying stored vectors", len(store.numbers)) as stage:

@@ -64,7 +64,7 @@ def evaluate(
     tasks: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         tasks.setdefault((run.target.name, run.kind), []).append(run)
-    for name in by:  # a wrong one is told of before the work begins
+    for name in by:  # report a wrong one before the work begins
         posts = dataset.posts.iloc[dataset.rows(split, runs[0].target)]
         cut(name, posts, np.zeros(len(posts)))
     scores, baselines, ladder = list[Score](), list[Score](), list[Score]()

@@ -139,7 +139,7 @@ def read_frames(video: Path, wanted: Wanted, reporter: Reporter) -> Found:
 
 
 class _Asking:
-    """A run that is asked about frames with titles; whatever is wrong with the question is told before a video is read."""
+    """A run that ranks frames with titles; a wrong question is reported before a video is read."""
 
     def __init__(
         self, run: Path | None, runs_dir: Path, titles: Sequence[str], details: Details, reporter: Reporter

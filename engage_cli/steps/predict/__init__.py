@@ -27,7 +27,7 @@ from engage_cli.uncertainty.difference_error import draw_variants
 from engage_cli.uncertainty.error_correlation import chances_of_best, chances_to_beat, draw_together
 from engage_cli.uncertainty.forecast import Forecast
 
-MOST_COMPARED = 8  # variants whose pairs are told
+MOST_COMPARED = 8  # variants whose pairs are shown
 SURE_ENOUGH = 2 / 3  # that the first beats the second: below it the two are too close to call
 NO_IMAGE = ""  # of titles alone
 
@@ -57,8 +57,8 @@ class Ranking:
     """Variants of one post, the best first."""
 
     order: tuple[int, ...]  # places among the posts
-    best: tuple[float, ...]  # how probable it is that each of them, in this order, is the best of all
-    beats: np.ndarray  # (m, m) how probable it is that one of the first m beats another of them
+    best: tuple[float, ...]  # the probability that each of them, in this order, is the best of all
+    beats: np.ndarray  # (m, m) the probability that one of the first m beats another of them
     gain: Gain | None = None  # of the first; None where differences of the target are no ratios
 
     @property

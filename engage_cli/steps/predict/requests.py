@@ -147,7 +147,7 @@ def _add_columns(posts: pd.DataFrame, reads: Reads, values: Mapping[str, str | f
             posts[column] = str(clean_text(pd.Series([value])).iloc[0])
     missing = [name for name, (column, _) in wanted.items() if column not in posts]
     times = [name for name in missing if name in Time.names]
-    if times and ("posted_at" in posts or not reads.date):  # else it is said of the date as a whole
+    if times and ("posted_at" in posts or not reads.date):  # else the note about the date covers them
         reporter.say(f"not given: {', '.join(times)} (the run was trained with them); give --posted-at")
     if missing := [name for name in missing if name not in times]:
         reporter.say(f"not given: {', '.join(missing)} (the run was trained with them); give --column {missing[0]}=...")

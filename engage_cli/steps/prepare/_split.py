@@ -26,7 +26,7 @@ MANY_DUPLICATES = 0.05  # of the posts in one group
 
 
 def split_posts(draft: Draft, config: PrepareConfig, fractions: Sequence[float]) -> SplitMeta:
-    """Add the columns group and split; return what is to be said about them."""
+    """Add the columns group and split; return notes about them."""
     posts = draft.posts
     groups = find_groups(posts, draft.perceptual)
     posts["group"] = groups if config.dedupe else find_experiments(posts)  # no experiment ever stands in two parts

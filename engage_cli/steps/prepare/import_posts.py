@@ -22,7 +22,7 @@ from engage_cli.near_names import did_you_mean_path
 from engage_cli.progress.reporters import Reporter
 
 AUTO = "auto"
-LARGE = 20_000_000  # bytes: reading more takes seconds, so it is said
+LARGE = 20_000_000  # bytes: reading more takes seconds, so engage says so
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class ImportedPosts:
-    """The union of all sources: posts with the column `source`, and what is to be said about them."""
+    """The union of all sources: posts with the column `source`, and notes about them."""
 
     posts: pd.DataFrame
     images: dict[str, Path | None]  # source -> its folder or archive

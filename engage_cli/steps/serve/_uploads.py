@@ -57,7 +57,7 @@ class _Parser(MultiPartParser):
 async def read_job(request: Request, limits: Limits, body: Body, *, explain: bool, needs_image: bool = True) -> Job:
     """Read a request's form; raise RefusedError for what is none, too much, or too slow.
 
-    `body` is told of bytes before they are kept. A run that reads no cover needs no image: a title is a variant too.
+    `body` counts bytes before they are kept. A run that reads no cover needs no image: a title is a variant too.
     """
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind.decode("latin-1").strip().lower() != FORM:

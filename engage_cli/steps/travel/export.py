@@ -52,7 +52,7 @@ def export_run(folder: Path, out: Path, *, with_posts: bool = False, reporter: R
 
 
 def _pack(archive: zipfile.ZipFile, run: Run, prefix: str, markers: dict[str, bytes], *, with_posts: bool) -> bytes:
-    """Pack the files of a run, and its marker last, which tells of what is packed and of nothing else; return the marker.
+    """Pack the files of a run, and its marker last, which names what is packed and nothing else; return the marker.
 
     `markers` are those of its members, as they were packed.
     """

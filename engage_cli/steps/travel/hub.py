@@ -45,9 +45,9 @@ def find_run(run: Path | None, runs_dir: Path, reporter: Reporter) -> Run:
 
 
 def fetch_run(address: str, *, reporter: Reporter | None = None) -> Run:
-    """Return the run at hf://owner/name or hf://owner/name@revision; raise EngageError where it cannot be had.
+    """Return the run at hf://owner/name or hf://owner/name@revision; raise EngageError where it cannot be fetched.
 
-    What it was trained on and its marks are told when it is fetched. A run that was fetched before is taken from the cache
+    Its training data and its marks are shown when it is fetched. A run that was fetched before is taken from the cache
     folder where the hub cannot be reached.
     """
     reporter, at = reporter or SilentReporter(), parse_address(address)
