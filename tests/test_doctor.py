@@ -299,7 +299,7 @@ def test_feature_stores(tmp_path: Path, dataset: datasets.Dataset, encoders: Enc
     whole, other, unfinished, flipped, empty = examine_data(tmp_path).stores
     assert whole == StoreState(folder="a", state="finished", encoder=encoders.text, vectors=summary.vectors)
     assert (other.state, "names no format" in other.note) == ("damaged", True)
-    going = StoreState(folder="c", state="not finished", note="run `engage embed` to continue")
+    going = StoreState(folder="c", state="not finished", note="give its `engage embed` command again")
     assert (unfinished, empty) == (going, replace(going, folder="e"))
     assert flipped.state == "damaged"
     assert flipped.note.startswith(f"the shard {shard} was changed or damaged")
@@ -318,7 +318,7 @@ def test_runs(world: Path, tmp_path: Path) -> None:
     cut, *found = examine_runs(tmp_path).found
     assert (cut.state, cut.note.partition("(")[0]) == ("damaged", "metrics.json is damaged: it is not valid JSON ")
     flipped = "process.safetensors was changed or damaged: its hash differs; train again"
-    going = "run `engage train-catboost` to continue"
+    going = "give its `engage train-catboost` command again"
     assert found == [
         run,
         replace(run, folder=str(tmp_path / "flipped"), state="damaged", note=flipped),

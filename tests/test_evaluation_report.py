@@ -92,7 +92,7 @@ def test_the_words_come_first(whole: str) -> None:
             "What was asked: views, as a value",
             "log1p(views)",
             verdict[0].upper() + verdict[1:],
-            "Of two posts it puts the better one first",
+            "It puts the better of two posts first",
             "Every metric",
             "Comparisons",
             "What was asked: engagement, as one of five classes",

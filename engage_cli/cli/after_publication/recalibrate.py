@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,4 +58,4 @@ def recalibrate(place: FinishedRun, options: RecalibrateOptions, at: LedgerPlace
         print_line(f"  e-value {found.e_value:.3g} against the old intervals (20 or more: they missed too often)")
     if found.train_again:
         print_line("Train again with the newer posts: the posts are no longer like those that the model learned from.")
-    print_line(f"Next: engage predict cover.jpg --title ... --run {found.run.folder}")
+    print_line(f'Next: engage predict cover.jpg --title "One title" --log --run {shlex.quote(str(found.run.folder))}')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def export_run(options: ExportOptions, output: Output) -> None:
         print_json({"run": str(run.folder), "out": str(options.out), "bytes": size, "with_posts": options.with_posts})
     else:
         print_line(f"{options.out}: {size:,} bytes")
-        print_line(f"Next, on the other machine: engage import {options.out.name}")
+        print_line(f"Next, on the other machine: engage import {shlex.quote(options.out.name)}")
 
 
 @generated()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -164,4 +165,4 @@ def _no_counter(raw: Raw, path: Path) -> str:
 
 
 def _quoted(column: str) -> str:
-    return f"'{column}'" if " " in column else column
+    return shlex.quote(column)

@@ -118,7 +118,7 @@ def _examine_store(folder: Path, reporter: Reporter) -> StoreState:
     try:
         with _damages():
             if not marker.exists():
-                return dataclasses.replace(state, state="not finished", note="run `engage embed` to continue")
+                return dataclasses.replace(state, state="not finished", note="give its `engage embed` command again")
             return _examine_shards(folder, state, reporter)
     except OSError as error:
         return dataclasses.replace(state, state="damaged", note=f"unreadable: {error.strerror}")
@@ -179,7 +179,7 @@ def _examine_run(folder: Path) -> RunState | None:
         command = _dig(first, _read(first), "command", kind=str)
         state = dataclasses.replace(state, command=command)
         if not is_finished:
-            return dataclasses.replace(state, state="not finished", note=f"run `engage {command}` to continue")
+            return dataclasses.replace(state, state="not finished", note=f"give its `engage {command}` command again")
         _verify(folder)
     except OSError as error:
         return dataclasses.replace(state, state="damaged", note=f"unreadable: {error.strerror}")
