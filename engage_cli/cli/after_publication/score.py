@@ -81,9 +81,8 @@ def _show(found: LedgerScore) -> None:
         if run.e_value is not None:
             print_line(f"  e-value {run.e_value:.3g} of all outcomes so far (20 or more: the intervals miss too often)")
         if run.train_again:
-            print_line(
-                f"  fit them anew with `engage recalibrate --run {shlex.quote(run.run)}`, and train again with the newer posts"
-            )
+            command = f"engage recalibrate --run {shlex.quote(run.run)}"
+            print_line(f"  fit the intervals again with `{command}`, and train again with the newer posts")
         for month in run.months:
             covered = "" if month.covered is None else f", {100 * month.covered:.0f} % within the interval"
             print_line(f"  {month.month}: {month.posts:,} posts, drift {month.drift:+.3f}{covered}")
