@@ -116,7 +116,7 @@ def predict(
     logging: LogOptions,
     how: EngineConfig,
 ) -> None:
-    """Say how much engagement a post will get, before it is published.
+    """Predict how much engagement a post will get, before it is published.
 
     engage predict cover.jpg --title "I built a house in a day" --tags DIY
 

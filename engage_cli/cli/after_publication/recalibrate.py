@@ -22,7 +22,7 @@ class RecalibrateOptions:
 
 @generated()
 def recalibrate(place: FinishedRun, options: RecalibrateOptions, at: LedgerPlace, output: Output) -> None:
-    """Fit a run's intervals anew on recent outcomes, as a new run, and say whether the model should be trained again.
+    """Fit a run's intervals again on recent outcomes, write a new run, and show whether the model needs a new training.
 
     The outcomes are those that `engage score` left in the ledger. The old run and its logged answers stay as they are.
 
