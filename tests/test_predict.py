@@ -585,7 +585,7 @@ def test_titles_alone_are_refused_by_a_run_that_has_seen_covers(world: Path, run
     folder = world / "runs" / run
     result = engage("predict", "--title", "a pizza", "--run", folder)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert f"give an image: {folder} was trained on posts with covers" in result.stderr
+    assert f"name an image: {folder} was trained on posts with covers" in result.stderr
     (line,) = answer_lines(io.StringIO('{"title": "a pizza"}'), run=folder)
     assert line["error"].startswith("name an image")
 

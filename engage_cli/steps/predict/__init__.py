@@ -276,7 +276,7 @@ def check_titles_alone(session: InferenceSession) -> None:
     """Raise WrongCallError where the run expects a cover: without one it would predict a post that lacks something."""
     if has_seen_covers(session.run, session.uncertainty.neighbours):
         raise WrongCallError(
-            f"give an image: {session.run.folder} was trained on posts with covers; to compare titles alone, train a run "
+            f"name an image: {session.run.folder} was trained on posts with covers; to compare titles alone, train a run "
             "on posts without covers (`engage prepare --no-images`)"
         )
 
