@@ -168,7 +168,7 @@ def _predict(post: PostOptions, place: FinishedRun, logging: LogOptions, *, json
 
     images, titles = post.images or [], post.title or []
     if not images and not any(titles):
-        raise WrongCallError("give one or more images, - to read one from stdin, or --table for many posts")
+        raise WrongCallError("name an image or several, - to read one from stdin, or --table for many posts")
     from engage_cli.cli.render.predict import show_answer
     from engage_cli.images.decode import MOST_BYTES
     from engage_cli.progress.reporters import make_reporter
