@@ -96,7 +96,7 @@ def test_the_words_come_first(whole: str) -> None:
             "Every metric",
             "Comparisons",
             "What was asked: engagement, as one of five classes",
-            "It names the right one of five classes",
+            "It predicts the right one of five classes",
             "Predicted highest",
             "Did much worse than predicted",
             NOT_COMPARABLE,
