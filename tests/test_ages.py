@@ -180,4 +180,4 @@ def test_without_readings_nothing_changes(tmp_path: Path, encoders: EncoderConfi
     assert "after publication" not in engage(*ask).stderr
     refused = engage(*ask, "--after", "30d")
     assert (refused.exit_code, refused.stdout) == (2, "")
-    assert "knows no age of its training posts" in refused.stderr
+    assert "does not know how old its training posts were" in refused.stderr

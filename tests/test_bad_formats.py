@@ -50,7 +50,7 @@ JSONL = {
         "nested too deeply",
     ),
     "half a character in a key": ('{"id": 1, "views": 2, "\\ud800": {"\\udfff": "\\ud800"}}', ""),
-    "no object": ("[1, 2]", "posts.jsonl, line 1: a JSON object is expected"),
+    "no object": ("[1, 2]", "posts.jsonl, line 1: expected a JSON object"),
 }
 
 

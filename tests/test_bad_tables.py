@@ -29,7 +29,7 @@ BROKEN = [
     (
         "id of another post",
         "p3,999,t,2021-01-01\n",
-        "1 ids stand for several different posts: 'p3' (rows 4 and 5); make ids unique",
+        "1 ids belong to several different posts: 'p3' (rows 4 and 5); make ids unique",
     ),
 ]
 
@@ -167,9 +167,9 @@ def test_a_cell_is_read_or_counted_and_no_row_shifts(
 
 ENCODINGS: dict[str, tuple[Callable[[str], bytes], str]] = {
     "byte order mark": (lambda text: text.encode("utf-8-sig"), ""),
-    "utf-16": (lambda text: text.encode("utf-16"), "is UTF-16 and was read so"),
-    "semicolons": (lambda text: text.replace(",", ";").encode(), "is divided by semicolons and was read so"),
-    "tabs": (lambda text: text.replace(",", "\t").encode(), "is divided by tabs and was read so"),
+    "utf-16": (lambda text: text.encode("utf-16"), "is UTF-16 and was read that way"),
+    "semicolons": (lambda text: text.replace(",", ";").encode(), "is divided by semicolons and was read that way"),
+    "tabs": (lambda text: text.replace(",", "\t").encode(), "is divided by tabs and was read that way"),
     "windows line ends": (lambda text: text.replace("\n", "\r\n").encode(), ""),
     "old mac line ends": (lambda text: text.replace("\n", "\r").encode(), ""),
     "excel's first line": (lambda text: b"sep=;\n" + text.replace(",", ";").encode(), ""),

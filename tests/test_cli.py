@@ -189,7 +189,7 @@ def test_missing_features_are_made_on_the_way_and_said(world: Path, checkpoints:
     arguments = ["--data", world / "data", "--vision", checkpoints["clip"], "--text", checkpoints["clip"]]
     result = engage("train-catboost", *arguments, "--iterations", 3, "--run", tmp_path / "clip")
     assert result.exit_code == 0, result.stderr
-    assert "embedding first" in result.stderr
+    assert "embedding them first" in result.stderr
     names = load_table((tmp_path / "clip").joinpath).names
     assert "image_text_cosine" in names  # the two sides share a space
     assert not {"views", "likes", "comments", "shares", "favorites"} & set(names)

@@ -277,7 +277,7 @@ def test_what_is_known_of_images_is_verified(name: str, world: Path, tmp_path: P
     whole = (data / name).read_bytes()
     flip(data / name, len(whole) // 3, 1)
     assert examine_data(data).damaged_tables == (name,)
-    assert f"images {name}: damaged; what it holds is found out anew" in table(data, tmp_path)
+    assert f"images {name}: damaged; engage rebuilds it" in table(data, tmp_path)
     (data / name).unlink()
     (data / name).symlink_to(world / "data" / "images.parquet")
     assert examine_data(data).damaged_tables == (name,)
@@ -299,7 +299,7 @@ def test_feature_stores(tmp_path: Path, dataset: datasets.Dataset, encoders: Enc
     whole, other, unfinished, flipped, empty = examine_data(tmp_path).stores
     assert whole == StoreState(folder="a", state="finished", encoder=encoders.text, vectors=summary.vectors)
     assert (other.state, "names no format" in other.note) == ("damaged", True)
-    going = StoreState(folder="c", state="not finished", note="`engage embed` goes on")
+    going = StoreState(folder="c", state="not finished", note="give its `engage embed` command again")
     assert (unfinished, empty) == (going, replace(going, folder="e"))
     assert flipped.state == "damaged"
     assert flipped.note.startswith(f"the shard {shard} was changed or damaged")
@@ -318,7 +318,7 @@ def test_runs(world: Path, tmp_path: Path) -> None:
     cut, *found = examine_runs(tmp_path).found
     assert (cut.state, cut.note.partition("(")[0]) == ("damaged", "metrics.json is damaged: it is not valid JSON ")
     flipped = "process.safetensors was changed or damaged: its hash differs; train again"
-    going = "`engage train-catboost` goes on"
+    going = "give its `engage train-catboost` command again"
     assert found == [
         run,
         replace(run, folder=str(tmp_path / "flipped"), state="damaged", note=flipped),

@@ -181,7 +181,7 @@ def test_wrong_calls_of_evaluate() -> None:
     for arguments, words in (
         (
             ["a", "--run", "b"],
-            "--run is the folder of the new ensemble and needs --ensemble; name the runs to score without an option",
+            "--run names the folder of a new ensemble and needs --ensemble; to score runs, name them without --run",
         ),
         (["a", "--report", "b.html", "--no-report"], "--report and --no-report exclude each other; give one"),
     ):

@@ -92,11 +92,11 @@ def test_the_words_come_first(whole: str) -> None:
             "What was asked: views, as a value",
             "log1p(views)",
             verdict[0].upper() + verdict[1:],
-            "Of two posts it puts the better one first",
+            "It puts the better of two posts first",
             "Every metric",
             "Comparisons",
             "What was asked: engagement, as one of five classes",
-            "It names the right one of five classes",
+            "It predicts the right one of five classes",
             "Predicted highest",
             "Did much worse than predicted",
             NOT_COMPARABLE,
@@ -106,7 +106,7 @@ def test_the_words_come_first(whole: str) -> None:
     ]
     assert places == sorted(places)
     assert "600 test posts, 86 of them without a usable image." in text
-    assert "That says nothing: it was given what it predicts." in text
+    assert "That is not meaningful: the run was trained on what it predicts." in text
 
 
 def test_every_figure_with_its_interval(whole: str) -> None:

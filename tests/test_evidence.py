@@ -36,7 +36,7 @@ def test_a_run_of_many_posts_that_is_better_than_a_guess_has_no_warning() -> Non
 
 def test_what_is_said_of_few_posts() -> None:
     (none,) = list_warnings(evidence(posts=8, held_out=1, value=-3.0, low=None, high=None))
-    assert none == "8 posts: no range can be given; treat this as a coin toss; more posts help most: several hundred"
+    assert none == "8 posts: no interval can be computed; treat this as a coin toss; aim for several hundred posts"
     (untold,) = list_warnings(evidence(posts=24, held_out=27, low=None, high=None))
     assert untold.startswith(
         "24 posts: the run is not shown to be better than a guess (27 posts held out from training are too few"
@@ -44,10 +44,10 @@ def test_what_is_said_of_few_posts() -> None:
     (guess,) = list_warnings(evidence(posts=48, held_out=54, value=0.05, low=-0.12, high=0.21))
     assert guess == (
         "48 posts: the run is not shown to be better than a guess (on 54 posts that it had not seen R² is 0.050, interval "
-        "−0.120 to 0.210; a guess has 0); treat this as a coin toss; more posts help most: several hundred"
+        "−0.120 to 0.210; a guess has 0); treat this as a coin toss; aim for several hundred posts"
     )
     (few,) = list_warnings(evidence(posts=160, held_out=90, method="cross-validation"))
-    assert few.startswith("160 posts to train on are few: ranges are wide")
+    assert few.startswith("160 posts to train on are few: intervals are wide")
     (many,) = list_warnings(evidence(low=0.0))
     assert "not shown to be better than a guess" in many
 
@@ -97,7 +97,7 @@ def test_damaged_evidence_is_one_sentence(changed: dict[str, Any]) -> None:
     ("rows", "words"),
     [
         ((4000, 500, 500), []),
-        ((160, 20, 20), ["180 posts to learn from are few: weights and ranges", "20 posts to test on: too few to tell"]),
+        ((160, 20, 20), ["180 posts to learn from are few: weights and intervals", "20 posts to test on: too few to tell"]),
         ((48, 6, 6), ["54 posts to learn from are few", "6 posts to test on"]),
         ((8, 1, 1), ["9 posts to learn from: treat this as a coin toss", "1 post to test on"]),
     ],

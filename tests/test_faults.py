@@ -138,7 +138,7 @@ def _mode_of_new(path: Path) -> int:
 
 
 def test_a_worker_that_is_killed_is_a_sentence() -> None:
-    with pytest.raises(EngageError, match="a process died, most likely for want of memory, while images were checked"):
+    with pytest.raises(EngageError, match="a process died, most likely because memory ran out, while images were checked"):
         list(map_on_all_cores(kill_itself, [0, 1, 2, 3], what="images were checked"))
 
 

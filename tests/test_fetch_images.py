@@ -111,6 +111,6 @@ def test_prepare_fetches_the_covers_of_a_table_and_lists_what_failed(server: str
     found = answer(*call)
     posts = load_dataset(tmp_path / "out").posts
     assert (posts["image_problem"] == "").tolist() == [n != 3 for n in range(40)]
-    assert any("1 images not to be had: HTTP 404" in warning for warning in found["warnings"])
+    assert any("1 images could not be downloaded: HTTP 404" in warning for warning in found["warnings"])
     problems = list(csv.DictReader((tmp_path / "out" / "problems.csv").open(encoding="utf-8")))
     assert ("4", "p3", "image not fetched: HTTP 404") in [(row["row"], row["id"], row["problem"]) for row in problems]

@@ -223,7 +223,7 @@ def test_frames_are_ranked_with_the_titles_as_predict_ranks_them(world: Path, sc
 @pytest.mark.parametrize(
     ("arguments", "words", "code"),
     [
-        (["--unranked", "--title", "x"], "--unranked asks no run", 2),
+        (["--unranked", "--title", "x"], "--unranked uses no run", 2),
         (["--title", "x", "--title", "x"], "given twice", 2),
         (["--count", "24", *(word for n in range(17) for word in ("--title", str(n)))], "408 variants", 2),
         (["--count", "25"], "less than or equal to 24", 2),
@@ -278,7 +278,7 @@ def test_a_face_with_both_eyes_is_preferred_and_its_absence_is_told_once(
     monkeypatch.setattr(_faces, "detect_faces", missing)
     found = seen()
     assert [frame.face for frame in found.frames] == [None] * 3
-    assert found.notes == ("frames are chosen without regard to faces: install it",)
+    assert found.notes == ("engage cannot look for faces in the frames: install it",)
 
 
 def test_a_missing_file_is_told_by_the_library_too(tmp_path: Path) -> None:

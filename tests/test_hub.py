@@ -117,7 +117,7 @@ def test_a_hub_that_tells_a_path_for_a_commit_is_not_believed(
 ) -> None:
     hub.commit(REPO, {"run.engage": archive})
     hub.says_commit = "../../../evil"
-    refuse(image, tmp_path, "the hub does not tell commit and size of run.engage")
+    refuse(image, tmp_path, "the hub did not send the commit and the size of run.engage")
 
 
 def bad_archive(archive: bytes, kind: str) -> bytes:
@@ -155,7 +155,7 @@ def test_a_bad_archive_leaves_nothing(kind: str, says: str, hub: Hub, archive: b
     ("files", "status", "says"),
     [
         (None, None, "there is no such repository, or it is private"),
-        ({"model.safetensors": b""}, None, "it holds no run.engage, so it is no run of engage"),
+        ({"model.safetensors": b""}, None, "it holds no run.engage, so it is not a run of engage"),
         ({"run.engage": b""}, 403, "the hub refuses this (403)"),
     ],
 )

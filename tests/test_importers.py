@@ -144,7 +144,7 @@ def test_smpd(of_2020: bool, tmp_path: Path) -> None:
         ("train_label.txt", "1\n2\n", "has 3 rows and .*train_label.txt 2; they must be aligned"),
         ("train_text.json", "[]", "has 0 records where the paths have 3 rows"),
         ("train_text.json", "{", "no JSON"),
-        ("train_text.json", "[1, 2, 3]", "a list of JSON objects is expected"),
+        ("train_text.json", "[1, 2, 3]", "expected a list of JSON objects"),
         (
             "train_text.json",
             '[{"Pid": "1000"}, {"Pid": "1002"}, {"Pid": "1001"}]',

@@ -169,5 +169,5 @@ def test_kept_columns_reach_catboost_by_name_alone(tmp_path: Path, encoders: Enc
     ask = ["predict", image, "--title", "title number 4", "--run", tmp_path / "more"]
     assert "not given: length, mood (the run was trained with them); give --column length=" in engage(*ask).stderr
     assert "not given" not in engage(*ask, "--column", "length=3", "--column", "mood=a").stderr
-    assert "was trained without it, but with: length, mood" in engage(*ask, "--column", "likes=3").stderr
+    assert "was trained without it; its columns are: length, mood" in engage(*ask, "--column", "likes=3").stderr
     assert "'long' is not a number" in engage(*ask, "--column", "length=long").stderr

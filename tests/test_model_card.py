@@ -82,7 +82,7 @@ DATA = DatasetMeta(
         unused=0,
         groups_of_duplicates=1,
         rows_in_groups=2,
-        duplicates_text="2 posts share nearly the same image (1 groups); no group stands in two parts",
+        duplicates_text="2 posts share nearly the same image (1 groups); no group is in two parts",
     ),
     targets=TARGETS,
     targets_unavailable={},
@@ -135,7 +135,7 @@ def test_a_card_says_all_of_it() -> None:
         "- Source: pixelrec\n",
         "1,150 read, 1,148 kept; 2 left out: every counter missing",
         "At random, 80/10/10, seed 0. train 918, validation 115, test 115.",
-        "no group stands in two parts.",
+        "no group is in two parts.",
         "- vision: vit, revision `08a27b35391bb52f`, precision bf16",
         "- text: minilm,",
         "- Command: `engage train-regressor`, given vision vit, epochs 6, flip yes\n",
@@ -166,7 +166,7 @@ def test_leaky_stands_first() -> None:
     assert card.splitlines()[2] == f"> **{LEAKY}.**"
     assert card.splitlines()[4] == "> **Mark:** duplicates stand in two parts"
     assert card.count(LEAKY) == 1
-    assert "says nothing of posts to come.\n" in card
+    assert "its figures say nothing about new posts.\n" in card
     assert "runs/classifier-engagement (LEAKY)" in card
     assert "It reads no embeddings." in card
     stacked = card_of(evaluation_of(class_score()), {**CATBOOST, "model": "ensemble", "members": ["gp", "neural"]})

@@ -33,7 +33,7 @@ from tests.test_page import (  # noqa: F401
 )
 
 WARNINGS = [
-    "3 posts: no range can be given; treat this as a coin toss; more posts help most",
+    "3 posts: no interval can be computed; treat this as a coin toss; aim for several hundred posts",
     "It is no better than a guess.",
 ]
 TITLES = ["The best pizza", "=SUM(1)"]

@@ -235,7 +235,7 @@ def test_a_process_that_dies_is_one_sentence(vit: Encoder, is_waiting: bool) -> 
         time.sleep(0 if is_waiting else 1)
         yield Unit(0, reads(FILES * 50))
 
-    with pytest.raises(EngageError, match="a process died, most likely for want of memory, while images were decoded"):
+    with pytest.raises(EngageError, match="a process died, most likely because memory ran out, while images were decoded"):
         list(pipeline.run(units()))
 
 

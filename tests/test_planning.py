@@ -153,7 +153,7 @@ def test_counts_name_a_variant_by_number_title_or_image(tmp_path: Path, names: t
     [
         (("3", 10, 1), "row 1: no variant of these 2 is '3'"),
         (("1", 10, 11), "row 1: 11 clicks are more than 10 impressions"),
-        (("1", "many", 1), "column 'impressions', row 1: 'many' is no whole number"),
+        (("1", "many", 1), "column 'impressions', row 1: 'many' is not a whole number"),
         (("", 10, 1), "row 1: no variant of these 2"),
     ],
 )

@@ -68,13 +68,13 @@ def test_the_terminal_says_what_the_report_says(tmp_path: Path) -> None:
         "id, title, views",
         "image: not an image",
         "Split. At random, 80/10/10, seed 0.",
-        "2 posts share nearly the same image or the same title with another (1 groups); no group stands in two parts",
+        "2 posts share nearly the same image or the same title with another (1 groups); no group is in two parts",
         "Counters of the 32 training posts",
         "Very Low",
         "views = log1p(views)",
         "no target popularity: popularity needs likes, shares, comments or favorites",
         "only after",
-        "quality.html and what was wrong with which row in problems.csv",
+        "quality.html; problems of rows are in problems.csv",
     ):
         assert words in result.stdout, words
     assert result.stdout.splitlines()[-1].startswith("Next: engage embed --data ")

@@ -151,7 +151,7 @@ def test_a_folder_of_others_is_refused_and_untouched(tmp_path: Path, overwrite: 
 @pytest.mark.parametrize("marker", ["{", "[]", "{}"])
 def test_a_damaged_marker_is_a_sentence(tmp_path: Path, marker: str) -> None:
     (tmp_path / MARKER).write_text(marker)
-    with pytest.raises(EngageError, match="what is ours there is unknown"):
+    with pytest.raises(EngageError, match="engage cannot tell which of its files are its own"):
         write_sample(tmp_path, rows=20, seed=0, overwrite=True)
 
 

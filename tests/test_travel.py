@@ -62,14 +62,14 @@ def test_what_is_there_already_is_left_and_other_files_are_refused(packed: Path,
     assert (other.exit_code, "is another archive; name another file with --out" in other.stderr) == (1, True)
     (tmp_path / "notes.txt").write_text("mine")
     notes = engage("export", world / "runs" / "gp", "--out", tmp_path / "notes.txt")
-    assert (notes.exit_code, "is no archive of a run" in notes.stderr) == (1, True)
+    assert (notes.exit_code, "is not an archive of a run" in notes.stderr) == (1, True)
     (mine / "target.json").write_text("{}")
     damaged = engage("import", out, "--run", mine)
     assert (damaged.exit_code, "target.json" in damaged.stderr) == (1, True)
     shutil.rmtree(mine)
     mine.mkdir()
     taken = engage("import", out, "--run", mine)
-    assert (taken.exit_code, "is there already; name a new folder with --run" in taken.stderr) == (1, True)
+    assert (taken.exit_code, "already exists; name a new folder with --run" in taken.stderr) == (1, True)
     assert out.read_bytes() == packed.read_bytes()
 
 

@@ -31,7 +31,7 @@ class WrittenPosts:
 
     table: Path  # JSON lines, a line a row, in their order
     images: Path | None  # the folder that names of images are relative to; None where no image is known
-    mapping: dict[str, str]  # our column -> the DataFrame's, of what was said
+    mapping: dict[str, str]  # our column -> the DataFrame's, as the caller gave it
 
 
 def write_posts(
@@ -60,11 +60,11 @@ def write_posts(
 def check_frame(posts: pd.DataFrame) -> None:
     """Raise TypeError for what is not a DataFrame, ValueError for one without rows or with unclear columns."""
     if not isinstance(posts, pd.DataFrame):
-        raise TypeError(f"posts come as a pandas DataFrame, a row a post; this is {type(posts).__name__}")
+        raise TypeError(f"expected posts as a pandas DataFrame with one row per post, got {type(posts).__name__}")
     if posts.empty:
         raise ValueError("the DataFrame has no rows or no columns")
     if strange := [name for name in posts.columns if not isinstance(name, str)]:
-        raise ValueError(f"the name of a column is a text; this one is {strange[0]!r}")
+        raise ValueError(f"the name of a column must be a text; this one is {strange[0]!r}")
     if posts.columns.has_duplicates:
         raise ValueError(f"two columns are called '{posts.columns[posts.columns.duplicated()][0]}'; rename one")
 
@@ -127,7 +127,7 @@ def _kind(cell: Any, column: str, row: int) -> str:
     if cell is None or cell is pd.NA or (isinstance(cell, float) and math.isnan(cell)):
         return ""
     raise ValueError(
-        f"column '{column}', row {row}: an image is a path, bytes or a PIL.Image; this is {type(cell).__name__}"
+        f"column '{column}', row {row}: expected an image as a path, bytes or a PIL.Image, got {type(cell).__name__}"
     )
 
 

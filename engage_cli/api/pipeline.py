@@ -138,7 +138,7 @@ def evaluate(
     """
     some = [runs] if isinstance(runs, (TrainedRun, str, os.PathLike)) else list(runs)
     if not some:
-        raise ValueError("no run is given to evaluate")
+        raise ValueError("evaluate needs at least one run")
     folders = [one.folder if isinstance(one, TrainedRun) else Path(one) for one in some]
     found = evaluate_step(folders, dataset=dataset, split=split, num_resamples=resamples, reporter=_reporter(verbose))
     rows = [

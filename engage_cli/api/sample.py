@@ -22,7 +22,7 @@ def sample_posts(rows: int = 300, *, seed: int = 0, with_images: bool = True) ->
         posts = sample_posts(300)
     """
     if rows < 1:
-        raise ValueError(f"rows={rows}: at least 1 post is made")
+        raise ValueError(f"rows={rows}: give at least 1")
     made = make_posts(rows, seed)
     table = made.table
     posts = pd.DataFrame({"id": table["item_id"]})

@@ -72,7 +72,7 @@ class TrainedRun:
 
     @property
     def warnings(self) -> list[str]:
-        """What must be said beside every answer of the run, in sentences; empty for one that is shown to be good."""
+        """Warnings for every answer of the run, in sentences; empty for a run that is shown to be good."""
         return [*self._run.marks, *warnings_of(self._run)]
 
     def __repr__(self) -> str:
@@ -127,7 +127,7 @@ class TrainedRun:
         if level not in LEVELS:
             raise ValueError(f"level={level}: there are intervals of {' and '.join(map(str, LEVELS))}")
         if self.kind != "value":
-            raise ValueError(f"{self.folder} predicts classes, which have no interval; ask predict_proba")
+            raise ValueError(f"{self.folder} predicts classes, which have no interval; call predict_proba")
         if not self._open.uncertainty.calibration.supports(level):
             raise ValueError(f"{self.folder} had too few held-out posts for an interval of {level}")
         said = self.forecast(posts, image_column=image_column, images_dir=images_dir)
@@ -151,7 +151,7 @@ class TrainedRun:
     ) -> pd.DataFrame:
         """Return the rows of `variants`, the best first, with four more columns; the index tells which row each was.
 
-        The columns: rank (1, 2, ...), p_best (how probable it is that this is the best of all; they add up to 1), value (in
+        The columns: rank (1, 2, ...), p_best (the probability that this is the best of all; they add up to 1), value (in
         `unit`; NaN for a run of classes) and percentile (0 to 100). The order is that of the predictions, so p_best need
         not fall from row to row. Raises ValueError for more than 400 variants.
 
@@ -206,7 +206,7 @@ class TrainedRun:
             scores = self._run.target.score(read_table(written.table, mapping=mapping).posts)
         known = np.isfinite(scores)
         if known.sum() < 2:
-            raise ValueError(f"{int(known.sum())} posts have the counters of '{self.target}'; at least 2 are scored")
+            raise ValueError(f"{int(known.sum())} posts have the counters of '{self.target}'; score needs at least 2")
         true = true_of(self.kind, scores[known], self._run.target.classes(scores[known]))
         some = posts[known]
         if self.kind == "value":
@@ -238,9 +238,9 @@ class TrainedRun:
 def load_run(folder: PathLike, *, verbose: bool = False) -> TrainedRun:
     """Open a finished run folder, as `engage train` and the estimators write it, or a run of the hub: "hf://owner/name".
 
-    What a run of the hub was trained on, and its marks, are told on stderr when it is fetched. `verbose` tells there what
+    When a run of the hub is fetched, stderr shows what it was trained on, and its marks. `verbose` shows there what
     is being done. Raises EngageError for a folder that is not a run, is unfinished, or whose files are not those that were
-    written, and for a run of the hub that cannot be had.
+    written, and for a run of the hub that cannot be fetched.
 
     Example:
         load_run("runs/ensemble-views").predict(posts)

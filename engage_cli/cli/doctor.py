@@ -121,7 +121,7 @@ def _data(data: DataState) -> Iterator[tuple[str, str]]:
         what = f"{store.vectors:,} vectors of {store.encoder}" if store.state == "finished" else store.note
         yield "features", f"{store.folder}: {store.state}, {what}"
     for name in data.damaged_tables:
-        yield "images", f"{name}: damaged; what it holds is found out anew when it is needed"
+        yield "images", f"{name}: damaged; engage rebuilds it when it needs it"
 
 
 def _runs(runs: RunsState) -> Iterator[tuple[str, str]]:

@@ -24,7 +24,9 @@ class EvaluateOptions:
         table="engage_cli.evaluation.slice_names:SLICES",
         is_open=True,
     )
-    resamples: int = setting(500, "Bootstrap resamples behind the 95 % intervals; 0 for none.", low=0)
+    resamples: int = setting(
+        500, "How often to draw the test posts again (bootstrap) for the 95 % intervals; 0 leaves them out.", low=0
+    )
     report: Path | None = setting(
         None,
         "Where to write the page. Default: report.html in the run's folder, or in --runs for several runs.",
@@ -56,7 +58,7 @@ def evaluate(options: EvaluateOptions, at: DataPlace, place: RunsPlace, output: 
     """
     if options.run is not None and not options.ensemble:
         raise WrongCallError(
-            "--run is the folder of the new ensemble and needs --ensemble; name the runs to score without an option"
+            "--run names the folder of a new ensemble and needs --ensemble; to score runs, name them without --run"
         )
     if options.report is not None and options.no_report:
         raise WrongCallError("--report and --no-report exclude each other; give one")
@@ -68,7 +70,7 @@ def evaluate(options: EvaluateOptions, at: DataPlace, place: RunsPlace, output: 
     from engage_cli.steps.evaluate.data_folder import open_data
 
     reporter = make_reporter()
-    named = None if at.data == DEFAULT_DATA else load_dataset(at.data)  # a wrong one is told of first
+    named = None if at.data == DEFAULT_DATA else load_dataset(at.data)  # report a wrong one first
     folders = finished_among(options.folders or [], reporter)
     if not folders and not options.ensemble:
         folders = [named_or_newest(None, place.runs, reporter.say).folder]
@@ -94,7 +96,7 @@ def evaluate(options: EvaluateOptions, at: DataPlace, place: RunsPlace, output: 
     try:
         if page is not None:
             written = write_report(evaluation, dataset=dataset, report=page, reporter=reporter)
-    finally:  # what was measured is told, also where the page cannot be written
+    finally:  # show what was measured, even if the page cannot be written
         if output.json:
             print_json({**evaluation.to_json(), "written": [str(path) for path in written]})
         else:

@@ -16,23 +16,23 @@ POST = "The post"
 
 @dataclass(frozen=True, kw_only=True)
 class FramesOptions:
-    """A video, what is wanted of it, and the post that it is for."""
+    """A video, how many frames of it to find, and the post that it is for."""
 
     video: Path = setting(..., "The video: MP4, MOV, WebM, MKV, AVI and others.", argument="VIDEO")
-    count: int = setting(12, "At most so many frames.", low=1, high=24)
+    count: int = setting(12, "The most frames to offer.", low=1, high=24)
     out: Path | None = setting(
         None,
         "The folder to write frames and contact sheet into. Default: one named after the video, as holiday-frames.",
         show_default=False,
     )
     overwrite: bool = setting(False, "Replace the frames of an earlier call.", flags=("--overwrite",))
-    unranked: bool = setting(False, "Ask no run: order frames by light, focus and detail alone.", flags=("--unranked",))
-    title: list[str] | None = setting(None, "The title. Give several to compare them, each with each frame.", panel=POST)
+    unranked: bool = setting(False, "Use no run: rank frames by light, focus and detail alone.", flags=("--unranked",))
+    title: list[str] | None = setting(None, "The title. Give several to rank every title with every frame.", panel=POST)
     tags: str = setting("", "Tags or category, written as in the training posts.", panel=POST, show_default=False)
     description: str = setting("", "The description.", panel=POST, show_default=False)
     posted_at: str = setting("", "Publication time in UTC, for example 2026-11-24T18:30.", panel=POST, show_default=False)
     after: str = setting(
-        "", "Predict what the post will have this long after publication, as 30d or 12h.", panel=POST, show_default=False
+        "", "Predict the counters this long after publication, for example 30d or 12h.", panel=POST, show_default=False
     )
     columns: list[str] | None = setting(
         None,

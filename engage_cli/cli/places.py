@@ -37,7 +37,7 @@ class NewRun(RunsPlace):
     )
     track: str = setting(
         "none",
-        "Also tell a tracker of parameters, epochs, figures and plots, where it is installed.",
+        "Also log parameters, epochs, figures and plots to this tracker, if it is installed.",
         table="engage_cli.tracking:TRACKERS",
         more_names=("none",),
     )
@@ -56,8 +56,8 @@ class NewRun(RunsPlace):
 class BaseRun:
     base: Path | None = setting(
         None,
-        "A finished run that learned from others' posts, to start from where you have few (up to about 300): its models "
-        "are copied, and a Gaussian process learns what is different here.",
+        "A finished run that learned from others' posts, to start from if you have few (up to about 300). Its models "
+        "are copied, and a Gaussian process learns how your posts differ.",
         show_default=False,
     )
 

@@ -26,14 +26,14 @@ class PostOptions:
         "covers.",
         argument="[IMAGE]...",
     )
-    title: list[str] | None = setting(None, "The title. Give several to compare them, each with each image.")
+    title: list[str] | None = setting(None, "The title. Give several to rank every title with every image.")
     tags: str = setting("", "Tags or category, written as in the training posts.", show_default=False)
     description: str = setting("", "The description.", show_default=False)
     posted_at: str = setting("", "Publication time in UTC, for example 2026-11-24T18:30.", show_default=False)
     after: str = setting(
         "",
-        "Predict what the post will have this long after publication, for example 30d or 12h, if the training posts say "
-        "when their counters were read. Default: their median age. Goes with --table too.",
+        "Predict the counters this long after publication, for example 30d or 12h, if the training posts say "
+        "when their counters were read. Default: their median age. Works with --table too.",
         show_default=False,
     )
     columns: list[str] | None = setting(
@@ -47,7 +47,10 @@ class PostOptions:
         False, "Also explain what the prediction is based on (one post only).", flags=("--explain",), panel=WHY
     )
     overlay: Path | None = setting(
-        None, "With --explain: write the cover, its important regions marked, to this PNG.", panel=WHY, show_default=False
+        None,
+        "With --explain: draw the important regions on the cover, and write it to this PNG.",
+        panel=WHY,
+        show_default=False,
     )
 
     @property
@@ -75,7 +78,7 @@ class ManyOptions:
     )
     images_dir: Path | None = setting(None, "With --table: the folder of its images.", panel=MANY, show_default=False)
     mapping: list[str] | None = setting(
-        None, "With --table: its columns, for example title=headline,image=file.", flags=("--map",), panel=MANY
+        None, "With --table: column mapping, for example title=headline,image=file.", flags=("--map",), panel=MANY
     )
     out: Path | None = setting(
         None, "With --table: the .csv, .xlsx, .parquet or .jsonl file to write.", panel=MANY, show_default=False
@@ -94,7 +97,7 @@ class ManyOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class LogOptions(LedgerPlace):
-    log: bool = setting(False, "Also log the prediction, for `engage score` to compare with what comes.", flags=("--log",))
+    log: bool = setting(False, "Also log the prediction, for `engage score` to compare with the outcome.", flags=("--log",))
     post_id: str = setting("", "With --log: the id that the post will have in later counts.", show_default=False)
 
 
@@ -113,7 +116,7 @@ def predict(
     logging: LogOptions,
     how: EngineConfig,
 ) -> None:
-    """Say how much engagement a post will get, before it is published.
+    """Predict how much engagement a post will get, before it is published.
 
     engage predict cover.jpg --title "I built a house in a day" --tags DIY
 
@@ -165,7 +168,7 @@ def _predict(post: PostOptions, place: FinishedRun, logging: LogOptions, *, json
 
     images, titles = post.images or [], post.title or []
     if not images and not any(titles):
-        raise WrongCallError("name an image, several, or - for one on stdin; or give --table, for many posts")
+        raise WrongCallError("name an image or several, - to read one from stdin, or --table for many posts")
     from engage_cli.cli.render.predict import show_answer
     from engage_cli.images.decode import MOST_BYTES
     from engage_cli.progress.reporters import make_reporter

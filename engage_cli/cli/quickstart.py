@@ -26,7 +26,7 @@ class QuickstartOptions:
     )
     target: str = setting(
         "auto",
-        "What to predict; auto is views where the posts have them, else likes.",
+        "What to predict; auto is views if the posts have them, else likes.",
         table="engage_cli.data.target_names:TARGETS",
         more_names=("auto",),
     )

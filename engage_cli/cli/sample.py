@@ -20,12 +20,12 @@ class SampleOptions:
     images: bool = setting(True, "Draw covers, or write only the table.", flags=("--images/--no-images",))
     planted: bool = setting(
         False,
-        "Let one known word and one known place of the cover decide the counts, to test explanations.",
+        "Make one known word and one known region of the cover decide the counts, to test explanations.",
         flags=("--planted",),
     )
     experiments: bool = setting(
         False,
-        "Write experiments in place of posts: variants with clicks and impressions, and their true rates beside.",
+        "Write experiments instead of posts: variants with clicks and impressions, and a table of their true click rates.",
         flags=("--experiments",),
     )
     overwrite: bool = setting(False, "Replace an existing sample.", flags=("--overwrite",))

@@ -18,7 +18,7 @@ class ServeOptions:
     token: str = setting("", "Token that every client must send.", envvar="ENGAGE_TOKEN", show_default=False)
     log: bool = setting(
         False,
-        "Give the page a button that logs what it shows, for `engage score` to compare with what comes.",
+        "Add a button to the page that logs its predictions, for `engage score` to compare with the outcome.",
         flags=("--log",),
     )
     open_page: bool = setting(False, "Also open the page in the browser.", flags=("--open",))

@@ -22,7 +22,7 @@ class VariantOptions:
     images: list[Path] | None = setting(
         None, "Covers: JPEG, PNG, WebP or GIF. Give none if the run was trained without covers.", argument="[IMAGE]..."
     )
-    title: list[str] | None = setting(None, "A title; give several to test them, each with each image.", panel=VARIANTS)
+    title: list[str] | None = setting(None, "A title. Give several to test every title with every image.", panel=VARIANTS)
     tags: str = setting("", "Tags or category of the post.", panel=VARIANTS, show_default=False)
     description: str = setting("", "The description of the post.", panel=VARIANTS, show_default=False)
     posted_at: str = setting(
@@ -30,21 +30,21 @@ class VariantOptions:
     )
     columns: list[str] | None = setting(
         None,
-        "A further column that the run was trained on; give it several times.",
+        "A further column that the run was trained on; may be given several times.",
         flags=("--column",),
         metavar="NAME=VALUE",
         panel=VARIANTS,
     )
     table: Path | None = setting(
-        None, "A table with a row for each variant, in place of images and titles.", panel=VARIANTS, show_default=False
+        None, "A table with a row for each variant, instead of images and titles.", panel=VARIANTS, show_default=False
     )
     images_dir: Path | None = setting(None, "With --table: the folder of its images.", panel=VARIANTS, show_default=False)
     mapping: list[str] | None = setting(
-        None, "With --table: its columns, as in title=headline,image=file.", flags=("--map",), panel=VARIANTS
+        None, "With --table: column mapping, for example title=headline,image=file.", flags=("--map",), panel=VARIANTS
     )
     counts: Path | None = setting(
         None,
-        "What was counted so far: a table with the columns variant (number, title or image), impressions and clicks.",
+        "The counts so far: a table with the columns variant (number, title or image), impressions and clicks.",
         show_default=False,
     )
 

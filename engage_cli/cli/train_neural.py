@@ -25,7 +25,7 @@ _RECIPES = "; ".join(f"{name}: {RECIPE_DESCRIPTIONS[name]}" for name in RECIPES)
 class RecipeChoice:
     recipe: str | None = setting(
         None,
-        f"Hyper-parameters under a name ({_RECIPES}). Your options override the recipe. Default: study on a GPU, else "
+        f"A named set of hyper-parameters ({_RECIPES}). Your options override the recipe. Default: study on a GPU, else "
         "finetune with --finetune, else frozen.",
         show_default=False,
         former_names={"stored": "frozen", "best": "seeds3", "tuned": "finetune"},

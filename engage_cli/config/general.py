@@ -36,15 +36,15 @@ class EncoderConfig:
     pool: str = setting(
         "auto",
         "How tokens are pooled into one vector: checkpoint (as it was trained), depths (that, and token statistics from a "
-        "quarter, half and three quarters of the layers), cls, mean, map (SigLIP's attention head); for one side alone as "
-        "in vision=mean. auto is depths for stored embeddings, checkpoint for trained encoders and the study's recipe.",
+        "quarter, half and three quarters of the layers), cls, mean, map (SigLIP's attention head). vision=mean sets one "
+        "encoder only. auto is depths for stored embeddings, checkpoint for finetuned encoders and the study's recipe.",
         panel=ENCODERS,
     )
     resize: str = setting(
         "auto",
         "How an image is fitted to the encoder's square: squash (resized to it, ignoring the aspect ratio), native (as the "
         "checkpoint's processor does, which often cuts the sides off). auto is squash for stored embeddings, native for "
-        "encoders that are trained and for the study's recipe.",
+        "finetuned encoders and for the study's recipe.",
         panel=ENCODERS,
         former_flags=("--framing",),
         former_names={"whole": "squash", "own": "native"},
@@ -74,8 +74,8 @@ AUTO = "auto"  # the name of a default that depends on other options
 STUDY = "study"  # the name under which the study's own way is reached
 MOST_VARIANTS = 400  # of one post that are ranked at once
 LEAKY = (
-    "LEAKY: it was given the counters that its label is computed from, which nobody has before publication; "
-    "its figures say nothing of posts to come"
+    "LEAKY: it was trained on the counters that its label is computed from, which nobody has before publication; "
+    "its figures say nothing about new posts"
 )
 POOLINGS = ("checkpoint", "depths", "cls", "mean", "map")
 
@@ -127,7 +127,7 @@ class EngineConfig:
 
     engine: str = setting(
         "local",
-        "Where its pieces run: local (one after the other), or ray for a Ray cluster.",
+        "Where the work is done: local (one piece after the other), or ray for a Ray cluster.",
         panel="Speed and machines",
     )
     workers: int = setting(

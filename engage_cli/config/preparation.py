@@ -16,21 +16,21 @@ class PrepareConfig:
 
     duplicates: str = setting(
         "error",
-        "Which row to keep of several with one id: last, first, max (by views, or the first counter), or error to stop.",
+        "Which row to keep if several have the same id: last, first, max (by views, or the first counter); error stops.",
         panel=SOURCES,
     )
     fetch_images: bool = setting(
         False,
-        "Download the covers whose addresses the table holds, several at once.",
+        "Download the covers from the web addresses in the table, several at once.",
         flags=("--fetch-images",),
         panel=SOURCES,
     )
     private_addresses: bool = setting(
-        False, "Also download from addresses in the local network.", flags=("--private-addresses",), panel=SOURCES
+        False, "Also download from addresses in your local network.", flags=("--private-addresses",), panel=SOURCES
     )
     min_age: str = setting(
         "",
-        "Leave out posts whose counters were read sooner after publication than this, for example 7d or 12h.",
+        "Leave out posts that were younger than this when their counters were read, for example 7d or 12h.",
         panel=SOURCES,
         show_default=False,
     )
@@ -50,11 +50,11 @@ class PrepareConfig:
         show_default=False,
     )
     verify_images: bool = setting(
-        False, "Decode every image completely, not just as far as its perceptual hash needs.", flags=("--verify-images",)
+        False, "Decode every image completely (slower), to find all damaged ones.", flags=("--verify-images",)
     )
     split: str = setting(
         "auto",
-        "How posts are split; auto is time where posts have dates, else random.",
+        "How posts are split; auto is time if posts have dates, else random.",
         table="engage_cli.data.split_names:SPLITS",
         more_names=("auto",),
         panel=SPLITTING,
@@ -67,7 +67,7 @@ class PrepareConfig:
     )
     group: str = setting(
         "",
-        "A column of the source: posts with the same cell in it stay in one part, as those of one story or campaign.",
+        "A column of the source: posts with the same value in it stay in one part, for example those of one campaign.",
         panel=SPLITTING,
         show_default=False,
     )

@@ -39,7 +39,7 @@ HEX = r"^([0-9a-f]{32})?$"  # an image's hash; "" without an image
 
 
 def read_posts(folder: Path, meta: DatasetMeta) -> pd.DataFrame:
-    """Read the posts of a data folder; raise EngageError where they are not those that dataset.json tells of."""
+    """Read the posts of a data folder; raise EngageError where they are not those that dataset.json records."""
     path = check_file(folder / POSTS_FILE, meta.files[POSTS_FILE], again=AGAIN)
     try:
         with parquet.ParquetFile(path) as file:

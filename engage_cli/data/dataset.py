@@ -35,7 +35,7 @@ class Dataset:
 
     @cached_property
     def posts(self) -> pd.DataFrame:
-        """The table of posts, verified; raise EngageError where it is not the one that dataset.json tells of."""
+        """The table of posts, verified; raise EngageError where it is not the one that dataset.json records."""
         return read_posts(self.folder, self.meta)
 
     def images_of(self, source: str) -> Path | None:

@@ -112,7 +112,7 @@ class DatasetMeta:
         """Raise ValueError where two of the fields contradict each other."""
         divided = sum(number for _, number in self.split.rows.items()) + self.split.unused
         if divided != self.rows.kept:
-            raise ValueError(f"split.rows tells of {divided:,} posts, and rows.kept of {self.rows.kept:,}")
+            raise ValueError(f"split.rows counts {divided:,} posts, and rows.kept {self.rows.kept:,}")
         for column, when in self.columns.items():
             if (when == "before") != is_known_before(column):
                 raise ValueError(f"columns.{column} cannot be '{when}'")

@@ -81,7 +81,7 @@ def clean_counts(posts: pd.DataFrame) -> tuple[list[str], pd.DataFrame]:
         sizes = posts.loc[posts[EXPERIMENT] != "", EXPERIMENT].value_counts()
         notes.append(f"{len(sizes):,} experiments with {int(sizes.sum()):,} variants")
         if alone := int((sizes == 1).sum()):
-            notes.append(f"{alone:,} experiments have one variant, which is compared with nothing")
+            notes.append(f"{alone:,} experiments have only one variant, so there is nothing to compare")
     return notes, pd.concat(problems, ignore_index=True)
 
 

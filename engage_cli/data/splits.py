@@ -1,4 +1,4 @@
-"""Splits into train, validation and test. Near-duplicates form a group, and no group stands in two parts.
+"""Splits into train, validation and test. Near-duplicates form a group, and no group is in two parts.
 
 A split is one function and one line. The result depends on ids and contents, not on the order of the rows.
 """
@@ -141,7 +141,7 @@ def _checked(parts: np.ndarray, posts: pd.DataFrame, method: str) -> np.ndarray:
             largest = int(posts["group"].value_counts().max())
             reason = ""
             if largest > max(1, len(parts) / 3):
-                reason = f", of which {largest:,} share nearly one image or one title"
+                reason = f", of which {largest:,} share nearly the same image or title"
             elif method == "author":
                 reason = f" by {posts['author'][posts['author'] != ''].nunique():,} authors"
             elif method == "time" and posts["posted_at"].nunique() < len(PARTS):

@@ -12,7 +12,7 @@ NONE = "0" * 2 * KEY_BYTES  # stands in for the key "" of an empty text while ke
 
 
 class KeyIndex:
-    """The keys of all shards; of one that stands twice, the last place is told."""
+    """The keys of all shards; for a key that occurs twice, the last place counts."""
 
     def __init__(self, shards: Mapping[int, bytes]) -> None:
         """`shards`: number -> its keys, KEY_BYTES of each row."""

@@ -1,4 +1,4 @@
-"""A feature store's manifest, typed, and its shards, verified: what a store holds is told here without its encoder.
+"""A feature store's manifest, typed, and its shards, verified: they show what a store holds without its encoder.
 
 A shard carries a hash of its own tensors, so that what a killed writer left is verified too; the manifest, written last,
 holds the hash of every shard's file.

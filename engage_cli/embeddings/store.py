@@ -101,7 +101,7 @@ class FeatureStore:
 
     @cached_property
     def _told(self) -> Manifest | None:
-        """What the manifest tells; None where the store is not finished. Raises where it tells of another store."""
+        """What the manifest records; None where the store is not finished. Raises where it is of another store."""
         if not self.manifest.exists():
             return None
         told = read_manifest(self.folder)
@@ -140,7 +140,7 @@ class FeatureStore:
         return (number for number in count() if number not in taken)
 
     def mend(self, say: Callable[[str], None], advance: Callable[[int], object]) -> Manifest | None:
-        """Take away what is damaged, to be embedded again; return what the manifest tells of the rest."""
+        """Take away what is damaged, to be embedded again; return what the manifest records of the rest."""
         manifest = readable_manifest(self.folder)
         if manifest is not None and self.unlike(manifest):
             manifest = None

@@ -54,7 +54,7 @@ def load_model(model_class: Any, folder: Path, dtype: torch.dtype, **options: An
     missing = sorted(key for key in report["missing_keys"] if "pooler." not in key)
     if missing:
         raise EngageError(
-            f"{folder} lacks {len(missing)} weights of {type(model).__name__}, '{missing[0]}' for one; "
+            f"{folder} lacks {len(missing)} weights of {type(model).__name__}, such as '{missing[0]}'; "
             "save or download it again"
         )
     return model.eval()

@@ -1,4 +1,4 @@
-"""What a run's figures rest on, and what must be said beside whatever it says: too few posts, no better than a guess."""
+"""What a run's figures rest on, and the warnings for each of its answers: too few posts, no better than a guess."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENOUGH_VALIDATION = 50  # posts: of fewer, every post is predicted in turn
 LEAST_FOR_RANGE = 9  # held-out posts, for an interval of 80 of 100
 NUM_RESAMPLES = 500
 ON_VALIDATION = "validation posts"  # how posts were held out where they suffice
-HELPS = "more posts help most: several hundred"
+HELPS = "aim for several hundred posts"
 COIN_TOSS = "treat this as a coin toss"
 TOSSED = 0.5  # of pairs are in the right order by chance
 
@@ -48,7 +48,7 @@ def weigh_evidence(
 
 
 def warnings_of(run: Run) -> list[str]:
-    """Return what must be said beside every answer of a run, in sentences; nothing of one that is shown to be good."""
+    """Return the warnings for every answer of a run, in sentences; none for a run that is shown to be good."""
     return [] if run.done.evidence is None else list_warnings(run.done.evidence)
 
 
@@ -56,7 +56,7 @@ def list_warnings(found: Evidence) -> list[str]:
     """Say what these figures do not show."""
     posts = count_of(found.posts)
     if found.held_out < LEAST_FOR_RANGE:
-        return [f"{posts}: no range can be given; {COIN_TOSS}; {HELPS}"]
+        return [f"{posts}: no interval can be computed; {COIN_TOSS}; {HELPS}"]
     label = label_of(found.metric)
     said = []
     if found.low is None or found.high is None:
@@ -69,7 +69,7 @@ def list_warnings(found: Evidence) -> list[str]:
             f"seen {label} is {write_figure(found.value)}, interval {bounds}; a guess has 0); {COIN_TOSS}; {HELPS}"
         )
     elif found.method != ON_VALIDATION:
-        said.append(f"{posts} to train on are few: ranges are wide, and figures may change much with more; {HELPS}")
+        said.append(f"{posts} to train on are few: intervals are wide, and figures may change much with more; {HELPS}")
     return said
 
 
@@ -103,8 +103,8 @@ def variant_warnings(found: Mapping[str, float], pairs: int, split: str) -> list
     if found["low"] > TOSSED or found["low"] == found["high"]:
         return []
     return [
-        f"{pairs:,} {split} pairs of variants: it is not shown to be better than a guess, for the interval of "
-        f"{label_of('variant_pairs')} holds {TOSSED} or less"
+        f"{pairs:,} {split} pairs of variants: it is not shown to be better than a guess, because the "
+        f"interval of {label_of('variant_pairs')} reaches {TOSSED}"
     ]
 
 
@@ -116,7 +116,7 @@ def warn_of_few(rows: Mapping[str, int]) -> list[str]:
         said.append(f"{count_of(train + validation)} to learn from: {COIN_TOSS}, whatever is trained on them; {HELPS}")
     elif validation < ENOUGH_VALIDATION:
         said.append(
-            f"{count_of(train + validation)} to learn from are few: weights and ranges will come from cross-validation, "
+            f"{count_of(train + validation)} to learn from are few: weights and intervals will come from cross-validation, "
             f"which takes longer, and may show nothing better than a guess; {HELPS}"
         )
     if test < LEAST_FOR_VERDICT:

@@ -156,7 +156,7 @@ def score_variants(
     }
     wins = (1 + ahead) / 2
     if chances is not None and len(first):
-        # Both ways round: which variant of a pair stands first in a table may tell who won, and no model is told it.
+        # Both ways round: which variant of a pair stands first in a table may tell who won, and no model sees it.
         both, won = np.concatenate([chances, 1 - chances]), np.concatenate([wins, 1 - wins])
         place = np.tile(of_pair, 2) * NUM_BINS + np.minimum((both * NUM_BINS).astype(np.int64), NUM_BINS - 1)
         gaps = np.bincount(place, weights=both - won, minlength=num * NUM_BINS).reshape(num, NUM_BINS)

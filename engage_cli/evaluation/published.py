@@ -8,9 +8,8 @@ from engage_cli.evaluation.results import Evaluation, Score
 from engage_cli.metrics.descriptions import label_of
 
 NOT_COMPARABLE = (
-    "The study measured on other data: posts of its own choice, split in its own way, and not all of its figures are of "
-    "test posts. So its figures and ours cannot be compared: they stand beside each other to show what is usual, not "
-    "which is better."
+    "The study used other posts and another split, and not all of its figures come from test posts. So its figures and "
+    "ours cannot be compared: they only show what is usual, not which is better."
 )
 
 
@@ -76,7 +75,7 @@ CLASSIFIER = StudyModel(
     kind="classes",
     target="engagement",
     encoders="BERT and ViT",
-    caution="it names one class for every post",
+    caution="it predicts the same class for every post",
     is_leaky=False,
     figures=(
         Published(metric="accuracy", value=0.3594, measured_on="test"),

@@ -1,4 +1,4 @@
-"""What predictions promise beside what came true: intervals, the probability of the named class, and misses."""
+"""What predictions promise beside what came true: intervals, the probability of the predicted class, and misses."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def coverage_by_fifth(true: np.ndarray, predicted: np.ndarray, low: np.ndarray, 
 
 
 def reliability(true: np.ndarray, probabilities: np.ndarray) -> list[tuple[float, Proportion]]:
-    """Return the mean probability of the named class, and how often it is the true one, in the bins of `metrics.ece`."""
+    """Return the mean probability of the predicted class, and how often it is right, in the bins of `metrics.ece`."""
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == true
     bins = np.minimum((confidence * NUM_BINS).astype(int), NUM_BINS - 1)

@@ -107,7 +107,7 @@ class Score:
     slices: tuple[Slice, ...] = ()
     experiments: ExperimentScore | None = None  # of the variants among these posts, where the target is of experiments
     leaky: bool = False
-    warnings: tuple[str, ...] = ()  # what must be said beside its figures
+    warnings: tuple[str, ...] = ()  # to be shown beside its figures
 
     @property
     def rows(self) -> int:

@@ -2,7 +2,7 @@
 
 A window of two by two cells of a grid slides over the image, filled with the image's mean colour (Zeiler and Fergus
 2014); a cell's share is the mean over the windows that cover it. That tells best where something lies, but half of those
-windows cover only a part of it: what it does is told by the one of them that changes most.
+windows cover only a part of it: the one of them that changes most tells what it does.
 """
 
 from __future__ import annotations

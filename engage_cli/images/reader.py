@@ -45,7 +45,7 @@ def read_unchanged(root: Path, name: str, digest: str) -> bytes:
         data = read_bytes(resolve_inside(root, name))
     except ImageError as problem:
         raise EngageError(
-            f"{root / name}: {problem}, but it was there at `engage prepare`; put it back, or prepare again"
+            f"{root / name}: {problem}, but `engage prepare` could read it; put it back, or prepare again"
         ) from None
     if digest_of(data) != digest:
         raise EngageError(f"{root / name} changed since `engage prepare`; run prepare --overwrite again")

@@ -35,7 +35,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         beside.chmod(mode)  # some writers make their file readable by its owner alone
         os.replace(beside, path)
     except BaseException as error:
-        with contextlib.suppress(OSError):  # what went wrong first is told; what stays is swept by the next call
+        with contextlib.suppress(OSError):  # the first error is reported; what stays is swept by the next call
             beside.unlink()
         if isinstance(error, OSError):
             error.filename = str(path)  # some writers do not say which file did not fit

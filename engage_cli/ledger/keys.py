@@ -23,7 +23,7 @@ def image_hash(data: bytes | None) -> str:
 
 
 def inputs_hash(post: Mapping[Any, object], image: str) -> str:
-    """Return the hash of all that a run was told of a post; the image counts by its content, not by its name."""
+    """Return the hash of everything that a run received of a post; the image counts by its content, not by its name."""
     known = {name: str(value) for name, value in post.items() if name != "image"}
     return _hash(json.dumps({**known, "image": image}, sort_keys=True).encode())
 

@@ -196,7 +196,7 @@ def _make(path: Path, ledger: sqlite3.Connection) -> None:
             ledger.execute(f"PRAGMA application_id = {APPLICATION}")
             ledger.execute(f"PRAGMA user_version = {VERSION}")
         elif header != (APPLICATION, VERSION):
-            raise EngageError(f"{path} is no ledger of this engage; {AGAIN}")
+            raise EngageError(f"{path} is not a ledger that this engage can read; {AGAIN}")
     except BaseException:
         ledger.execute("ROLLBACK")
         raise

@@ -31,45 +31,51 @@ _WORDS = {
         "mean absolute error", "how far predictions are from the truth on average; of a logarithm also as a factor", "lower"
     ),
     "rmse": Words("root mean squared error", "like the mean absolute error, but large misses weigh more", "lower"),
-    "spearman": Words("Spearman", "how well the order of the posts is met; 0 is chance, 1 is the true order", "higher"),
+    "spearman": Words(
+        "Spearman", "how well the order of the posts is predicted; 0 is chance, 1 is the true order", "higher"
+    ),
     "kendall": Words("Kendall", "the same, counted in pairs; 0 is chance, 1 is the true order", "higher"),
     "pairwise_accuracy": Words(
         "pairs in the right order", "of two posts, how often the better one is put first; 0.5 is chance", "higher"
     ),
     "ndcg_at_100": Words(
-        "nDCG at 100", "how good the 100 posts that are put first are, the very first weighing most; 1 is perfect", "higher"
+        "nDCG at 100",
+        "how good the 100 posts ranked first are, with the most weight on the very first; 1 is perfect",
+        "higher",
     ),
     "precision_at_10pct": Words(
         "top tenth found", "share of the tenth predicted highest that truly is of the top tenth; 0.1 is chance", "higher"
     ),
-    "coverage_80": Words("coverage of 80 % intervals", "share of truths inside their interval; it should be 0.80", ""),
+    "coverage_80": Words("coverage of 80 % intervals", "share of true values inside their interval; it should be 0.80", ""),
     "width_80": Words(
         "width of 80 % intervals", "mean width; of a logarithm also as factors around the predicted count", "lower"
     ),
-    "coverage_95": Words("coverage of 95 % intervals", "share of truths inside their interval; it should be 0.95", ""),
+    "coverage_95": Words("coverage of 95 % intervals", "share of true values inside their interval; it should be 0.95", ""),
     "width_95": Words(
         "width of 95 % intervals", "mean width; of a logarithm also as factors around the predicted count", "lower"
     ),
-    "accuracy": Words("accuracy", "share of posts whose class is named right", "higher"),
+    "accuracy": Words("accuracy", "share of posts whose class is predicted correctly", "higher"),
     "majority_lift": Words(
-        "lift over the majority", "accuracy less that of always naming the most frequent class; 0 is not a gain", "higher"
+        "lift over the majority", "accuracy minus that of always predicting the most frequent class; 0 is no gain", "higher"
     ),
-    "macro_f1": Words("macro F1", "hits and false alarms in one, averaged over classes that all count the same", "higher"),
+    "macro_f1": Words("macro F1", "precision and recall in one, averaged over classes with equal weight", "higher"),
     "weighted_f1": Words("weighted F1", "the same, but frequent classes count more", "higher"),
-    "kappa": Words("quadratic kappa", "agreement beyond chance, near misses forgiven; 0 is chance, 1 is perfect", "higher"),
+    "kappa": Words(
+        "quadratic kappa", "agreement beyond chance, where near misses count partly; 0 is chance, 1 is perfect", "higher"
+    ),
     "ordinal_mae": Words("mean class distance", "how many classes away from the true one on average", "lower"),
     "median_kappa": Words(
-        "kappa of the median class", "quadratic kappa of the class in the probabilities' middle", "higher"
+        "kappa of the median class", "quadratic kappa of the median class of the predicted probabilities", "higher"
     ),
     "median_ordinal_mae": Words(
-        "distance of the median class", "how many classes the middle of the probabilities is away on average", "lower"
+        "distance of the median class", "how many classes the median class is away from the true one on average", "lower"
     ),
     "ece": Words(
-        "calibration error", "how far the named class's probability is from how often it comes true, on average", "lower"
+        "calibration error", "mean gap between the probability of the predicted class and how often it is right", "lower"
     ),
     "pair_ece": Words(
         "calibration error of pairs",
-        "of two posts, how far the chance that the first wins is from how often it does, on average",
+        "of two posts, mean gap between the predicted chance that the first wins and how often it does",
         "lower",
     ),
     "r2_within_experiments": Words(
@@ -79,7 +85,7 @@ _WORDS = {
         "pairs of variants", "of two variants of one post, how often the better one is put first; 0.5 is chance", "higher"
     ),
     "variant_pairs_significant": Words(
-        "pairs that surely differ", "the same, of pairs whose counts differ by more than 1.96 standard errors", "higher"
+        "pairs that clearly differ", "the same, of pairs whose counts differ by more than 1.96 standard errors", "higher"
     ),
     "variant_gain": Words(
         "clicks gained", "how many percent more clicks the variant predicted best gets than one taken at random", "higher"
@@ -89,12 +95,12 @@ _WORDS = {
     ),
     "variant_ece": Words(
         "calibration error of variants",
-        "how far the chance that one variant beats another is from how often the counts show it, on average",
+        "mean gap between the predicted chance that one variant beats another and how often the counts show it",
         "lower",
     ),
     **{
         f"recall_{name.lower().replace(' ', '_')}": Words(
-            f"recall of {name}", "share of this class's posts that are named so", "higher"
+            f"recall of {name}", "share of this class's posts that are predicted as such", "higher"
         )
         for name in CLASS_NAMES
     },

@@ -11,7 +11,7 @@ export class AskError extends Error {}
 
 export const getRun = async () => answerOf(await reach("/api/run"));
 
-/** Post a question of { files, titles, fields }; `say` is told of every wait. */
+/** Post a question of { files, titles, fields }; `say` gets a message about every wait. */
 export async function ask(path, question, { signal, say }) {
   for (let tries = 1; ; tries++) {
     const response = await reach(path, { method: "POST", body: formOf(question), signal });

@@ -45,7 +45,7 @@ export async function openDetail(answer, question, variant) {
     if (signal.aborted) return;
     url = file ? URL.createObjectURL(file) : null;
     find("detail-body").replaceChildren(...reasons(answer, found.posts[0]));
-    say(`This is ${found.posts[0].explanation.note}: what goes together with ${answer.target}, not what makes it.`);
+    say(`This is ${found.posts[0].explanation.note}: what goes together with ${answer.target}, not what causes it.`);
   } catch (problem) {
     if (signal.aborted) return;
     say();
@@ -69,7 +69,7 @@ function reasons(answer, post) {
     why.words.length ? part("Word by word", "What each word of the title does.", wordsList(why, told)) : null,
     why.contributions ? contributions(why.contributions, asCounts && why.contributions.unit === why.unit) : null,
     why.neighbours.length
-      ? part("Most like it", `Training posts, and the ${answer.target} they earned.`, neighbours(why))
+      ? part("Most similar posts", `Training posts, and the ${answer.target} they earned.`, neighbours(why))
       : null,
   ];
   return [left, right].map((parts) => make("div", {}, ...parts.filter(Boolean)));

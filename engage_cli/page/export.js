@@ -149,7 +149,7 @@ function said({ target }, post) {
   const asCounts = post.count !== null;
   const range = rangeOf(post)?.map((end) => amount(end, asCounts));
   const expected = asCounts ? `about ${rounded(post.count)}` : amount(post.value, false);
-  return `${expected} ${target}; ${range ? `80 % interval: ${range.join(" to ")}` : "no range can be given"}`;
+  return `${expected} ${target}; ${range ? `80 % interval: ${range.join(" to ")}` : "no interval can be computed"}`;
 }
 
 /** Fill the box with the image's middle. */

@@ -19,7 +19,7 @@ import {
 
 const MOST_TICKS = 6;
 const STEPS = [1, 2, 5];
-const NO_RANGE = "No range: the model was checked on too few posts to give one.";
+const NO_RANGE = "No interval: the model was checked on too few posts to give one.";
 
 let urls = []; // of the images that are shown: the form's may be removed meanwhile
 

@@ -1,7 +1,7 @@
 /** How numbers and sentences are written, as `engage predict` writes them. */
 
 const SURE_ENOUGH = 2 / 3; // below it two variants are too close to call
-const MANY_TIMES = 10; // from here on an effect on a count is told as so many times, not in percent
+const MANY_TIMES = 10; // from here on an effect on a count is written as so many times, not in percent
 const FAR = { image: "cover", context: "description" };
 
 const whole = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 0 });

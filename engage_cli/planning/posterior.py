@@ -45,7 +45,7 @@ class Standing:
     """Who is ahead."""
 
     rate: np.ndarray  # (n,) expected click rates
-    best: np.ndarray  # (n,) how probable it is that each is the best
+    best: np.ndarray  # (n,) the probability that each is the best
     leader: int  # the one with the highest expected rate
     loss: float  # percent of the leader's clicks that it is expected to lack to the best
 

@@ -27,7 +27,7 @@ def count_confusions(true: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 def make_confusion_figure(score: Score, palette: Palette) -> Figure:
     """Counts in the cells, coloured by the share of the true class."""
     accuracy, kappa = (score.metrics[name]["value"] for name in ("accuracy", "kappa"))
-    figure = make_frame(score, f"Named against true class: accuracy {accuracy:.3f}, kappa {kappa:.3f}", 4.6, palette)
+    figure = make_frame(score, f"Predicted against true class: accuracy {accuracy:.3f}, kappa {kappa:.3f}", 4.6, palette)
     axes = figure.add_subplot()
     dress(axes, palette, x="named class", y="true class")
     counts = count_confusions(score.true, score.predicted)
@@ -55,15 +55,15 @@ def make_reliability_figure(score: Score, palette: Palette) -> Figure:
     """How often the named class is the true one, by its probability; below, how many posts have such a one."""
     found = reliability(score.true, score.predicted)
     error = score.metrics["ece"]["value"]
-    figure = make_frame(score, f"Probability of the named class: calibration error {error:.3f}", 4.6, palette)
+    figure = make_frame(score, f"Probability of the predicted class: calibration error {error:.3f}", 4.6, palette)
     draw_reliability(
         figure,
         found,
         [int(one.name.partition("/")[0]) for _, one in found],
         NUM_BINS,
         palette,
-        given="probability of the named class",
-        true="named class is true",
+        given="probability of the predicted class",
+        true="predicted class is right",
         counted="posts",
     )
     return figure

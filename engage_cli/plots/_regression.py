@@ -78,7 +78,7 @@ def make_misses_figure(score: Score, palette: Palette) -> Figure:
 
 def make_coverage_figure(score: Score, palette: Palette) -> Figure:
     """How many truths lie in their intervals, of all posts and by fifth of the prediction."""
-    figure = make_frame(score, "How often the truth lies in the interval", 3.5, palette)
+    figure = make_frame(score, "How often the true value lies in the interval", 3.5, palette)
     axes = figure.add_subplot()
     dress(axes, palette, y="posts inside")
     names = ("all", *FIFTHS)

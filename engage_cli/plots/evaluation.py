@@ -21,11 +21,11 @@ PREFIX = "evaluation-"
 # What each shows, for someone who does not see it.
 WORDS = {
     "predicted": "Each post's prediction against its truth; a perfect prediction lies on the line.",
-    "misses": "How far the truth lay from the prediction, by prediction: above 0 a post did better than predicted.",
-    "coverage": "How often the truth lies inside the 80 % and the 95 % interval: it should be on the dashed lines.",
-    "confusion": "How many posts of each true class (a row) are named as which class; a stronger colour is more of them.",
-    "reliability": "How often the named class is the true one, by the probability it was named with.",
-    "variants": "How often the counts show one variant of a post ahead of another, by the chance that was given to it.",
+    "misses": "How far the true value lay from the prediction, by prediction: above 0 a post did better than predicted.",
+    "coverage": "How often the true value lies inside the 80 % and the 95 % interval: it should be on the dashed lines.",
+    "confusion": "How many posts of each true class (a row) are predicted as each class (a column); stronger: more.",
+    "reliability": "How often the predicted class is right, by its predicted probability.",
+    "variants": "How often the counts show one variant of a post ahead of another, by the predicted chance.",
     "slices": "The score on part of the posts at a time, with its 95 % interval.",
 }
 

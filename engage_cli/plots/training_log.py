@@ -48,7 +48,9 @@ class HistoryLog:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self.events is not None:
             self.events.close()
-        with contextlib.suppress(OSError) if error is not None else contextlib.nullcontext():  # the first error is told
+        with (
+            contextlib.suppress(OSError) if error is not None else contextlib.nullcontext()
+        ):  # the first error is the one to report
             self._draw()
 
     def _draw(self) -> None:

@@ -1,6 +1,6 @@
 """Seeing a training: a live display on a terminal, plain lines in a log, nothing in a test.
 
-A view is told of steps and epochs and reads nothing from the device. Speed and time left are of this process's own recent
+A view gets steps and epochs and reads nothing from the device. Speed and time left are of this process's own recent
 work, so that epochs done before a resume count for neither.
 """
 

@@ -17,7 +17,7 @@ MOST = 10  # of each list
 
 @dataclass(frozen=True, kw_only=True)
 class ShownPost:
-    """A post with what was said of it and what came true: each in words, and words that explain them."""
+    """A post with its prediction and its outcome: each in words, and words that explain them."""
 
     row: int  # of the table of posts
     id: str

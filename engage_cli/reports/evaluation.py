@@ -101,13 +101,13 @@ def say_plainly(score: Score) -> list[str]:
     if score.kind == "value":
         if "pairwise_accuracy" in values:
             said.append(
-                f"Of two posts it puts the better one first in {100 * values['pairwise_accuracy']:.0f} of 100 pairs; "
-                "tossing a coin would in 50."
+                f"It puts the better of two posts first in {100 * values['pairwise_accuracy']:.0f} of 100 pairs; "
+                "a guess would in 50."
             )
         if "precision_at_10pct" in values:
             said.append(
-                f"Of the tenth of the posts that it puts first, {100 * values['precision_at_10pct']:.0f} in 100 truly are "
-                "among the best tenth; by chance 10 would be."
+                f"Of the tenth of the posts that it ranks highest, {100 * values['precision_at_10pct']:.0f} in 100 truly "
+                "belong to the best tenth; a guess would find 10."
             )
         if "r2" in values:
             share = 100 * max(0.0, values["r2"])
@@ -119,8 +119,8 @@ def say_plainly(score: Score) -> list[str]:
     elif "accuracy" in values:
         usual = 100 * (values["accuracy"] - values.get("majority_lift", 0.0))
         said.append(
-            f"It names the right one of five classes for {100 * values['accuracy']:.0f} of 100 posts; "
-            f"always naming the most frequent one would be right for {usual:.0f}."
+            f"It predicts the right one of five classes for {100 * values['accuracy']:.0f} of 100 posts; "
+            f"always predicting the most frequent one would be right for {usual:.0f}."
         )
         if "ordinal_mae" in values:
             said.append(f"On average it is {values['ordinal_mae']:.1f} classes away from the true one.")

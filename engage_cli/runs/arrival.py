@@ -27,7 +27,7 @@ def arriving(folder: Path, *, option: str) -> Iterator[Path]:
     """
     refuse_link(folder)
     if folder.exists():
-        raise EngageError(f"{folder} is there already; name a new folder with {option}")
+        raise EngageError(f"{folder} already exists; name a new folder with {option}")
     folder.parent.mkdir(parents=True, exist_ok=True)
     sweep_dead(folder.parent, folder.name)
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
@@ -37,7 +37,7 @@ def arriving(folder: Path, *, option: str) -> Iterator[Path]:
     try:
         yield place
         if folder.exists():
-            raise EngageError(f"{folder} was made meanwhile; name a new folder with {option}")
+            raise EngageError(f"{folder} was made in the meantime; name a new folder with {option}")
         place.rename(folder)
     finally:
         remove_tree(beside)

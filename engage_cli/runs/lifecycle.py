@@ -51,7 +51,7 @@ def open_run(
     """Yield (run folder, whether it goes on an unfinished one), held by a lock until the block ends.
 
     Equal settings on equal data go on in the unfinished run that has them; a named folder is taken as it is named.
-    `say` is told of unfinished runs that are passed over because they are damaged.
+    `say` gets a message about unfinished runs that are passed over because they are damaged.
     """
     with contextlib.ExitStack() as stack:
         goes_on = False

@@ -19,7 +19,7 @@ from engage_cli.runtime.distributed import get_world_size
 
 CORES_PER_WORKER = 4
 MOST_TRIES = 3  # of a piece whose worker died, after the first
-# What would be printed among our own lines: usage statistics, and what is said when a worker is lost.
+# What would be printed among our own lines: usage statistics, and messages about lost workers.
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
 
 Piece = tuple[Any, ...]  # arguments of the work, plain values and paths
@@ -56,7 +56,7 @@ def run_on_ray(
 
 
 def _do(work: Callable[..., object], piece: Piece) -> str:
-    """Return what is the user's to mend, as a sentence: it is said once, and not tried again."""
+    """Return an error that the user can mend, as a sentence: engage reports it once and does not try again."""
     try:
         work(*piece)
     except EngageError as error:

@@ -61,7 +61,7 @@ def in_a_sentence(what: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, BrokenExecutor) as error:
-        why = "memory ran out" if isinstance(error, MemoryError) else "a process died, most likely for want of memory,"
+        why = "memory ran out" if isinstance(error, MemoryError) else "a process died, most likely because memory ran out,"
         raise EngageError(f"{why} while {what}; close other programs, or shrink the largest images") from None
 
 

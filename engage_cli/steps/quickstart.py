@@ -130,7 +130,7 @@ def _say_time(num_posts: int) -> str:
     if num_posts <= FEW:
         return "Without a GPU the rest takes a few minutes."
     if num_posts <= MANY:
-        return "Without a GPU the rest takes from a few minutes to half an hour, by machine: images and training share it."
+        return "Without a GPU the rest takes from a few minutes to half an hour, depending on the machine."
     return "The rest grows with the posts, and may take an hour or more without a GPU."
 
 

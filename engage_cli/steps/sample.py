@@ -164,7 +164,7 @@ def _make_room(folder: Path, settings: SampleSettings, *, overwrite: bool) -> No
 def _read_marker(folder: Path) -> SampleSettings:
     if not (folder / MARKER).is_file():
         raise EngageError(f"{folder} holds files that are not part of a sample; name an empty or new folder")
-    again = "what is ours there is unknown; name an empty or new folder"
+    again = "engage cannot tell which of its files are its own; name an empty or new folder"
     return read_record(folder / MARKER, SampleSettings, kind=KIND, version=VERSION, again=again)
 
 

@@ -51,7 +51,7 @@ class MlflowTracker:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Say in one sentence what MLflow raises: it cannot write where it was told to."""
+    """Say in one sentence what MLflow raises: it cannot write to the address that it has."""
     from mlflow.exceptions import MlflowException
 
     try:

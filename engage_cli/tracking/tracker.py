@@ -1,4 +1,4 @@
-"""A training is told to a tracker as it goes: its parameters first, each epoch, its figures and plots at the end."""
+"""A tracker follows a training: its parameters first, each epoch, its figures and plots at the end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NONE = "none"
 
 
 class Tracker(Protocol):
-    """What one tool is told of one training."""
+    """What one tool receives of one training."""
 
     def __init__(self, name: str, parameters: Mapping[str, Any]) -> None:
         """Begin a run called `name`; raise EngageError where the tool is not installed or cannot write."""
@@ -35,7 +35,7 @@ class Tracker(Protocol):
 
 
 class _Patient:
-    """A tracker whose failure is said once, and ends the tracking and not the training."""
+    """A tracker whose failure is reported once, and ends the tracking and not the training."""
 
     def __init__(self, tracker: Tracker | None, say: Callable[[str], None]) -> None:
         self.tracker, self.say = tracker, say
@@ -52,7 +52,7 @@ class _Patient:
 
 @dataclass
 class Tracked:
-    """A training under way: `reporter` is to be given to its step, and `finish` to be told of its run."""
+    """A training under way: `reporter` goes to its step, and `finish` gets its run."""
 
     reporter: Reporter
     patient: _Patient
@@ -120,7 +120,7 @@ class _TrackedView:
 
 
 def _figures(run: Run) -> dict[str, float]:
-    """Return what the run's marker tells of it, and of the members of an ensemble."""
+    """Return what the run's marker records of it, and of the members of an ensemble."""
     done = run.done
     found = {f"final/{name}": value for name, value in done.metrics.items()}
     for member, figures in (done.members or {}).items():
@@ -134,7 +134,7 @@ def _figures(run: Run) -> dict[str, float]:
 
 
 def _tags(run: Run) -> dict[str, str]:
-    """Return what it was trained on and what must be said of it; no path of this machine."""
+    """Return what it was trained on and its warnings; no path of this machine."""
     meta = run.meta
     found = {
         "run": run.folder.name,

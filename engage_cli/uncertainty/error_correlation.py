@@ -124,7 +124,7 @@ def beats_in_pairs(
     *,
     noise: np.ndarray | None = None,
 ) -> np.ndarray:
-    """(m,) how probable it is that each first post beats its partner, given the correlations (m,) of their errors.
+    """(m,) the probability that each first post beats its partner, given the correlations (m,) of their errors.
 
     With `noise` (m,), the known variance with which each difference of a value is measured: that the counts will show it.
     """

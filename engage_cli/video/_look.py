@@ -67,9 +67,9 @@ def look_through(video: VideoFile, wanted: Wanted, tell: Tell) -> Found:
             "so cut the video, or give one of fewer pixels"
         )
     if max(samples.quality) < POOR:
-        notes.append("hardly a frame is sharp and well lit; these are the best there are")
+        notes.append("few frames are sharp and well lit; these are the best ones")
     if finder is not None and finder.problem:
-        notes.append(f"frames are chosen without regard to faces: {finder.problem}")
+        notes.append(f"engage cannot look for faces in the frames: {finder.problem}")
     frames.sort(key=lambda frame: -_rank(frame.quality, frame.face))
     return Found(frames=tuple(frames), seconds=video.end, seen=len(samples.pts), notes=tuple(notes))
 

@@ -69,7 +69,7 @@ class VideoFile:
             raise VideoError("no moving picture in it, sound at most; give a video")
         known = [stream for stream in streams if getattr(stream, "codec_context", None) is not None]
         if not known:
-            raise VideoError("its codec is not known here; convert it to H.264 in an MP4")
+            raise VideoError("engage cannot read its codec; convert it to H.264 in an MP4")
         return max(known, key=lambda stream: stream.codec_context.width * stream.codec_context.height)
 
     def _check_size(self, width: int, height: int) -> None:

@@ -1,4 +1,4 @@
-"""The chosen frames on one image, each with its number, its time and what is said of it."""
+"""The chosen frames on one image, each with its number, its time and its prediction."""
 
 from __future__ import annotations
 

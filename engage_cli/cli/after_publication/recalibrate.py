@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from engage_cli.config.settings import setting
 
 @dataclass(frozen=True, kw_only=True)
 class RecalibrateOptions:
-    last: int = setting(200, "The number of outcomes to fit on: those of the posts that were predicted last.", low=30)
+    last: int = setting(200, "How many outcomes to fit on: those of the most recently predicted posts.", low=30)
     out: Path | None = setting(
         None, "The new run folder. Default: one under --runs, named after the run.", show_default=False
     )
@@ -21,7 +22,7 @@ class RecalibrateOptions:
 
 @generated()
 def recalibrate(place: FinishedRun, options: RecalibrateOptions, at: LedgerPlace, output: Output) -> None:
-    """Fit a run's intervals anew on recent outcomes, as a new run, and say whether the model should be trained again.
+    """Fit a run's intervals again on recent outcomes, write a new run, and show whether the model needs a new training.
 
     The outcomes are those that `engage score` left in the ledger. The old run and its logged answers stay as they are.
 
@@ -52,9 +53,9 @@ def recalibrate(place: FinishedRun, options: RecalibrateOptions, at: LedgerPlace
         )
         return
     print_line(f"{found.run.folder}: intervals fitted on {found.outcomes:,} outcomes")
-    print_line(f"  all values move by {found.shift:+.3f}; the intervals are {found.width:.2f} times as wide")
+    print_line(f"  all predictions move by {found.shift:+.3f}; the intervals are {found.width:.2f} times as wide")
     if found.e_value is not None:
-        print_line(f"  e-value {found.e_value:.3g} against the old intervals (20 or more: they do not hold)")
+        print_line(f"  e-value {found.e_value:.3g} against the old intervals (20 or more: they missed too often)")
     if found.train_again:
         print_line("Train again with the newer posts: the posts are no longer like those that the model learned from.")
-    print_line(f"Next: engage predict cover.jpg --title ... --run {found.run.folder}")
+    print_line(f'Next: engage predict cover.jpg --title "One title" --log --run {shlex.quote(str(found.run.folder))}')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,15 +25,15 @@ class ScoreOptions:
         ..., "Later counts: a table or folder of posts, as `engage prepare` reads it.", argument="OUTCOMES"
     )
     images_dir: Path | None = setting(
-        None, "The folder of their images: variants with one title are told apart by them.", show_default=False
+        None, "The folder of their images, which tell variants with the same title apart.", show_default=False
     )
-    mapping: list[str] | None = setting(None, "Its columns, for example views=view_count.", flags=("--map",))
+    mapping: list[str] | None = setting(None, "Column mapping, for example views=view_count.", flags=("--map",))
     plot: Path | None = setting(None, "Also draw drift and coverage of each month to this PNG.", show_default=False)
 
 
 @generated()
 def score(options: ScoreOptions, place: RunsPlace, at: LedgerPlace, output: Output) -> None:
-    """Compare logged predictions with what the posts got, and keep the outcomes in the ledger.
+    """Compare logged predictions with the posts' later counts, and keep these outcomes in the ledger.
 
     engage score outcomes.csv --images-dir covers
     """
@@ -67,20 +68,21 @@ def _show(found: LedgerScore) -> None:
         print_line(f"\n{run.run} (target {run.target}): {run.outcomes:,} outcomes")
         if run.needed:
             print_line(
-                f"  {run.needed:,} more outcomes are needed before anything can be said; the figures below are a glimpse"
+                f"  {run.needed:,} more outcomes are needed to judge the intervals; the figures below are preliminary"
             )
         if run.coverage is not None:
             between = f"95 % interval {100 * (run.coverage_low or 0):.0f} to {100 * (run.coverage_high or 0):.0f} %"
-            print_line(f"  80 % intervals held {100 * run.coverage:.0f} % of the outcomes ({between})")
+            print_line(f"  80 % intervals contained {100 * run.coverage:.0f} % of the outcomes ({between})")
         if run.pairs_right is not None:
-            print_line(f"  {100 * run.pairs_right:.0f} % of pairs are in the right order (a coin: 50 %)")
+            print_line(f"  {100 * run.pairs_right:.0f} % of pairs are in the right order (by chance: 50 %)")
         if run.gain_over_usual is not None:
             gain = f"{100 * run.gain_over_usual:+.0f} % of the error of the author's median"
             print_line(f"  gain over my usual: {gain} ({run.usual_posts:,} posts)")
         if run.e_value is not None:
-            print_line(f"  e-value {run.e_value:.3g} of all outcomes so far (20 or more: the intervals do not hold)")
+            print_line(f"  e-value {run.e_value:.3g} of all outcomes so far (20 or more: the intervals miss too often)")
         if run.train_again:
-            print_line(f"  fit them anew with `engage recalibrate --run {run.run}`, and train again with the newer posts")
+            command = f"engage recalibrate --run {shlex.quote(run.run)}"
+            print_line(f"  fit the intervals again with `{command}`, and train again with the newer posts")
         for month in run.months:
             covered = "" if month.covered is None else f", {100 * month.covered:.0f} % within the interval"
             print_line(f"  {month.month}: {month.posts:,} posts, drift {month.drift:+.3f}{covered}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ class ExportOptions:
     out: Path = setting(Path("run.engage"), "The archive to write.")
     with_posts: bool = setting(
         False,
-        "Also pack ids, titles and image names of the training posts, which --explain shows as neighbours.",
+        "Also pack ids, titles and image names of the training posts, so that --explain can show similar posts.",
         flags=("--with-posts",),
     )
 
@@ -33,11 +34,13 @@ class ImportOptions:
 @dataclass(frozen=True, kw_only=True)
 class PushOptions:
     run: Path = setting(..., "The finished run.", argument="RUN")
-    repo: str = setting(..., "The repository on the hub, owner/name; it is made where it is not there.", argument="REPO")
+    repo: str = setting(
+        ..., "The repository on the hub, owner/name; engage creates it if it does not exist.", argument="REPO"
+    )
     public: bool = setting(False, "Make a new repository public; otherwise it is private.", flags=("--public",))
     with_posts: bool = setting(
         False,
-        "Also upload ids, titles and image names of the training posts, which --explain shows as neighbours.",
+        "Also upload ids, titles and image names of the training posts, so that --explain can show similar posts.",
         flags=("--with-posts",),
     )
 
@@ -57,7 +60,7 @@ def export_run(options: ExportOptions, output: Output) -> None:
         print_json({"run": str(run.folder), "out": str(options.out), "bytes": size, "with_posts": options.with_posts})
     else:
         print_line(f"{options.out}: {size:,} bytes")
-        print_line(f"Next, on the other machine: engage import {options.out.name}")
+        print_line(f"Next, on the other machine: engage import {shlex.quote(options.out.name)}")
 
 
 @generated()

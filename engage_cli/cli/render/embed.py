@@ -35,7 +35,7 @@ def show_embedding(summaries: Sequence[StoreSummary], next_command: str) -> None
         if summary.added:
             print_line(f"  time: {describe_time(summary.stages)}")
         if summary.cut_texts:
-            print_line(f"  {summary.cut_texts:,} texts are longer than the encoder reads; their ends were left out")
+            print_line(f"  {summary.cut_texts:,} texts are longer than the encoder reads; engage cut off their ends")
         if summary.unknown_texts:
             print_line(f"  {summary.unknown_texts:,} texts have words or characters that the encoder does not know")
         if summary.image_problems:
@@ -52,5 +52,5 @@ def describe_time(stages: Mapping[str, float]) -> str:
     waited = stages.get(WAIT, 0.0) / max(stages.get(WAIT, 0.0) + stages.get(TOWER, 0.0), 1e-9)
     limits = [stage for stage in ordered if stage in LIMITS]
     if waited > 0.2 and limits:
-        return f"{parts}; {LIMITS[limits[0]]} the limit: the tower waited {100 * waited:.0f} % of its time"
-    return f"{parts}; arithmetic is the limit"
+        return f"{parts}; {LIMITS[limits[0]]} the limit: the encoder waited {100 * waited:.0f} % of its time"
+    return f"{parts}; computing is the limit"

@@ -61,7 +61,7 @@ def show_evaluation(evaluation: Evaluation, written: Sequence[Path], next_comman
     for comparison in evaluation.comparisons:
         names = {name: name + (" LEAKY" if name in leaky else "") for name in (comparison.first, comparison.second)}
         verdict = comparison.verdict.replace(comparison.second, names[comparison.second])
-        nothing = "that says nothing: " if leaky & set(names) else ""
+        nothing = "not meaningful: " if leaky & set(names) else ""
         print_line(f"{names[comparison.first]}: {nothing}{verdict}")
     if evaluation.comparisons:
         print_line("")
@@ -80,10 +80,16 @@ def show_evaluation(evaluation: Evaluation, written: Sequence[Path], next_comman
     if with_intervals:
         some = "" if all(is_told(score) for score in evaluation.runs) else " (–: too few posts for one)"
         print_line(
-            "95 %: where the first figure would lie in 95 of 100 draws of as many posts like these: drawn again and again "
-            f"from them with repeats (a bootstrap){some}. Differences: both are scored on the same draws (a paired "
-            "bootstrap). --json has every interval."
+            "95 %: 95 of 100 random draws of these posts, with repeats (a bootstrap), give a first figure in this range"
+            f"{some}."
         )
+        if evaluation.comparisons:
+            print_line("Differences: both are scored on the same draws (a paired bootstrap).")
+    if any("mae" in SHOWN[score.kind] and _is_factor(score) for score in evaluation.runs):
+        print_line(
+            "mae: how far the true value is from the predicted one on average; ×2.7 is 2.7 times as much or as little."
+        )
+    print_line("--json has every figure and interval.")
     print_line("Baselines were fitted on the same training posts.")
     if written:
         print_line(f"Report: {written[0]}" + (f"; model cards: {', '.join(map(str, written[1:]))}" if written[1:] else ""))
@@ -96,7 +102,7 @@ def show_verdict(evaluation: Evaluation) -> None:
         r2, pairs = (score.metrics[name]["value"] for name in ("r2", "pairwise_accuracy"))
         print_line(
             f"\n{score.name}: {100 * pairs:.0f} of 100 pairs of {evaluation.split} posts are in the right order "
-            f"(a coin: 50); R² {r2:.2f}, on {score.rows:,} posts."
+            f"(by chance: 50); R² {r2:.2f}, on {score.rows:,} posts."
         )
         _show_warnings(score)
 
@@ -142,7 +148,7 @@ def _show_experiments(scores: Sequence[Score], *, with_intervals: bool) -> None:
                 is_told = found is not None and found["low"] < found["high"]
                 cells.append(f"{found['low']:.{digits}f} to {found['high']:.{digits}f}" if found and is_told else "–")
         rows.append(cells)
-    counts = f"{about.pairs:,} pairs of {about.experiments:,} experiments, {about.significant:,} surely differ"
+    counts = f"{about.pairs:,} pairs of {about.experiments:,} experiments, {about.significant:,} clearly differ"
     title = f"Which variant wins: {counts}"
     print_table(title, columns, rows, needed=3)
     print_line(
@@ -245,10 +251,20 @@ def _show_study(evaluation: Evaluation) -> None:
     print_line(NOT_COMPARABLE + "\n")
 
 
+def _is_factor(score: Score) -> bool:
+    """Whether its errors are shown as factors of a count."""
+    from engage_cli.metrics.descriptions import write_factor
+
+    return bool(write_factor(1.0, "mae", score.unit))
+
+
 def _row(score: Score, metrics: list[str], with_intervals: bool) -> list[str]:
+    from engage_cli.metrics.descriptions import write_factor
+
     cells = [_title(score)]
     for name in metrics:
-        cells.append(f"{score.metrics[name]['value']:.3f}")
+        value = score.metrics[name]["value"]
+        cells.append(write_factor(value, name, score.unit) or f"{value:.3f}")
     if with_intervals:
         first = score.metrics[metrics[0]]
         cells.insert(2, f"{first['low']:.2f} to {first['high']:.2f}" if is_told(score) else "–")

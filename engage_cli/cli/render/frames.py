@@ -21,8 +21,8 @@ def show_frames(chosen: ChosenFrames) -> None:
             [f"{rank}", file.name, f"{frame.quality:.2f}", *([_face(frame.face)] if has_faces else [])]
             for rank, (file, frame) in enumerate(zip(chosen.files, chosen.found.frames, strict=True), start=1)
         ]
-        print_table(f"{len(rows)} frames by how they look", columns, rows)
-        print_line("quality: light, contrast, focus and detail, from 0 to 1; it says nothing of what an audience likes.")
+        print_table(f"{len(rows)} frames by quality", columns, rows)
+        print_line("quality: light, contrast, focus and detail, from 0 to 1; it does not predict what an audience likes.")
         if has_faces:
             print_line("face: the share of the frame that its largest face with both eyes takes.")
     print_line(f"frames and contact sheet: {chosen.sheet}")

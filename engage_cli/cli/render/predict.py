@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SMALLEST_SHOWN = 0.01  # of the largest contribution of a group
 SMALLEST_EFFECT = 0.06  # of the largest region's
-MANY_TIMES = 10  # from here on an effect on a count is told as so many times, not in percent
+MANY_TIMES = 10  # from here on an effect on a count is written as so many times, not in percent
 MOST_FEATURES, LONGEST_NAME, BAR = 8, 44, 10
 MOST_RANKED = 12  # variants that are shown; --json has every one
 LONGEST_TITLE = 32
@@ -115,7 +115,7 @@ def _show_variants(answer: Answer) -> None:
         )
     else:
         print_line(
-            "better than: the share of training posts with less. best: the probability that this variant is the best."
+            "better than: the share of training posts that got less. best: the probability that this variant is the best."
         )
     if said.is_far.any():
         print_line("?: unlike the training posts; treat it as a guess.")

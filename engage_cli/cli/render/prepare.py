@@ -66,13 +66,13 @@ def show_prepared(prepared: Prepared, data: Path) -> None:
         )
         for one in shown
     ]
-    print_table("What one column alone tells of the training posts", ("", "known", "best predicts", "R²"), probes)
+    print_table("How well each single column predicts the training posts", ("", "known", "best predicts", "R²"), probes)
     _show_examples(quality)
     for warning in meta.warnings:
         print_line(f"warning: {warning}")
     for mark in meta.marks:
         print_line(f"MARK: {mark}")
-    problems = " and what was wrong with which row in problems.csv" if (data / "problems.csv").exists() else ""
+    problems = "; problems of rows are in problems.csv" if (data / "problems.csv").exists() else ""
     print_line(f"\nMore in {data / 'quality.html'}{problems}")
     print_line(next_step("embed", data=data))
 

@@ -29,7 +29,7 @@ def show_plan(found: TestPlan) -> None:
         if found.counts is not None:
             cells += [f"{found.counts.impressions[place]:,.0f}", f"{found.counts.clicks[place]:,.0f}"]
         rows.append(cells)
-    known = "by the run and the counts" if found.counts is not None else "by the run alone"
+    known = "from the run and the counts" if found.counts is not None else "from the run alone"
     print_table(f"{len(order)} variants, {known}", columns, rows, needed=3)
     leader = _name(found, standing.leader)
     print_line(
@@ -58,8 +58,8 @@ def _show_stages(found: TestPlan) -> None:
         for one in plan.stages
         if one.impressions in SHOWN_STAGES or one.impressions == plan.until_decided
     ]
-    title = f"A test of the {found.num_worth} that are worth it, at a click rate of about {100 * found.rate:.2g} %"
-    print_table(title, (f"{more}impressions each", "leader is the best", "clicks lacked"), rows)
+    title = f"A test of the {found.num_worth} variants worth testing, at a click rate of about {100 * found.rate:.2g} %"
+    print_table(title, (f"{more}impressions each", "leader is the best", "clicks lost"), rows)
     if plan.until_decided is None:
         print_line("Go on only if impressions are free: even a million per variant would not decide it.")
         return

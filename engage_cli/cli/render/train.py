@@ -66,7 +66,7 @@ def _show_why(why: Why, leaky: str) -> None:
         for share in why.groups
         if share.mean_abs_shap > 0
     ]
-    title = f"What its{leaky} predictions rest on: the model's view, not a cause ({why.rows:,} validation posts)"
+    title = f"What its{leaky} predictions are based on: the model's view, not a cause ({why.rows:,} validation posts)"
     print_table(title, ("", f"{why.loss} without it", "mean contribution"), rows)
 
 

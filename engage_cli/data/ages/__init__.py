@@ -27,7 +27,7 @@ _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*([hdwy])", re.IGNORECASE | re
 
 
 def add_age(posts: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Return the posts with `log_age`, where any has both dates, and what is to be said about them."""
+    """Return the posts with `log_age`, where any has both dates, and notes about them."""
     if OBSERVED_AT not in posts or "posted_at" not in posts:
         return posts, []
     days = age_in_days(posts)

@@ -163,7 +163,7 @@ class _Triples:
             odd = self.cells[int(np.flatnonzero(asks & (readings[best] == ""))[0])][:20]
             usual = self.cells[int(np.flatnonzero(asks & (readings[best] != ""))[0])][:20]
             return _Ordered(
-                problem=f"no one order of day, month and year fits both '{usual}' and '{odd}'; write YYYY-MM-DD"
+                problem=f"no single order of day, month and year fits both '{usual}' and '{odd}'; write YYYY-MM-DD"
             )
         fitting = self._drop_changing_years(fitting, asks)
         different: dict[tuple[str, ...], str] = {}
@@ -177,7 +177,7 @@ class _Triples:
         )  # fmt: skip
         ways = " or ".join(f"{readings[one][row]} ({one})" for one in different.values())
         return _Ordered(
-            problem=f"'{self.cells[row][:20]}' can be {ways}, and every cell fits; say which with --date-order "
+            problem=f"'{self.cells[row][:20]}' can be {ways}, and every cell allows both; choose with --date-order "
             f"{next(iter(different.values()))}, or write YYYY-MM-DD"
         )
 

@@ -202,8 +202,8 @@ def _two_ways(divided: pa.Array, differs: np.ndarray, one: np.ndarray, other: np
         first, second = (divided[int(rows[0])].as_py() for rows in lone)
         return f"'{first}' and '{second}' are written in two styles; write all numbers in one"
     return (
-        f"'{divided[place].as_py()}' can be {one[place]:,.10g} or {other[place]:,.10g}; say which sign stands before "
-        "decimals, with --decimal . or --decimal ,"
+        f"'{divided[place].as_py()}' can be {one[place]:,.10g} or {other[place]:,.10g}; choose the "
+        "decimal sign with --decimal . or --decimal ,"
     )
 
 

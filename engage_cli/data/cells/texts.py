@@ -52,7 +52,7 @@ def mend_text(column: pd.Series) -> tuple[pd.Series, list[str]]:
         if changed.any():
             sign = re.search(_ENTITY, str(text[changed].iloc[0]))
             shown = f" like '{sign[0]}'" if sign else ""
-            notes.append(f"{int(changed.sum()):,} cells held HTML signs{shown}, which were read as what they stand for")
+            notes.append(f"{int(changed.sum()):,} cells held HTML entities{shown}, which were decoded")
             text = mended
     if _may_hold(text, "\\n") and not text.str.contains("\n", regex=False).any():
         rows = text.str.contains("\\n", regex=False) & ~text.str.contains(_NO_ESCAPE, regex=True)

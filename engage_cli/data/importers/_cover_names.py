@@ -33,12 +33,12 @@ def find_images(posts: pd.DataFrame, images_dir: Path, found: Mapping[str, str])
     if not max(num_named, num_ids):
         return named, []
     if num_named >= num_ids:
-        note = f"column '{column}' names no file of {images_dir} as it stands; files of these names with suffix were taken"
+        note = f"column '{column}' names no file of {images_dir}; files with these names and a suffix were used"
         taken = [new or old for new, old in zip(by_name, named, strict=True)]
         return taken, [note] if column != found.get("id") else []
     example = next(name for name in named if name)[:60]
     return by_id, [
-        f"column '{column}' names no file of {images_dir}, as '{example}'; the files called after the id were taken"
+        f"column '{column}' names no file of {images_dir}, such as '{example}'; files named after the id were used"
     ]
 
 

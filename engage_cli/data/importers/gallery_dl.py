@@ -59,7 +59,7 @@ def read_gallery_dl(folder: Path) -> Import:
                 posts[key] = (number, {**record, "image": image})
         else:
             posts[key] = (number, _post(key, info, image))
-    notes = count_note(num_more, "files are further ones of posts of several, which have the first as their cover")
+    notes = count_note(num_more, "files are further images of posts with several; the first is the cover")
     notes += count_note(num_broken, "*.json hold no metadata of a post and were left out")
     return make_import([record for _, record in posts.values()], FIELDS, folder, source="gallery-dl", notes=notes)
 

@@ -100,7 +100,7 @@ def _read_records(path: Path, num: int, posts: list[str]) -> pd.DataFrame:
     """Return the records as text; raise EngageError where they are not aligned with the paths."""
     records = read_json_text(read_text(path), str(path))
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-        raise EngageError(f"{path}: a list of JSON objects is expected")
+        raise EngageError(f"{path}: expected a list of JSON objects")
     if len(records) != num:
         raise EngageError(f"{path} has {len(records):,} records where the paths have {num:,} rows; they must be aligned")
     frame = frame_of_records(records, path)

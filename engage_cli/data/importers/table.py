@@ -41,7 +41,7 @@ def read_table(
     """Read posts from one file.
 
     `mapping` is our column -> the file's column and wins over what is found by name; `keep` names columns of the
-    file that the user declares known before publication, each with its kind where that is said ("code:category");
+    file that the user declares known before publication, each with its kind where the user gives it ("code:category");
     `split_column` has the part of each post, `group_column` what no two parts may share. `images_dir` may be an archive.
     """
     if images_dir is not None and not images_dir.exists():
@@ -115,7 +115,7 @@ def read_table(
 
 
 def _kept(keep: Sequence[str], raw: Raw, found: Mapping[str, str], path: Path) -> dict[str, str]:
-    """Return the kept columns -> what the user says they are ("" where nothing is said)."""
+    """Return the kept columns -> the kind that the user gives ("" where none is given)."""
     kept: dict[str, str] = {}
     for asked in keep:
         column, _, kind = asked.rpartition(":")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,8 +69,8 @@ def match_columns(
     exposures = [column for column in columns if is_exposure_name(column) and column not in matched.found.values()]
     if exposures and not {"views", OUTCOME} & set(matched.found) and needs_counter:
         matched.notes.append(
-            f"column '{exposures[0]}' is how often a post was shown, and was not read as views; "
-            f"--map views={_quoted(exposures[0])} does so"
+            f"column '{exposures[0]}' is how often a post was shown, so it was not read as views; "
+            f"to do so, give --map views={_quoted(exposures[0])}"
         )
     matched.found = {ours: matched.found[ours] for ours in COLUMNS if ours in matched.found}
     return matched
@@ -86,7 +87,7 @@ def _check_mapping(mapping: Mapping[str, str], columns: list[str], path: Path) -
             raise WrongCallError(f"--map {ours}={theirs}: {path} has no column '{theirs}'; it has: {there}")
     named = [theirs for ours, theirs in mapping.items() if ours != "image"]  # a cover may be called after the id
     if len(set(named)) < len(named):
-        raise WrongCallError("--map names one column of the table twice; each can be one thing only")
+        raise WrongCallError("--map names one column of the table twice; map each column only once")
 
 
 def _match_by_name(raw: Raw, matched: Matched) -> None:
@@ -131,7 +132,7 @@ def _choose(
             if ours == "image" and wrong[first] == ADDRESSES:
                 matched.addresses = first
             matched.notes.append(
-                f"column '{first}' holds {wrong[first]}, as '{cells[first].iloc[0][:60]}', and was not read as {ours}"
+                f"column '{first}' holds {wrong[first]}, such as '{cells[first].iloc[0][:60]}'; not read as {ours}"
             )
         return None
     return (filled or names)[0]  # to be refused, or counted, with its cells
@@ -164,4 +165,4 @@ def _no_counter(raw: Raw, path: Path) -> str:
 
 
 def _quoted(column: str) -> str:
-    return f"'{column}'" if " " in column else column
+    return shlex.quote(column)

@@ -42,12 +42,12 @@ def read_delimited(path: Path, usual: str, encoding: str = "") -> tuple[pd.DataF
         data, usual = data[found.end() :], found[1].decode()
     names, delimiter = _read_header(data, usual)
     if delimiter != usual:
-        notes.append(f"{path.name} is divided by {DELIMITERS[delimiter]} and was read so")
+        notes.append(f"{path.name} is divided by {DELIMITERS[delimiter]} and was read that way")
     again = [name for number, name in enumerate(names) if name in names[:number]]
     if again:
         raise EngageError(f"{path}: two columns are called '{again[0]}'; rename one")
     if any("\n" in name for name in names):
-        raise EngageError(f"{path}: the header holds a line break; a quote there is opened and not closed")
+        raise EngageError(f"{path}: the header holds a line break; close the quote that is open there")
     table = _parse(data, names, delimiter, path)
     if len(table) and _ends_inside_a_quote(data, str(table.iloc[-1, -1])):
         raise EngageError(
@@ -128,7 +128,9 @@ def _read_utf8(path: Path, encoding: str) -> tuple[bytes, list[str]]:
         data += b"\n"
     if b'\\"' in data and _BACKSLASHED.search(data):
         data, num = _ESCAPED_QUOTE.subn(_double, data)
-        notes.append(f"{path.name}: {num:,} quotes are written with a backslash, as Spark and Hive do, and were read so")
+        notes.append(
+            f"{path.name}: {num:,} quotes are escaped with a backslash, as Spark and Hive do, and were read that way"
+        )
     return data, notes
 
 

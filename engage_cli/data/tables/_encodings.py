@@ -30,7 +30,7 @@ def to_utf8(data: bytes, path: Path, encoding: str = "") -> tuple[bytes, list[st
             ) from None
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         try:
-            return data.decode("utf-16").encode(), [f"{path.name} is UTF-16 and was read so"]
+            return data.decode("utf-16").encode(), [f"{path.name} is UTF-16 and was read that way"]
         except UnicodeError:
             raise EngageError(f"{path}: starts like UTF-16, but is not; save it as UTF-8") from None
     data = data.removeprefix(codecs.BOM_UTF8)
@@ -56,7 +56,7 @@ def _mend(data: bytes, path: Path) -> tuple[bytes, list[str]]:
     if num_broken <= MOST_BROKEN * num_sound:
         line = _line(data, start)
         return text.encode(), [
-            f"{path.name} is UTF-8 with {num_broken:,} broken signs, which were replaced by \ufffd (first in line {line})"
+            f"{path.name} is UTF-8 with {num_broken:,} invalid characters, replaced by \ufffd (first in line {line})"
         ]
     found = _detect(data) if num_sound <= num_broken else None  # where most is UTF-8, no other encoding explains the whole
     if found is None:

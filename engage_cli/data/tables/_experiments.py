@@ -41,7 +41,7 @@ def match_experiment(raw: Raw, found: dict[str, str], path: Path) -> None:
     if asked and missing:
         there = ", ".join(raw.frame.columns)
         raise WrongCallError(
-            f"{path}: an experiment needs how often each variant was shown and how often it was clicked; name the "
+            f"{path}: an experiment needs the impressions and the clicks of each variant; name the "
             f"{' and the '.join(missing)}, as in --{missing[0]} COLUMN; the table has: {there}"
         )
     if missing:

@@ -38,5 +38,5 @@ def read_bytes(path: Path) -> bytes:
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.filename is not None:
             raise
-        raise EngageError(f"{path} is not a whole {codec} file: {str(error).splitlines()[0]}; get it again") from None
+        raise EngageError(f"{path} is not a complete {codec} file: {str(error).splitlines()[0]}; get it again") from None
     return parts.getvalue()

@@ -1,4 +1,4 @@
-"""What the user says of how tables are written, where that cannot be told from the tables themselves."""
+"""How tables are written, as the user states it where the tables themselves do not show it."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def read_json_text(text: str, where: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise EngageError(f"{where}: no JSON ({error.msg}); mend or remove it") from None
+        raise EngageError(f"{where}: no JSON ({error.msg}); correct or remove it") from None
     except RecursionError:
         raise EngageError(f"{where}: nested too deeply; give a table of plain columns") from None
     except ValueError:
@@ -124,7 +124,7 @@ def _read_jsonl(path: Path, encoding: str, notes: list[str]) -> list[Record]:
         record = read_json_text(line, f"{path}, line {number}")
         if not isinstance(record, dict):
             raise EngageError(
-                f'{path}, line {number}: a JSON object is expected; write one post a line, as in {{"id": "1", ...}}'
+                f'{path}, line {number}: expected a JSON object; write one post a line, as in {{"id": "1", ...}}'
             )
         records.append(record)
     return records
@@ -142,7 +142,7 @@ def _read_json(path: Path, encoding: str, notes: list[str]) -> list[Record]:
     found = records_of(content)
     if found is None:
         raise EngageError(
-            f"{path}: a list of JSON objects is expected, or an object that holds one such list; "
+            f"{path}: expected a list of JSON objects, or an object that holds one such list; "
             "write one object for each post"
         )
     return found

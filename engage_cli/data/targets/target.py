@@ -19,7 +19,7 @@ from engage_cli.errors import EngageError
 from engage_cli.io.ranges import FourRising, FromOne, Number, Positive, Rising, Share
 from engage_cli.io.records import parse, record
 
-# A column that is absent drops its term from these, and the user is told so.
+# A column that is absent drops its term from these, and engage says so.
 OPTIONAL = {
     "popularity": POPULARITY_COUNTERS,
     "engagement": tuple(ENGAGEMENT_WEIGHTS),

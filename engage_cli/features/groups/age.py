@@ -18,7 +18,7 @@ from engage_cli.io.records import record
 GROWTH = "growth"  # the column that a model of values starts from: trees know no age beyond those they were trained on
 MEANINGS = {
     LOG_AGE: "Age of the post when its counters are read [log of days]",
-    GROWTH: "What the growth of counters with age lets expect, beside a usual age [the target's unit]",
+    GROWTH: "How much more or less the age of its counters makes expected, compared with a usual age [the target's unit]",
 }
 
 

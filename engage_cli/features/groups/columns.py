@@ -24,7 +24,7 @@ MEANINGS = {
     "author_posts": "Earlier posts of the same author [posts]",
     "author_median_views": "Median of log1p(views) of the author's earlier posts [log1p of views]",
     "author_is_new": "Whether the author has no earlier post [0 or 1]",
-    "author_success": "Mean of the author's earlier posts, recent ones more, drawn to others' mean [log1p of views]",
+    "author_success": "Mean of the author's earlier posts, weighted to recent ones and to others' mean [log1p of views]",
     "author_trend": "How much more the author's recent posts got than all earlier ones [log1p of views]",
     "author_posts_per_week": "How often the author published lately [posts per week]",
     "author_days_since_last": "Time since the author's last post [log1p of days]",

@@ -166,7 +166,9 @@ class ImageScore(Score):
 
     def meaning(self, column: str) -> str:
         what = "cover" if self.blocks == ("image",) else "text"
-        return f"What the {what}'s embedding alone lets ridge regression expect [the target's unit, or classes from 0 to 4]"
+        return (
+            f"What ridge regression predicts from the {what}'s embedding alone [the target's unit, or classes from 0 to 4]"
+        )
 
 
 class TextScore(ImageScore):
@@ -208,4 +210,4 @@ class WordsScore(Score):
         return "words_score"
 
     def meaning(self, column: str) -> str:
-        return f"What the words of title, tags and description alone let ridge regression expect [{UNIT}]"
+        return f"What ridge regression predicts from the words of title, tags and description alone [{UNIT}]"

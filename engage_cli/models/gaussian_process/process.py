@@ -1,7 +1,7 @@
 """A Gaussian process over posts (Rasmussen and Williams 2006): what is known of a post is what is known of posts like it.
 
 How much each similarity counts, and how far it reaches, is learned from training posts, by their marginal likelihood and
-then by what is said of each without itself: no validation post is needed for it. Up to MOST_EXACT training posts are all
+then by the prediction of each without itself: no validation post is needed for it. Up to MOST_EXACT training posts are all
 kept and solved exactly; of more, so many are landmarks to which all others are compared (the projected process, section
 8.3.4).
 """
@@ -269,6 +269,6 @@ def _solve(
 
 
 def _left_out(factor: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """Return (n,) coefficients and (n,) how far each truth is from what is said of its post without it (equation 5.12)."""
+    """Return (n,) coefficients and (n,) each truth minus the prediction without its post (equation 5.12)."""
     coefficients = torch.cholesky_solve(wanted[:, None], factor)[:, 0]
     return coefficients, coefficients / torch.cholesky_inverse(factor).diagonal()

@@ -33,7 +33,7 @@ class FittedProcess(ProcessState):
 def save_fitted(path: Path, process: GaussianProcess, left_out: np.ndarray) -> None:
     """Write arrays to `path` (.safetensors), and then their record beside it.
 
-    `left_out`: (n,) what is said of each training post without itself; NaN where that is not known.
+    `left_out`: (n,) the prediction of each training post without itself; NaN where that is not known.
     """
     save_arrays(path, {"coefficients": process.coefficients, "left_out": left_out})
     saved = FittedProcess(**asdict(process.state()), arrays=file_hash(path))

@@ -149,7 +149,7 @@ def load_trained(model: nn.Module, state: Mapping[str, Tensor]) -> None:
         missing = [name for name in own if name not in state and not name.startswith(TOWERS)]
         if missing or set(state) - set(own):
             name = next(iter([*missing, *(set(state) - set(own))]))
-            raise EngageError(f"the saved weights do not fit this model ('{name}' for one); train the run again")
+            raise EngageError(f"the saved weights do not fit this model, such as '{name}'; train the run again")
         for name, tensor in state.items():
             if own[name].shape != tensor.shape:
                 raise EngageError(f"the saved '{name}' does not fit this model; train the run again")

@@ -118,7 +118,7 @@ def _examine_store(folder: Path, reporter: Reporter) -> StoreState:
     try:
         with _damages():
             if not marker.exists():
-                return dataclasses.replace(state, state="not finished", note="`engage embed` goes on")
+                return dataclasses.replace(state, state="not finished", note="give its `engage embed` command again")
             return _examine_shards(folder, state, reporter)
     except OSError as error:
         return dataclasses.replace(state, state="damaged", note=f"unreadable: {error.strerror}")
@@ -139,9 +139,7 @@ def _examine_shards(folder: Path, state: StoreState, reporter: Reporter) -> Stor
         return dataclasses.replace(state, state="damaged", note=f"{damaged[0]}{more}")
     vectors = sum(len(read_keys(folder / name)) for name in manifest.shards) // KEY_BYTES
     if vectors != manifest.vectors:
-        raise DamageError(
-            f"{folder / STORE_MARKER} tells of {manifest.vectors:,} vectors, and there are {vectors:,}; {AGAIN}"
-        )
+        raise DamageError(f"{folder / STORE_MARKER} lists {manifest.vectors:,} vectors, but there are {vectors:,}; {AGAIN}")
     return dataclasses.replace(state, encoder=manifest.encoder.name, vectors=vectors)
 
 
@@ -181,7 +179,7 @@ def _examine_run(folder: Path) -> RunState | None:
         command = _dig(first, _read(first), "command", kind=str)
         state = dataclasses.replace(state, command=command)
         if not is_finished:
-            return dataclasses.replace(state, state="not finished", note=f"`engage {command}` goes on")
+            return dataclasses.replace(state, state="not finished", note=f"give its `engage {command}` command again")
         _verify(folder)
     except OSError as error:
         return dataclasses.replace(state, state="damaged", note=f"unreadable: {error.strerror}")

@@ -97,7 +97,7 @@ def stored_blocks(
         is_whole = all(store.manifest.is_file() for store in stores.values())
         wait_for_all()  # until every rank has looked: none writes before
         if lacking:
-            reporter.say(f"the store lacks {lacking:,} vectors: embedding first (as `engage embed` would)")
+            reporter.say(f"{lacking:,} vectors are missing: embedding them first (as `engage embed` would)")
         if lacking or not is_whole:  # killed at its very end, or refused: say why again
             embed(dataset, config, blocks=blocks, reporter=reporter)
             stores = open_stores(dataset, config, blocks)
@@ -162,7 +162,7 @@ def _fill(
 
 
 def _mend(store: FeatureStore, reporter: Reporter) -> Manifest | None:
-    """Take away the shards that are damaged or of no manifest; return what the manifest tells of the rest."""
+    """Take away the shards that are damaged or of no manifest; return what the manifest records of the rest."""
     if not (store.numbers or store.manifest.exists()):
         return None
     with reporter.stage("verifying stored vectors", len(store.numbers)) as stage:

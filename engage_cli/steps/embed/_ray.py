@@ -52,7 +52,7 @@ class ShardWriter:
         store = FeatureStore(self.dataset.features_dir, self.encoder)
         clock, failed = Clock(), ""
         if self.differs:
-            failed = f"the encoder '{self.encoder.checkpoint.name}' on {os.uname().nodename} is another one than here"
+            failed = f"the encoder '{self.encoder.checkpoint.name}' on {os.uname().nodename} differs from the one here"
         else:
             try:
                 left = [shard for shard in shards if shard.number not in store.numbers]

@@ -33,8 +33,8 @@ from engage_cli.uncertainty.neighbours import unit
 SPLITS = ("test", "validation")
 NOTES = {
     "test": "",
-    "validation": "training stopped at its best on these posts, an ensemble's weights were fitted on them, and how sure a "
-    "run may be was learned from them: optimistic figures; the honest ones are those of the test split",
+    "validation": "training, ensemble weights and interval widths were tuned on these posts, which gives optimistic "
+    "figures; the honest ones are those of the test split",
 }
 BY_PREDICTION = "prediction"  # always looked at: an interval that covers on the whole may fail at one end
 SLICE_RESAMPLES = 200  # at most: a slice has few posts, and there are many slices
@@ -64,7 +64,7 @@ def evaluate(
     tasks: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         tasks.setdefault((run.target.name, run.kind), []).append(run)
-    for name in by:  # a wrong one is told of before the work begins
+    for name in by:  # report a wrong one before the work begins
         posts = dataset.posts.iloc[dataset.rows(split, runs[0].target)]
         cut(name, posts, np.zeros(len(posts)))
     scores, baselines, ladder = list[Score](), list[Score](), list[Score]()
@@ -99,8 +99,8 @@ def open_runs(folders: Sequence[Path], dataset: Dataset) -> list[Run]:
     for run in runs:
         if run.meta.data.fingerprint != dataset.fingerprint:
             raise EngageError(
-                f"{run.folder} was trained on other data than {dataset.folder} holds, so its test rows may have been "
-                "trained on; name its data folder with --data"
+                f"{run.folder} was trained on other data than {dataset.folder} holds, so the run may have "
+                "been trained on these test posts; name its data folder with --data"
             )
     return runs
 

@@ -32,7 +32,7 @@ def score_experiments(
 ) -> tuple[ExperimentScore | None, Metrics]:
     """Score what a run says (n,) of the variants among posts; None and nothing where no two can be compared.
 
-    `asked` is the run's predictor and the source of the posts. `uncertainty` None: nothing is said of its probabilities, as
+    `asked` is the run's predictor and the source of the posts. `uncertainty` None: its probabilities are not scored, as
     where they were learned from these very posts.
     """
     variants = find_variants(posts)
@@ -49,7 +49,7 @@ def chances_of_variants(
     posts: pd.DataFrame,
     asked: tuple[Predictor, Any],
 ) -> np.ndarray:
-    """Return (k,) how probable it is by the run that the counts of each pair show its first variant ahead."""
+    """Return (k,) the run's probability that the counts of each pair show its first variant ahead."""
     one, other = variants.pairs
     first, second = variants.rows[one], variants.rows[other]
     true = uncertainty.true_differences(asked[0], posts, asked[1], predictions, (first, second))

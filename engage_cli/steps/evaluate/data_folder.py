@@ -13,7 +13,7 @@ from engage_cli.runs.run_folder import FIRST, load_run
 def open_data(folder: Path, *, run: Path | None, say: Callable[[str], None]) -> Dataset:
     """Open `folder`, the default; or that of its name beside the run's folder, if the run was trained on that one.
 
-    `engage quickstart` leaves FOLDER/data beside FOLDER/runs/NAME. What is taken in the place of the default is said.
+    `engage quickstart` leaves FOLDER/data beside FOLDER/runs/NAME. engage reports a folder other than the default.
     """
     dataset = load_dataset(folder) if (folder / MARKER).exists() else None
     beside = None if run is None else run.absolute().parent.parent / folder

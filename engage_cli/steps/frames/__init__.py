@@ -139,7 +139,7 @@ def read_frames(video: Path, wanted: Wanted, reporter: Reporter) -> Found:
 
 
 class _Asking:
-    """A run that is asked about frames with titles; whatever is wrong with the question is told before a video is read."""
+    """A run that ranks frames with titles; a wrong question is reported before a video is read."""
 
     def __init__(
         self, run: Path | None, runs_dir: Path, titles: Sequence[str], details: Details, reporter: Reporter
@@ -176,7 +176,7 @@ class _Asking:
 
 def _check(titles: Sequence[str], count: int, *, unranked: bool, run: Path | None) -> None:
     if unranked and (titles or run is not None):
-        raise WrongCallError(f"--unranked asks no run, so {'--title' if titles else '--run'} has no use; leave one out")
+        raise WrongCallError(f"--unranked uses no run, so {'--title' if titles else '--run'} has no effect; leave one out")
     check_variants(pairs_of(["0"], titles))
     if count * len(titles) > MOST_VARIANTS:
         raise WrongCallError(
@@ -200,9 +200,7 @@ def _sheet(chosen: ChosenFrames) -> bytes:
     many = f"{len(cells)} frame{'s' if len(cells) > 1 else ''} of {clock(chosen.found.seconds)}"
     answer = chosen.answer
     if answer is None:
-        return draw_sheet(
-            cells, title=f"{chosen.video.name}: {many}", notes=["By light, focus and detail; no run was asked."]
-        )
+        return draw_sheet(cells, title=f"{chosen.video.name}: {many}", notes=["By light, focus and detail, without a run."])
     notes = [f"Ranked by {answer.run.target.name}, as {answer.run.folder.name} predicts it."]
     if answer.ranking is not None:
         verdict = answer.ranking.verdict

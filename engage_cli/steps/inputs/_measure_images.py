@@ -42,7 +42,7 @@ class MeasuredImages:
             measure_files,
             keep=self._keep,
             save=self._save,
-            title="measuring covers",
+            title="measuring colours, sharpness and lettering of covers",
             what="covers were measured",
             batch=BATCH,
             few=FEW,

@@ -23,7 +23,7 @@ from engage_cli.steps.prepare.import_posts import ImportedPosts, Source, import_
 from engage_cli.uncertainty.coverage_test import ENOUGH, bet_on_misses
 
 NOMINAL = 0.8
-MARGIN = 0.1  # how closely coverage must be known before anything is said
+MARGIN = 0.1  # how closely coverage must be known before it is judged
 Z = 1.959964  # of a 95 % interval
 NEEDED = math.ceil(Z**2 * NOMINAL * (1 - NOMINAL) / MARGIN**2)  # outcomes: the normal approximation of a binomial interval
 
@@ -35,7 +35,7 @@ class RunScore:
     run: str
     target: str
     outcomes: int
-    needed: int  # more outcomes before anything can be said, 0 of enough
+    needed: int  # more outcomes before the intervals can be judged, 0 if there are enough
     coverage: float | None  # of the 80 % intervals
     coverage_low: float | None  # exact 95 % binomial interval (Clopper and Pearson 1934)
     coverage_high: float | None

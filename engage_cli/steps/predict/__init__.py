@@ -27,7 +27,7 @@ from engage_cli.uncertainty.difference_error import draw_variants
 from engage_cli.uncertainty.error_correlation import chances_of_best, chances_to_beat, draw_together
 from engage_cli.uncertainty.forecast import Forecast
 
-MOST_COMPARED = 8  # variants whose pairs are told
+MOST_COMPARED = 8  # variants whose pairs are shown
 SURE_ENOUGH = 2 / 3  # that the first beats the second: below it the two are too close to call
 NO_IMAGE = ""  # of titles alone
 
@@ -57,8 +57,8 @@ class Ranking:
     """Variants of one post, the best first."""
 
     order: tuple[int, ...]  # places among the posts
-    best: tuple[float, ...]  # how probable it is that each of them, in this order, is the best of all
-    beats: np.ndarray  # (m, m) how probable it is that one of the first m beats another of them
+    best: tuple[float, ...]  # the probability that each of them, in this order, is the best of all
+    beats: np.ndarray  # (m, m) the probability that one of the first m beats another of them
     gain: Gain | None = None  # of the first; None where differences of the target are no ratios
 
     @property
@@ -68,8 +68,10 @@ class Ranking:
 
     @property
     def verdict(self) -> str:
-        chance = f"the first beats the second in {100 * self.beats[0, 1]:.0f} of 100 draws"
-        return f"too close to call: {chance}" if self.is_close else f"{chance}, and is the best in {100 * self.best[0]:.0f}"
+        chance = f"the first beats the second with a probability of {100 * self.beats[0, 1]:.0f} %"
+        if self.is_close:
+            return f"too close to call: {chance}"
+        return f"{chance}, and is the best of all with {100 * self.best[0]:.0f} %"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,8 +276,8 @@ def check_titles_alone(session: InferenceSession) -> None:
     """Raise WrongCallError where the run expects a cover: without one it would predict a post that lacks something."""
     if has_seen_covers(session.run, session.uncertainty.neighbours):
         raise WrongCallError(
-            f"name an image: {session.run.folder} was trained on posts with covers; titles alone are compared by a run "
-            "that was trained without them, as after `engage prepare --no-images`"
+            f"name an image: {session.run.folder} was trained on posts with covers; to compare titles alone, train a run "
+            "on posts without covers (`engage prepare --no-images`)"
         )
 
 

@@ -29,8 +29,8 @@ def add_asked_age(
     if LOG_AGE not in reads:
         if after:
             raise WrongCallError(
-                f"--after {after}: {run} knows no age of its training posts; prepare posts that say when their counters "
-                "were read (observed_at), and train again"
+                f"--after {after}: {run} does not know how old its training posts were; prepare posts that say when their "
+                "counters were read (observed_at), and train again"
             )
         return posts
     if days is None:

@@ -22,7 +22,7 @@ from engage_cli.uncertainty.neighbours import NAMES_FILE, load_names
 
 NOT_A_CAUSE = "the model's view, not a cause"
 UNIT_OF_PERCENTILES = "percentile"
-LEAST_OF_VALUES, LEAST_OF_PERCENTILES = 0.002, 0.05  # changes that are told: of the target's deviation; of 100
+LEAST_OF_VALUES, LEAST_OF_PERCENTILES = 0.002, 0.05  # changes that are shown: of the target's deviation; of 100
 BATCH = 16  # questions that are asked at once: progress shows, and no more images are in memory
 
 

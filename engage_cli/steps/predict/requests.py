@@ -132,7 +132,7 @@ def _add_columns(posts: pd.DataFrame, reads: Reads, values: Mapping[str, str | f
         value = as_unicode(str(given))
         if name not in wanted:
             there = ", ".join(wanted) or "none"
-            raise WrongCallError(f"--column {name}: {reads.run} was trained without it, but with: {there}")
+            raise WrongCallError(f"--column {name}: {reads.run} was trained without it; its columns are: {there}")
         column, kind = wanted[name]
         if kind == NUMBER:
             written = reads.table[column].decimal if column in reads.table else ""
@@ -147,7 +147,7 @@ def _add_columns(posts: pd.DataFrame, reads: Reads, values: Mapping[str, str | f
             posts[column] = str(clean_text(pd.Series([value])).iloc[0])
     missing = [name for name, (column, _) in wanted.items() if column not in posts]
     times = [name for name in missing if name in Time.names]
-    if times and ("posted_at" in posts or not reads.date):  # else it is said of the date as a whole
+    if times and ("posted_at" in posts or not reads.date):  # else the note about the date covers them
         reporter.say(f"not given: {', '.join(times)} (the run was trained with them); give --posted-at")
     if missing := [name for name in missing if name not in times]:
         reporter.say(f"not given: {', '.join(missing)} (the run was trained with them); give --column {missing[0]}=...")

@@ -72,7 +72,7 @@ class TableSummary:
     went_on: int  # rows that an earlier call had predicted already
     leaky: bool
     marks: tuple[str, ...]
-    warnings: tuple[str, ...] = ()  # what must be said beside the predictions
+    warnings: tuple[str, ...] = ()  # to be shown beside the predictions
 
 
 def predict_table(

@@ -248,7 +248,7 @@ def _leaks(quality: Quality) -> list[str]:
         if one.is_suspicious
     ] + [
         f"target {one.target}: the date alone predicts it with R² {one.r2:.2f} on held-out posts: the account grew or "
-        "shrank, or older posts had longer to gather it; a split by time shows what that leaves to predict"
+        "shrank, or older posts had longer to gather it; a split by time shows how much is left to predict"
         for one in quality.probes
         if one.tells_of_age
     ]

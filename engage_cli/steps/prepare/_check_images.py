@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -98,7 +99,7 @@ def place_images(
     if command := UNREADABLE_ARCHIVES.get(images.suffix.lower()):
         raise EngageError(
             f"the images are still packed in {images}: unpack them, as with "
-            f"`cd {images.parent} && {command.format(name=images.name)}`, and try again"
+            f"`cd {shlex.quote(str(images.parent))} && {command.format(name=shlex.quote(images.name))}`, and try again"
         )
     if not is_archive(images):
         raise EngageError(f"{images} is neither a folder of images nor an archive (.tar, .tar.gz, .zip)")

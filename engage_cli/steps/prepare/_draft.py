@@ -12,7 +12,7 @@ import pandas as pd
 
 @dataclass(kw_only=True)
 class Draft:
-    """Posts on their way through the step, with all that is to be said about them."""
+    """Posts on their way through the step, with all notes about them."""
 
     posts: pd.DataFrame
     num_read: int

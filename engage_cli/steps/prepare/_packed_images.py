@@ -31,7 +31,7 @@ class Placed(NamedTuple):
 
     root: Path
     names: list[str]  # of each post's image; "" where it has none
-    refused: dict[str, int]  # images that are not to be had, by reason
+    refused: dict[str, int]  # images that could not be fetched, by reason
     problems: list[str]  # why each post has none, where that is known; "" where it has one
 
 

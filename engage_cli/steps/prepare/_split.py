@@ -26,7 +26,7 @@ MANY_DUPLICATES = 0.05  # of the posts in one group
 
 
 def split_posts(draft: Draft, config: PrepareConfig, fractions: Sequence[float]) -> SplitMeta:
-    """Add the columns group and split; return what is to be said about them."""
+    """Add the columns group and split; return notes about them."""
     posts = draft.posts
     groups = find_groups(posts, draft.perceptual)
     posts["group"] = groups if config.dedupe else find_experiments(posts)  # no experiment ever stands in two parts
@@ -50,14 +50,14 @@ def split_posts(draft: Draft, config: PrepareConfig, fractions: Sequence[float])
     if not num_groups:
         text = "no post shares its image or its title with another"
     elif config.dedupe:
-        text += "; no group stands in two parts"
+        text += "; no group is in two parts"
         if sizes.max() > MANY_DUPLICATES * len(posts):
             draft.warnings.append(
                 f"{sizes.max():,} posts form one group of near-duplicates and go into one part; see {REPORT_FILE}"
             )
     else:
         parts = posts.groupby(groups)["split"].nunique()
-        text += f"; {int((parts > 1).sum()):,} groups stand in several parts"
+        text += f"; {int((parts > 1).sum()):,} groups are in several parts"
         draft.marks.append("near-duplicates were not kept in one part (--no-dedupe): test figures are optimistic")
     return SplitMeta(
         method=method,
@@ -75,7 +75,7 @@ def _describe_split(method: str, config: PrepareConfig) -> str:
     known = {
         "random": f"At random, {config.fractions}, seed {config.seed}.",
         "time": f"By time, {config.fractions}: the oldest posts train, the youngest test.",
-        "author": f"By author, {config.fractions}, seed {config.seed}: no author stands in two parts.",
+        "author": f"By author, {config.fractions}, seed {config.seed}: no author is in two parts.",
         "file": f"As given by {config.split_from}.",
     }
     return known.get(method, f"By '{method}', {config.fractions}, seed {config.seed}.")
@@ -101,5 +101,7 @@ def _given_parts(posts: pd.DataFrame, config: PrepareConfig, draft: Draft) -> np
             f"{path}: none of its ids belongs to a post ('{ids.iloc[0]}' there, '{posts['id'].iloc[0]}' here)"
         )
     if parts.isna().any():
-        draft.warnings.append(f"{path.name}: {int(parts.isna().sum()):,} posts have no part there and are in none")
+        draft.warnings.append(
+            f"{path.name}: {int(parts.isna().sum()):,} posts are not named there, and are left out of all parts"
+        )
     return parts.fillna("").to_numpy(object)

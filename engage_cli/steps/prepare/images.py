@@ -45,7 +45,9 @@ def check_images_of(
                 packed, posts.iloc[rows], source, folder, reporter, allow_private=config.private_addresses
             )
             posts.loc[rows, "image"] = np.array(placed.names, object)
-            draft.warnings += [f"{source}: {num:,} images not to be had: {why}" for why, num in placed.refused.items()]
+            draft.warnings += [
+                f"{source}: {num:,} images could not be downloaded: {why}" for why, num in placed.refused.items()
+            ]
             images = placed.root
             if any(placed.problems):
                 lost = np.zeros(len(posts), bool)
@@ -74,7 +76,7 @@ def check_images_of(
         place = next(images for images in imported.images.values() if images is not None)
         counts = ", ".join(f"{num:,} {reason}" for reason, num in count_problems(draft.posts).items())
         raise EngageError(
-            f"no image in {place} can be opened: {counts} (the first post wants "
+            f"no image in {place} can be opened: {counts} (the first post names "
             f"'{posts['image'].iloc[0]}'); check --images-dir, or give --no-images to go without"
         )
 

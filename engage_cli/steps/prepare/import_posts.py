@@ -22,7 +22,7 @@ from engage_cli.near_names import did_you_mean_path
 from engage_cli.progress.reporters import Reporter
 
 AUTO = "auto"
-LARGE = 20_000_000  # bytes: reading more takes seconds, so it is said
+LARGE = 20_000_000  # bytes: reading more takes seconds, so engage says so
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class ImportedPosts:
-    """The union of all sources: posts with the column `source`, and what is to be said about them."""
+    """The union of all sources: posts with the column `source`, and notes about them."""
 
     posts: pd.DataFrame
     images: dict[str, Path | None]  # source -> its folder or archive
@@ -221,8 +221,8 @@ def choose_rows(posts: pd.DataFrame, duplicates: str) -> tuple[pd.DataFrame, pd.
             f"'{str(id)[:60]}' (rows {' and '.join(map(str, numbers[:3]))})" for id, numbers in rows.head(3).items()
         )
         raise EngageError(
-            f"{len(rows):,} ids stand for several different posts: {named}{'; ...' if len(rows) > 3 else ''}; "
-            "make ids unique, or, where the rows are one post on several days, give --duplicates last, first or max"
+            f"{len(rows):,} ids belong to several different posts: {named}{'; ...' if len(rows) > 3 else ''}; "
+            "make ids unique, or, if the rows are one post on several days, give --duplicates last, first or max"
         )
     if duplicates == "max":
         counter = next((column for column in KNOWN_AFTER if column in posts and clash[column].notna().any()), None)

@@ -154,7 +154,7 @@ def _field(ours: str, theirs: str, posts: pd.DataFrame, raw: pd.DataFrame | None
 
 
 def _say_images(posts: pd.DataFrame, imported: ImportedPosts, source: str) -> str:
-    """Say how many posts have an image that was found, where that can be told without unpacking or fetching any."""
+    """Say how many posts have an image that was found, where that is known without unpacking or fetching any."""
     root = imported.images[source]
     if source in imported.packed:
         return "images: not counted here; they are packed or have to be fetched"

@@ -20,7 +20,7 @@ FIRST_METRICS = {"value": ("pairwise_accuracy", "spearman", "r2"), "classes": ("
 
 
 def describe_run(run: Run, known: Neighbours | None) -> RunJson:
-    """Return what /api/run answers, but for the limits and whether the model is ready. No path of this machine is told.
+    """Return what /api/run answers, but for the limits and whether the model is ready. It shows no path of this machine.
 
     `known` are the training posts that the run keeps: one that has met no cover is asked about titles alone.
     """

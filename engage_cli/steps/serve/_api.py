@@ -67,7 +67,7 @@ def make_app(model: ModelProcess, limits: Limits, *, host: str, token: str) -> A
     async def predict(request: Request) -> Response:
         return await ask(request, explain=False)
 
-    @app.post("/api/explain", openapi_extra=describe_ask(limits, explain=True), summary="Say what one prediction rests on")
+    @app.post("/api/explain", openapi_extra=describe_ask(limits, explain=True), summary="Explain one prediction")
     async def explain(request: Request) -> Response:
         return await ask(request, explain=True)
 
@@ -83,7 +83,7 @@ def make_app(model: ModelProcess, limits: Limits, *, host: str, token: str) -> A
 
     if model.ledger is not None:
 
-        @app.post("/api/log", openapi_extra=describe_log(limits), summary="Log what /api/predict says of these variants")
+        @app.post("/api/log", openapi_extra=describe_log(limits), summary="Log the predictions of these variants")
         async def log(request: Request) -> Response:
             return await ask(request, explain=False, log=True)
 

@@ -130,7 +130,7 @@ def make_server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
         http=_connections_of(limits),
         backlog=BACKLOG,
         log_config=None,
-        log_level="error",  # of a crooked request the client is told, not the terminal
+        log_level="error",  # the client hears of a malformed request, not the terminal
         access_log=False,
         server_header=False,
         proxy_headers=False,

@@ -8,13 +8,13 @@ from importlib.resources import files
 from engage_cli.steps.serve._limits import Limits
 
 Schema = dict[str, object]  # a JSON schema, or a part of an OpenAPI description
-WANTED = "wanted, except where /api/run says that the run reads no image: there titles alone are variants"
+WANTED = "required, unless /api/run says that the run reads no image: then titles alone are variants"
 OPENAPI = "/api/openapi.json"
 ABOUT = """What `engage predict --json` prints, from a run that stays loaded. Every error is `{"error": "a sentence"}`."""
 ERRORS = {
     400: "the body is not multipart/form-data, or is cut off",
     401: "the token is missing or wrong",
-    403: "the question comes from a page of another site, or under a name that the server does not have",
+    403: "the request comes from a page of another site, or under a name that the server does not have",
     408: "the body took too long to arrive",
     413: "more than the server takes",
     415: "the body is not multipart/form-data",

@@ -25,7 +25,7 @@ WORKER = "engage_cli.steps.serve.worker"
 QUIET = {"OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}
 FIRST_WAIT, LONGEST_WAIT = 0.2, 30.0  # seconds before a process that died is started again; doubled each time
 LOADING_SECONDS = 600.0
-RETRY_LOADING = 5  # seconds that a client is told to wait while the model loads
+RETRY_LOADING = 5  # seconds after which a client may try again while the model loads
 ENDING_SECONDS = 5.0
 SMOOTHING = 0.2  # of the seconds a job takes
 # Of several who had their answers at once, some ask again at once: to wait for them makes one batch of two small ones.

@@ -57,7 +57,7 @@ class _Parser(MultiPartParser):
 async def read_job(request: Request, limits: Limits, body: Body, *, explain: bool, needs_image: bool = True) -> Job:
     """Read a request's form; raise RefusedError for what is none, too much, or too slow.
 
-    `body` is told of bytes before they are kept. A run that reads no cover needs no image: a title is a variant too.
+    `body` counts bytes before they are kept. A run that reads no cover needs no image: a title is a variant too.
     """
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind.decode("latin-1").strip().lower() != FORM:
@@ -108,7 +108,7 @@ async def _make_job(
     columns: dict[str, str | float] = {}
     for field, value in items:
         if isinstance(value, UploadFile) != (field == IMAGES):
-            raise RefusedError(422, f"'{_short(field)}': only {IMAGES} are files, and {IMAGES} are nothing else")
+            raise RefusedError(422, f"'{_short(field)}': send {IMAGES} as files, and every other field as text")
         if isinstance(value, UploadFile):
             names.append(_name(value.filename or NO_NAME, names))
             images.append(await value.read())

@@ -81,7 +81,7 @@ async def _serve(
         stage.advance()
     logging.getLogger("python_multipart").setLevel(
         logging.ERROR
-    )  # it would tell of every crooked header; the client is told
+    )  # it would report every malformed header; the client hears of it
     server = make_server(make_app(model, limits, host=host, token=token), limits)
     # uvicorn hands a signal on to whoever had it before, once all is answered: here that is nobody.
     for number in (signal.SIGINT, signal.SIGTERM):

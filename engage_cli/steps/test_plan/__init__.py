@@ -26,7 +26,7 @@ from engage_cli.steps.predict.table_posts import read_covers, read_posts
 from engage_cli.steps.test_plan._counts import Counts, read_counts
 from engage_cli.steps.test_plan._rates import rates_of
 
-GO_ON, STOP_SURE, STOP_ALIKE = "go on", "stop: one is ahead", "stop: it hardly matters which"
+GO_ON, STOP_SURE, STOP_ALIKE = "go on", "stop: one is ahead", "stop: the difference hardly matters"
 
 
 @dataclass(frozen=True, kw_only=True)

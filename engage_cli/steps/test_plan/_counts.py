@@ -1,4 +1,4 @@
-"""What was counted so far: a table with a row for each variant."""
+"""The counts so far: a table with a row for each variant."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _whole(cells: pd.Series, path: Path) -> np.ndarray:
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise EngageError(
-            f"{path}, column '{cells.name}', row {row + 1}: '{str(cells.iloc[row])[:40]}' is no whole number; "
+            f"{path}, column '{cells.name}', row {row + 1}: '{str(cells.iloc[row])[:40]}' is not a whole number; "
             "write counts such as 1250"
         )
     return values

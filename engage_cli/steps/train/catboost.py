@@ -135,7 +135,7 @@ class CatBoostTrainer(Trainer):
     def _explain(self, reporter: Reporter) -> Attribution:
         rows, table, is_value = self.stopping, self.table, self.problem.kind == "value"
         places = np.random.default_rng(self.config.seed).permutation(len(rows.truth))[:MOST_EXPLAINED]
-        with reporter.stage(f"computing feature contributions on {len(places):,} validation posts", 1) as stage:
+        with reporter.stage(f"measuring which features matter, on {len(places):,} validation posts", 1) as stage:
             why = attribute(
                 self.model,
                 Rows(table=rows.table.iloc[places], truth=rows.truth[places]),

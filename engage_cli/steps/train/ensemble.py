@@ -33,7 +33,7 @@ from engage_cli.steps.train.training import TrainSummary, train_made
 # What a member is, for the progress.
 WHAT = {
     "gp": " (a Gaussian process: predicts from similar posts)",
-    "catboost": " (CatBoost: many small decision trees, each mending the errors of those before)",
+    "catboost": " (CatBoost: many small decision trees, each of which corrects the ones before)",
     "neural": " (a neural network on the images' and texts' numbers)",
 }
 
@@ -42,7 +42,7 @@ NOTE_OF_EQUALS = (
     "the mean of models that chose their epochs on these rows: optimistic; `engage evaluate` reads the test split"
 )
 NOTE_OF_FEW = "the models and weights that predicted each of these posts were fitted without it"
-NOTE = "weights fitted on these rows, each row predicted by weights of the others; its members chose their epochs on them"
+NOTE = "each row was predicted with weights fitted on the other rows; the members chose their epochs on these rows"
 
 
 Member = Callable[[Path], object]  # puts a finished run into this folder

@@ -110,7 +110,7 @@ class ProcessTrainer(Trainer):
             parts = [ScorePart(of=target.name, share=1.0, truth=wanted)]
         if self.left is not None:
             wanted, measured = self.left, None
-            parts = [ScorePart(of="what is different here", share=1.0, truth=wanted)]
+            parts = [ScorePart(of="how these posts differ", share=1.0, truth=wanted)]
         maker, fitted = KernelInputsMaker(), list[tuple[str, float, GaussianProcess]]()
         left_out = np.zeros(len(wanted))
         places = [None if work is None else work / f"{number}.safetensors" for number in range(len(parts))]
@@ -136,7 +136,7 @@ class ProcessTrainer(Trainer):
                     fitted.append((part.of, part.share, process))
             known = None if measured is None else measured.take(landmark_rows(measured, seed=seed))
             posterior = posterior_of(fitted[0][2], known, find_device())
-            stage.advance(note="what is left unknown")
+            stage.advance(note="the uncertainty")
         is_known = bool(np.isfinite(left_out).all())
         cuts = None
         if self.problem.kind == "classes":

@@ -43,7 +43,7 @@ COMMAND = "train"
 HERE = "here"  # the member that learned what is different
 FEW = 300  # training posts: with more, a run of its own is as good
 NOTE = "the base had not seen these rows, and no weight was fitted on them"
-NOTE_OF_FEW = "what is different here was learned without each of these posts in turn"
+NOTE_OF_FEW = "the correction was learned without each of these posts in turn"
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class BaseTrainer(Trainer):
         self.here = _process_of(self.problem, self.base, config, encoders, reporter)
         _refuse_other_encoders(run, self.here)
         members = self.base.members
-        self.about = f": what {run.folder.name} says, and what is different here"
+        self.about = f": predictions of {run.folder.name}, corrected for these posts"
         if len(self.problem.train) > FEW:
             reporter.say(
                 f"{len(self.problem.train):,} training posts are enough for a run of their own: train one without --base, "
@@ -197,7 +197,7 @@ def _target_of(base: Run, dataset: Dataset) -> Target:
 
 def _refuse_other_kinds(base: Run, settings: OnBase) -> None:
     if settings.config.kind != "value" or base.kind != "value":
-        raise WrongCallError("--base: only runs that predict a value (--as value) can be a base, and are learned from one")
+        raise WrongCallError("--base needs runs that predict a value; give --as value, and a base that was trained with it")
     if base.target.name != settings.config.target:
         raise WrongCallError(
             f"--base {base.folder}: it predicts {base.target.name}, not {settings.config.target}; give "
@@ -211,14 +211,14 @@ def _refuse_own_posts(base: Run, dataset: Dataset) -> None:
     """Raise EngageError where the base learned from these very posts: it would know what it is to predict."""
     of = f"--base {base.folder}: it was trained on"
     if base.meta.data.fingerprint == dataset.fingerprint:
-        raise EngageError(f"{of} these very posts, so it knows what they got; name a run of other posts")
+        raise EngageError(f"{of} these very posts, so it already knows their outcomes; name a run of other posts")
     for run in dict.fromkeys([base.folder, *(member.folder for member in base.members)]):
         if not (run / NAMES_FILE).is_file():
             continue
         both = known_posts(run / NAMES_FILE) & _posts_of(dataset)
         if both:
             raise EngageError(
-                f"{of} {len(both):,} of these posts too (such as '{min(both)[0]}'), so it knows what they got; "
+                f"{of} {len(both):,} of these posts too (such as '{min(both)[0]}'), so it already knows their outcomes; "
                 "name a run of other posts"
             )
 

@@ -29,7 +29,7 @@ def export_run(folder: Path, out: Path, *, with_posts: bool = False, reporter: R
     reporter = reporter or SilentReporter()
     refuse_link(out)
     if out.exists() and not zipfile.is_zipfile(out):
-        raise EngageError(f"{out} is there already, and is no archive of a run; name another file with --out")
+        raise EngageError(f"{out} already exists and is not an archive of a run; name another file with --out")
     sweep_dead(out.parent, out.name)
     reporter.say(f"verifying {folder}")
     run = verify_run(folder)
@@ -47,12 +47,12 @@ def export_run(folder: Path, out: Path, *, with_posts: bool = False, reporter: R
                     markers[f"{name}/{MARKER}"] = _pack(archive, member, f"{name}/", {}, with_posts=with_posts)
             _pack(archive, run, "", markers, with_posts=with_posts)
         if out.exists() and file_hash(beside) != file_hash(out):
-            raise EngageError(f"{out} is there already, and is another archive; name another file with --out")
+            raise EngageError(f"{out} already exists and is another archive; name another file with --out")
     return run
 
 
 def _pack(archive: zipfile.ZipFile, run: Run, prefix: str, markers: dict[str, bytes], *, with_posts: bool) -> bytes:
-    """Pack the files of a run, and its marker last, which tells of what is packed and of nothing else; return the marker.
+    """Pack the files of a run, and its marker last, which names what is packed and nothing else; return the marker.
 
     `markers` are those of its members, as they were packed.
     """

@@ -45,9 +45,9 @@ def find_run(run: Path | None, runs_dir: Path, reporter: Reporter) -> Run:
 
 
 def fetch_run(address: str, *, reporter: Reporter | None = None) -> Run:
-    """Return the run at hf://owner/name or hf://owner/name@revision; raise EngageError where it cannot be had.
+    """Return the run at hf://owner/name or hf://owner/name@revision; raise EngageError where it cannot be fetched.
 
-    What it was trained on and its marks are told when it is fetched. A run that was fetched before is taken from the cache
+    Its training data and its marks are shown when it is fetched. A run that was fetched before is taken from the cache
     folder where the hub cannot be reached.
     """
     reporter, at = reporter or SilentReporter(), parse_address(address)
@@ -90,7 +90,7 @@ def push_run(
     from engage_cli.steps.travel.export import export_run  # needs torch, which a server has no use for
 
     if not REPO.fullmatch(repo):
-        raise WrongCallError(f"'{repo[:200]}' is no name of a repository; give owner/name")
+        raise WrongCallError(f"'{repo[:200]}' is not the name of a repository; give owner/name")
     reporter = reporter or SilentReporter()
     with tempfile.TemporaryDirectory() as scratch:
         archive = Path(scratch) / ARCHIVE
@@ -112,7 +112,9 @@ def parse_address(text: str) -> Address:
     """Read hf://owner/name@revision; without a revision it is main."""
     found = ADDRESS.fullmatch(text)
     if found is None:
-        raise WrongCallError(f"'{text[:200]}' is no address of a run; give hf://owner/name or hf://owner/name@revision")
+        raise WrongCallError(
+            f"'{text[:200]}' is not the address of a run; give hf://owner/name or hf://owner/name@revision"
+        )
     return Address(found["repo"], found["revision"] or "main")
 
 
@@ -123,7 +125,7 @@ def _look(at: Address) -> tuple[str, int]:
     with _hub(f"hf://{at.repo}: "):
         found = get_hf_file_metadata(hf_hub_url(at.repo, ARCHIVE, revision=at.revision))
     if found.commit_hash is None or COMMIT.fullmatch(found.commit_hash) is None or found.size is None:
-        raise EngageError(f"hf://{at.repo}: the hub does not tell commit and size of {ARCHIVE}; try again later")
+        raise EngageError(f"hf://{at.repo}: the hub did not send the commit and the size of {ARCHIVE}; try again later")
     return found.commit_hash, found.size
 
 
@@ -156,13 +158,13 @@ def _hub(where: str) -> Iterator[None]:
     try:
         yield
     except OfflineModeIsEnabled:
-        raise _UnreachableError(f"{where}HF_HUB_OFFLINE is set, so the hub is not asked") from None
+        raise _UnreachableError(f"{where}HF_HUB_OFFLINE is set, so engage does not contact the hub") from None
     except RevisionNotFoundError:
         fail("there is no such revision; name a branch, a tag or a commit after @")
     except RepositoryNotFoundError:
         fail("there is no such repository, or it is private; check the name, or log in with `hf auth login`")
     except EntryNotFoundError:
-        fail(f"it holds no {ARCHIVE}, so it is no run of engage; push one with `engage push`")
+        fail(f"it holds no {ARCHIVE}, so it is not a run of engage; push one with `engage push`")
     except LocalTokenNotFoundError:
         fail("the hub wants to know who you are; log in with `hf auth login`, or set HF_TOKEN")
     except HfHubHTTPError as error:

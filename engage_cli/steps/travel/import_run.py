@@ -64,7 +64,7 @@ def _is_there(archive: Path, folder: Path) -> bool:
             entry = packed.getinfo(MARKER)
             return entry.file_size == marker.stat().st_size and packed.read(entry) == marker.read_bytes()
     except (*NO_ARCHIVE, KeyError):
-        return False  # what is wrong with it is told when it is unpacked
+        return False  # unpacking reports what is wrong with it
 
 
 def _unpack(archive: Path, place: Path, reporter: Reporter) -> None:
@@ -124,7 +124,7 @@ def _write(packed: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> None:
 
 
 def _check_entries(place: Path) -> None:
-    """Raise EngageError for a file that no marker tells of."""
+    """Raise EngageError for a file that no marker names."""
     run = load_run(place)
     known = {MARKER, *run.done.files}
     if run.meta.is_ensemble:

@@ -1,6 +1,6 @@
 """CORN: the classes are ordered (Shi, Cao and Raschka 2021, "Deep neural networks for rank-consistent ordinal regression").
 
-Output k says how probable it is that a post is above class k, given that it is above class k - 1; each is trained on the
+Output k is the probability that a post is above class k, given that it is above class k - 1; each is trained on the
 posts for which that question arises. Their products fall with k, so no class has a negative probability.
 """
 

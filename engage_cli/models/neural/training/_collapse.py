@@ -26,8 +26,8 @@ def _of_classes(true: np.ndarray, predicted: np.ndarray) -> str | None:
         return None
     words = "all validation posts" if called == len(true) else f"{100 * called // len(true)} % of the validation posts"
     return (
-        f"{words} are called '{CLASS_NAMES[label]}' ({100 * share:.0f} % are): the classifier has collapsed; try a smaller "
-        "--learning-rate, more --warmup, --class-weights balanced or --objective ordinal"
+        f"{words} are predicted as '{CLASS_NAMES[label]}' ({100 * share:.0f} % are): the classifier has collapsed; try a "
+        "smaller --learning-rate, more --warmup, --class-weights balanced or --objective ordinal"
     )
 
 

@@ -44,7 +44,7 @@ class Checkpoints:
         self._save(MODEL_FILE, state, {"about": json.dumps(about)})
 
     def about_best(self) -> dict[str, Any]:
-        """Return what `save_best` was told; nothing where no weights are kept."""
+        """Return what `save_best` received; nothing where no weights are kept."""
         path = self.folder / MODEL_FILE
         if not path.is_file():
             return {}

@@ -197,7 +197,7 @@ class _Loop:
         score = found.scores[self.primary]
         assert state.best is not None
         is_kept = score >= state.best
-        told = "kept" if is_kept else f"not kept, the best epoch alone has {state.best:.4f}"
+        told = "kept" if is_kept else f"not kept: the best epoch alone has {state.best:.4f}"
         self.reporter.say(f"the mean of epochs {', '.join(map(str, epochs))}: {self.primary} {score:.4f}, {told}")
         if is_kept:
             state.averaged, state.best, state.scores, state.collapse = epochs, score, found.scores, found.collapse
