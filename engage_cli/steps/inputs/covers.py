@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from engage_cli.covers.reading import VERSION, Reading, read_files, reading_from_json
+from engage_cli.covers.reading import VERSION, Reading, read_cover, read_files, reading_from_json
+from engage_cli.covers.source import CoverSource
 from engage_cli.data.dataset import FEATURES, Dataset
+from engage_cli.embeddings.store import Block, BlockSource
 from engage_cli.errors import EngageError
+from engage_cli.images.decode import ImageError
 from engage_cli.images.examine import examine
 from engage_cli.io.files import sweep_dead
 from engage_cli.io.own_folders import own_data
@@ -49,7 +54,7 @@ class ReadCovers:
         )
         return len(todo)
 
-    def of(self, posts: pd.DataFrame) -> list[Reading | None]:
+    def covers(self, posts: pd.DataFrame) -> list[Reading | None]:
         """Return what each post's cover shows; None of a post without a usable one."""
         return [reading_from_json(text) if (text := self._known.get(digest, "")) else None for digest in posts[HASH]]
 
@@ -62,6 +67,60 @@ class ReadCovers:
         own_data(self.dataset.folder).place(FEATURES, FILE)
         table = pd.DataFrame({HASH: list(self._known), READING: list(self._known.values())})
         write_sealed(self._path, table, kind=KIND)
+
+
+def stored_covers(dataset: Dataset, reporter: Reporter) -> ReadCovers:
+    """Return what a data folder's covers show, reading first those that are not known yet."""
+    covers = ReadCovers(dataset)
+    covers.read(dataset.posts, reporter)
+    return covers
+
+
+class CoverMemo:
+    """What was read off images, by their bytes, until `forget`."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes | None, Reading | None] = {None: None}
+
+    def read(self, images: Sequence[bytes | None]) -> list[Reading | None]:
+        """(n,); what is new is read, one after the other, each on all cores."""
+        for data in dict.fromkeys(images):
+            if data is not None and data not in self._known:
+                self._known[data] = _read_live(data)
+        return [self._known[data] for data in images]
+
+    def forget(self) -> None:
+        self._known = {None: None}
+
+
+class LiveCovers:
+    """A CoverSource of posts that lie in no data folder; `images` holds each post's file, or None."""
+
+    def __init__(self, images: Sequence[bytes | None], memo: CoverMemo) -> None:
+        self._images, self._memo = images, memo
+
+    def covers(self, posts: pd.DataFrame) -> list[Reading | None]:
+        return self._memo.read(self._images)
+
+
+class WithCovers:
+    """A BlockSource that also knows what covers show."""
+
+    def __init__(self, source: BlockSource, covers: CoverSource) -> None:
+        self._source, self._covers = source, covers
+
+    def blocks(self, posts: pd.DataFrame, names: Sequence[str]) -> dict[str, Block]:
+        return self._source.blocks(posts, names)
+
+    def covers(self, posts: pd.DataFrame) -> Sequence[Reading | None]:
+        return self._covers.covers(posts)
+
+
+def _read_live(data: bytes) -> Reading | None:
+    try:
+        return read_cover(data, threads=os.cpu_count() or 1)
+    except ImageError:
+        return None
 
 
 def _read(path: Path) -> dict[str, str]:
