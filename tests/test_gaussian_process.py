@@ -23,9 +23,10 @@ from engage_cli.models.gaussian_process import inputs as kernel_inputs
 from engage_cli.models.gaussian_process import process as gaussian_process
 from engage_cli.models.gaussian_process._kernels import LENGTHS, TERMS, Products, first_lengths, kernel, present_terms
 from engage_cli.models.gaussian_process._likelihood import error_left_out, likelihood
+from engage_cli.models.gaussian_process.cover_inputs import COVER_NUMBERS
 from engage_cli.models.gaussian_process.decomposition import parts_of
 from engage_cli.models.gaussian_process.inputs import (
-    TERM_KINDS,
+    SPARSE,
     KernelInputs,
     KernelInputsMaker,
     kernel_inputs_from_arrays,
@@ -77,6 +78,8 @@ def make_views(num: int, seed: int = 0, **more: Any) -> KernelInputs:
         "widths": {"text": (6,), "image": (5,)},
         **{kind: terms() for kind in STYLE},
         "growth": rng.standard_normal(num),
+        "cover_words": terms(),
+        **{name: rng.standard_normal((num, width)).astype(np.float32) for name, width in COVER_NUMBERS.items()},
     }
     return KernelInputs(**{**found, **more})
 
@@ -302,12 +305,14 @@ def test_processes_of_many_posts_are_fitted_at_once_and_go_on(monkeypatch: pytes
 
 def test_views_and_process_come_back_from_arrays() -> None:
     views, truth = planted(60)
-    num_terms = {kind: getattr(views, kind).shape[1] for kind in TERM_KINDS}
+    num_terms = {kind: getattr(views, kind).shape[1] for kind in SPARSE}
     back = kernel_inputs_from_arrays(kernel_inputs_to_arrays(views), num_terms=num_terms, widths=views.widths)
     for name in ("day", "weekday", "statistics"):
         np.testing.assert_array_equal(getattr(back, name), getattr(views, name))
     assert back.author.tolist() == views.author.tolist()
-    assert all((getattr(back, kind) != getattr(views, kind)).nnz == 0 for kind in TERM_KINDS)
+    assert all((getattr(back, kind) != getattr(views, kind)).nnz == 0 for kind in SPARSE)
+    for name in COVER_NUMBERS:
+        np.testing.assert_array_equal(getattr(back, name), getattr(views, name))
     np.testing.assert_allclose(back.text, views.text, atol=1e-3)
     process, _ = fit_process(views, truth)
     state = parse(json.loads(json.dumps(asdict(process.state()))), ProcessState, where="process.json", again="train again")

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engage_cli.models.gaussian_process.inputs import COVER_NUMBERS, SPARSE, KernelInputs
+from engage_cli.models.gaussian_process.cover_inputs import COVER_NUMBERS
+from engage_cli.models.gaussian_process.inputs import SPARSE, KernelInputs
 from engage_cli.models.gaussian_process.post_numbers import GROWTH, NUMBERS
 
 # A term -> the simple kernels that it is the product of.

@@ -15,11 +15,11 @@ from engage_cli.features.groups.tfidf import TfIdf, term_specs
 from engage_cli.io.array_reading import Spec
 from engage_cli.models.gaussian_process.post_numbers import scale_of
 
-WORDS, LETTERING, FACES = "cover_words", "lettering", "faces"
+COVER_WORDS, LETTERING, FACES = "cover_words", "lettering", "faces"
 MOST_TERMS = 50_000
 # What `covers` of a training says -> the kernels that it gets.
-CHOICES = {"none": (), "lettering": (WORDS, LETTERING), "faces": (FACES,), "both": (WORDS, LETTERING, FACES)}
-NUM_NUMBERS = {LETTERING: len(LETTERING_NUMBERS) + 1, FACES: len(FACE_NUMBERS)}
+CHOICES = {"none": (), "lettering": (COVER_WORDS, LETTERING), "faces": (FACES,), "both": (COVER_WORDS, LETTERING, FACES)}
+COVER_NUMBERS = {LETTERING: len(LETTERING_NUMBERS) + 1, FACES: len(FACE_NUMBERS)}
 KIND = "words"
 
 
@@ -32,15 +32,15 @@ class CoverInputs:
         self.scales: dict[str, np.ndarray] = {}  # (2, F): means and deviations
 
     def fit(self, posts: pd.DataFrame, readings: Sequence[Reading | None]) -> None:
-        if WORDS in self.reads:
+        if COVER_WORDS in self.reads:
             self.tfidf.fit(texts_on(readings))
         for name in self._numbers:
             self.scales[name] = scale_of(_numbers(name, posts, readings))
 
     def transform(self, posts: pd.DataFrame, readings: Sequence[Reading | None]) -> dict[str, Any]:
         """Return cover_words (n, V) CSR with rows of length 1, lettering and faces (n, F) float32, standardised."""
-        found: dict[str, Any] = {name: np.zeros((len(posts), 0), np.float32) for name in NUM_NUMBERS}
-        found[WORDS] = self.tfidf.rows(texts_on(readings) if readings else [""] * len(posts), KIND)
+        found: dict[str, Any] = {name: np.zeros((len(posts), 0), np.float32) for name in COVER_NUMBERS}
+        found[COVER_WORDS] = self.tfidf.rows(texts_on(readings) if readings else [""] * len(posts), KIND)
         for name, (mean, deviation) in self.scales.items():
             found[name] = np.nan_to_num((_numbers(name, posts, readings) - mean) / deviation).astype(np.float32)
         return found
@@ -56,14 +56,14 @@ class CoverInputs:
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take arrays of `cover_specs`; raise ValueError where they do not fit together."""
         self.tfidf.restore({name.removeprefix("cover_"): arrays[name] for name in arrays if name.startswith("cover_")})
-        self.scales = {name: arrays[f"scale_{name}"] for name in NUM_NUMBERS if f"scale_{name}" in arrays}
-        self.reads = (*((WORDS,) if LETTERING in self.scales else ()), *self.scales)
+        self.scales = {name: arrays[f"scale_{name}"] for name in COVER_NUMBERS if f"scale_{name}" in arrays}
+        self.reads = (*((COVER_WORDS,) if LETTERING in self.scales else ()), *self.scales)
         if self.tfidf.num_terms and LETTERING not in self.scales:
             raise ValueError("there are words of covers, and no numbers of lettering")
 
     @property
     def _numbers(self) -> list[str]:
-        return [name for name in NUM_NUMBERS if name in self.reads]
+        return [name for name in COVER_NUMBERS if name in self.reads]
 
 
 def cover_specs() -> dict[str, Spec]:
@@ -73,7 +73,7 @@ def cover_specs() -> dict[str, Spec]:
         name: dataclasses.replace(spec, shape=tuple(f"cover {side}" for side in spec.shape)) for name, spec in terms.items()
     }
     scales = {
-        f"scale_{name}": Spec(dtype="float32", shape=(2, width), is_optional=True) for name, width in NUM_NUMBERS.items()
+        f"scale_{name}": Spec(dtype="float32", shape=(2, width), is_optional=True) for name, width in COVER_NUMBERS.items()
     }
     return {**terms, **scales}
 

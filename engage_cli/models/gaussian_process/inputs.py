@@ -18,9 +18,8 @@ from engage_cli.embeddings.store import BlockSource
 from engage_cli.errors import EngageError
 from engage_cli.features.groups.tfidf import PLAIN, STYLE, TfIdf, empty_rows, term_specs
 from engage_cli.io.array_reading import Spec, sparse_rows, sparse_specs
-from engage_cli.models.gaussian_process.cover_inputs import NUM_NUMBERS as COVER_NUMBERS
-from engage_cli.models.gaussian_process.cover_inputs import WORDS as COVER_WORDS
-from engage_cli.models.gaussian_process.cover_inputs import CoverInputs, cover_specs
+from engage_cli.models.gaussian_process._placing import Moments, parts_of_width, unit_rows
+from engage_cli.models.gaussian_process.cover_inputs import COVER_NUMBERS, COVER_WORDS, CoverInputs, cover_specs
 from engage_cli.models.gaussian_process.post_numbers import NUM_STATISTICS, NUMBERS, kernel_numbers, scale_of, statistics_of
 
 MOST_TERMS = 200_000
@@ -52,17 +51,24 @@ class KernelInputs:
     growth: np.ndarray  # (n,) float64 log of the share of its final counters that a post has by its age (data.ages.growth)
     statistics: np.ndarray  # (n, F) float32, standardised by the training posts; 0 where unknown
     author: np.ndarray  # (n,) object; "" where unknown
-    cover_words: Any  # (n, X) CSR, rows of length 1; of no columns where covers are not read, as are the next two
-    lettering: np.ndarray  # (n, L) float32, standardised by the training posts; 0 where unknown, as are the next
-    faces: np.ndarray  # (n, M)
     widths: Mapping[str, tuple[int, ...]]  # of the parts of image and text
+    # Of covers; without, they have no columns. Numbers are standardised by the training posts, 0 where unknown.
+    cover_words: Any = None  # (n, X) CSR, rows of length 1
+    lettering: np.ndarray = None  # type: ignore[assignment]  # (n, L) float32
+    faces: np.ndarray = None  # type: ignore[assignment]  # (n, M) float32
+
+    def __post_init__(self) -> None:
+        nothing = {COVER_WORDS: empty_rows(len(self)), **dict.fromkeys(COVER_NUMBERS, np.zeros((len(self), 0), np.float32))}
+        for name, value in nothing.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
 
     def take(self, rows: np.ndarray) -> KernelInputs:
         return replace(self, **{name: getattr(self, name)[rows] for name in PER_POST})
 
     def part(self, block: str, number: int) -> slice:
         """Return where a part stands in the vectors of a block."""
-        return _parts(self.widths[block])[number]
+        return parts_of_width(self.widths[block])[number]
 
     def __len__(self) -> int:
         return len(self.day)
@@ -106,10 +112,10 @@ class KernelInputsMaker:
         self.tfidf.fit(texts_of(posts, "text"))
         self.style.fit(texts_of(posts, "title"))
         self.covers.fit(posts, self._readings(posts, source))
-        moments: dict[str, _Moments] = {}
+        moments: dict[str, Moments] = {}
         for start in range(0, len(posts), AT_ONCE):
             for name, block in self.vectors(posts.iloc[start : start + AT_ONCE], source).items():
-                moments.setdefault(name, _Moments(block.shape[1])).add(block[np.asarray(block.any(axis=1))])
+                moments.setdefault(name, Moments(block.shape[1])).add(block[np.asarray(block.any(axis=1))])
         for name, found in moments.items():
             self.widths[name] = tuple((widths or {}).get(name, (len(found.mean),)))
             self.scales[name] = found.scale()
@@ -130,7 +136,7 @@ class KernelInputsMaker:
                     f"the run's Gaussian process was fitted on other vectors of '{name}' than these; train again"
                 )
         placed = {
-            name: _unit(
+            name: unit_rows(
                 (block - self.scales[name][0]) / self.scales[name][1] * np.asarray(block.any(axis=1))[:, None],
                 self.widths[name],
             )
@@ -228,39 +234,6 @@ class _Later:
         return len(self.posts)
 
 
-class _Moments:
-    """Means and deviations of rows that come in parts (Chan, Golub and LeVeque 1983)."""
-
-    def __init__(self, width: int) -> None:
-        self.num, self.mean, self.squares = 0, np.zeros(width), np.zeros(width)
-
-    def add(self, rows: np.ndarray) -> None:
-        if not len(rows):
-            return
-        total, away = self.num + len(rows), rows.mean(axis=0, dtype=np.float64) - self.mean
-        self.mean = self.mean + away * len(rows) / total
-        self.squares += rows.var(axis=0, dtype=np.float64) * len(rows) + away**2 * self.num * len(rows) / total
-        self.num = total
-
-    def scale(self) -> np.ndarray:
-        """(2, P) means and deviations; a number that is nearly the same for all posts is left as it is."""
-        deviation = np.sqrt(self.squares / max(self.num, 1))
-        return np.stack([self.mean, np.where(deviation > 1e-6, deviation, 1.0)]).astype(np.float32)
-
-
-def _unit(rows: np.ndarray, widths: Sequence[int]) -> np.ndarray:
-    """(n, P): each part of a row divided by its length."""
-    found = np.zeros(rows.shape, np.float32)
-    for part in _parts(widths):
-        found[:, part] = rows[:, part] / np.maximum(np.linalg.norm(rows[:, part], axis=1, keepdims=True), 1e-9)
-    return found
-
-
-def _parts(widths: Sequence[int]) -> list[slice]:
-    ends = np.cumsum(widths)
-    return [slice(int(end - width), int(end)) for end, width in zip(ends, widths, strict=True)]
-
-
 def kernel_inputs_to_arrays(inputs: KernelInputs) -> dict[str, np.ndarray]:
     """Return what `kernel_inputs_from_arrays` takes; strings and sparse matrices as plain arrays."""
     found: dict[str, np.ndarray] = {}
@@ -312,11 +285,7 @@ def kernel_inputs_from_arrays(
     """
     num = len(arrays["day"])
     matrices = {}
-    of_covers: dict[str, Any] = {name: arrays.get(name, np.zeros((num, 0), np.float32)) for name in COVER_NUMBERS}
-    has_lettering = "lettering" in arrays
-    if not has_lettering:
-        of_covers[COVER_WORDS] = empty_rows(num)
-    for kind in SPARSE if has_lettering else TERM_KINDS:
+    for kind in SPARSE if f"{COVER_WORDS}_shape" in arrays else TERM_KINDS:
         if arrays[f"{kind}_shape"].tolist() != [num, num_terms[kind]]:
             raise ValueError(f"{kind}: its rows or columns are not as many as there are posts or terms")
         matrices[kind] = sparse_rows(arrays, kind, num=num, width=num_terms[kind])
@@ -324,6 +293,7 @@ def kernel_inputs_from_arrays(
     found = {name: tuple(map(int, arrays[f"widths_{name}"])) for name in BLOCKS}
     if len(authors) != num or found != widths:
         raise ValueError("authors, or the parts of vectors, are not as many as they have to be")
-    plain: Sequence[str] = ("text", "image", "day", "weekday", *NUMBERS, "statistics")
+    there = [name for name in COVER_NUMBERS if name in arrays]
+    plain: Sequence[str] = ("text", "image", "day", "weekday", *NUMBERS, "statistics", *there)
     values = {name: arrays[name].astype(np.float32) if name in BLOCKS else arrays[name] for name in plain}
-    return KernelInputs(**matrices, **of_covers, author=authors, widths=found, **values)
+    return KernelInputs(**matrices, author=authors, widths=found, **values)
