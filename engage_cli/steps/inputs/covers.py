@@ -54,6 +54,11 @@ class ReadCovers:
         )
         return len(todo)
 
+    def has_read(self, posts: pd.DataFrame) -> bool:
+        """Whether the cover of each of these posts that has one was read, and any has one."""
+        hashes = {digest for digest in posts[HASH] if digest}
+        return bool(hashes) and hashes <= self._known.keys()
+
     def covers(self, posts: pd.DataFrame) -> list[Reading | None]:
         """Return what each post's cover shows; None of a post without a usable one."""
         return [reading_from_json(text) if (text := self._known.get(digest, "")) else None for digest in posts[HASH]]
