@@ -14,7 +14,7 @@ from engage_cli.io.files import sweep_dead
 from engage_cli.io.own_folders import own_data
 from engage_cli.io.sealed_table import Check, read_sealed, write_sealed
 from engage_cli.progress.reporters import Reporter
-from engage_cli.steps.inputs._image_files import HASH, NamedImage, are_hashes, different_images, raise_gone
+from engage_cli.steps.covers.image_files import HASH, NamedImage, are_hashes, different_images, raise_gone
 
 FILE = "image_statistics.parquet"
 KIND = f"engage image statistics {IMAGE_VERSION}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engage_cli.config.general import EncoderConfig
 from engage_cli.data.dataset import Dataset
-from engage_cli.data.schema import side_of
+from engage_cli.data.schema import COVER_TEXT, side_of
 from engage_cli.embeddings.live import LiveBlocks, LiveVectors
 from engage_cli.embeddings.store import BlockSource
 from engage_cli.encoders.encoder import Encoder, EncoderIdentity
@@ -18,9 +18,9 @@ from engage_cli.io.files import fingerprint
 from engage_cli.models.predictor import Source, Sources, choose_source, members_of
 from engage_cli.progress.reporters import Reporter
 from engage_cli.runs.run_folder import FIRST, Run, blaming
+from engage_cli.steps.covers import CoverMemo, LiveCovers, WithCovers, stored_covers
 from engage_cli.steps.embed import make_encoder, stored_blocks
 from engage_cli.steps.inputs.contents import DatasetContents, GivenContents
-from engage_cli.steps.inputs.covers import CoverMemo, LiveCovers, WithCovers, stored_covers
 from engage_cli.steps.inputs.table_source import ImageMemo, LiveTable, StoredTable
 
 
@@ -64,7 +64,7 @@ class StoredSources(Sources):
 
     def contents(self, run: Run) -> DatasetContents:
         _encoders_of(run, {})
-        return DatasetContents(self.dataset)
+        return DatasetContents(self.dataset, self.reporter)
 
     def table(self, run: Run) -> StoredTable:
         _encoders_of(run, {})
@@ -135,12 +135,13 @@ class _GivenSources(Sources):
         self.live, self.given = live, images
 
     def vectors(self, run: Run) -> BlockSource:
-        blocks = LiveBlocks(self.live.vectors_of(run), self.given)
-        return WithCovers(blocks, LiveCovers(self.given, self.live.covers)) if run.meta.reads_covers else blocks
+        covers = LiveCovers(self.given, self.live.covers)
+        blocks = LiveBlocks(self.live.vectors_of(run), self.given, covers)
+        return WithCovers(blocks, covers) if run.meta.reads_covers else blocks
 
     def contents(self, run: Run) -> GivenContents:
         self.live.encoders_of(run, {})  # what is loaded of them is in the run's model
-        return GivenContents(self.given)
+        return GivenContents(self.given, LiveCovers(self.given, self.live.covers))
 
     def table(self, run: Run) -> LiveTable:
         return LiveTable(self.vectors(run), self.given, self.live.images, self.live.covers)
@@ -148,7 +149,11 @@ class _GivenSources(Sources):
 
 def sees_images(run: Run) -> bool:
     """Say whether anything of a cover reaches the run."""
-    return run.meta.reads_images or run.meta.reads_covers or any(side_of(block) == "vision" for block in blocks_of(run))
+    return (
+        run.meta.reads_images
+        or run.meta.reads_covers
+        or any(side_of(block) == "vision" or block == COVER_TEXT for block in blocks_of(run))
+    )
 
 
 def problem_of(image: bytes) -> str:

@@ -18,9 +18,9 @@ from engage_cli.features.handcrafted import measure_image
 from engage_cli.features.handcrafted.image import LoadedImage
 from engage_cli.images.decode import ImageError
 from engage_cli.progress.reporters import Reporter
+from engage_cli.steps.covers import CoverMemo, stored_covers
 from engage_cli.steps.embed import stored_blocks
 from engage_cli.steps.inputs._measure_images import MeasuredImages
-from engage_cli.steps.inputs.covers import CoverMemo, stored_covers
 
 
 class StoredTable:

@@ -7,7 +7,7 @@ from pathlib import Path
 from engage_cli.covers.facts import Cover
 from engage_cli.explain.cover_facts import count_facts, save_cover_facts
 from engage_cli.models.trainer import Problem
-from engage_cli.steps.inputs.covers import ReadCovers
+from engage_cli.steps.covers import ReadCovers
 
 
 def remember_covers(folder: Path, problem: Problem) -> None:

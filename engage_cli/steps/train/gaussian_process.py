@@ -43,8 +43,8 @@ from engage_cli.progress.reporters import Reporter, Stage
 from engage_cli.runs.model_table import GAUSSIAN_PROCESS
 from engage_cli.runs.records import RunMeta, RunMetrics
 from engage_cli.runtime.devices import find_device
+from engage_cli.steps.covers import WithCovers, stored_covers
 from engage_cli.steps.embed import stored_blocks
-from engage_cli.steps.inputs.covers import WithCovers, stored_covers
 from engage_cli.steps.train._run_inputs import data_of, encoders_of, parse_kind
 from engage_cli.steps.train.training import train_run
 

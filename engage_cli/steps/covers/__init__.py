@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from engage_cli.covers.numbers import texts_on
 from engage_cli.covers.reading import VERSION, Reading, read_cover, read_files, reading_from_json
 from engage_cli.covers.source import CoverSource
 from engage_cli.data.dataset import FEATURES, Dataset
+from engage_cli.data.schema import COVER_TEXT
 from engage_cli.embeddings.store import Block, BlockSource
 from engage_cli.errors import EngageError
 from engage_cli.images.decode import ImageError
@@ -19,7 +23,7 @@ from engage_cli.io.files import sweep_dead
 from engage_cli.io.own_folders import own_data
 from engage_cli.io.sealed_table import read_sealed, write_sealed
 from engage_cli.progress.reporters import Reporter
-from engage_cli.steps.inputs._image_files import HASH, NamedImage, are_hashes, different_images, raise_gone
+from engage_cli.steps.covers.image_files import HASH, NamedImage, are_hashes, different_images, raise_gone
 
 FILE = "covers.parquet"
 KIND = f"engage covers {VERSION}"
@@ -74,11 +78,45 @@ class ReadCovers:
         write_sealed(self._path, table, kind=KIND)
 
 
+@dataclass(frozen=True, kw_only=True)
+class CoversSummary:
+    """What reading covers did."""
+
+    covers: int  # different images that are read, and are images
+    added: int
+    with_lettering: int
+    with_faces: int
+    seconds: float
+
+
+def read_covers(dataset: Dataset, reporter: Reporter) -> CoversSummary:
+    """Read what a data folder's covers show, those that are not known yet."""
+    started = time.perf_counter()
+    covers = ReadCovers(dataset)
+    added = covers.read(dataset.posts, reporter)
+    found = [one for one in covers.covers(dataset.posts.drop_duplicates(HASH)) if one is not None]
+    return CoversSummary(
+        covers=len(found),
+        added=added,
+        with_lettering=sum(bool(one.lines) for one in found),
+        with_faces=sum(bool(one.faces) for one in found),
+        seconds=round(time.perf_counter() - started, 2),
+    )
+
+
 def stored_covers(dataset: Dataset, reporter: Reporter) -> ReadCovers:
     """Return what a data folder's covers show, reading first those that are not known yet."""
     covers = ReadCovers(dataset)
     covers.read(dataset.posts, reporter)
     return covers
+
+
+def with_cover_text(dataset: Dataset, reporter: Reporter) -> Dataset:
+    """Return the data folder with a column `cover_text` in its posts."""
+    texts = texts_on(stored_covers(dataset, reporter).covers(dataset.posts))
+    found = Dataset(dataset.folder, dataset.meta)
+    vars(found)["posts"] = dataset.posts.assign(**{COVER_TEXT: texts})
+    return found
 
 
 class CoverMemo:
