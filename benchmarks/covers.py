@@ -101,7 +101,8 @@ def show(data: Path, split: str, seed: int, target: str, model: str, parts: list
         first, second = (compute_metrics("value", true, one) for one in (without, said[part][1]))
         print(
             f"| {target}, {model} + {part} | {split} {seed} | {len(true):,} | {first['r2']:.4f} | {second['r2']:.4f} | "
-            f"{r2.difference:+.4f} | {r2.low:+.4f} to {r2.high:+.4f} | {first['spearman']:.4f} | {second['spearman']:.4f} |",
+            f"{r2.difference:+.4f} | {r2.low:+.4f} to {r2.high:+.4f} | "
+            f"{first['spearman']:.4f} | {second['spearman']:.4f} |",
             flush=True,
         )
 
