@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -48,8 +49,6 @@ def a_cover(
 
 def drawn(words: Sequence[str], size: int, *, ink: str = "white", ground: str = "navy") -> bytes:
     """A cover of 640 x 360 with words of this size in pixels, one below another."""
-    from io import BytesIO
-
     image = Image.new("RGB", (640, 360), ground)
     font = ImageFont.truetype(font_manager.findfont("DejaVu Sans:bold"), size)
     for number, word in enumerate(words):
@@ -83,6 +82,14 @@ def test_contrast_is_that_of_ink_to_ground_and_nothing_is_found_where_nothing_is
     assert numbers.contrast(strong) > 12
     assert numbers.contrast(weak) == pytest.approx(1.7, abs=0.3)
     assert read_cover(drawn([], 10)) == a_cover(width=640, height=360)
+
+
+@needs_extra
+@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (31, 17)])
+def test_images_of_no_usual_shape_are_no_error(size: tuple[int, int]) -> None:
+    file = BytesIO()
+    Image.effect_noise(size, 80).save(file, "PNG")
+    assert read_cover(file.getvalue()) == a_cover(width=size[0], height=size[1])
 
 
 def test_contrast_by_wcag() -> None:
