@@ -39,7 +39,7 @@ TERMS: dict[str, tuple[str, ...]] = {
     "growth": ("growth",),
     "followers": ("followers",),
     "duration": ("duration",),
-    "cover words": ("cover_words",),
+    "cover_words": ("cover_words",),
     "lettering": ("lettering",),
     "faces": ("faces",),
     "text x image": ("text", "image"),

@@ -24,6 +24,7 @@ from engage_cli.io.array_reading import Spec, load_arrays
 from engage_cli.io.array_writing import save_arrays
 from engage_cli.io.ranges import FourRising, Number, Positive
 from engage_cli.io.records import check_file, file_hash, record
+from engage_cli.models.gaussian_process.cover_inputs import COVER_NUMBERS
 from engage_cli.models.gaussian_process.inputs import (
     BLOCKS,
     KernelInputsMaker,
@@ -220,6 +221,8 @@ def load_processes(
     try:
         maker.restore(_under("maker/", arrays))
         landmarks = kernel_inputs_from_arrays(_under("landmarks/", arrays), num_terms=maker.num_terms, widths=maker.widths)
+        if any(bool(getattr(landmarks, name).shape[1]) != (name in maker.covers.reads) for name in COVER_NUMBERS):
+            raise ValueError("landmarks and kernels do not read the same of covers")
     except (ValueError, LookupError) as error:
         raise EngageError(f"{path}: {error}; {AGAIN}") from None
     try:
