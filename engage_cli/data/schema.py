@@ -44,13 +44,16 @@ SCORE = "score"  # a measure of success that the source gives ready-made, withou
 # How often a post was shown, and how often that succeeded, as by a click.
 EXPOSURE, OUTCOME = "exposure", "outcome"
 KNOWN_AFTER = (*ALL_COUNTERS, SCORE, OUTCOME, EXPOSURE)
-TEXT_BLOCKS = ("title", "context", "text")
+# The lettering on the cover, read off the image (the extra `covers`): in no table, but added where a model reads it.
+COVER_TEXT = "cover_text"
+TEXT_BLOCKS = ("title", "context", "text", COVER_TEXT)
 BLOCKS = ("image", *TEXT_BLOCKS)
+EMBEDDED = ("image", "title", "context", "text")  # unless other blocks are asked for
 
 
 def is_known_before(column: str) -> bool:
     """Say whether a column of the table is known before publication. Whatever is not listed is not."""
-    return column in KNOWN_BEFORE or column.startswith(OWN)
+    return column in (*KNOWN_BEFORE, COVER_TEXT) or column.startswith(OWN)
 
 
 def table_columns(columns: Iterable[str]) -> list[str]:
@@ -79,9 +82,14 @@ def texts_of(posts: pd.DataFrame, block: str) -> list[str]:
     """Return the string of each post for a text block; empty where the post has none.
 
     `title` is the title, `context` is tags and description, `text` is all three: the title first, so that an
-    encoder with a short window cuts the description.
+    encoder with a short window cuts the description. `cover_text` is the lettering on the cover.
     """
-    columns = {"title": ("title",), "context": ("tags", "description"), "text": TEXT_COLUMNS}[block]
+    columns = {
+        "title": ("title",),
+        "context": ("tags", "description"),
+        "text": TEXT_COLUMNS,
+        COVER_TEXT: (COVER_TEXT,),
+    }[block]
     present = [posts[column].fillna("").astype(str).tolist() for column in columns if column in posts.columns]
     if not present:
         return [""] * len(posts)

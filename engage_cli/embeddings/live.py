@@ -8,7 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from engage_cli.data.schema import side_of, texts_of
+from engage_cli.covers.numbers import texts_on
+from engage_cli.covers.source import CoverSource
+from engage_cli.data.schema import COVER_TEXT, side_of, texts_of
 from engage_cli.embeddings.pipeline import Encoded, Pipeline
 from engage_cli.embeddings.store import Block
 from engage_cli.encoders.encoder import Encoder
@@ -84,11 +86,14 @@ class LiveVectors:
 class LiveBlocks:
     """A BlockSource; `images` holds each post's file, or None for a post without one."""
 
-    def __init__(self, vectors: LiveVectors, images: Sequence[bytes | None]) -> None:
-        self.vectors, self.images = vectors, images
+    def __init__(self, vectors: LiveVectors, images: Sequence[bytes | None], covers: CoverSource | None = None) -> None:
+        """`covers` is needed for the block `cover_text`."""
+        self.vectors, self.images, self._covers = vectors, images, covers
 
     def blocks(self, posts: pd.DataFrame, names: Sequence[str]) -> dict[str, Block]:
         found = {}
+        if COVER_TEXT in names and self._covers is not None:
+            posts = posts.assign(**{COVER_TEXT: texts_on(self._covers.covers(posts))})
         for name in names:
             of_image = side_of(name) == "vision"
             found[name] = self.vectors.of_images(self.images) if of_image else self.vectors.of_texts(texts_of(posts, name))

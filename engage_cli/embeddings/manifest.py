@@ -17,6 +17,7 @@ from pydantic import StringConstraints
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
+from engage_cli.data.schema import BLOCKS
 from engage_cli.errors import EngageError
 from engage_cli.io.ranges import Count
 from engage_cli.io.record_fields import Fingerprint, Hash, one_of
@@ -53,7 +54,7 @@ class Manifest:
     """What a finished store holds."""
 
     encoder: EncoderMeta
-    blocks: tuple[Annotated[str, one_of("image", "title", "context", "text")], ...]
+    blocks: tuple[Annotated[str, one_of(*BLOCKS)], ...]
     data: Fingerprint  # of the posts that were embedded last
     vectors: Count
     shards: dict[ShardName, Hash]

@@ -21,7 +21,9 @@ import numpy as np
 import pandas as pd
 from safetensors import SafetensorError, safe_open
 
-from engage_cli.data.schema import side_of, texts_of
+from engage_cli.covers.numbers import texts_on
+from engage_cli.covers.source import CoverSource
+from engage_cli.data.schema import COVER_TEXT, side_of, texts_of
 from engage_cli.embeddings._key_index import KeyIndex
 from engage_cli.embeddings.manifest import (
     AGAIN,
@@ -283,8 +285,11 @@ def readable_manifest(folder: Path) -> Manifest | None:
 class StoredBlocks:
     """Blocks of a data folder's posts, from its store."""
 
-    def __init__(self, stores: dict[str, FeatureStore]) -> None:
-        self.stores = stores
+    def __init__(self, stores: dict[str, FeatureStore], covers: CoverSource | None = None) -> None:
+        """`covers` is needed for the block `cover_text`."""
+        self.stores, self._covers = stores, covers
 
     def blocks(self, posts: pd.DataFrame, names: Sequence[str]) -> dict[str, Block]:
+        if COVER_TEXT in names and self._covers is not None:
+            posts = posts.assign(**{COVER_TEXT: texts_on(self._covers.covers(posts))})
         return {name: self.stores[side_of(name)].gather(content_keys(posts, name)) for name in names}

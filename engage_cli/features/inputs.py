@@ -8,12 +8,14 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
+from engage_cli.covers.reading import Reading
+from engage_cli.covers.source import CoverSource
 from engage_cli.data.leakage import known_before
 from engage_cli.data.schema import KNOWN_AFTER
 from engage_cli.embeddings.store import Block, BlockSource
 
 
-class TableSource(BlockSource, Protocol):
+class TableSource(BlockSource, CoverSource, Protocol):
     """Where features of posts come from, given the posts."""
 
     def image_statistics(self, posts: pd.DataFrame) -> np.ndarray:
@@ -43,6 +45,7 @@ class PostInputs:
         self._source = source
         self._blocks: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._image_statistics: np.ndarray | None = None
+        self._covers: Sequence[Reading | None] | None = None
 
     def __len__(self) -> int:
         return len(self.posts)
@@ -64,6 +67,12 @@ class PostInputs:
         if self._image_statistics is None:
             self._image_statistics = self._source.image_statistics(self.posts)
         return self._image_statistics
+
+    def covers(self) -> Sequence[Reading | None]:
+        """(n,) what each cover shows; None of a post without a usable one."""
+        if self._covers is None:
+            self._covers = self._source.covers(self.posts)
+        return self._covers
 
     def text(self, column: str) -> pd.Series:
         """(n,) strings; empty where the post, or the whole table, has none."""
@@ -97,3 +106,7 @@ class _Part(PostInputs):
 
     def image_statistics(self) -> np.ndarray:
         return self.whole.image_statistics()[self.rows]
+
+    def covers(self) -> Sequence[Reading | None]:
+        whole = self.whole.covers()
+        return [whole[row] for row in self.rows]

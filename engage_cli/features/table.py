@@ -93,6 +93,10 @@ class FeatureTable:
     def reads_images(self) -> bool:
         return any(part.reads_images for part in self.parts.values())
 
+    @property
+    def reads_covers(self) -> bool:
+        return any(part.reads_covers for part in self.parts.values())
+
     def labels(self) -> dict[str, str]:
         """Column -> what people call it, of those that mean something one by one."""
         found = {column: self.parts[part].label(column) for part, columns in self.columns.items() for column in columns}

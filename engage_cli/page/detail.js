@@ -68,6 +68,13 @@ function reasons(answer, post) {
   const right = [
     why.words.length ? part("Word by word", "What each word of the title does.", wordsList(why, told)) : null,
     why.contributions ? contributions(why.contributions, asCounts && why.contributions.unit === why.unit) : null,
+    why.cover.length
+      ? part(
+          "The cover beside others",
+          "What goes together with success among the training posts, not what makes it.",
+          coverFacts(why.cover, told),
+        )
+      : null,
     why.neighbours.length
       ? part("Most similar posts", `Training posts, and the ${answer.target} they earned.`, neighbours(why))
       : null,
@@ -77,6 +84,18 @@ function reasons(answer, post) {
 
 const part = (heading, hint, content) =>
   make("section", {}, make("h3", {}, heading), make("p", { class: "soft small" }, hint), content);
+
+/** What is true of the cover, first what sets the posts that did best apart. */
+function coverFacts(facts, told) {
+  const percent = (share) => `${Math.round(100 * share)} %`;
+  const said = (one) =>
+    `${one.fact}: ${percent(one.share_of_top)} of the top tenth, ${percent(one.share_of_all)} of all` +
+    (one.is_clear ? "" : "; no clear difference") +
+    (one.effect
+      ? `. In experiments ${told(one.effect.value)} with it (95 %: ${told(one.effect.low)} to ${told(one.effect.high)})`
+      : "");
+  return make("ul", { class: "facts" }, ...facts.map((one) => make("li", {}, said(one))));
+}
 
 function cover(post, why, told) {
   const picture = make("img", { src: url, alt: post.image });

@@ -107,6 +107,7 @@ class RunMeta:
     dims: dict[Block, Width] = field(default_factory=dict)  # of a neural model: the width of each block's tokens
     numbers: NumberInputs | None = None  # of a neural model: the numbers of posts that it reads
     reads_images: bool = False  # of a table: whether it measures covers
+    reads_covers: bool = False  # whether it reads what covers show: lettering and faces
     reads_date: bool = False
     reads_columns: Annotated[
         tuple[NumberColumn, ...], AfterValidator(once)

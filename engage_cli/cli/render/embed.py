@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from engage_cli.cli.render.output import print_line, print_table
 
 if TYPE_CHECKING:
+    from engage_cli.steps.covers import CoversSummary
     from engage_cli.steps.embed import StoreSummary
 
 TOWER, WAIT = "tower", "wait for input"
@@ -18,7 +19,7 @@ LIMITS = {
 }
 
 
-def show_embedding(summaries: Sequence[StoreSummary], next_command: str) -> None:
+def show_embedding(summaries: Sequence[StoreSummary], covers: CoversSummary | None, next_command: str) -> None:
     rows = [
         (
             f"{s.side}: {s.encoder}",
@@ -40,6 +41,13 @@ def show_embedding(summaries: Sequence[StoreSummary], next_command: str) -> None
             print_line(f"  {summary.unknown_texts:,} texts have words or characters that the encoder does not know")
         if summary.image_problems:
             print_line(f"  {summary.image_problems:,} posts without a usable image: {summary.folder / 'problems.csv'}")
+    if covers is not None:
+        print_line(
+            f"covers: {covers.covers:,} read ({covers.added:,} new), {covers.with_lettering:,} with lettering, "
+            f"{covers.with_faces:,} with faces"
+        )
+        if covers.added:
+            print_line(f"  {covers.added / max(covers.seconds, 1e-9):.1f} covers a second")
     print_line(f"\n{next_command}")
 
 

@@ -12,6 +12,7 @@ from engage_cli.config.general import CLASS_NAMES, LEAKY
 if TYPE_CHECKING:
     import numpy as np
 
+    from engage_cli.explain.cover_facts import ToldFact
     from engage_cli.models.predictions import Reasons
     from engage_cli.steps.predict import Answer
     from engage_cli.steps.predict.explain import Explanation
@@ -176,11 +177,25 @@ def _show_explanation(answer: Answer, why: Explanation) -> None:
         print_line(f"  image: {why.overlay}")
     if why.reasons is not None:
         _show_reasons(why.reasons)
+    if why.covers:
+        _show_covers(why.covers, effect)
     if why.neighbours:
         print_line(f"  most similar training posts, and their {answer.run.target.name}")
         for one in why.neighbours:
             earned = _rounded(one.count) if one.count is not None else f"{one.earned:.4g}"
             print_line(f"    {earned:>12}  {one.percentile:>3.0f} %   {_shorten(one.title) or one.image}")
+
+
+def _show_covers(facts: Sequence[ToldFact], effect: Callable[[float], str]) -> None:
+    """Say what is true of the cover, first what sets the posts that did best apart."""
+    print_line("  the cover beside those of the training posts (what goes together with success, not what makes it)")
+    for one in facts:
+        unclear = "" if one.is_clear else "; no clear difference"
+        top, everyone = f"{100 * one.share_of_top:.0f} %", f"{100 * one.share_of_all:.0f} %"
+        print_line(f"    {one.fact}: {top} of the top tenth, {everyone} of all{unclear}")
+        if one.effect is not None:
+            low, high = effect(one.effect.low), effect(one.effect.high)
+            print_line(f"      in experiments: {effect(one.effect.value)} with it (95 %: {low} to {high})")
 
 
 def _show_regions(regions: np.ndarray, windows: np.ndarray, effect: Callable[[float], str]) -> None:

@@ -32,6 +32,9 @@ PARTS = Registry(
         "title_topics": "engage_cli.features.groups.topics:TitleTopics",
         "description_topics": "engage_cli.features.groups.topics:DescriptionTopics",
         "image_statistics": "engage_cli.features.groups.statistics:ImageStatistics",
+        "cover_lettering": "engage_cli.features.groups.covers:CoverLettering",
+        "cover_words": "engage_cli.features.groups.covers:CoverWords",
+        "cover_faces": "engage_cli.features.groups.covers:CoverFaces",
         "title_statistics": "engage_cli.features.groups.statistics:TitleStatistics",
         "description_statistics": "engage_cli.features.groups.statistics:DescriptionStatistics",
         "text_counts": "engage_cli.features.groups.statistics:TextCounts",
@@ -64,6 +67,7 @@ SETS = {
     "embeddings": _EMBEDDINGS,
     "words": _WORDS,
     "handcrafted": _HANDCRAFTED,
+    "covers": ("cover_lettering", "cover_words", "cover_faces"),
     # Study, section 4.2: with counters, from which its label is computed.
     STUDY: (*_EMBEDDINGS, "text_counts", "category", "counters"),
 }
@@ -94,6 +98,7 @@ class TablePart:
     group: str  # what the group is called where importance is shown
     blocks: tuple[str, ...] = ()  # whose vectors it reads
     reads_images = False
+    reads_covers = False  # whether it reads what covers show (the extra `covers`)
     reads_columns: Sequence[str] = ()  # of the posts, beside their texts; known when fitted
     fits_what_is_left = False  # whether `truth` is what the known numbers of posts leave of it (features._known_numbers)
 

@@ -91,7 +91,7 @@ class TfIdf:
     def rows(self, texts: Sequence[str], kind: str) -> Any:
         """Return the block of one kind, of no columns where no term of it was found."""
         if kind not in self._fitted:
-            return _side_by_side([], len(texts))
+            return empty_rows(len(texts))
         starts = range(0, max(len(texts), 1), AT_ONCE)
         parts = [self._fitted[kind].transform(_read(texts[start : start + AT_ONCE], kind)) for start in starts]
         return parts[0] if len(parts) == 1 else _below_each_other(parts)
@@ -158,10 +158,17 @@ def _read(texts: Sequence[str], kind: str) -> list[str]:
     return [pattern_of(line[:most]) if kind == "pattern" else line[:most] for line in lines]
 
 
+def empty_rows(num: int) -> Any:
+    """Return (num, 0) CSR."""
+    from scipy import sparse
+
+    return sparse.csr_matrix((num, 0), dtype=np.float32)
+
+
 def _side_by_side(rows: Sequence[Any], num: int) -> Any:
     from scipy import sparse
 
-    return sparse.hstack(rows, format="csr") if rows else sparse.csr_matrix((num, 0), dtype=np.float32)
+    return sparse.hstack(rows, format="csr") if rows else empty_rows(num)
 
 
 def _some(texts: Sequence[str]) -> Sequence[str]:

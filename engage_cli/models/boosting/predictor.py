@@ -26,8 +26,10 @@ class CatBoostPredictor(Predictor):
         self.kind = run.kind
         self.unit = str(run.target.formula) if run.kind == "value" else UNIT_OF_CLASSES
         self.folder, self.table = run.folder, load_table(run.open)
-        if not set(self.table.blocks) <= set(run.meta.blocks) or self.table.reads_images != run.meta.reads_images:
-            raise EngageError(f"{run.folder / FIRST}: blocks or reads_images do not match its table; {AGAIN}")
+        if not set(self.table.blocks) <= set(run.meta.blocks) or any(
+            getattr(self.table, name) != getattr(run.meta, name) for name in ("reads_images", "reads_covers")
+        ):
+            raise EngageError(f"{run.folder / FIRST}: blocks, reads_images or reads_covers do not match its table; {AGAIN}")
         self.counters = [name for name in self.table.further_columns if name in KNOWN_AFTER]
         self.model = load_model(run.open(MODEL_FILE))  # verified first: CatBoost's own parser takes files on trust
         if self.model is None:

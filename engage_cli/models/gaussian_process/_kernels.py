@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engage_cli.models.gaussian_process.inputs import TERM_KINDS, KernelInputs
+from engage_cli.models.gaussian_process.cover_inputs import COVER_NUMBERS
+from engage_cli.models.gaussian_process.inputs import SPARSE, KernelInputs
 from engage_cli.models.gaussian_process.post_numbers import GROWTH, NUMBERS
 
 # A term -> the simple kernels that it is the product of.
@@ -38,6 +39,9 @@ TERMS: dict[str, tuple[str, ...]] = {
     "growth": ("growth",),
     "followers": ("followers",),
     "duration": ("duration",),
+    "cover_words": ("cover_words",),
+    "lettering": ("lettering",),
+    "faces": ("faces",),
     "text x image": ("text", "image"),
     "text x season": ("text", "season"),
     "words x season": ("words", "season"),
@@ -53,6 +57,7 @@ TERMS: dict[str, tuple[str, ...]] = {
 }
 # Where the search for length scales begins: of unit vectors, of days, of standardised numbers.
 LENGTHS = {"text": 0.7, "image": 0.7, "day": 20.0, "season": 120.0, "statistics": 3.0}
+LENGTHS |= dict.fromkeys(COVER_NUMBERS, 3.0)
 LENGTHS |= {name: 1.0 for name in NUMBERS if name != GROWTH}
 
 CPU = torch.device("cpu")
@@ -103,7 +108,7 @@ class Products:
             return one[:, None] * other[None]
         name, _, number = name.partition(" ")
         one, other = getattr(self._first, name), getattr(self._second, name)
-        if name in TERM_KINDS:
+        if name in SPARSE:
             return self._there((one @ other.T).toarray())
         if name in ("weekday", "author"):
             same = (one[:, None] == other[None]) & ((one != "") if name == "author" else np.ones(len(one), bool))[:, None]
@@ -127,7 +132,8 @@ class Products:
 def present_terms(inputs: KernelInputs) -> list[str]:
     """Return the terms that these posts have something for."""
     has = {
-        **{kind: getattr(inputs, kind).nnz > 0 for kind in TERM_KINDS},
+        **{kind: getattr(inputs, kind).nnz > 0 for kind in SPARSE},
+        **{name: bool(getattr(inputs, name).any()) for name in COVER_NUMBERS},
         "text": bool(inputs.text.any()),
         "image": bool(inputs.image.any()),
         "day": bool(np.isfinite(inputs.day).any()),

@@ -9,19 +9,24 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from engage_cli.covers.reading import Reading
+from engage_cli.covers.source import covers_of
 from engage_cli.data.ages.growth import DAYS, Growth, fit_growth
 from engage_cli.data.leakage import known_before
 from engage_cli.data.schema import texts_of
 from engage_cli.embeddings.store import BlockSource
 from engage_cli.errors import EngageError
-from engage_cli.features.groups.tfidf import PLAIN, STYLE, TfIdf, term_specs
+from engage_cli.features.groups.tfidf import PLAIN, STYLE, TfIdf, empty_rows, term_specs
 from engage_cli.io.array_reading import Spec, sparse_rows, sparse_specs
+from engage_cli.models.gaussian_process._placing import Moments, parts_of_width, unit_rows
+from engage_cli.models.gaussian_process.cover_inputs import COVER_NUMBERS, COVER_WORDS, CoverInputs, cover_specs
 from engage_cli.models.gaussian_process.post_numbers import NUM_STATISTICS, NUMBERS, kernel_numbers, scale_of, statistics_of
 
 MOST_TERMS = 200_000
 AT_ONCE = 8_192  # posts whose vectors are in memory at once, while their scale is measured
 BLOCKS = ("image", "text")
 TERM_KINDS = (*PLAIN, *STYLE)  # of title, tags and description; of the title alone
+SPARSE = (*TERM_KINDS, COVER_WORDS)
 LONGEST = 1.01  # of a number in a row of length 1, rounded
 MOST_DAYS = 4e6  # of a date, before and after 1970: more than Python's own have
 
@@ -47,13 +52,23 @@ class KernelInputs:
     statistics: np.ndarray  # (n, F) float32, standardised by the training posts; 0 where unknown
     author: np.ndarray  # (n,) object; "" where unknown
     widths: Mapping[str, tuple[int, ...]]  # of the parts of image and text
+    # Of covers; without, they have no columns. Numbers are standardised by the training posts, 0 where unknown.
+    cover_words: Any = None  # (n, X) CSR, rows of length 1
+    lettering: np.ndarray = None  # type: ignore[assignment]  # (n, L) float32
+    faces: np.ndarray = None  # type: ignore[assignment]  # (n, M) float32
+
+    def __post_init__(self) -> None:
+        nothing = {COVER_WORDS: empty_rows(len(self)), **dict.fromkeys(COVER_NUMBERS, np.zeros((len(self), 0), np.float32))}
+        for name, value in nothing.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
 
     def take(self, rows: np.ndarray) -> KernelInputs:
         return replace(self, **{name: getattr(self, name)[rows] for name in PER_POST})
 
     def part(self, block: str, number: int) -> slice:
         """Return where a part stands in the vectors of a block."""
-        return _parts(self.widths[block])[number]
+        return parts_of_width(self.widths[block])[number]
 
     def __len__(self) -> int:
         return len(self.day)
@@ -73,7 +88,9 @@ class Takes(Protocol):
 class KernelInputsMaker:
     """Posts to Views; fitted on training posts."""
 
-    def __init__(self) -> None:
+    def __init__(self, covers: Sequence[str] = ()) -> None:
+        """`covers` names the kernels of covers (cover_inputs.CHOICES)."""
+        self.covers = CoverInputs(covers)
         self.tfidf = TfIdf(MOST_TERMS)
         self.style = TfIdf(MOST_TERMS, STYLE)
         self.scales: dict[str, np.ndarray] = {}  # of each block (2, P): means and deviations of its numbers
@@ -94,10 +111,11 @@ class KernelInputsMaker:
         self.growth = Growth() if truth is None else Growth(days=fit_growth(posts, truth).days)
         self.tfidf.fit(texts_of(posts, "text"))
         self.style.fit(texts_of(posts, "title"))
-        moments: dict[str, _Moments] = {}
+        self.covers.fit(posts, self._readings(posts, source))
+        moments: dict[str, Moments] = {}
         for start in range(0, len(posts), AT_ONCE):
             for name, block in self.vectors(posts.iloc[start : start + AT_ONCE], source).items():
-                moments.setdefault(name, _Moments(block.shape[1])).add(block[np.asarray(block.any(axis=1))])
+                moments.setdefault(name, Moments(block.shape[1])).add(block[np.asarray(block.any(axis=1))])
         for name, found in moments.items():
             self.widths[name] = tuple((widths or {}).get(name, (len(found.mean),)))
             self.scales[name] = found.scale()
@@ -118,7 +136,7 @@ class KernelInputsMaker:
                     f"the run's Gaussian process was fitted on other vectors of '{name}' than these; train again"
                 )
         placed = {
-            name: _unit(
+            name: unit_rows(
                 (block - self.scales[name][0]) / self.scales[name][1] * np.asarray(block.any(axis=1))[:, None],
                 self.widths[name],
             )
@@ -140,6 +158,7 @@ class KernelInputsMaker:
             **dict(zip(NUMBERS, np.ascontiguousarray(numbers.T), strict=True)),
             statistics=np.nan_to_num((statistics_of(posts) - mean) / deviation).astype(np.float32),
             author=author.to_numpy(object),
+            **self.covers.transform(posts, self._readings(posts, source)),
             widths=self.widths,
         )
 
@@ -147,12 +166,16 @@ class KernelInputsMaker:
         """(n, P) float32 of each block."""
         return {name: block.pooled.astype(np.float32) for name, block in source.blocks(posts, BLOCKS).items()}
 
+    def _readings(self, posts: pd.DataFrame, source: BlockSource) -> Sequence[Reading | None]:
+        return covers_of(source, posts) if self.covers.reads else ()
+
     def arrays(self) -> dict[str, np.ndarray]:
         scales = {f"scale_{name}": scale for name, scale in self.scales.items()}
         widths = {f"widths_{name}": np.array(some) for name, some in self.widths.items()}
         return {
             **self.tfidf.arrays(),
             **self.style.arrays(),
+            **self.covers.arrays(),
             **scales,
             **widths,
             "scale": self.scale,
@@ -164,6 +187,7 @@ class KernelInputsMaker:
         """Take arrays of `maker_specs`; raise ValueError where they do not fit together."""
         self.tfidf.restore(arrays)
         self.style.restore(arrays)
+        self.covers.restore({name: arrays[name] for name in cover_specs() if name in arrays})
         self.scales = {name: arrays[f"scale_{name}"] for name in BLOCKS}
         self.widths = {name: tuple(map(int, arrays[f"widths_{name}"])) for name in BLOCKS}
         self.scale, self.numbers_scale = arrays["scale"], arrays["scale_numbers"]
@@ -171,13 +195,17 @@ class KernelInputsMaker:
         for name in BLOCKS:
             if sum(self.widths[name]) != self.scales[name].shape[1]:
                 raise ValueError(f"the parts of '{name}' are not as wide as its vectors")
-        if not all((scale[1] > 0).all() for scale in (*self.scales.values(), self.scale, self.numbers_scale)):
+        if not all(
+            (scale[1] > 0).all()
+            for scale in (*self.scales.values(), *self.covers.scales.values(), self.scale, self.numbers_scale)
+        ):
             raise ValueError("a deviation is not above 0")
 
     @property
     def num_terms(self) -> dict[str, int]:
         """Of each kind."""
-        return {kind: len((self.tfidf if kind in PLAIN else self.style).terms.get(kind, ())) for kind in TERM_KINDS}
+        found = {kind: len((self.tfidf if kind in PLAIN else self.style).terms.get(kind, ())) for kind in TERM_KINDS}
+        return {**found, COVER_WORDS: self.covers.num_terms}
 
 
 def maker_specs() -> dict[str, Spec]:
@@ -190,7 +218,7 @@ def maker_specs() -> dict[str, Spec]:
     for name in BLOCKS:
         specs[f"scale_{name}"] = Spec(dtype="float32", shape=(2, f"numbers of {name}"))
         specs[f"widths_{name}"] = Spec(dtype="int64", shape=(f"parts of {name}",), low=1)
-    return specs
+    return {**specs, **cover_specs()}
 
 
 @dataclass(frozen=True)
@@ -206,45 +234,14 @@ class _Later:
         return len(self.posts)
 
 
-class _Moments:
-    """Means and deviations of rows that come in parts (Chan, Golub and LeVeque 1983)."""
-
-    def __init__(self, width: int) -> None:
-        self.num, self.mean, self.squares = 0, np.zeros(width), np.zeros(width)
-
-    def add(self, rows: np.ndarray) -> None:
-        if not len(rows):
-            return
-        total, away = self.num + len(rows), rows.mean(axis=0, dtype=np.float64) - self.mean
-        self.mean = self.mean + away * len(rows) / total
-        self.squares += rows.var(axis=0, dtype=np.float64) * len(rows) + away**2 * self.num * len(rows) / total
-        self.num = total
-
-    def scale(self) -> np.ndarray:
-        """(2, P) means and deviations; a number that is nearly the same for all posts is left as it is."""
-        deviation = np.sqrt(self.squares / max(self.num, 1))
-        return np.stack([self.mean, np.where(deviation > 1e-6, deviation, 1.0)]).astype(np.float32)
-
-
-def _unit(rows: np.ndarray, widths: Sequence[int]) -> np.ndarray:
-    """(n, P): each part of a row divided by its length."""
-    found = np.zeros(rows.shape, np.float32)
-    for part in _parts(widths):
-        found[:, part] = rows[:, part] / np.maximum(np.linalg.norm(rows[:, part], axis=1, keepdims=True), 1e-9)
-    return found
-
-
-def _parts(widths: Sequence[int]) -> list[slice]:
-    ends = np.cumsum(widths)
-    return [slice(int(end - width), int(end)) for end, width in zip(ends, widths, strict=True)]
-
-
 def kernel_inputs_to_arrays(inputs: KernelInputs) -> dict[str, np.ndarray]:
     """Return what `kernel_inputs_from_arrays` takes; strings and sparse matrices as plain arrays."""
     found: dict[str, np.ndarray] = {}
     for name in PER_POST:
         value = getattr(inputs, name)
-        if name in TERM_KINDS:
+        if (name in COVER_NUMBERS and not value.shape[1]) or (name == COVER_WORDS and not inputs.lettering.shape[1]):
+            continue
+        if name in SPARSE:
             for part in ("data", "indices", "indptr"):
                 found[f"{name}_{part}"] = getattr(value, part)
             found[f"{name}_shape"] = np.array(value.shape)
@@ -269,6 +266,9 @@ def kernel_input_specs() -> dict[str, Spec]:
     specs |= {name: Spec(dtype="float64", shape=("n",), has_gaps=True) for name in NUMBERS}
     for kind in TERM_KINDS:
         specs |= {**sparse_specs(kind), f"{kind}_shape": Spec(dtype="int64", shape=(2,), low=0)}
+    of_covers = {**sparse_specs(COVER_WORDS), f"{COVER_WORDS}_shape": Spec(dtype="int64", shape=(2,), low=0)}
+    of_covers |= {name: Spec(dtype="float32", shape=("n", width)) for name, width in COVER_NUMBERS.items()}
+    specs |= {name: replace(spec, is_optional=True) for name, spec in of_covers.items()}
     for name in BLOCKS:
         specs[name] = Spec(dtype="float16", shape=("n", f"numbers of {name}"), low=-LONGEST, high=LONGEST)
         specs[f"widths_{name}"] = Spec(dtype="int64", shape=(f"parts of {name}",), low=1)
@@ -285,7 +285,7 @@ def kernel_inputs_from_arrays(
     """
     num = len(arrays["day"])
     matrices = {}
-    for kind in TERM_KINDS:
+    for kind in SPARSE if f"{COVER_WORDS}_shape" in arrays else TERM_KINDS:
         if arrays[f"{kind}_shape"].tolist() != [num, num_terms[kind]]:
             raise ValueError(f"{kind}: its rows or columns are not as many as there are posts or terms")
         matrices[kind] = sparse_rows(arrays, kind, num=num, width=num_terms[kind])
@@ -293,6 +293,7 @@ def kernel_inputs_from_arrays(
     found = {name: tuple(map(int, arrays[f"widths_{name}"])) for name in BLOCKS}
     if len(authors) != num or found != widths:
         raise ValueError("authors, or the parts of vectors, are not as many as they have to be")
-    plain: Sequence[str] = ("text", "image", "day", "weekday", *NUMBERS, "statistics")
+    there = [name for name in COVER_NUMBERS if name in arrays]
+    plain: Sequence[str] = ("text", "image", "day", "weekday", *NUMBERS, "statistics", *there)
     values = {name: arrays[name].astype(np.float32) if name in BLOCKS else arrays[name] for name in plain}
     return KernelInputs(**matrices, author=authors, widths=found, **values)

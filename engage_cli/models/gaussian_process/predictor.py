@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from engage_cli.covers.reading import Reading
+from engage_cli.covers.source import covers_of
 from engage_cli.data.leakage import known_before
 from engage_cli.embeddings.store import BlockSource
 from engage_cli.errors import EngageError
@@ -22,6 +24,7 @@ from engage_cli.io.array_reading import Spec, load_arrays
 from engage_cli.io.array_writing import save_arrays
 from engage_cli.io.ranges import FourRising, Number, Positive
 from engage_cli.io.records import check_file, file_hash, record
+from engage_cli.models.gaussian_process.cover_inputs import COVER_NUMBERS
 from engage_cli.models.gaussian_process.inputs import (
     BLOCKS,
     KernelInputsMaker,
@@ -90,6 +93,8 @@ class GaussianProcessPredictor(Predictor):
         if (saved.cuts is None) != (run.kind == "value"):
             raise EngageError(f"{path}: the cuts do not fit a run that predicts {run.kind}; {AGAIN}")
         self.maker, self.processes, self.cuts = load_processes(run.folder, saved)
+        if bool(self.maker.covers.reads) != run.meta.reads_covers:
+            raise EngageError(f"{run.folder / 'run.json'}: reads_covers does not match its process; {AGAIN}")
 
     @staticmethod
     def choose_source(run: Run, sources: Sources) -> BlockSource:
@@ -136,10 +141,14 @@ class _Once:
     """A source that is asked once."""
 
     def __init__(self, posts: pd.DataFrame, source: BlockSource) -> None:
+        self._source = source
         self._blocks = source.blocks(known_before(posts), BLOCKS)
 
     def blocks(self, posts: pd.DataFrame, names: Any) -> dict[str, Any]:
         return {name: self._blocks[name] for name in names}
+
+    def covers(self, posts: pd.DataFrame) -> Sequence[Reading | None]:
+        return covers_of(self._source, posts)
 
     def vectors(self) -> dict[str, np.ndarray]:
         return {name: block.pooled for name, block in self._blocks.items()}
@@ -212,6 +221,8 @@ def load_processes(
     try:
         maker.restore(_under("maker/", arrays))
         landmarks = kernel_inputs_from_arrays(_under("landmarks/", arrays), num_terms=maker.num_terms, widths=maker.widths)
+        if any(bool(getattr(landmarks, name).shape[1]) != (name in maker.covers.reads) for name in COVER_NUMBERS):
+            raise ValueError("landmarks and kernels do not read the same of covers")
     except (ValueError, LookupError) as error:
         raise EngageError(f"{path}: {error}; {AGAIN}") from None
     try:

@@ -17,7 +17,8 @@ from engage_cli.progress.reporters import Reporter, SilentReporter
 
 # These stand a second time, for their modules need packages that may be broken; a test holds them equal.
 POSTS_FILE, DATA_MARKER, FEATURES, STORE_MARKER = "posts.parquet", "dataset.json", "features", "manifest.json"
-SEALED = ("images.parquet", "features/image_statistics.parquet")  # what is known of images; found out anew where it is gone
+# What is known of images; found out anew where it is gone.
+SEALED = ("images.parquet", "features/image_statistics.parquet", "features/covers.parquet")
 RUN_FIRST, RUN_MARKER = "run.json", "metrics.json"
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ import pandas as pd
 
 from engage_cli.config.general import ENGINES, EmbedConfig, EncoderConfig, setting_of_side
 from engage_cli.data.dataset import FEATURES, Dataset
-from engage_cli.data.schema import BLOCKS, side_of
+from engage_cli.data.schema import COVER_TEXT, EMBEDDED, side_of
 from engage_cli.embeddings.manifest import Manifest
 from engage_cli.embeddings.store import PLACEHOLDER_KEY, FeatureStore, StoredBlocks, content_keys
 from engage_cli.encoders.encoder import Encoder
@@ -23,6 +23,7 @@ from engage_cli.io.own_folders import own_data
 from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runtime.distributed import get_rank, get_world_size, together, wait_for_all
 from engage_cli.runtime.timing import Clock
+from engage_cli.steps.covers import stored_covers, with_cover_text
 from engage_cli.steps.embed._shards import Contents, Shard, plan, write_shards
 from engage_cli.steps.prepare.images import NOT_ASKED_FOR
 
@@ -50,13 +51,15 @@ def embed(
     dataset: Dataset,
     config: EncoderConfig,
     *,
-    blocks: Sequence[str] = BLOCKS,
+    blocks: Sequence[str] = EMBEDDED,
     how: EmbedConfig | None = None,
     reporter: Reporter | None = None,
 ) -> list[StoreSummary]:
     """Encode every content of the asked blocks that the store lacks. Under torchrun each rank does its share."""
     reporter, how = reporter or SilentReporter(), how or EmbedConfig()
     _check(how)
+    if COVER_TEXT in blocks:
+        dataset = with_cover_text(dataset, reporter)
     with together():
         stores = open_stores(dataset, config, blocks)
         return [
@@ -91,6 +94,10 @@ def stored_blocks(
 ) -> StoredBlocks:
     """Return the blocks' source, embedding first (and saying so) whatever the store lacks."""
     reporter = reporter or SilentReporter()
+    covers = None
+    if COVER_TEXT in blocks:
+        covers = stored_covers(dataset, reporter)
+        dataset = with_cover_text(dataset, reporter)
     with together():
         stores = open_stores(dataset, config, blocks)
         lacking = sum(len(stores[side_of(block)].missing(content_keys(dataset.posts, block))) for block in blocks)
@@ -101,7 +108,7 @@ def stored_blocks(
         if lacking or not is_whole:  # killed at its very end, or refused: say why again
             embed(dataset, config, blocks=blocks, reporter=reporter)
             stores = open_stores(dataset, config, blocks)
-    return StoredBlocks(stores)
+    return StoredBlocks(stores, covers)
 
 
 def _check(how: EmbedConfig) -> None:

@@ -15,12 +15,14 @@ import numpy as np
 
 from engage_cli.config.general import EmbedConfig
 from engage_cli.data.dataset import Dataset, load_dataset
+from engage_cli.data.schema import COVER_TEXT
 from engage_cli.embeddings.store import FeatureStore
 from engage_cli.encoders.encoder import Encoder, EncoderIdentity
 from engage_cli.errors import EngageError
-from engage_cli.progress.reporters import Reporter
+from engage_cli.progress.reporters import Reporter, SilentReporter
 from engage_cli.runtime.ray_pieces import ray_session, share_cluster
 from engage_cli.runtime.timing import Clock
+from engage_cli.steps.covers import with_cover_text
 from engage_cli.steps.embed._shards import Contents, Shard, write_shards
 
 SHARDS_PER_CALL = 4  # in one call a worker reads the next shard while it computes on this one
@@ -34,6 +36,8 @@ class ShardWriter:
         self, folder: str, side: str, name: str, record: EncoderIdentity, blocks: list[str], config: EmbedConfig
     ) -> None:
         self.dataset, self.config = load_dataset(Path(folder)), config
+        if COVER_TEXT in blocks:
+            self.dataset = with_cover_text(self.dataset, SilentReporter())
         self.encoder = Encoder(
             side,
             name,

@@ -8,20 +8,18 @@ import numpy as np
 import pandas as pd
 
 from engage_cli.data.dataset import FEATURES, Dataset
-from engage_cli.errors import EngageError
 from engage_cli.features.handcrafted import IMAGE_FEATURES, IMAGE_VERSION, measure_files
 from engage_cli.images.examine import examine
 from engage_cli.io.files import sweep_dead
 from engage_cli.io.own_folders import own_data
 from engage_cli.io.sealed_table import Check, read_sealed, write_sealed
 from engage_cli.progress.reporters import Reporter
+from engage_cli.steps.covers.image_files import HASH, NamedImage, are_hashes, different_images, raise_gone
 
 FILE = "image_statistics.parquet"
 KIND = f"engage image statistics {IMAGE_VERSION}"
 BATCH = 64
 FEW = 300  # up to this many covers, starting processes takes longer than the work
-HASH = "image_hash"
-Named = tuple[Path, str, str]  # folder, name, hash
 
 
 class MeasuredImages:
@@ -34,7 +32,7 @@ class MeasuredImages:
 
     def measure(self, posts: pd.DataFrame, reporter: Reporter) -> None:
         """Measure the covers of these posts that are not known yet."""
-        todo = [file for file in self._files(posts) if file[2] not in self._known]
+        todo = [file for file in different_images(self.dataset, posts) if file[2] not in self._known]
         if todo:
             sweep_dead(self._path.parent, FILE)
         examine(
@@ -49,29 +47,16 @@ class MeasuredImages:
             reporter=reporter,
         )
 
-    def _keep(self, file: Named, measured: np.ndarray | None) -> None:
-        root, name, digest = file
+    def _keep(self, file: NamedImage, measured: np.ndarray | None) -> None:
         if measured is None:
-            raise EngageError(
-                f"{root / name} is gone or changed since `engage prepare`; bring it back, or run prepare --overwrite again"
-            )
-        self._known[digest] = measured
+            raise_gone(file)
+        self._known[file[2]] = measured
 
     def of(self, posts: pd.DataFrame) -> np.ndarray:
         """Return (n, IMAGE_FEATURES) float32; NaN for a post without a usable cover."""
         nothing = np.full(len(IMAGE_FEATURES), np.nan, np.float32)
         rows = [self._known.get(digest, nothing) for digest in posts[HASH]]
         return np.stack(rows) if rows else np.zeros((0, len(IMAGE_FEATURES)), np.float32)
-
-    def _files(self, posts: pd.DataFrame) -> list[Named]:
-        """Return each different cover once."""
-        roots = {source: self.dataset.images_of(source) for source in posts["source"].unique()}
-        first = posts[posts[HASH] != ""].drop_duplicates(HASH)
-        return [
-            (root, str(post.image), str(post.image_hash))
-            for post in first[["source", "image", HASH]].itertuples(index=False)
-            if (root := roots[post.source]) is not None
-        ]
 
     def _save(self) -> None:
         own_data(self.dataset.folder).place(FEATURES, FILE)
@@ -82,15 +67,11 @@ class MeasuredImages:
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     """Return what earlier calls measured; nothing where that is damaged or of another version: it is measured again."""
-    columns: dict[str, Check] = {HASH: _are_hashes, **dict.fromkeys(IMAGE_FEATURES, _are_measures)}
+    columns: dict[str, Check] = {HASH: are_hashes, **dict.fromkeys(IMAGE_FEATURES, _are_measures)}
     table = read_sealed(path, kind=KIND, columns=columns)
     if table is None:
         return {}
     return dict(zip(table[HASH], table[list(IMAGE_FEATURES)].to_numpy(np.float32), strict=True))
-
-
-def _are_hashes(column: pd.Series) -> pd.Series:
-    return column.str.fullmatch(r"[0-9a-f]{32}", na=False)
 
 
 def _are_measures(column: pd.Series) -> np.ndarray:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
+from engage_cli.covers.numbers import texts_on
+from engage_cli.covers.source import CoverSource
 from engage_cli.data.dataset import Dataset
-from engage_cli.data.schema import texts_of
+from engage_cli.data.schema import COVER_TEXT, texts_of
 from engage_cli.errors import EngageError
 from engage_cli.images.decode import ImageError, digest_of, read_bytes, resolve_inside
 from engage_cli.models.neural.training.image_text_batches import Contents
+from engage_cli.progress.reporters import Reporter, SilentReporter
+from engage_cli.steps.covers import stored_covers
 
 
 class FileImages:
@@ -54,8 +59,13 @@ class GivenImages:
 class DatasetContents:
     """Contents of a data folder's posts."""
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Dataset, reporter: Reporter | None = None) -> None:
+        self.dataset, self.reporter = dataset, reporter or SilentReporter()
         self.roots = {source: dataset.images_of(source) for source in dataset.posts["source"].unique()}
+
+    @cached_property
+    def _covers(self) -> CoverSource:
+        return stored_covers(self.dataset, self.reporter)
 
     def contents(self, posts: pd.DataFrame, blocks: Sequence[str]) -> Contents:
         columns = posts[["source", "image", "image_hash"]].itertuples(index=False)
@@ -63,14 +73,19 @@ class DatasetContents:
             (root, str(post.image), str(post.image_hash)) if post.image_hash and (root := self.roots[post.source]) else None
             for post in columns
         ]
+        if COVER_TEXT in blocks:
+            posts = posts.assign(**{COVER_TEXT: texts_on(self._covers.covers(posts))})
         return Contents(FileImages(places), {name: texts_of(posts, name) for name in blocks if name != "image"})
 
 
 class GivenContents:
     """Contents of posts that lie in no data folder; `images` holds each post's file, or None."""
 
-    def __init__(self, images: Sequence[bytes | None]) -> None:
-        self.images = images
+    def __init__(self, images: Sequence[bytes | None], covers: CoverSource | None = None) -> None:
+        """`covers` is needed for the block `cover_text`."""
+        self.images, self._covers = images, covers
 
     def contents(self, posts: pd.DataFrame, blocks: Sequence[str]) -> Contents:
+        if COVER_TEXT in blocks and self._covers is not None:
+            posts = posts.assign(**{COVER_TEXT: texts_on(self._covers.covers(posts))})
         return Contents(GivenImages(self.images), {name: texts_of(posts, name) for name in blocks if name != "image"})

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from engage_cli.config.general import EncoderConfig
 from engage_cli.data.dataset import Dataset
-from engage_cli.data.schema import side_of
+from engage_cli.data.schema import COVER_TEXT, side_of
 from engage_cli.embeddings.live import LiveBlocks, LiveVectors
-from engage_cli.embeddings.store import StoredBlocks
+from engage_cli.embeddings.store import BlockSource
 from engage_cli.encoders.encoder import Encoder, EncoderIdentity
 from engage_cli.errors import EngageError
 from engage_cli.images.decode import ImageError, decode
@@ -18,6 +18,7 @@ from engage_cli.io.files import fingerprint
 from engage_cli.models.predictor import Source, Sources, choose_source, members_of
 from engage_cli.progress.reporters import Reporter
 from engage_cli.runs.run_folder import FIRST, Run, blaming
+from engage_cli.steps.covers import CoverMemo, LiveCovers, WithCovers, stored_covers
 from engage_cli.steps.embed import make_encoder, stored_blocks
 from engage_cli.steps.inputs.contents import DatasetContents, GivenContents
 from engage_cli.steps.inputs.table_source import ImageMemo, LiveTable, StoredTable
@@ -56,18 +57,24 @@ class StoredSources(Sources):
     def __init__(self, dataset: Dataset, reporter: Reporter) -> None:
         self.dataset, self.reporter = dataset, reporter
 
-    def vectors(self, run: Run) -> StoredBlocks:
+    def vectors(self, run: Run) -> BlockSource:
         _encoders_of(run, {})
-        return stored_blocks(self.dataset, encoder_config(run), blocks_of(run), self.reporter)
+        blocks = stored_blocks(self.dataset, encoder_config(run), blocks_of(run), self.reporter)
+        return WithCovers(blocks, stored_covers(self.dataset, self.reporter)) if run.meta.reads_covers else blocks
 
     def contents(self, run: Run) -> DatasetContents:
         _encoders_of(run, {})
-        return DatasetContents(self.dataset)
+        return DatasetContents(self.dataset, self.reporter)
 
     def table(self, run: Run) -> StoredTable:
         _encoders_of(run, {})
         return StoredTable(
-            self.dataset, encoder_config(run), blocks_of(run), reads_images=run.meta.reads_images, reporter=self.reporter
+            self.dataset,
+            encoder_config(run),
+            blocks_of(run),
+            reads_images=run.meta.reads_images,
+            reads_covers=run.meta.reads_covers,
+            reporter=self.reporter,
         )
 
 
@@ -75,7 +82,7 @@ class LiveSources:
     """What gives a run what it reads of posts that lie in no data folder. Encoders stay loaded between two calls."""
 
     def __init__(self, run: Run, *, num_towers: int | None = 1) -> None:
-        self.run, self.num_towers, self.images = run, num_towers, ImageMemo()
+        self.run, self.num_towers, self.images, self.covers = run, num_towers, ImageMemo(), CoverMemo()
         self._encoders: dict[str, Encoder] = {}  # of all members, by record
         self._vectors: dict[str, LiveVectors] = {}  # by the records of both sides: members with equal encoders share them
         self._found: dict[Path, dict[str, Encoder]] = {}  # by the folders of members, those that were looked at
@@ -118,6 +125,7 @@ class LiveSources:
         for vectors in self._vectors.values():
             vectors.forget()
         self.images.forget()
+        self.covers.forget()
 
 
 class _GivenSources(Sources):
@@ -126,20 +134,26 @@ class _GivenSources(Sources):
     def __init__(self, live: LiveSources, images: Sequence[bytes | None]) -> None:
         self.live, self.given = live, images
 
-    def vectors(self, run: Run) -> LiveBlocks:
-        return LiveBlocks(self.live.vectors_of(run), self.given)
+    def vectors(self, run: Run) -> BlockSource:
+        covers = LiveCovers(self.given, self.live.covers)
+        blocks = LiveBlocks(self.live.vectors_of(run), self.given, covers)
+        return WithCovers(blocks, covers) if run.meta.reads_covers else blocks
 
     def contents(self, run: Run) -> GivenContents:
         self.live.encoders_of(run, {})  # what is loaded of them is in the run's model
-        return GivenContents(self.given)
+        return GivenContents(self.given, LiveCovers(self.given, self.live.covers))
 
     def table(self, run: Run) -> LiveTable:
-        return LiveTable(self.vectors(run), self.given, self.live.images)
+        return LiveTable(self.vectors(run), self.given, self.live.images, self.live.covers)
 
 
 def sees_images(run: Run) -> bool:
     """Say whether anything of a cover reaches the run."""
-    return run.meta.reads_images or any(side_of(block) == "vision" for block in blocks_of(run))
+    return (
+        run.meta.reads_images
+        or run.meta.reads_covers
+        or any(side_of(block) == "vision" or block == COVER_TEXT for block in blocks_of(run))
+    )
 
 
 def problem_of(image: bytes) -> str:

@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 
 from engage_cli.config.general import EncoderConfig
+from engage_cli.covers.reading import Reading
 from engage_cli.data.dataset import Dataset
-from engage_cli.embeddings.live import LiveBlocks
-from engage_cli.embeddings.store import Block, StoredBlocks
+from engage_cli.embeddings.store import Block, BlockSource, StoredBlocks
 from engage_cli.encoders.encoder import Encoder
 from engage_cli.features.handcrafted import measure_image
 from engage_cli.features.handcrafted.image import LoadedImage
 from engage_cli.images.decode import ImageError
 from engage_cli.progress.reporters import Reporter
+from engage_cli.steps.covers import CoverMemo, stored_covers
 from engage_cli.steps.embed import stored_blocks
 from engage_cli.steps.inputs._measure_images import MeasuredImages
 
@@ -32,12 +33,14 @@ class StoredTable:
         blocks: Sequence[str],
         *,
         reads_images: bool,
+        reads_covers: bool,
         reporter: Reporter,
     ) -> None:
         self._blocks = stored_blocks(dataset, encoders, blocks, reporter) if blocks else StoredBlocks({})
         self._statistics = MeasuredImages(dataset)
         if reads_images:
             self._statistics.measure(dataset.posts, reporter)
+        self._covers = stored_covers(dataset, reporter) if reads_covers else None
 
     @property
     def encoders(self) -> dict[str, Encoder]:
@@ -49,6 +52,10 @@ class StoredTable:
 
     def image_statistics(self, posts: pd.DataFrame) -> np.ndarray:
         return self._statistics.of(posts)
+
+    def covers(self, posts: pd.DataFrame) -> list[Reading | None]:
+        assert self._covers is not None
+        return self._covers.covers(posts)
 
 
 class ImageMemo:
@@ -74,14 +81,17 @@ class ImageMemo:
 class LiveTable:
     """Of posts that lie in no data folder; `images` holds each post's file, or None for a post without one."""
 
-    def __init__(self, blocks: LiveBlocks, images: Sequence[bytes | None], memo: ImageMemo) -> None:
-        self._blocks, self._images, self._memo = blocks, images, memo
+    def __init__(self, blocks: BlockSource, images: Sequence[bytes | None], memo: ImageMemo, covers: CoverMemo) -> None:
+        self._blocks, self._images, self._memo, self._covers = blocks, images, memo, covers
 
     def blocks(self, posts: pd.DataFrame, names: Sequence[str]) -> dict[str, Block]:
         return self._blocks.blocks(posts, names)
 
     def image_statistics(self, posts: pd.DataFrame) -> np.ndarray:
         return self._memo.measure(self._images)
+
+    def covers(self, posts: pd.DataFrame) -> list[Reading | None]:
+        return self._covers.read(self._images)
 
 
 def _measure(data: bytes | None) -> np.ndarray:

@@ -37,6 +37,20 @@ class ContributionsJson(TypedDict):
 
 
 # Two of its keys are words of Python.
+class EffectJson(TypedDict):
+    value: float
+    low: float
+    high: float
+
+
+class CoverFactJson(TypedDict):
+    fact: str
+    share_of_top: float
+    share_of_all: float
+    is_clear: bool
+    effect: EffectJson | None
+
+
 class ExplanationJson(TypedDict):
     note: str
     unit: str
@@ -47,6 +61,7 @@ class ExplanationJson(TypedDict):
     windows: Rows | None
     neighbours: list[NeighbourJson]
     contributions: ContributionsJson | None
+    cover: list[CoverFactJson]
     overlay: str | None
 
 

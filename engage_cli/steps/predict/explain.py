@@ -9,14 +9,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from engage_cli.covers.facts import Cover
 from engage_cli.data.schema import TEXT_COLUMNS
+from engage_cli.errors import EngageError
+from engage_cli.explain.cover_facts import ToldFact, load_cover_facts, tell_facts
 from engage_cli.explain.occlusion import GRID, WINDOW, cell_shares, covered, draw_overlay
 from engage_cli.explain.title_words import Word, without, words_of
 from engage_cli.io.files import atomic_write
 from engage_cli.models.predictions import Reasons
 from engage_cli.models.predictor import Explainer
 from engage_cli.progress.reporters import Reporter
-from engage_cli.steps.predict.answer_json import ContributionsJson, ExplanationJson, NeighbourJson
+from engage_cli.steps.predict.answer_json import ContributionsJson, CoverFactJson, ExplanationJson, NeighbourJson
 from engage_cli.steps.predict.session import InferenceSession
 from engage_cli.uncertainty.neighbours import NAMES_FILE, load_names
 
@@ -60,6 +63,7 @@ class Explanation:
     windows: np.ndarray | None  # (7, 7): by how much with the 2 x 2 regions covered of which this is the last
     neighbours: tuple[Neighbour, ...]  # the nearest first
     reasons: Reasons | None  # of CatBoost: contributions of its features
+    covers: tuple[ToldFact, ...] = ()  # what is true of the cover, beside the training posts that did best
     overlay: Path | None = None
 
     def to_json(self) -> ExplanationJson:
@@ -73,6 +77,7 @@ class Explanation:
             "windows": None if self.windows is None else self.windows.tolist(),
             "neighbours": [_neighbour_json(one) for one in self.neighbours],
             "contributions": None if self.reasons is None else _reasons_json(self.reasons),
+            "cover": [_fact_json(one) for one in self.covers],
             "overlay": None if self.overlay is None else str(self.overlay),
         }
 
@@ -122,6 +127,7 @@ def explain_post(
         windows=windows,
         neighbours=_neighbours(session, post, image),
         reasons=_reasons(session, post, image),
+        covers=_covers(session, title, image, reporter),
         overlay=overlay,
     )
 
@@ -192,6 +198,29 @@ def _reasons(session: InferenceSession, post: pd.DataFrame, image: bytes | None)
     if not isinstance(session.predictor, Explainer):
         return None
     return session.predictor.explain(post, session.sources.of([image]))[0]
+
+
+def _covers(session: InferenceSession, title: str, image: bytes | None, reporter: Reporter) -> tuple[ToldFact, ...]:
+    known = load_cover_facts(session.run)
+    if known is None or image is None:
+        return ()
+    try:
+        (reading,) = session.sources.covers.read([image])
+    except EngageError as error:
+        reporter.say(f"nothing is said of the cover's lettering and faces: {error}")
+        return ()
+    return () if reading is None else tuple(tell_facts(known, Cover(reading, title)))
+
+
+def _fact_json(one: ToldFact) -> CoverFactJson:
+    effect = one.effect
+    return {
+        "fact": one.fact,
+        "share_of_top": one.share_of_top,
+        "share_of_all": one.share_of_all,
+        "is_clear": one.is_clear,
+        "effect": None if effect is None else {"value": effect.value, "low": effect.low, "high": effect.high},
+    }
 
 
 def _neighbour_json(one: Neighbour) -> NeighbourJson:

@@ -87,7 +87,12 @@ def make_inputs(
     classes = [PARTS.load(name) for name in choice.parts]
     blocks = list(dict.fromkeys(block for part in classes for block in part.blocks))
     source = StoredTable(
-        dataset, encoders, blocks, reads_images=any(part.reads_images for part in classes), reporter=reporter
+        dataset,
+        encoders,
+        blocks,
+        reads_images=any(part.reads_images for part in classes),
+        reads_covers=any(part.reads_covers for part in classes),
+        reporter=reporter,
     )
     shared = _shared_width(list(source.encoders.values()))
     if "image_text_match" in choice.parts and not shared:

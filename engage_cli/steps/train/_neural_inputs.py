@@ -191,7 +191,7 @@ def _make_live(
     made = {side: make_encoder(side, exact) for side in dict.fromkeys(map(side_of, blocks))}
     towers = make_towers(made, parse_finetune(config.finetune), checkpointing=config.checkpointing)
     reads_tokens = bool(FUSIONS.load(config.fusion).reads_tokens)
-    contents = {name: DatasetContents(dataset).contents(part.posts, blocks) for name, part in parts.items()}
+    contents = {name: DatasetContents(dataset, reporter).contents(part.posts, blocks) for name, part in parts.items()}
     has_image = bool((parts["train"].posts["image_hash"] != "").any())
     texts = contents["train"].texts
     _say_absent({name: has_image if name == "image" else any(texts[name]) for name in blocks}, reporter)

@@ -76,6 +76,7 @@ class CatBoostTrainer(Trainer):
             encoders=encoders_of(self.inputs.encoders),
             blocks=tuple(table.blocks),
             reads_images=table.reads_images,
+            reads_covers=table.reads_covers,
             leaky=choice.is_leaky,
             marks=(*dataset.marks, *((LEAKY,) if choice.is_leaky else ())),
         )

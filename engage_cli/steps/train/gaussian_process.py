@@ -15,9 +15,11 @@ from engage_cli.config.training import GaussianProcessConfig
 from engage_cli.data.dataset import Dataset
 from engage_cli.data.schema import side_of
 from engage_cli.data.targets.target import Target
-from engage_cli.errors import EngageError
+from engage_cli.embeddings.store import BlockSource
+from engage_cli.errors import EngageError, WrongCallError
 from engage_cli.io.own_folders import is_plain_file
 from engage_cli.metrics.metrics import r2
+from engage_cli.models.gaussian_process.cover_inputs import CHOICES
 from engage_cli.models.gaussian_process.decomposition import ScorePart, parts_of
 from engage_cli.models.gaussian_process.inputs import BLOCKS, KernelInputsMaker, Takes
 from engage_cli.models.gaussian_process.measurement import Measurement
@@ -41,6 +43,7 @@ from engage_cli.progress.reporters import Reporter, Stage
 from engage_cli.runs.model_table import GAUSSIAN_PROCESS
 from engage_cli.runs.records import RunMeta, RunMetrics
 from engage_cli.runtime.devices import find_device
+from engage_cli.steps.covers import WithCovers, stored_covers
 from engage_cli.steps.embed import stored_blocks
 from engage_cli.steps.train._run_inputs import data_of, encoders_of, parse_kind
 from engage_cli.steps.train.training import train_run
@@ -65,7 +68,12 @@ class ProcessTrainer(Trainer):
         """`left` (n,) is learned of the training posts of a `problem` of values, in place of their scores."""
         self.config, self.left = config, left
         self.problem = problem or make_problem(dataset, dataset.target(config.target), parse_kind(config.kind))
-        self.source = stored_blocks(dataset, encoders, BLOCKS, reporter)
+        if config.covers not in CHOICES:
+            raise WrongCallError(f"unknown --covers '{config.covers}'; give one of: {', '.join(CHOICES)}")
+        self.stored = stored_blocks(dataset, encoders, BLOCKS, reporter)
+        self.source: BlockSource = self.stored
+        if CHOICES[config.covers]:
+            self.source = WithCovers(self.stored, stored_covers(dataset, reporter))
         self.refit = partial(ProcessTrainer, config, encoders)
         self.fitted: FittedProcesses | None = None  # None where a training that was killed later has saved them
         posts = self.problem.train.posts
@@ -75,8 +83,9 @@ class ProcessTrainer(Trainer):
             kind=self.problem.kind,
             config=dataclasses.asdict(config),
             data=data_of(dataset),
-            encoders=encoders_of({side: store.encoder for side, store in self.source.stores.items()}),
+            encoders=encoders_of({side: store.encoder for side, store in self.stored.stores.items()}),
             blocks=BLOCKS,
+            reads_covers=bool(CHOICES[config.covers]),
             reads_date=bool("posted_at" in posts and posts["posted_at"].notna().any()),
             reads_columns=tuple(numbers_of(posts)),
             marks=tuple(dataset.marks),
@@ -111,13 +120,13 @@ class ProcessTrainer(Trainer):
         if self.left is not None:
             wanted, measured = self.left, None
             parts = [ScorePart(of="how these posts differ", share=1.0, truth=wanted)]
-        maker, fitted = KernelInputsMaker(), list[tuple[str, float, GaussianProcess]]()
+        maker, fitted = KernelInputsMaker(CHOICES[self.config.covers]), list[tuple[str, float, GaussianProcess]]()
         left_out = np.zeros(len(wanted))
         places = [None if work is None else work / f"{number}.safetensors" for number in range(len(parts))]
         num_left = sum(place is None or not place.with_suffix(".json").is_file() for place in places)
         steps = num_left * (NUM_STEPS + 1) + num_blocks(len(posts)) + 1
         with reporter.stage("learning which posts are alike (Gaussian process)", steps) as stage:
-            widths = {block: self.source.stores[side_of(block)].encoder.tower.widths for block in BLOCKS}
+            widths = {block: self.stored.stores[side_of(block)].encoder.tower.widths for block in BLOCKS}
             maker.fit(posts, self.source, widths, truth=wanted)
             # What is compared again and again is kept; of more posts than that, only what is at work.
             views: Takes = (

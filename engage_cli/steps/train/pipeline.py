@@ -14,7 +14,7 @@ from engage_cli.config.general import LOCAL, EncoderConfig, EngineConfig
 from engage_cli.config.recipes import resolve
 from engage_cli.config.training import CatBoostConfig, EnsembleConfig, GaussianProcessConfig
 from engage_cli.data.dataset import Dataset, load_dataset
-from engage_cli.data.schema import BLOCKS
+from engage_cli.data.schema import EMBEDDED
 from engage_cli.errors import WrongCallError
 from engage_cli.models.neural.objectives import WITHIN_EXPERIMENTS
 from engage_cli.models.trainer import make_problem
@@ -64,7 +64,7 @@ def _make(
 
     def train_elsewhere(places: Mapping[str, Path], reporter: Reporter) -> None:
         if places:
-            stored_blocks(dataset, encoders, BLOCKS, reporter)  # of several workers that embedded, one alone might write
+            stored_blocks(dataset, encoders, EMBEDDED, reporter)  # of several workers that embedded, one alone might write
         data = dataset.folder.resolve()
         pieces = [(config, encoders, data, name, place.resolve()) for name, place in places.items()]
         run_on_ray(train_member, pieces, how, reporter, title="training the members")

@@ -27,6 +27,7 @@ from engage_cli.runtime.devices import find_device
 from engage_cli.runtime.distributed import get_rank, get_world_size, share_text, together, wait_for_all
 from engage_cli.steps.inputs.sources import source_of
 from engage_cli.steps.train._calibrate import calibrate
+from engage_cli.steps.train._cover_facts import remember_covers
 from engage_cli.steps.train._cross_fit import cross_fit
 
 REFUSED, GOES_ON, NEW = "refused", "goes on", "new"  # what the first rank tells the others of the run's folder
@@ -81,6 +82,7 @@ def train_made(
         trainer.fit(folder, reporter)
         if is_first:
             trainer.save(folder)
+            remember_covers(folder, trainer.problem)
         found = judge(trainer, Run(folder, trainer.meta, trainer.problem.target), reporter)
         if is_first:
             remove_tree(folder / WORK)

@@ -1,0 +1,130 @@
+"""What lettering and faces of covers add to a prediction: the same posts with and without, by a paired bootstrap.
+
+Covers are read once (engage embed --covers). Then a process and boosted trees are trained without what covers show, with
+their lettering, their faces, and both, for views and likes, on random splits and by date. Of two runs the difference of
+R² on the test posts is shown, with the 95 % interval of a paired bootstrap over these posts (1,000 resamples).
+
+export ENGAGE_REAL_POSTS=FOLDER    # posts.csv and images/; without it, posts of `engage sample`
+python benchmarks/covers.py --work DIR [--seeds 0,1,2] [--splits random,time] [--rows N] [--models gp,catboost]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from engage_cli.data.dataset import load_dataset
+from engage_cli.metrics.metrics import compute_metrics
+from engage_cli.metrics.paired_bootstrap import compare
+from engage_cli.models.predictor import load_predictor
+from engage_cli.progress.reporters import SilentReporter
+from engage_cli.runs.run_folder import load_run
+from engage_cli.steps.inputs.sources import source_of
+
+REAL = "id=video_id,views=view_count,likes=like_count,comments=comment_count,dislikes=dislike_count,posted_at=published_at"
+PARTS = ("none", "lettering", "faces", "both")
+FEATURES = {"none": "", "lettering": ",cover_lettering,cover_words", "faces": ",cover_faces", "both": ",covers"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "engage-covers")
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--splits", default="random,time")
+    parser.add_argument("--targets", default="views,likes")
+    parser.add_argument("--models", default="gp,catboost")
+    parser.add_argument("--parts", default=",".join(PARTS))
+    parser.add_argument("--rows", type=int, default=0, help="only the first rows of the table; 0 takes all")
+    parser.add_argument("--features", type=Path, help="a folder features/ of another data folder of the same posts")
+    asked = parser.parse_args()
+    print("| target, model | split | posts | R² without | with | difference | 95 % interval | Spearman without | with |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    for split in asked.splits.split(","):
+        for seed in map(int, asked.seeds.split(",")) if split == "random" else [0]:
+            data = make_data(asked.work, split, seed, asked.rows, asked.features)
+            for target in asked.targets.split(","):
+                for model in asked.models.split(","):
+                    show(data, split, seed, target, model, asked.parts.split(","))
+
+
+def make_data(work: Path, split: str, seed: int, rows: int, features: Path | None) -> Path:
+    data = work / f"{split}-{seed}" / "data"
+    if (data / "features" / "done").is_file():
+        return data
+    if real := os.environ.get("ENGAGE_REAL_POSTS"):
+        table = work / "posts.csv"
+        if not table.is_file():
+            work.mkdir(parents=True, exist_ok=True)
+            posts = pd.read_csv(f"{real}/posts.csv", dtype=str, keep_default_na=False)
+            posts.head(rows or len(posts)).to_csv(table, index=False)
+        source = ["--table", table, "--images-dir", f"{real}/images", "--map", REAL]
+    else:
+        if not (work / "sample").is_dir():
+            engage("sample", work / "sample", "--rows", rows or 1200)
+        source = ["--pixelrec-dir", work / "sample"]
+    engage("prepare", *source, "--split", split, "--seed", seed, "--data", data)
+    before = features or next(iter(sorted(work.glob("*/data/features/done"))), work / "none" / "done").parent
+    if before.is_dir():
+        shutil.copytree(before, data / "features", dirs_exist_ok=True)
+    engage("embed", "--data", data, "--covers")
+    (data / "features" / "done").touch()
+    return data
+
+
+def show(data: Path, split: str, seed: int, target: str, model: str, parts: list[str]) -> None:
+    """Print a row for each part: its R² beside that of the run without."""
+    said = {}
+    for part in parts:
+        run = data.parent / "runs" / f"{model}-{target}-{part}"
+        if not (run / "metrics.json").is_file():
+            common = ["--data", data, "--target", target, "--run", run, "--seed", 0]
+            if model == "gp":
+                engage("train-gp", "--covers", part, *common)
+            else:
+                engage("train-catboost", "--as", "value", "--features", f"honest{FEATURES[part]}", *common)
+        said[part] = predicted(data, run, target)
+    true, without = said["none"]
+    for part in parts:
+        if part == "none":
+            continue
+        r2 = compare("value", true, (part, said[part][1]), ("none", without), num_resamples=1000, metric="r2")
+        first, second = (compute_metrics("value", true, one) for one in (without, said[part][1]))
+        print(
+            f"| {target}, {model} + {part} | {split} {seed} | {len(true):,} | {first['r2']:.4f} | {second['r2']:.4f} | "
+            f"{r2.difference:+.4f} | {r2.low:+.4f} to {r2.high:+.4f} | "
+            f"{first['spearman']:.4f} | {second['spearman']:.4f} |",
+            flush=True,
+        )
+
+
+def predicted(data: Path, folder: Path, target: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the truth and the run's predictions of the test posts."""
+    known = folder / "said.npz"
+    if not known.is_file():
+        dataset, run = load_dataset(data), load_run(folder)
+        posts = dataset.posts.iloc[dataset.rows("test", dataset.target(target))]
+        said = load_predictor(run).predict(posts, source_of(run, dataset, SilentReporter()))
+        np.savez(known, true=dataset.target(target).score(posts), said=said.value)
+    with np.load(known) as found:
+        return found["true"], found["said"]
+
+
+def engage(*arguments: Any) -> None:
+    command = [sys.executable, "-m", "engage_cli", *map(str, arguments), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{json.dumps(command)}\n{done.stderr}")
+
+
+if __name__ == "__main__":
+    main()
