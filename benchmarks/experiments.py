@@ -4,8 +4,9 @@
 
 Five folds by whole stories; tests that share a headline, an image or a lede are one story. Whatever a model chooses it
 chooses within the training folds, one in ten of whose stories are its validation posts. Counts of packages that differ in
-the image alone are added up, for the images are not there. Models are trained by the package's own commands, on the target
-click_rate; what is done stands in --work, so that a killed call goes on.
+the image alone are added up, for the images are not there, and a test is dated by the Monday of its week. Models are
+trained by the package's own commands, on the target click_rate; what is done stands in --work, so that a killed call goes
+on.
 """
 
 from __future__ import annotations
@@ -96,13 +97,18 @@ def prepare_headlines(work: Path, real: Path) -> tuple[Dataset, np.ndarray]:
     packages = pd.read_csv(real / "packages.csv", dtype=str, keep_default_na=False)
     packages = packages.astype({"impressions": int, "clicks": int})
     table = packages.groupby(["test_id", "headline"], sort=False, as_index=False).agg(
-        id=("id", "first"), impressions=("impressions", "sum"), clicks=("clicks", "sum"), story=("story", "first")
+        id=("id", "first"),
+        impressions=("impressions", "sum"),
+        clicks=("clicks", "sum"),
+        story=("story", "first"),
+        test_week=("test_week", "first"),
     )
+    table["posted_at"] = pd.to_datetime(table["test_week"] + "1", format="%G%V%u").dt.strftime("%Y-%m-%d")
     table = table[table.groupby("test_id")["headline"].transform("size") > 1]
     work.mkdir(parents=True, exist_ok=True)
     data = work / "data"
     if not (data / "dataset.json").is_file():
-        table.drop(columns="story").to_csv(work / "headlines.csv", index=False)
+        table.drop(columns=["story", "test_week"]).to_csv(work / "headlines.csv", index=False)
         call = ["prepare", "--table", work / "headlines.csv", "--no-images", "--no-dedupe", "--data", data, "--overwrite"]
         subprocess.run([sys.executable, "-m", "engage_cli", *map(str, call)], check=True, stdout=subprocess.DEVNULL)
     dataset = load_dataset(data)

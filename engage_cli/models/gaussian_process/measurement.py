@@ -1,8 +1,8 @@
 """How training posts were measured: in which experiment, and with what noise.
 
-Of an experiment only differences count. Its level (the audience, the day) is anything: an intercept with a flat prior.
-That is the same as looking at orthonormal contrasts of its posts alone (restricted likelihood; Patterson and Thompson
-1971), which leave out one number for each experiment.
+The variants of an experiment share a level (the audience, the day), which is no merit of theirs: an intercept of each,
+drawn from a normal distribution (random effects; Laird and Ware 1982). Its variance is learned. The more levels differ
+beyond what posts explain, the less an experiment's mean counts, and the more it is differences alone.
 """
 
 from __future__ import annotations
@@ -48,28 +48,30 @@ class Measurement:
         parts = np.split(order, np.cumsum(np.bincount(group))[:-1])
         return [parts[place] for place in np.argsort(first, kind="stable")]
 
-    def contrasts(self, device: torch.device = CPU) -> Tensor:
-        """(c, n) sparse float64 with orthonormal rows: Helmert contrasts within experiments, other posts as they are."""
-        rows, columns, values = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
-        count = 0
-        for posts in self.members():
-            if self.groups[posts[0]] == NO_GROUP:
-                rows.append(np.array([count]))
-                columns.append(posts)
-                values.append(np.ones(1))
-                count += 1
-                continue
-            for number in range(1, len(posts)):
-                rows.append(np.full(number + 1, count))
-                columns.append(posts[: number + 1])
-                values.append(np.r_[np.ones(number), -number] / np.sqrt(number * (number + 1)))
-                count += 1
-        places = np.stack([np.concatenate(some) if some else np.zeros(0, np.int64) for some in (rows, columns)])
-        numbers = np.concatenate(values) if values else np.zeros(0)
-        found = torch.sparse_coo_tensor(
-            torch.from_numpy(places), torch.from_numpy(numbers), (count, len(self)), check_invariants=True
-        )
-        return found.coalesce().to(device)
+    def same_experiment(self, device: torch.device = CPU) -> Tensor:
+        """(n, n) float64: 1 for two posts of one experiment, a post and itself among them, else 0."""
+        groups = torch.from_numpy(np.asarray(self.groups)).to(device)
+        return ((groups[:, None] == groups[None]) & (groups != NO_GROUP)).double()
+
+    def covariance_of_noise(self, noise: float, level: float, device: torch.device = CPU) -> Tensor:
+        """(n, n) float64 of what no kernel explains: known noise, `noise` of each post, and `level` of an experiment."""
+        found = level * self.same_experiment(device)
+        found.diagonal().add_(self.known_noise(device) + noise)
+        return found
+
+    def centre(self, truth: np.ndarray) -> np.ndarray:
+        """(n,): what a post is expected to have: the mean of the experiments' means; of posts in none, their own mean."""
+        alone, found = self.is_alone, np.empty(len(truth))
+        if alone.any():
+            found[alone] = truth[alone].mean()
+        if not alone.all():
+            found[~alone] = np.mean([truth[posts].mean() for posts in self.members() if not alone[posts[0]]])
+        return found
+
+    def variance_of_levels(self, truth: np.ndarray) -> float:
+        """Return how much the experiments' means vary around their mean; 1 where there are not two that differ."""
+        means = [truth[posts].mean() for posts in self.members() if not self.is_alone[posts[0]]]
+        return (float(np.var(means)) if means else 0.0) or 1.0
 
     def batches(self, size: int, order: np.ndarray | None = None) -> Iterator[np.ndarray]:
         """Yield rows of whole experiments, at least one and no more than `size` posts where that can be."""
@@ -92,16 +94,3 @@ class Measurement:
 
     def __len__(self) -> int:
         return len(self.groups)
-
-
-def on_contrasts(contrasts: Tensor, matrix: Tensor) -> Tensor:
-    """(c, c): the covariance (n, n) of posts as that of their contrasts (c, n)."""
-    half = torch.sparse.mm(contrasts, matrix)
-    return torch.sparse.mm(contrasts, half.T.contiguous())
-
-
-def off_contrasts(contrasts: Tensor, matrix: Tensor) -> Tensor:
-    """(n, n) of posts from (c, c) of their contrasts: the transpose of `on_contrasts`."""
-    back = contrasts.transpose(0, 1).coalesce()
-    half = torch.sparse.mm(back, matrix)
-    return torch.sparse.mm(back, half.T.contiguous())
