@@ -103,7 +103,7 @@ def prepare_headlines(work: Path, real: Path) -> tuple[Dataset, np.ndarray]:
         story=("story", "first"),
         test_week=("test_week", "first"),
     )
-    table["posted_at"] = pd.to_datetime(table["test_week"] + "1", format="%G%V%u").dt.strftime("%Y-%m-%d")
+    table["posted_at"] = pd.to_datetime(table["test_week"] + "1", format="%Y%W%w").dt.strftime("%Y-%m-%d")
     table = table[table.groupby("test_id")["headline"].transform("size") > 1]
     work.mkdir(parents=True, exist_ok=True)
     data = work / "data"
