@@ -11,8 +11,10 @@ import torch
 from engage_cli.models.gaussian_process import process as gaussian_process
 from engage_cli.models.gaussian_process import within_experiments
 from engage_cli.models.gaussian_process._kernels import JITTER, KernelParams
+from engage_cli.models.gaussian_process._likelihood import likelihood
 from engage_cli.models.gaussian_process.inputs import KernelInputs
-from engage_cli.models.gaussian_process.measurement import NO_GROUP, Measurement
+from engage_cli.models.gaussian_process.levels import learn_levels
+from engage_cli.models.gaussian_process.measurement import NO_GROUP, Measurement, off_contrasts, on_contrasts
 from engage_cli.models.gaussian_process.posterior import packed, posterior_of, unpacked
 from engage_cli.models.gaussian_process.process import fit_process, learn_kernel_params
 from engage_cli.models.gaussian_process.within_experiments import fit_within_experiments, scale_of
@@ -31,6 +33,38 @@ def planted(num: int, seed: int = 0, *, levels: float = 5.0) -> tuple[KernelInpu
     effect = 2 * views.text[:, 0] + np.sin(4 * views.text[:, 1])
     truth = effect + levels * rng.standard_normal(num)[groups] + np.sqrt(noise) * rng.standard_normal(num)
     return views, truth, groups, noise
+
+
+def test_contrasts_are_orthonormal_and_see_no_level_of_an_experiment() -> None:
+    contrasts = Measurement(groups=GROUPS, noise_variance=np.zeros(8)).contrasts().to_dense().numpy()
+    assert contrasts.shape == (5, 8)  # three posts, two, one, and two of no experiment
+    np.testing.assert_allclose(contrasts @ contrasts.T, np.eye(5), atol=1e-12)
+    level = np.where(GROUPS == 7, 2.0, np.where(GROUPS == 3, -1.0, np.where(GROUPS == 9, 8.0, 0.0)))
+    np.testing.assert_allclose(contrasts @ level, 0.0, atol=1e-12)
+    np.testing.assert_allclose((contrasts**2).sum(axis=0)[[3, 5, 7]], [1, 0, 1])
+
+
+def test_the_way_back_from_contrasts_is_the_transpose() -> None:
+    contrasts = Measurement(groups=GROUPS, noise_variance=np.zeros(8)).contrasts()
+    rng = np.random.default_rng(0)
+    matrix, other = torch.from_numpy(rng.standard_normal((8, 8))), torch.from_numpy(rng.standard_normal((5, 5)))
+    there, back = on_contrasts(contrasts, matrix), off_contrasts(contrasts, other)
+    assert float((there * other).sum()) == pytest.approx(float((matrix * back).sum()))
+
+
+def test_the_slope_of_the_restricted_likelihood_is_that_of_autograd() -> None:
+    rng = np.random.default_rng(1)
+    root = torch.from_numpy(rng.standard_normal((8, 8)))
+    covariance, wanted = (root @ root.T + torch.eye(8)).requires_grad_(), torch.from_numpy(rng.standard_normal(8))
+    contrasts = Measurement(groups=GROUPS, noise_variance=np.zeros(8)).contrasts()
+    dense = contrasts.to_dense()
+    reduced, seen = dense @ covariance @ dense.T, dense @ wanted
+    loss = 0.5 * seen @ torch.linalg.solve(reduced, seen) + 0.5 * torch.logdet(reduced)
+    loss.backward()
+    found, slope = likelihood(covariance.detach(), wanted, contrasts)
+    assert found == pytest.approx(loss.item())
+    assert covariance.grad is not None
+    np.testing.assert_allclose(slope, (covariance.grad + covariance.grad.T) / 2, atol=1e-10)
 
 
 def test_variants_of_an_experiment_share_its_level_and_have_noise_of_their_own() -> None:
@@ -63,6 +97,7 @@ def test_samples_hold_whole_experiments() -> None:
 @pytest.fixture
 def fixed_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(within_experiments, "learn_kernel_params", lambda *args, **more: KERNEL)
+    monkeypatch.setattr(within_experiments, "learn_levels", lambda params, *args, **more: params)
 
 
 @pytest.mark.usefixtures("fixed_kernel")
@@ -89,12 +124,13 @@ def test_a_level_of_each_experiment_is_in_the_covariance() -> None:
     assert found[3] == 0.0
 
 
+@pytest.mark.usefixtures("fixed_kernel")
 def test_a_level_that_varies_without_end_changes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     (views, truth, groups, noise), new = planted(40), make_views(10, seed=8)
     moved = []
     for level in (1e8, 0.0):
         params = replace(KERNEL, level=level)
-        monkeypatch.setattr(within_experiments, "learn_kernel_params", lambda *args, params=params, **more: params)
+        monkeypatch.setattr(within_experiments, "learn_levels", lambda *args, params=params, **more: params)
         measured = Measurement(groups=groups, noise_variance=noise)
         said = [
             fit_within_experiments(views, some, measured=measured).predict(new)
@@ -110,7 +146,7 @@ def test_the_variance_of_levels_is_learned(size: float) -> None:
     measured = Measurement(groups=groups, noise_variance=noise)
     std = scale_of(truth, measured)
     wanted = (truth - measured.centre(truth)) / std
-    found = learn_kernel_params(views, wanted, landmarks=views, measured=measured.in_units_of(std))
+    found = learn_levels(KERNEL, views, wanted, measured=measured.in_units_of(std))
     assert found.level * std**2 == pytest.approx(size**2, rel=0.35, abs=0.15)
 
 

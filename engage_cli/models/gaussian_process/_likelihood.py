@@ -5,14 +5,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from engage_cli.models.gaussian_process.measurement import off_contrasts, on_contrasts
+
 TINY = 1e-12
 
 
-def likelihood(covariance: Tensor, wanted: Tensor) -> tuple[float, Tensor]:
+def likelihood(covariance: Tensor, wanted: Tensor, contrasts: Tensor | None = None) -> tuple[float, Tensor]:
     """Return the negative logarithm of the marginal likelihood, but for a constant, and its slope (equation 5.9).
+
+    With contrasts (c, n) it is that of the contrasts of the posts; the slope is that of the posts' covariance all the same.
 
     The slope, (n, n), is the one that autograd finds, without its way back through the factorisation, which takes longest.
     """
+    if contrasts is not None:
+        value, slope = likelihood(on_contrasts(contrasts, covariance), contrasts @ wanted)
+        return value, off_contrasts(contrasts, slope)
     factor = torch.linalg.cholesky(covariance)
     coefficients = torch.cholesky_solve(wanted[:, None], factor)[:, 0]
     loss = 0.5 * (wanted @ coefficients) + factor.diagonal().log().sum()

@@ -1,8 +1,10 @@
 """How training posts were measured: in which experiment, and with what noise.
 
-The variants of an experiment share a level (the audience, the day), which is no merit of theirs: an intercept of each,
-drawn from a normal distribution (random effects; Laird and Ware 1982). Its variance is learned. The more levels differ
-beyond what posts explain, the less an experiment's mean counts, and the more it is differences alone.
+The variants of an experiment share a level (the audience, the day), which is no merit of theirs. What the kernels are is
+learned from differences within experiments alone, whatever their levels: from orthonormal contrasts of their posts
+(restricted likelihood; Patterson and Thompson 1971), which leave out one number for each experiment. With the kernels
+known, levels are drawn from a normal distribution (random effects; Laird and Ware 1982), whose variance is learned: the
+less levels vary beyond what posts explain, the more the mean of an experiment tells of its posts.
 """
 
 from __future__ import annotations
@@ -47,6 +49,29 @@ class Measurement:
         order = np.argsort(group, kind="stable")
         parts = np.split(order, np.cumsum(np.bincount(group))[:-1])
         return [parts[place] for place in np.argsort(first, kind="stable")]
+
+    def contrasts(self, device: torch.device = CPU) -> Tensor:
+        """(c, n) sparse float64 with orthonormal rows: Helmert contrasts within experiments, other posts as they are."""
+        rows, columns, values = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
+        count = 0
+        for posts in self.members():
+            if self.groups[posts[0]] == NO_GROUP:
+                rows.append(np.array([count]))
+                columns.append(posts)
+                values.append(np.ones(1))
+                count += 1
+                continue
+            for number in range(1, len(posts)):
+                rows.append(np.full(number + 1, count))
+                columns.append(posts[: number + 1])
+                values.append(np.r_[np.ones(number), -number] / np.sqrt(number * (number + 1)))
+                count += 1
+        places = np.stack([np.concatenate(some) if some else np.zeros(0, np.int64) for some in (rows, columns)])
+        numbers = np.concatenate(values) if values else np.zeros(0)
+        found = torch.sparse_coo_tensor(
+            torch.from_numpy(places), torch.from_numpy(numbers), (count, len(self)), check_invariants=True
+        )
+        return found.coalesce().to(device)
 
     def same_experiment(self, device: torch.device = CPU) -> Tensor:
         """(n, n) float64: 1 for two posts of one experiment, a post and itself among them, else 0."""
@@ -94,3 +119,16 @@ class Measurement:
 
     def __len__(self) -> int:
         return len(self.groups)
+
+
+def on_contrasts(contrasts: Tensor, matrix: Tensor) -> Tensor:
+    """(c, c): the covariance (n, n) of posts as that of their contrasts (c, n)."""
+    half = torch.sparse.mm(contrasts, matrix)
+    return torch.sparse.mm(contrasts, half.T.contiguous())
+
+
+def off_contrasts(contrasts: Tensor, matrix: Tensor) -> Tensor:
+    """(n, n) of posts from (c, c) of their contrasts: the transpose of `on_contrasts`."""
+    back = contrasts.transpose(0, 1).coalesce()
+    half = torch.sparse.mm(back, matrix)
+    return torch.sparse.mm(back, half.T.contiguous())

@@ -64,17 +64,15 @@ def learn_kernel_params(
 
     Half of the steps follow the marginal likelihood (section 5.4.1), which seldom overfits; the others, from there, the
     squared error of posts that are each left out (section 5.4.2), which is what counts where no kernel is quite true.
-    Where it is known how posts were measured, all steps follow the marginal likelihood, with the known noise and the level
-    of each experiment in it, and a sample holds whole experiments.
+    Where it is known how posts were measured, all steps follow the restricted likelihood of their contrasts, and a sample
+    holds whole experiments.
     """
     names = present_terms(landmarks)
     first = first_lengths(names, landmarks)
     weights = torch.full((len(names),), FIRST_WEIGHT, dtype=torch.float64, requires_grad=True)
     logs = torch.tensor([np.log(value) for value in first.values()], dtype=torch.float64, requires_grad=True)
     noise = torch.tensor(FIRST_NOISE, dtype=torch.float64, requires_grad=True)
-    spread = 1.0 if measured is None else measured.variance_of_levels(truth)
-    level = torch.tensor(np.log(spread), dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.Adam([weights, logs, noise, level], lr=STEP)
+    optimizer = torch.optim.Adam([weights, logs, noise], lr=STEP)
     samples = _samples(len(inputs), seed) if measured is None else measured.samples(MOST_LEARNED_FROM, seed=seed)
     follows_likelihood = LATE * NUM_STEPS if measured is None else NUM_STEPS
     late: list[Tensor] = []
@@ -84,17 +82,17 @@ def learn_kernel_params(
             sample, wanted = inputs.take(some), torch.from_numpy(truth[some]).to(device)
             products = Products(sample, sample, dtype=torch.float32, device=device)
             identity = torch.eye(len(some), dtype=torch.float64, device=device)
-            known = None if measured is None else measured.take(some).known_noise(device).diag()
-            same = None if measured is None else measured.take(some).same_experiment(device)
+            contrasts = None if measured is None else measured.take(some).contrasts(device)
+            known = None if measured is None else measured.take(some).known_noise(device)
         optimizer.param_groups[0]["lr"] = STEP * (1 if step < LATE * NUM_STEPS else LATE_STEP)
         optimizer.zero_grad()
         values = dict(zip(names, softplus(weights).float(), strict=True))
         lengths = dict(zip(first, logs.exp().float(), strict=True))
         covariance = kernel(products, values, lengths).double() + (softplus(noise) + JITTER_OF_FLOATS) * identity
-        if known is not None and same is not None:
-            covariance = covariance + known + level.exp() * same
+        if known is not None:
+            covariance = covariance + known.diag()
         if step < follows_likelihood:
-            loss, slope = likelihood(covariance.detach(), wanted)
+            loss, slope = likelihood(covariance.detach(), wanted, contrasts)
             note = f"{loss / len(some):.4f} nats a post"
         else:
             error, slope = error_left_out(covariance.detach(), wanted)
@@ -102,14 +100,13 @@ def learn_kernel_params(
         covariance.backward(slope)
         optimizer.step()
         if step >= NUM_STEPS - NUM_AVERAGED:
-            late.append(torch.cat([softplus(weights), logs, softplus(noise)[None], level.exp()[None]]).detach())
+            late.append(torch.cat([softplus(weights), logs, softplus(noise)[None]]).detach())
         advance(note)
     mean = torch.stack(late).mean(dim=0).tolist()
     return KernelParams(
         weights=dict(zip(names, mean[: len(names)], strict=True)),
-        lengths={name: float(np.exp(log)) for name, log in zip(first, mean[len(names) : -2], strict=True)},
-        noise=mean[-2],
-        level=0.0 if measured is None else mean[-1],
+        lengths={name: float(np.exp(log)) for name, log in zip(first, mean[len(names) : -1], strict=True)},
+        noise=mean[-1],
     )
 
 

@@ -2,7 +2,7 @@
 
 What it learns is the same kind of process as any other: only the likelihood differs (see measurement.py). Its own noise
 is what a post has beside words and image: no kernel explains it, and more exposure does not take it away. Differences
-within experiments say most; their means say the more, the better the date explains them.
+within experiments say most; their means say the more, the less levels vary beyond what the date explains.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import torch
 
 from engage_cli.models.gaussian_process._kernels import AT_ONCE, JITTER, KernelParams
 from engage_cli.models.gaussian_process.inputs import KernelInputs, Takes
+from engage_cli.models.gaussian_process.levels import learn_levels
 from engage_cli.models.gaussian_process.measurement import CPU, Measurement
 from engage_cli.models.gaussian_process.process import MOST_EXACT, Advance, GaussianProcess, learn_kernel_params
 
@@ -36,6 +37,7 @@ def fit_within_experiments(
     params = learn_kernel_params(
         inputs, wanted, landmarks=landmarks, measured=measured, seed=seed, advance=advance, device=device
     )
+    params = learn_levels(params, inputs, wanted, measured=measured, seed=seed, advance=advance, device=device)
     if len(rows) == len(inputs):
         covariance = noisy_covariance(params, landmarks, measured, device)
         factor = torch.linalg.cholesky(covariance)
