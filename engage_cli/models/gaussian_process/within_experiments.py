@@ -56,12 +56,16 @@ def fit_within_experiments(
 
 
 def scale_of(truth: np.ndarray, measured: Measurement) -> float:
-    """Return the deviation from the mean of an own experiment (of posts of none: from theirs)."""
-    away = (truth - measured.centre(truth)).astype(np.float64)
+    """Return the deviation from the mean of an own experiment (of posts of none: from theirs).
+
+    The only variant of an experiment, which has none from it, is left out.
+    """
+    away, counts = (truth - measured.centre(truth)).astype(np.float64), np.ones(len(truth), bool)
     for posts in measured.members():
         if not measured.is_alone[posts[0]]:
             away[posts] -= away[posts].mean()
-    return float(np.sqrt((away**2).mean())) or 1.0
+            counts[posts] = len(posts) > 1
+    return (float(np.sqrt((away[counts] ** 2).mean())) if counts.any() else 0.0) or 1.0
 
 
 def landmark_rows(measured: Measurement, *, seed: int = 0) -> np.ndarray:
