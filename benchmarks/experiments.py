@@ -4,8 +4,9 @@
 
 Five folds by whole stories; tests that share a headline, an image or a lede are one story. Whatever a model chooses it
 chooses within the training folds, one in ten of whose stories are its validation posts. Counts of packages that differ in
-the image alone are added up, for the images are not there. Models are trained by the package's own commands, on the target
-click_rate; what is done stands in --work, so that a killed call goes on.
+the image alone are added up, for the images are not there, and a test is dated by the Monday of its week. Models are
+trained by the package's own commands, on the target click_rate; what is done stands in --work, so that a killed call goes
+on.
 """
 
 from __future__ import annotations
@@ -92,28 +93,43 @@ def main() -> None:
 
 
 def prepare_headlines(work: Path, real: Path) -> tuple[Dataset, np.ndarray]:
-    """Prepare and embed all headlines that another is compared with; return also (n,) the story of each."""
+    """Prepare and embed all headlines; return also (n,) the story of each, -1 where no test of it has two headlines.
+
+    Of those nothing is asked, and they are always among what is learned from.
+    """
     packages = pd.read_csv(real / "packages.csv", dtype=str, keep_default_na=False)
     packages = packages.astype({"impressions": int, "clicks": int})
     table = packages.groupby(["test_id", "headline"], sort=False, as_index=False).agg(
-        id=("id", "first"), impressions=("impressions", "sum"), clicks=("clicks", "sum"), story=("story", "first")
+        id=("id", "first"),
+        impressions=("impressions", "sum"),
+        clicks=("clicks", "sum"),
+        story=("story", "first"),
+        test_week=("test_week", "first"),
     )
-    table = table[table.groupby("test_id")["headline"].transform("size") > 1]
+    table["posted_at"] = pd.to_datetime(table["test_week"] + "1", format="%Y%W%w").dt.strftime("%Y-%m-%d")
     work.mkdir(parents=True, exist_ok=True)
     data = work / "data"
     if not (data / "dataset.json").is_file():
-        table.drop(columns="story").to_csv(work / "headlines.csv", index=False)
+        table.drop(columns=["story", "test_week"]).to_csv(work / "headlines.csv", index=False)
         call = ["prepare", "--table", work / "headlines.csv", "--no-images", "--no-dedupe", "--data", data, "--overwrite"]
         subprocess.run([sys.executable, "-m", "engage_cli", *map(str, call)], check=True, stdout=subprocess.DEVNULL)
     dataset = load_dataset(data)
     stored_blocks(dataset, ENCODERS, BLOCKS)
     of_id = dict(zip(table["id"], table["story"], strict=True))
-    return dataset, np.asarray(pd.factorize(dataset.posts["id"].map(of_id), sort=True)[0])
+    story = dataset.posts["id"].map(of_id)
+    is_asked = story.isin(story[_is_compared(dataset.posts)])
+    return dataset, np.asarray(pd.factorize(story.where(is_asked), sort=True)[0])
+
+
+def _is_compared(posts: pd.DataFrame) -> np.ndarray:
+    """(n,) bool: headlines of tests that have another one."""
+    return (posts.groupby("experiment")["id"].transform("size") > 1).to_numpy()
 
 
 def make_task(dataset: Dataset, story: np.ndarray, number: int, work: Path) -> Task:
     dealt = np.random.default_rng(0).permutation(story.max() + 1)
-    fold, is_check = (dealt % NUM_FOLDS)[story], (dealt // NUM_FOLDS % CHECKED == 0)[story]
+    fold, is_check = np.where(story < 0, -1, (dealt % NUM_FOLDS)[story]), (dealt // NUM_FOLDS % CHECKED == 0)[story]
+    is_check &= story >= 0
     parts = np.where(fold == number, "", np.where(is_check, "validation", "train")).astype(object)
     asked = np.flatnonzero(fold == number)
     return Task(
@@ -141,8 +157,8 @@ def baseline(name: str, task: Task) -> Said:
     """A row of `engage evaluate`, fitted on differences within tests."""
     parts = []
     for part in ("train", "validation"):
-        rows = task.data.rows(part, task.data.target(TARGET))
-        posts = task.data.posts.iloc[rows]
+        posts = task.data.posts.iloc[task.data.rows(part, task.data.target(TARGET))]
+        posts = posts[_is_compared(posts)]
         truth = centred(
             task.data.target(TARGET).score(posts), experiment_arrays(posts, task.data.target(TARGET)).experiment
         )
@@ -161,6 +177,7 @@ def centred_process(task: Task) -> Said:
     posts = task.data.posts.iloc[
         np.sort(np.concatenate([task.data.rows(part, target) for part in ("train", "validation")]))
     ]
+    posts = posts[_is_compared(posts)]
     widths = {
         "text": source.stores["text"].encoder.tower.widths,
         "image": source.stores["vision"].encoder.tower.widths,

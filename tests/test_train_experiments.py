@@ -141,6 +141,15 @@ def test_truths_are_centred_and_weighed_by_their_noise() -> None:
         assert level == pytest.approx(scores.mean())
 
 
+def test_the_only_variant_of_an_experiment_counts_nothing() -> None:
+    experiment = np.array([0, 0, 1, -1, 2, 2])
+    known = ExperimentArrays(experiment=experiment, noise=np.full(6, 0.1), exposure=np.full(6, 1000.0))
+    within = within_truth(np.array([1.0, 2.0, 30.0, 4.0, 5.0, 7.0]), known)
+    assert within.weights[2] == 0.0
+    assert within.weights.mean() == pytest.approx(1.0)
+    assert (within.weights[experiment != 1] > 0).all()
+
+
 def test_the_variance_between_variants_is_what_noise_leaves() -> None:
     rng = np.random.default_rng(2)
     experiment = np.repeat(np.arange(4_000), 3)

@@ -1,7 +1,8 @@
 """What a model that knows no experiments is given of them: truths less their experiment's level, and how much each counts.
 
 A truth counts by 1 / (its known noise + the variance between variants), as in a random-effects meta-analysis; the latter is
-what the truths vary beyond their noise (DerSimonian and Laird 1986).
+what the truths vary beyond their noise (DerSimonian and Laird 1986). The only variant of an experiment counts nothing: it
+differs from no other.
 """
 
 from __future__ import annotations
@@ -32,8 +33,16 @@ def within_truth(scores: np.ndarray, known: ExperimentArrays) -> WithinTruth:
     """Return the truths (n,) as differences from their experiment's weighted mean, around the mean of all."""
     between = between_variance(scores, known)
     weights = 1.0 / (known.noise + between)
-    weights /= weights.mean()
-    return WithinTruth(truth=scores.mean() + centred(scores, known.experiment, weights), weights=weights)
+    truth = scores.mean() + centred(scores, known.experiment, weights)
+    weights[is_only_variant(known.experiment)] = 0.0
+    weights /= weights.mean() or 1.0
+    return WithinTruth(truth=truth, weights=weights)
+
+
+def is_only_variant(experiment: np.ndarray) -> np.ndarray:
+    """(n,) bool: posts of an experiment that has no other one here."""
+    sizes = np.bincount(experiment + 1)
+    return np.asarray((experiment != NONE) & (sizes[experiment + 1] == 1))
 
 
 def between_variance(scores: np.ndarray, known: ExperimentArrays) -> float:

@@ -29,6 +29,9 @@ class NoContents:
     def blocks(self, posts: pd.DataFrame, names: Sequence[str]) -> dict[str, Block]:
         raise NotImplementedError
 
+    def covers(self, posts: pd.DataFrame) -> Sequence[Reading | None]:
+        raise NotImplementedError
+
     def image_statistics(self, posts: pd.DataFrame) -> np.ndarray:
         raise NotImplementedError
 

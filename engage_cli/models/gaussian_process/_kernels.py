@@ -170,11 +170,12 @@ def kernel(products: Products, weights: Mapping[str, Tensor], lengths: Mapping[s
 
 @dataclass(frozen=True, kw_only=True)
 class KernelParams:
-    """What was learned of the kernel. Weights and noise are shares of the target's variance, more or less."""
+    """What was learned of the kernel. Weights, noise and level are shares of the target's variance, more or less."""
 
     weights: dict[str, float]
     lengths: dict[str, float]
     noise: float
+    level: float = 0.0  # the variance of what the variants of an experiment share besides
 
     def of(self, products: Products) -> Tensor:
         """(n, m) float64."""

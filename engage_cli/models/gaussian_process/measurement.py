@@ -1,8 +1,10 @@
 """How training posts were measured: in which experiment, and with what noise.
 
-Of an experiment only differences count. Its level (the audience, the day) is anything: an intercept with a flat prior.
-That is the same as looking at orthonormal contrasts of its posts alone (restricted likelihood; Patterson and Thompson
-1971), which leave out one number for each experiment.
+The variants of an experiment share a level (the audience, the day), which is no merit of theirs. What the kernels are is
+learned from differences within experiments alone, whatever their levels: from orthonormal contrasts of their posts
+(restricted likelihood; Patterson and Thompson 1971), which leave out one number for each experiment. With the kernels
+known, levels are drawn from a normal distribution (random effects; Laird and Ware 1982), whose variance is learned: the
+less levels vary beyond what posts explain, the more the mean of an experiment tells of its posts.
 """
 
 from __future__ import annotations
@@ -70,6 +72,31 @@ class Measurement:
             torch.from_numpy(places), torch.from_numpy(numbers), (count, len(self)), check_invariants=True
         )
         return found.coalesce().to(device)
+
+    def same_experiment(self, device: torch.device = CPU) -> Tensor:
+        """(n, n) float64: 1 for two posts of one experiment, a post and itself among them, else 0."""
+        groups = torch.from_numpy(np.asarray(self.groups)).to(device)
+        return ((groups[:, None] == groups[None]) & (groups != NO_GROUP)).double()
+
+    def covariance_of_noise(self, noise: float, level: float, device: torch.device = CPU) -> Tensor:
+        """(n, n) float64 of what no kernel explains: known noise, `noise` of each post, and `level` of an experiment."""
+        found = level * self.same_experiment(device)
+        found.diagonal().add_(self.known_noise(device) + noise)
+        return found
+
+    def centre(self, truth: np.ndarray) -> np.ndarray:
+        """(n,): what a post is expected to have: the mean of the experiments' means; of posts in none, their own mean."""
+        alone, found = self.is_alone, np.empty(len(truth))
+        if alone.any():
+            found[alone] = truth[alone].mean()
+        if not alone.all():
+            found[~alone] = np.mean([truth[posts].mean() for posts in self.members() if not alone[posts[0]]])
+        return found
+
+    def variance_of_levels(self, truth: np.ndarray) -> float:
+        """Return how much the experiments' means vary around their mean; 1 where there are not two that differ."""
+        means = [truth[posts].mean() for posts in self.members() if not self.is_alone[posts[0]]]
+        return (float(np.var(means)) if means else 0.0) or 1.0
 
     def batches(self, size: int, order: np.ndarray | None = None) -> Iterator[np.ndarray]:
         """Yield rows of whole experiments, at least one and no more than `size` posts where that can be."""

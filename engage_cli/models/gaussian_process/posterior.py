@@ -14,7 +14,7 @@ import torch
 
 from engage_cli.models.gaussian_process._kernels import AT_ONCE, JITTER, Products
 from engage_cli.models.gaussian_process.inputs import KernelInputs
-from engage_cli.models.gaussian_process.measurement import CPU, NO_GROUP, Measurement, on_contrasts
+from engage_cli.models.gaussian_process.measurement import CPU, NO_GROUP, Measurement
 from engage_cli.models.gaussian_process.process import GaussianProcess
 
 
@@ -22,7 +22,7 @@ from engage_cli.models.gaussian_process.process import GaussianProcess
 class Posterior:
     """The evidence that a process rests on. All in units of its std."""
 
-    factor: np.ndarray  # (c, c) float32: the lower Cholesky factor of the covariance of what was measured, or its contrasts
+    factor: np.ndarray  # (m, m) float32: the lower Cholesky factor of the covariance of what was measured
     groups: np.ndarray  # (m,) int64 of the landmarks; NO_GROUP without experiments
 
     @property
@@ -32,9 +32,7 @@ class Posterior:
     @classmethod
     def restore(cls, factor: np.ndarray, groups: np.ndarray) -> Posterior:
         """Raise ValueError where the factor is none of so many posts in such experiments."""
-        alone = groups == NO_GROUP
-        num = len(groups) - len(np.unique(groups[~alone]))
-        if len(factor) != num or not (factor.diagonal() > 0).all():
+        if len(factor) != len(groups) or not (factor.diagonal() > 0).all():
             raise ValueError(f"it is no factor of what was measured of {len(groups):,} posts")
         return cls(factor=factor, groups=groups)
 
@@ -48,14 +46,13 @@ class Posterior:
     ) -> np.ndarray:
         """(k,) float64 of f(first) - f(second), places (k,) among the inputs, in squared units of the target."""
         params, factor = process.kernel_params, torch.from_numpy(self.factor).to(device)
-        contrasts = Measurement(groups=self.groups, noise_variance=np.zeros(len(self.groups))).contrasts(device)
         found = np.empty(len(first))
         for start in range(0, len(first), AT_ONCE):
             rows = slice(start, start + AT_ONCE)
             posts, places = np.unique(np.concatenate([first[rows], second[rows]]), return_inverse=True)
             one, other = np.split(places, 2)
             some = inputs.take(posts)
-            seen = torch.sparse.mm(contrasts, params.between(process.landmarks, some, device)).float()
+            seen = params.between(process.landmarks, some, device).float()
             told = torch.linalg.solve_triangular(factor, seen, upper=False).double()
             prior = params.of(Products(some, some, device=device))
             variance = prior[one, one] + prior[other, other] - 2 * prior[one, other]
@@ -69,8 +66,8 @@ def posterior_of(process: GaussianProcess, measured: Measurement | None = None, 
     params, landmarks = process.kernel_params, process.landmarks
     measured = _plainly(len(landmarks)) if measured is None else measured.in_units_of(process.std)
     covariance = params.between(landmarks, landmarks, device)
-    covariance.diagonal().add_(measured.known_noise(device) + params.noise + JITTER)
-    factor = torch.linalg.cholesky(on_contrasts(measured.contrasts(device), covariance))
+    covariance.add_(measured.covariance_of_noise(params.noise + JITTER, params.level, device))
+    factor = torch.linalg.cholesky(covariance)
     return Posterior(factor=factor.float().cpu().numpy(), groups=measured.groups)
 
 

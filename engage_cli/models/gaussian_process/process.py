@@ -42,6 +42,8 @@ MOST_LEARNED_FROM = 1_500  # posts that are learned from at once; of more, sampl
 NUM_STEPS, STEPS_A_SAMPLE, STEP = 60, 5, 0.15
 LATE, LATE_STEP = 0.5, 0.3  # after this share of the steps they are so much shorter, and follow posts left out
 NUM_AVERAGED = 10  # last steps whose mean is taken
+# The same three of experiments, whose differences are mostly noise: smaller samples in faster turns, and a longer mean.
+WITHIN_EXPERIMENTS = (1_000, 2, 24)
 FIRST_WEIGHT, FIRST_NOISE = -2.5, 0.0  # before softplus
 JITTER_OF_FLOATS = 1e-3  # where the kernel is computed in float32: enough to keep its smallest eigenvalue above 0
 
@@ -73,11 +75,12 @@ def learn_kernel_params(
     logs = torch.tensor([np.log(value) for value in first.values()], dtype=torch.float64, requires_grad=True)
     noise = torch.tensor(FIRST_NOISE, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.Adam([weights, logs, noise], lr=STEP)
-    samples = _samples(len(inputs), seed) if measured is None else measured.samples(MOST_LEARNED_FROM, seed=seed)
+    most, turn, averaged = (MOST_LEARNED_FROM, STEPS_A_SAMPLE, NUM_AVERAGED) if measured is None else WITHIN_EXPERIMENTS
+    samples = _samples(len(inputs), seed) if measured is None else measured.samples(most, seed=seed)
     follows_likelihood = LATE * NUM_STEPS if measured is None else NUM_STEPS
     late: list[Tensor] = []
     for step in range(NUM_STEPS):
-        if step == 0 or (step % STEPS_A_SAMPLE == 0 and len(inputs) > MOST_LEARNED_FROM):
+        if step == 0 or (step % turn == 0 and len(inputs) > most):
             some = next(samples)
             sample, wanted = inputs.take(some), torch.from_numpy(truth[some]).to(device)
             products = Products(sample, sample, dtype=torch.float32, device=device)
@@ -99,7 +102,7 @@ def learn_kernel_params(
             note = f"squared error {error:.4f} of posts left out"
         covariance.backward(slope)
         optimizer.step()
-        if step >= NUM_STEPS - NUM_AVERAGED:
+        if step >= NUM_STEPS - averaged:
             late.append(torch.cat([softplus(weights), logs, softplus(noise)[None]]).detach())
         advance(note)
     mean = torch.stack(late).mean(dim=0).tolist()
@@ -139,6 +142,7 @@ class ProcessState:
     weights: dict[Annotated[str, AfterValidator(_term)], NotNegative]
     lengths: dict[Annotated[str, AfterValidator(_length)], Positive]
     noise: NotNegative
+    level: NotNegative = 0.0
     mean: Number
     std: Positive
 
@@ -163,7 +167,7 @@ class GaussianProcess:
     @classmethod
     def restore(cls, state: ProcessState, landmarks: KernelInputs, coefficients: np.ndarray) -> GaussianProcess:
         """Raise ValueError where a length is missing that the landmarks' terms need."""
-        kernel_params = KernelParams(weights=state.weights, lengths=state.lengths, noise=state.noise)
+        kernel_params = KernelParams(weights=state.weights, lengths=state.lengths, noise=state.noise, level=state.level)
         if missing := set(first_lengths(state.weights, landmarks)) - set(state.lengths):
             raise ValueError(f"there is no length of '{min(missing)}'")
         return cls(

@@ -59,6 +59,7 @@ class LearnedKernel:
     weights: dict[str, NotNegative]
     lengths: dict[str, Positive]
     noise: NotNegative
+    level: NotNegative = 0.0
 
 
 @record
@@ -83,7 +84,7 @@ class KeptInFolder:
             saved = read_run_record(path, LearnedKernel, LEARNED_KIND)
         except EngageError:
             return None
-        return KernelParams(weights=saved.weights, lengths=saved.lengths, noise=saved.noise)
+        return KernelParams(weights=saved.weights, lengths=saved.lengths, noise=saved.noise, level=saved.level)
 
     def keep_params(self, number: int, params: KernelParams) -> None:
         write_run_record(self.folder / f"kernel-{number}.json", LearnedKernel(**asdict(params)), LEARNED_KIND)

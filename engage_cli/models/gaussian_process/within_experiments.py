@@ -1,7 +1,8 @@
-"""A Gaussian process that learns from differences within experiments, each post with its own known noise.
+"""A Gaussian process that learns from experiments: each with a level of its own, each post with its own known noise.
 
 What it learns is the same kind of process as any other: only the likelihood differs (see measurement.py). Its own noise
-is what a post has beside words and image: no kernel explains it, and more exposure does not take it away.
+is what a post has beside words and image: no kernel explains it, and more exposure does not take it away. Differences
+within experiments say most; their means say the more, the less levels vary beyond what the date explains.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import torch
 
 from engage_cli.models.gaussian_process._kernels import AT_ONCE, JITTER, KernelParams
 from engage_cli.models.gaussian_process.inputs import KernelInputs, Takes
-from engage_cli.models.gaussian_process.measurement import CPU, Measurement, on_contrasts
+from engage_cli.models.gaussian_process.levels import learn_levels
+from engage_cli.models.gaussian_process.measurement import CPU, Measurement
 from engage_cli.models.gaussian_process.process import MOST_EXACT, Advance, GaussianProcess, learn_kernel_params
 
 
@@ -28,37 +30,42 @@ def fit_within_experiments(
 
     Of more than MOST_EXACT posts, whole experiments are the landmarks.
     """
-    mean, std = scale_of(truth, measured)
-    wanted, measured = (truth - mean) / std, measured.in_units_of(std)
+    centre, std = measured.centre(truth), scale_of(truth, measured)
+    wanted, measured = (truth - centre) / std, measured.in_units_of(std)
     rows = landmark_rows(measured, seed=seed)
     landmarks = inputs.take(rows)
     params = learn_kernel_params(
         inputs, wanted, landmarks=landmarks, measured=measured, seed=seed, advance=advance, device=device
     )
+    params = learn_levels(params, inputs, wanted, measured=measured, seed=seed, advance=advance, device=device)
     if len(rows) == len(inputs):
-        coefficients, level = _solve(params, landmarks, wanted, measured, device)
+        covariance = noisy_covariance(params, landmarks, measured, device)
+        factor = torch.linalg.cholesky(covariance)
+        coefficients = torch.cholesky_solve(torch.from_numpy(wanted).to(device)[:, None], factor)[:, 0].cpu().numpy()
     else:
-        coefficients, level = _project(params, inputs, landmarks, wanted, measured, advance, device)
+        coefficients = _project(params, inputs, landmarks, wanted, measured, advance, device)
     advance("solved")
+    alone = measured.is_alone
     return GaussianProcess(
         kernel_params=params,
         landmarks=landmarks,
         coefficients=coefficients,
-        mean=mean + std * level,
+        mean=float((centre[alone] if alone.any() else centre)[0]),
         std=std,
     )
 
 
-def scale_of(truth: np.ndarray, measured: Measurement) -> tuple[float, float]:
-    """Return the mean of all, and the deviation from the mean of an own experiment (of posts of none: from theirs)."""
-    away = truth.astype(np.float64).copy()
+def scale_of(truth: np.ndarray, measured: Measurement) -> float:
+    """Return the deviation from the mean of an own experiment (of posts of none: from theirs).
+
+    The only variant of an experiment, which has none from it, is left out.
+    """
+    away, counts = (truth - measured.centre(truth)).astype(np.float64), np.ones(len(truth), bool)
     for posts in measured.members():
         if not measured.is_alone[posts[0]]:
-            away[posts] -= truth[posts].mean()
-    alone = measured.is_alone
-    mean = float(truth[alone].mean()) if alone.any() else float(truth.mean())
-    away[alone] -= mean if alone.any() else 0.0
-    return mean, float(np.sqrt((away**2).mean())) or 1.0
+            away[posts] -= away[posts].mean()
+            counts[posts] = len(posts) > 1
+    return (float(np.sqrt((away[counts] ** 2).mean())) if counts.any() else 0.0) or 1.0
 
 
 def landmark_rows(measured: Measurement, *, seed: int = 0) -> np.ndarray:
@@ -73,21 +80,7 @@ def noisy_covariance(
 ) -> torch.Tensor:
     """(n, n) float64 of what was measured of posts."""
     covariance = params.between(inputs, inputs, device)
-    covariance.diagonal().add_(measured.known_noise(device) + params.noise + JITTER)
-    return covariance
-
-
-def _solve(
-    params: KernelParams, inputs: KernelInputs, wanted: np.ndarray, measured: Measurement, device: torch.device
-) -> tuple[np.ndarray, float]:
-    covariance = noisy_covariance(params, inputs, measured, device)
-    contrasts, truth = measured.contrasts(device), torch.from_numpy(wanted).to(device)
-    factor = torch.linalg.cholesky(on_contrasts(contrasts, covariance))
-    solved = torch.cholesky_solve((contrasts @ truth)[:, None], factor)
-    coefficients = (contrasts.transpose(0, 1) @ solved)[:, 0]
-    noise = measured.known_noise(device) + params.noise + JITTER
-    levels = (truth - covariance @ coefficients + noise * coefficients).cpu().numpy()[~measured.is_alone]
-    return coefficients.cpu().numpy(), 0.0 if measured.is_alone.any() else float(levels.mean())
+    return covariance.add_(measured.covariance_of_noise(params.noise + JITTER, params.level, device))
 
 
 def _project(
@@ -98,25 +91,19 @@ def _project(
     measured: Measurement,
     advance: Advance,
     device: torch.device,
-) -> tuple[np.ndarray, float]:
+) -> np.ndarray:
     """The projected process (section 8.3.4) with weights: each batch of whole experiments adds its own."""
     total = params.between(landmarks, landmarks, device)
     total.diagonal().add_(JITTER)
     right = torch.zeros(len(landmarks), dtype=torch.float64, device=device)
-    sums, truths, done = torch.zeros_like(right), 0.0, 0
+    done = 0
     for rows in measured.batches(AT_ONCE):
         some, truth = measured.take(rows), torch.from_numpy(wanted[rows]).to(device)
-        contrasts = some.contrasts(device)
         part = params.between(inputs.take(rows), landmarks, device)
-        noise = torch.diag(some.known_noise(device) + params.noise + JITTER)
-        factor = torch.linalg.cholesky(on_contrasts(contrasts, noise))
-        white = torch.linalg.solve_triangular(factor, torch.sparse.mm(contrasts, part), upper=False)
+        factor = torch.linalg.cholesky(some.covariance_of_noise(params.noise + JITTER, params.level, device))
+        white = torch.linalg.solve_triangular(factor, part, upper=False)
         total += white.T @ white
-        right += white.T @ torch.linalg.solve_triangular(factor, (contrasts @ truth)[:, None], upper=False)[:, 0]
-        sums += part.sum(dim=0)
-        truths += float(truth.sum())
+        right += white.T @ torch.linalg.solve_triangular(factor, truth[:, None], upper=False)[:, 0]
         done += len(rows)
         advance(f"{done:,} of {len(inputs):,} posts compared")
-    coefficients = torch.linalg.solve(total, right)
-    level = 0.0 if measured.is_alone.any() else (truths - float(sums @ coefficients)) / done
-    return coefficients.cpu().numpy(), level
+    return np.asarray(torch.linalg.solve(total, right).cpu().numpy())

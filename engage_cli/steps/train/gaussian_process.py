@@ -22,6 +22,7 @@ from engage_cli.metrics.metrics import r2
 from engage_cli.models.gaussian_process.cover_inputs import CHOICES
 from engage_cli.models.gaussian_process.decomposition import ScorePart, parts_of
 from engage_cli.models.gaussian_process.inputs import BLOCKS, KernelInputsMaker, Takes
+from engage_cli.models.gaussian_process.levels import NUM_STEPS as LEVEL_STEPS
 from engage_cli.models.gaussian_process.measurement import Measurement
 from engage_cli.models.gaussian_process.post_numbers import numbers_of
 from engage_cli.models.gaussian_process.posterior import posterior_of
@@ -106,7 +107,7 @@ class ProcessTrainer(Trainer):
         """Fit the processes, and find R² of training posts that were each left out, where that is known.
 
         Each that is done is kept in `work`, if there is one. Where posts are variants of experiments, values are learned
-        from their differences alone.
+        from their differences, and from levels of experiments as far as these tell of them.
         """
         train, target, seed = self.problem.train, self.problem.target, self.config.seed
         posts, wanted, parts = train.posts, train.scores, parts_of(target, train.posts)
@@ -124,7 +125,7 @@ class ProcessTrainer(Trainer):
         left_out = np.zeros(len(wanted))
         places = [None if work is None else work / f"{number}.safetensors" for number in range(len(parts))]
         num_left = sum(place is None or not place.with_suffix(".json").is_file() for place in places)
-        steps = num_left * (NUM_STEPS + 1) + num_blocks(len(posts)) + 1
+        steps = num_left * (NUM_STEPS + 1 + (0 if measured is None else LEVEL_STEPS)) + num_blocks(len(posts)) + 1
         with reporter.stage("learning which posts are alike (Gaussian process)", steps) as stage:
             widths = {block: self.stored.stores[side_of(block)].encoder.tower.widths for block in BLOCKS}
             maker.fit(posts, self.source, widths, truth=wanted)
