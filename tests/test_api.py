@@ -248,7 +248,7 @@ def test_the_steps_are_functions(dataset: Dataset, pixelrec: Path, encoders: Enc
     assert (run.folder, run.kind) == (tmp_path / "run", "classes")
     figures = engage_cli.evaluate([run, tmp_path / "run"], dataset, resamples=0)
     assert figures.query("metric == 'kappa' and not is_baseline")["value"].between(-1, 1).all()
-    with pytest.raises(ValueError, match="no run is given"):
+    with pytest.raises(ValueError, match="needs at least one run"):
         engage_cli.evaluate([], dataset)
 
 
@@ -283,8 +283,8 @@ def test_a_temporary_folder_goes_with_its_estimator(posts: pd.DataFrame, tiny: d
         ([1, 2], TypeError, "pandas DataFrame"),
         (pd.DataFrame(), ValueError, "no rows"),
         (pd.DataFrame([["a", "b"]], columns=["title", "title"]), ValueError, "two columns are called 'title'"),
-        (pd.DataFrame({1: ["a"]}), ValueError, "name of a column is a text"),
-        (pd.DataFrame({"title": ["a"], "image": [3]}), ValueError, "row 0: an image is a path, bytes or a PIL"),
+        (pd.DataFrame({1: ["a"]}), ValueError, "name of a column must be a text"),
+        (pd.DataFrame({"title": ["a"], "image": [3]}), ValueError, "row 0: expected an image as a path, bytes or a PIL"),
         (pd.DataFrame({"title": ["a"], "cover": [b"a"]}), ValueError, "image_column='cover'"),
         (pd.DataFrame({"size": [3]}), EngageError, "no column with an image or a text"),
     ],

@@ -129,7 +129,7 @@ def test_texts_cannot_move_the_terminal_and_a_plain_terminal_is_no_error(tmp_pat
     bad = path.read_text().replace('"p3"', '"p4\n\x1b[31m"').replace('"p5"', '"p4\n\x1b[31m"')
     path.write_text(bad)
     refused = engage("prepare", "--table", path, "--no-images", "--data", tmp_path / "third")
-    assert "stand for several different posts" in refused.stderr
+    assert "belong to several different posts" in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
     assert "\x1b" not in refused.stderr
 

@@ -21,7 +21,9 @@ from tests.calls import answer, engage
 
 SURENESS_FILES = {"calibration.json", "neighbours.parquet", "neighbours.safetensors"}
 NEURAL_FILES = {
-    "run.json", "target.json", "history.jsonl", "model.safetensors", "metrics.json", "plots/loss.png", *SURENESS_FILES,
+    "run.json", "target.json", "history.jsonl", "model.safetensors", "metrics.json", "plots/loss.png",
+    "features.json", "features.npz",  # the score of words, which is one of its numbers
+    *SURENESS_FILES,
 }  # fmt: skip
 REGRESSOR_FILES = {*NEURAL_FILES, "plots/r2.png"}
 CLASSIFIER_FILES = {*NEURAL_FILES, "plots/kappa.png", "plots/accuracy.png"}

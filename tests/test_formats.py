@@ -306,7 +306,7 @@ def test_compressed_tables_and_damaged_ones(codec: str, tmp_path: Path) -> None:
     assert recognise(path) == "table"
     assert read_table(path).posts["views"].tolist() == [3.0]
     path.write_bytes(path.read_bytes()[:-12])
-    with pytest.raises(EngageError, match=r"is not a whole .* file|is empty"):
+    with pytest.raises(EngageError, match=r"is not a complete .* file|is empty"):
         read_table(path)
 
 

@@ -127,7 +127,7 @@ def test_every_fusion_takes_them_and_learns_from_them(fusion: str) -> None:
 def test_blocks_name_them_and_a_wrong_name_is_told_of_all() -> None:
     assert parse_inputs("title, numbers") == (("title",), True)
     assert parse_inputs("image,title") == (("image", "title"), False)
-    with pytest.raises(WrongCallError, match="title, context, text, numbers"):
+    with pytest.raises(WrongCallError, match="title, context, text, cover_text, numbers"):
         parse_inputs("titles,numbers")
 
 

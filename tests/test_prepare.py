@@ -98,7 +98,7 @@ def test_a_file_of_ids_gives_the_parts(tmp_path: Path) -> None:
     assert found.posts["split"].tolist() == ["train"] * 60 + ["validation"] * 20 + ["test"] * 20 + [""] * 20
     assert found.meta.split.unused == 20
     assert any("1 of 101 ids belong to no post" in warning for warning in found.meta.warnings)
-    assert any("20 posts have no part there" in warning for warning in found.meta.warnings)
+    assert any("20 posts are not named there" in warning for warning in found.meta.warnings)
 
 
 def test_without_dedupe_is_marked_wherever_it_is_used(tmp_path: Path, encoders: object) -> None:

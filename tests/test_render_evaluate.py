@@ -93,5 +93,5 @@ def test_the_bootstrap_is_explained_where_it_is_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     printed = shown("runs/views", 80, capsys, monkeypatch)
-    assert "drawn again and again from them with repeats (a bootstrap)" in printed
-    assert "with repeats, and scored each time (a bootstrap)" in page_of(evaluation_of(value_score()))
+    assert "random draws of these posts, with repeats (a bootstrap)" in " ".join(printed.split())
+    assert "with repeats, and scored, again and again (a bootstrap)" in page_of(evaluation_of(value_score()))

@@ -229,8 +229,8 @@ def test_questions_that_cannot_be_answered(
     ("files", "words"),
     [
         ([("titles", (None, "x"))], "no image"),
-        ([("images", (None, "text"))], "only images are files"),
-        ([("titles", ("a.txt", b"text"))], "only images are files"),
+        ([("images", (None, "text"))], "send images as files"),
+        ([("titles", ("a.txt", b"text"))], "send images as files"),
     ],
 )
 def test_forms_without_an_image(server: Server, files: list, words: str) -> None:

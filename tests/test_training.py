@@ -378,7 +378,7 @@ def test_a_collapse_is_written_down_and_said_once(tmp_path: Path) -> None:
     task = Task(model=model, objective=objective, train=parts[0], validation=parts[1], true=TARGET.classes(SCORES))
     log = HistoryLog(tmp_path, "classes", writes=False)
     progress = fit(task, config, checkpoints=Checkpoints(tmp_path), device=CPU, reporter=Listener(), log=log)
-    assert all("all validation posts are called 'Low'" in line["collapse"] for line in progress.history)
+    assert all("all validation posts are predicted as 'Low'" in line["collapse"] for line in progress.history)
     assert len([line for line in said if "collapsed" in line]) == 1
     assert "--learning-rate" in said[0]
 

@@ -258,12 +258,12 @@ def probabilities(labels: list[int]) -> np.ndarray:
 def test_a_collapsed_classifier_is_named() -> None:
     true = np.repeat(np.arange(5), 20)
     assert find_collapse("classes", true, probabilities([1] * 97 + [2] * 3)) == (
-        "97 % of the validation posts are called 'Low' (20 % are): the classifier has collapsed; try a smaller "
+        "97 % of the validation posts are predicted as 'Low' (20 % are): the classifier has collapsed; try a smaller "
         "--learning-rate, more --warmup, --class-weights balanced or --objective ordinal"
     )
     found = find_collapse("classes", true, probabilities([4] * 100))
     assert found is not None
-    assert found.startswith("all validation posts are called 'Very High' (20 % are): ")
+    assert found.startswith("all validation posts are predicted as 'Very High' (20 % are): ")
     assert find_collapse("classes", true, probabilities([1] * 95 + [2] * 5)) is not None
     assert find_collapse("classes", true, probabilities([1] * 94 + [2] * 6)) is None
     assert find_collapse("classes", true, probabilities(true.tolist())) is None
