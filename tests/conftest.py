@@ -36,7 +36,9 @@ from tests.tiny import FAMILIES, make_checkpoint
 
 torch.set_num_threads(1)
 # What a property test checks is no matter of time, and this machine may be busy.
-hypothesis.settings.register_profile("engage", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile(
+    "engage", max_examples=50, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("engage")
 gc.set_threshold(100_000, 50, 100)  # torch and its like are a million objects, all of which every full collection looks at
 

@@ -94,6 +94,7 @@ def test_every_name_is_found_and_says_what_it_does(name: str) -> None:
 
 
 @pytest.mark.usefixtures("few_trees")
+@pytest.mark.usefixtures("few_steps")
 def test_five_lines_go_from_a_table_of_300_posts_to_intervals_and_a_ranking(checkpoints: dict[str, str]) -> None:
     posts = sample_posts(300)
     model = EngagementRegressor(target="views", members="gp,catboost", vision=checkpoints["vit"], text=checkpoints["bert"])
@@ -310,6 +311,7 @@ def test_wrong_settings_are_told_when_posts_are_there(posts: pd.DataFrame, tmp_p
 
 
 @pytest.mark.usefixtures("few_trees")
+@pytest.mark.usefixtures("few_steps")
 def test_the_notebook_runs(checkpoints: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     notebook = json.loads(NOTEBOOK.read_text())
