@@ -95,3 +95,14 @@ def test_the_bootstrap_is_explained_where_it_is_named(
     printed = shown("runs/views", 80, capsys, monkeypatch)
     assert "random draws of these posts, with repeats (a bootstrap)" in " ".join(printed.split())
     assert "with repeats, and scored, again and again (a bootstrap)" in page_of(evaluation_of(value_score()))
+
+
+def test_a_long_name_goes_on_after_a_sign_and_what_is_not_shown_is_not_explained(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow = shown("runs/train-popularity-2026-11-29-043448", 80, capsys, monkeypatch)
+    firsts = [line.split("   ")[0].rstrip() for line in narrow.splitlines()]
+    assert {"-", "8"}.isdisjoint(firsts)  # ends of a name that was broken anywhere
+    assert {"11-29-043448", "29-043448", "043448"} & set(firsts)
+    assert "mae: how far" not in narrow
+    assert "mae: how far" in shown("runs/train-popularity-2026-11-29-043448", 100, capsys, monkeypatch)

@@ -40,7 +40,7 @@ INTERVALS_SHOWN = ("variant_pairs_significant", "variant_gain")
 
 
 def show_evaluation(evaluation: Evaluation, written: Sequence[Path], next_command: str, *, with_intervals: bool) -> None:
-    evaluation = _with_short_names(evaluation)
+    evaluation, has_mae = _with_short_names(evaluation), False
     for target, kind in dict.fromkeys((score.target, score.kind) for score in evaluation.runs):
         scores = [s for s in (*evaluation.baselines, *evaluation.runs) if (s.target, s.kind) == (target, kind)]
         metrics = list(SHOWN[kind])
@@ -48,7 +48,8 @@ def show_evaluation(evaluation: Evaluation, written: Sequence[Path], next_comman
         columns = ["", *(HEADERS.get(name, name) for name in metrics)]
         if with_intervals:
             columns.insert(2, "95 %")
-        print_table(title, columns, [_row(score, metrics, with_intervals) for score in scores], needed=NEEDED)
+        shown = print_table(title, columns, [_row(score, metrics, with_intervals) for score in scores], needed=NEEDED)
+        has_mae = has_mae or ("mae" in shown and any(map(_is_factor, scores)))
         recalls = [name for name in scores[0].metrics if name.startswith(RECALL)]
         if recalls:
             columns = ["", *(name.removeprefix(RECALL).replace("_", " ") for name in recalls)]
@@ -85,7 +86,7 @@ def show_evaluation(evaluation: Evaluation, written: Sequence[Path], next_comman
         )
         if evaluation.comparisons:
             print_line("Differences: both are scored on the same draws (a paired bootstrap).")
-    if any("mae" in SHOWN[score.kind] and _is_factor(score) for score in evaluation.runs):
+    if has_mae:
         print_line(
             "mae: how far the true value is from the predicted one on average; ×2.7 is 2.7 times as much or as little."
         )

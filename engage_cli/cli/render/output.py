@@ -12,7 +12,8 @@ from engage_cli.io.printable import escaped_json, one_line, printable
 from engage_cli.io.strict_json import strict
 
 NUMBER = 4  # characters of a first column that is never folded
-GAP = 2  # spaces between two columns
+GAP = 2  # spaces after a column
+BETWEEN = GAP + 1  # spaces between two columns: their divider is one too
 NARROWEST = 24  # letters of the first column that other columns are left out for
 LEAST_ROOM = 8  # letters of the first column however narrow the terminal is
 BREAKS = "/_ -"  # a name may go on in the next line after one of these
@@ -29,8 +30,10 @@ def print_json_line(answer: Mapping[str, Any]) -> None:
     print(json.dumps(strict(answer), allow_nan=False), flush=True)
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, needed: int | None = None) -> None:
-    """Print a table; every column but the first is right-aligned.
+def print_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, needed: int | None = None
+) -> Sequence[str]:
+    """Print a table, every column but the first right-aligned; return the columns that are shown.
 
     With `needed`, columns after so many are left out, the last first, where the terminal is too narrow for all.
     """
@@ -43,13 +46,14 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     title, columns = one_line(title), [one_line(name) for name in columns]
     rows = [[one_line(cell) for cell in row] for row in rows]
     console.print(Text(title, style="bold"), soft_wrap=True)
-    widths = [max(map(len, cells)) + GAP for cells in zip(columns, *rows, strict=True)]
+    first, *others = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
+    widths = [first, *(BETWEEN + width for width in others)]
     firsts = [columns[0], *(row[0] for row in rows)]
-    foldable = max(NARROWEST, *(len(part) for cell in firsts for part in _unbroken(cell))) + GAP
+    foldable = max(NARROWEST, *(len(part) for cell in firsts for part in _unbroken(cell)))
     shown = len(columns)
     while needed is not None and shown > needed and min(widths[0], foldable) + sum(widths[1:shown]) > console.width:
         shown -= 1
-    room = max(LEAST_ROOM, console.width - sum(widths[1:shown]) - GAP)
+    room = max(LEAST_ROOM, console.width - sum(widths[1:shown]))
     columns, rows = columns[:shown], [[fold_name(row[0], room), *row[1:shown]] for row in rows]
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False, padding=(0, GAP, 0, 0))
     for index, column in enumerate(columns):
@@ -63,6 +67,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
         table.add_row(*(Text(cell) for cell in row))
     console.print(table)
     console.print()
+    return columns
 
 
 def fold_name(name: str, room: int) -> str:
