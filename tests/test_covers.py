@@ -211,7 +211,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(reading, "read_cover", read)
     monkeypatch.setattr(covers, "read_cover", read)
     monkeypatch.setattr(covers, "read_files", read_files)
-    monkeypatch.setattr(covers, "FEW", 10_000)  # in this process
+    monkeypatch.setattr(ReadCovers, "FEW", 10_000)  # in this process
     return seen
 
 

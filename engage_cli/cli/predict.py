@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engage_cli.cli.generate import generated
-from engage_cli.cli.pairs import parse_pairs
+from engage_cli.cli.pairs import details_of, parse_pairs
 from engage_cli.cli.places import FinishedRun, LedgerPlace, Output
 from engage_cli.cli.render.output import print_json
+from engage_cli.config.details import DetailOptions
 from engage_cli.config.general import EngineConfig
 from engage_cli.config.settings import setting
 from engage_cli.errors import WrongCallError
@@ -17,7 +18,7 @@ MANY, WHY = "Many posts", "Why"
 
 
 @dataclass(frozen=True, kw_only=True)
-class PostOptions:
+class PostOptions(DetailOptions):
     """One post, or the variants of one."""
 
     images: list[Path] | None = setting(
@@ -25,23 +26,6 @@ class PostOptions:
         "Cover images (JPEG, PNG, WebP or GIF); - reads one from stdin. Give only --title if the run was trained without "
         "covers.",
         argument="[IMAGE]...",
-    )
-    title: list[str] | None = setting(None, "The title. Give several to rank every title with every image.")
-    tags: str = setting("", "Tags or category, written as in the training posts.", show_default=False)
-    description: str = setting("", "The description.", show_default=False)
-    posted_at: str = setting("", "Publication time in UTC, for example 2026-11-24T18:30.", show_default=False)
-    after: str = setting(
-        "",
-        "Predict the counters this long after publication, for example 30d or 12h, if the training posts say "
-        "when their counters were read. Default: their median age. Works with --table too.",
-        show_default=False,
-    )
-    columns: list[str] | None = setting(
-        None,
-        "Value of a further column that the run was trained on. May be given several times.",
-        flags=("--column",),
-        former_flags=("--with",),
-        metavar="NAME=VALUE",
     )
     explain: bool = setting(
         False, "Also explain what the prediction is based on (one post only).", flags=("--explain",), panel=WHY
@@ -55,18 +39,7 @@ class PostOptions:
 
     @property
     def given(self) -> dict[str, object]:
-        """Return the options by the names that people know, with what was given for them."""
-        return {
-            "--title": self.title,
-            "--tags": self.tags,
-            "--description": self.description,
-            "--posted-at": self.posted_at,
-            "--after": self.after,
-            "--column": self.columns,
-            "--explain": self.explain,
-            "--overlay": self.overlay,
-            "an image": self.images,
-        }
+        return {**super().given, "--explain": self.explain, "--overlay": self.overlay, "an image": self.images}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +47,10 @@ class ManyOptions:
     """Many posts: a table, or lines on stdin."""
 
     table: Path | None = setting(
-        None, "Predict every row of a .csv, .tsv, .jsonl or .parquet.", panel=MANY, show_default=False
+        None,
+        "Predict every row of a .csv, .tsv, .jsonl or .parquet. Of the options of a post, --after works with it.",
+        panel=MANY,
+        show_default=False,
     )
     images_dir: Path | None = setting(None, "With --table: the folder of its images.", panel=MANY, show_default=False)
     mapping: list[str] | None = setting(
@@ -172,20 +148,13 @@ def _predict(post: PostOptions, place: FinishedRun, logging: LogOptions, *, json
     from engage_cli.cli.render.predict import show_answer
     from engage_cli.images.decode import MOST_BYTES
     from engage_cli.progress.reporters import make_reporter
-    from engage_cli.steps.predict import Details
     from engage_cli.steps.predict import predict as run_step
     from engage_cli.steps.predict.image_file import STDIN
 
     answer = run_step(
         images,
         titles=titles,
-        details=Details(
-            tags=post.tags,
-            description=post.description,
-            posted_at=post.posted_at,
-            after=post.after,
-            columns=parse_pairs(post.columns or [], "--column duration=30"),
-        ),
+        details=details_of(post),
         explain=post.explain,
         overlay=post.overlay,
         stdin=sys.stdin.buffer.read(MOST_BYTES + 1) if STDIN in map(str, images) else None,

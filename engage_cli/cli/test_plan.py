@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engage_cli.cli.generate import generated
-from engage_cli.cli.pairs import parse_pairs
+from engage_cli.cli.pairs import columns_of, parse_pairs
 from engage_cli.cli.places import FinishedRun, Output
 from engage_cli.cli.render.output import print_json
+from engage_cli.config.details import DetailOptions
 from engage_cli.config.planning import TestPlanConfig
 from engage_cli.config.settings import setting
 
@@ -16,24 +17,11 @@ VARIANTS = "Variants"
 
 
 @dataclass(frozen=True, kw_only=True)
-class VariantOptions:
+class VariantOptions(DetailOptions):
     """Variants of one post, and what was counted of them."""
 
     images: list[Path] | None = setting(
         None, "Covers: JPEG, PNG, WebP or GIF. Give none if the run was trained without covers.", argument="[IMAGE]..."
-    )
-    title: list[str] | None = setting(None, "A title. Give several to test every title with every image.", panel=VARIANTS)
-    tags: str = setting("", "Tags or category of the post.", panel=VARIANTS, show_default=False)
-    description: str = setting("", "The description of the post.", panel=VARIANTS, show_default=False)
-    posted_at: str = setting(
-        "", "When it will be published, as 2026-11-24T18:30 (UTC).", panel=VARIANTS, show_default=False
-    )
-    columns: list[str] | None = setting(
-        None,
-        "A further column that the run was trained on; may be given several times.",
-        flags=("--column",),
-        metavar="NAME=VALUE",
-        panel=VARIANTS,
     )
     table: Path | None = setting(
         None, "A table with a row for each variant, instead of images and titles.", panel=VARIANTS, show_default=False
@@ -49,7 +37,7 @@ class VariantOptions:
     )
 
 
-@generated()
+@generated(without=("options.after",))
 def test_plan(options: VariantOptions, config: TestPlanConfig, place: FinishedRun, output: Output) -> None:
     """Plan a test of variants: which are worth testing, how many impressions decide, and who is ahead.
 
@@ -69,7 +57,7 @@ def test_plan(options: VariantOptions, config: TestPlanConfig, place: FinishedRu
             tags=options.tags,
             description=options.description,
             posted_at=options.posted_at,
-            columns=parse_pairs(options.columns or [], "--column duration=30"),
+            columns=columns_of(options),
             table=options.table,
             images_dir=options.images_dir,
             mapping=parse_pairs(pairs, "--map title=headline,image=file"),

@@ -13,50 +13,30 @@ import pandas as pd
 from engage_cli.covers.numbers import texts_on
 from engage_cli.covers.reading import VERSION, Reading, read_cover, read_files, reading_from_json
 from engage_cli.covers.source import CoverSource
-from engage_cli.data.dataset import FEATURES, Dataset
+from engage_cli.data.dataset import Dataset
 from engage_cli.data.schema import COVER_TEXT
 from engage_cli.embeddings.store import Block, BlockSource
 from engage_cli.errors import EngageError
 from engage_cli.images.decode import ImageError
-from engage_cli.images.examine import examine
-from engage_cli.io.files import sweep_dead
-from engage_cli.io.own_folders import own_data
-from engage_cli.io.sealed_table import read_sealed, write_sealed
+from engage_cli.io.sealed_table import read_sealed
 from engage_cli.progress.reporters import Reporter
-from engage_cli.steps.covers.image_files import HASH, NamedImage, are_hashes, different_images, raise_gone
+from engage_cli.steps.covers.image_files import HASH, KnownImages, are_hashes
 
 FILE = "covers.parquet"
 KIND = f"engage covers {VERSION}"
-BATCH = 8  # covers: a process saves nothing by itself, and a cover takes about a fifth of a second
-FEW = 8  # up to this many covers, starting processes takes longer than the work
 READING = "reading"
 
 
-class ReadCovers:
-    """What the covers of a data folder show."""
+class ReadCovers(KnownImages[str]):
+    """What the covers of a data folder show, as JSON; "" of a file that is no image."""
 
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
-        self._path = dataset.features_dir / FILE
-        self._known = _read(self._path)  # hash -> JSON; "" of a file that is no image
+    FILE, KIND = FILE, KIND
+    TITLE, WHAT = "reading covers", "covers were read"
+    BATCH, FEW = 8, 8  # a cover takes about a fifth of a second
 
     def read(self, posts: pd.DataFrame, reporter: Reporter) -> int:
         """Read the covers of these posts that are not known yet; return their number."""
-        todo = [file for file in different_images(self.dataset, posts) if file[2] not in self._known]
-        if todo:
-            sweep_dead(self._path.parent, FILE)
-        examine(
-            todo,
-            read_files,
-            keep=self._keep,
-            save=self._save,
-            title="reading covers",
-            what="covers were read",
-            batch=BATCH,
-            few=FEW,
-            reporter=reporter,
-        )
-        return len(todo)
+        return self._add(posts, read_files, reporter)
 
     def has_read(self, posts: pd.DataFrame) -> bool:
         """Whether the cover of each of these posts that has one was read, and any has one."""
@@ -67,15 +47,12 @@ class ReadCovers:
         """Return what each post's cover shows; None of a post without a usable one."""
         return [reading_from_json(text) if (text := self._known.get(digest, "")) else None for digest in posts[HASH]]
 
-    def _keep(self, file: NamedImage, found: str | None) -> None:
-        if found is None:
-            raise_gone(file)
-        self._known[file[2]] = found
+    def _read(self, path: Path) -> dict[str, str]:
+        table = read_sealed(path, kind=KIND, columns={HASH: are_hashes, READING: _are_readings})
+        return {} if table is None else dict(zip(table[HASH], table[READING], strict=True))
 
-    def _save(self) -> None:
-        own_data(self.dataset.folder).place(FEATURES, FILE)
-        table = pd.DataFrame({HASH: list(self._known), READING: list(self._known.values())})
-        write_sealed(self._path, table, kind=KIND)
+    def _table(self) -> pd.DataFrame:
+        return pd.DataFrame({HASH: list(self._known), READING: list(self._known.values())})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,12 +141,6 @@ def _read_live(data: bytes) -> Reading | None:
         return read_cover(data, threads=os.cpu_count() or 1)
     except ImageError:
         return None
-
-
-def _read(path: Path) -> dict[str, str]:
-    """Return what earlier calls read; nothing where that is damaged or of another version: it is read again."""
-    table = read_sealed(path, kind=KIND, columns={HASH: are_hashes, READING: _are_readings})
-    return {} if table is None else dict(zip(table[HASH], table[READING], strict=True))
 
 
 def _are_readings(column: pd.Series) -> pd.Series:
