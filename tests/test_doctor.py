@@ -265,6 +265,7 @@ def test_data_that_is_damaged_or_not_finished(dataset: datasets.Dataset, tmp_pat
         assert found.note.endswith(again) == (state == "damaged")
 
 
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("name", SEALED)
 def test_what_is_known_of_images_is_verified(name: str, world: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"

@@ -24,6 +24,7 @@ from engage_cli.io.files import json_text, write_text
 FORMAT, CHECKSUM = "format", "checksum"
 LARGEST = 64 << 20  # bytes of a record: more is not a record of ours
 CHUNK = 1 << 20
+PLAIN = (float, int, str, bool, type(None))
 
 T = TypeVar("T")
 
@@ -42,8 +43,23 @@ def write_record(path: Path, value: Any, *, kind: str, version: int) -> None:
 
 def record_text(value: Any, *, kind: str, version: int) -> str:
     """Return a record as JSON: its format first, its fields, its checksum last."""
-    content = {FORMAT: f"{kind} {version}", **dataclasses.asdict(value)}
+    content = {FORMAT: f"{kind} {version}", **fields_of(value)}
     return json_text({**content, CHECKSUM: checksum(content)})
+
+
+def fields_of(value: Any) -> dict[str, Any]:
+    """Return what `dataclasses.asdict` returns, of which a tuple of a thousand numbers is not copied one by one."""
+    return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return fields_of(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)) and not all(type(one) in PLAIN for one in value):
+        return [_plain(one) for one in value]
+    return value
 
 
 def read_record(path: Path, schema: type[T], *, kind: str, version: int, again: str) -> T:

@@ -85,8 +85,9 @@ def style_ticks(axes: Axes, palette: Palette = LIGHT) -> None:
     axes.tick_params(which="both", color=palette.edge, width=0.8, length=3.5, pad=3.5, direction="out")
     axes.tick_params(which="both", labelcolor=palette.ink)
     axes.tick_params(which="both", labelsize=9, labelfontfamily=FONT)
-    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-        label.set_fontproperties(font(9))
+    for tick in (*axes.xaxis.get_major_ticks(), *axes.yaxis.get_major_ticks()):
+        tick.label1.set_fontproperties(font(9))
+        tick.label2.set_fontproperties(font(9))
 
 
 def write(figure: Figure, path: Path) -> None:

@@ -153,7 +153,10 @@ def _outcomes(calibration: Calibration, predictions: Predictions, normal: np.nda
     levels = ndtr(normal)
     if predictions.probabilities is not None:
         reached = tempered(predictions.probabilities, calibration.temperature).cumsum(axis=1)
-        return np.asarray((levels[..., None] > reached[None, :, :-1]).sum(axis=-1))
+        found = np.zeros(np.broadcast_shapes(levels.shape, (1, len(reached))), np.int64)
+        for below in reached.T[:-1]:
+            found += levels > below
+        return found
     assert predictions.value is not None
     return np.asarray(
         predictions.value + calibration.shift + calibration.spread(predictions) * calibration.quantile(levels)

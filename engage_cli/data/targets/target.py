@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Annotated, Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from engage_cli.data.targets.click_rate import sampling_variance
 from engage_cli.data.targets.formulas import ENGAGEMENT_WEIGHTS, POPULARITY_COUNTERS, FitFormula, Formula
 from engage_cli.errors import EngageError
 from engage_cli.io.ranges import FourRising, FromOne, Number, Positive, Rising, Share
-from engage_cli.io.records import parse, record
+from engage_cli.io.records import fields_of, parse, record
 
 # A column that is absent drops its term from these, and engage says so.
 OPTIONAL = {
@@ -80,7 +79,7 @@ class Target:
         return np.expm1(scores) if self.formula.transform == "log1p" and not self.formula.minus else None
 
     def to_json(self) -> Mapping[str, object]:
-        saved = asdict(self)
+        saved = fields_of(self)
         if not self.formula.per_exposure:  # data folders and runs of before that was a field keep their fingerprints
             del saved["formula"]["per_exposure"]
         return {**saved, "formula_text": str(self.formula)}
