@@ -6,6 +6,7 @@ import gc
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 # Before torch is loaded: else idle threads of the encoders spin after their work, which is two thirds of all time.
@@ -26,6 +27,7 @@ from PIL import Image
 
 from engage_cli.config.general import EncoderConfig
 from engage_cli.config.preparation import PrepareConfig
+from engage_cli.config.training import CatBoostConfig
 from engage_cli.data.dataset import Dataset
 from engage_cli.steps.prepare import prepare
 from engage_cli.steps.prepare.import_posts import Source
@@ -99,6 +101,12 @@ def pixels(monkeypatch: pytest.MonkeyPatch) -> None:
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gaussian processes that hardly learn: where what they learn is not asked for."""
     monkeypatch.setattr("engage_cli.models.gaussian_process.process.NUM_STEPS", 10)
+
+
+@pytest.fixture
+def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same for the trees of `engage train`."""
+    monkeypatch.setattr("engage_cli.steps.train.pipeline.CatBoostConfig", partial(CatBoostConfig, iterations=20))
 
 
 @pytest.fixture(scope="session")

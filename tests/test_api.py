@@ -6,7 +6,6 @@ import io
 import json
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from sklearn.exceptions import NotFittedError
 import engage_cli
 from engage_cli import EngageError, EngagementClassifier, EngagementRegressor, TrainedRun, load_run, sample_posts
 from engage_cli.config.general import CLASS_NAMES, EncoderConfig
-from engage_cli.config.training import CatBoostConfig
 from engage_cli.data.dataset import Dataset
 from tests.calls import answer
 from tests.test_architecture import HEAVY
@@ -35,11 +33,6 @@ NAMES = (
 @pytest.fixture(scope="module")
 def posts() -> pd.DataFrame:
     return sample_posts(150, seed=3)
-
-
-@pytest.fixture
-def few_trees(monkeypatch: pytest.MonkeyPatch, few_steps: None) -> None:
-    monkeypatch.setattr("engage_cli.steps.train.pipeline.CatBoostConfig", partial(CatBoostConfig, iterations=20))
 
 
 @pytest.fixture(scope="module")

