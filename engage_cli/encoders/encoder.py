@@ -37,6 +37,10 @@ class EncoderIdentity(TypedDict):
     preprocessing: str
 
 
+# The widths of towers that were loaded in this process, by their records: a tower is not loaded again for them alone.
+_WIDTHS: dict[tuple[tuple[str, object], ...], tuple[int, ...]] = {}
+
+
 class Encoder:
     """A frozen tower on a device, loaded when it is first used."""
 
@@ -121,6 +125,14 @@ class Encoder:
             tower.pool(tokens)
             if self.tokens:
                 tower.few(tokens, self.tokens, **prepared)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The widths of the parts that a vector consists of: its own pooling, then each depth."""
+        key = tuple(self.record.items())
+        if key not in _WIDTHS:
+            _WIDTHS[key] = self.tower.widths
+        return _WIDTHS[key]
 
     @property
     def tower(self) -> VisionTower | TextTower:

@@ -122,4 +122,4 @@ def make_inputs(
 def _shared_width(encoders: Sequence[Encoder]) -> int:
     """Return the width of the space that both encoders map to, 0 where they do not."""
     spaces = {encoder.shared_space for encoder in encoders}
-    return encoders[0].tower.widths[0] if len(encoders) == 2 and len(spaces) == 1 and None not in spaces else 0
+    return encoders[0].widths[0] if len(encoders) == 2 and len(spaces) == 1 and None not in spaces else 0

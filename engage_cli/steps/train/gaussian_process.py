@@ -127,7 +127,7 @@ class ProcessTrainer(Trainer):
         num_left = sum(place is None or not place.with_suffix(".json").is_file() for place in places)
         steps = num_left * (NUM_STEPS + 1 + (0 if measured is None else LEVEL_STEPS)) + num_blocks(len(posts)) + 1
         with reporter.stage("learning which posts are alike (Gaussian process)", steps) as stage:
-            widths = {block: self.stored.stores[side_of(block)].encoder.tower.widths for block in BLOCKS}
+            widths = {block: self.stored.stores[side_of(block)].encoder.widths for block in BLOCKS}
             maker.fit(posts, self.source, widths, truth=wanted)
             # What is compared again and again is kept; of more posts than that, only what is at work.
             views: Takes = (
