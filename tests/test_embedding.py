@@ -90,6 +90,12 @@ def test_a_store_that_grows_after_it_was_opened_is_read_on(
     second = stored_blocks(copy, encoders, ["title", "text"])
     (title,), both = first.blocks(copy.posts, ["title"]).values(), second.blocks(copy.posts, ["title", "text"])
     np.testing.assert_array_equal(title.values, both["title"].values)
+    manifest = second.stores["text"].manifest
+    assert json.loads(manifest.read_text())["blocks"] == ["text", "title"]
+    manifest.unlink()  # a command was killed before it wrote it: all vectors are there
+    for block in ("title", "text"):
+        stored_blocks(copy, encoders, [block])
+    assert json.loads(manifest.read_text())["blocks"] == ["text", "title"]
     assert first.blocks(copy.posts, ["text"])["text"].mask.any()
 
 

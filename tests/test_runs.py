@@ -13,7 +13,7 @@ from filelock import FileLock
 from engage_cli.data.targets.target import fit_target
 from engage_cli.errors import EngageError
 from engage_cli.runs import lifecycle as run_folders
-from engage_cli.runs.lifecycle import finish_run, open_run
+from engage_cli.runs.lifecycle import find_killed_at_its_end, finish_run, open_run
 from engage_cli.runs.records import DataOf, RunMeta, RunMetrics, write_run_record
 from engage_cli.runs.run_folder import load_run, newest_run
 
@@ -65,6 +65,18 @@ def test_named_folders_are_never_overwritten(tmp_path: Path) -> None:
     with pytest.raises(EngageError, match="is a finished run"):
         start(tmp_path, named)
     assert not (named / "resume.safetensors").exists()
+
+
+def test_a_command_that_was_killed_as_it_ended_trained_that_run(tmp_path: Path) -> None:
+    first, _ = start(tmp_path)
+    assert find_killed_at_its_end(tmp_path, meta=META) is None
+    finish_run(first, RunMetrics())
+    assert find_killed_at_its_end(tmp_path, meta=META) is None  # it ended: given again it trains another
+    (first / "resume.safetensors").touch()
+    with open_run(first.with_name("other"), tmp_path, meta=META, target=TARGET, say=SAID.append):
+        assert find_killed_at_its_end(tmp_path, meta=replace(META, config={"seed": 1})) is None
+        assert find_killed_at_its_end(tmp_path, meta=META) == first
+    assert not (first / "resume.safetensors").exists()
 
 
 def test_a_run_that_is_held_is_left_alone(tmp_path: Path) -> None:

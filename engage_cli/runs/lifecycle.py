@@ -104,6 +104,21 @@ def sweep_training(folder: Path) -> None:
     own_run(folder).sweep(folder, *OF_TRAINING)
 
 
+def find_killed_at_its_end(runs_dir: Path, *, meta: RunMeta) -> Path | None:
+    """Return the finished run of these settings whose command was killed before it had swept it, and sweep it.
+
+    The command is given again to end it, and not to train another run.
+    """
+    for marker in sorted(runs_dir.glob(f"*/{MARKER}"), reverse=True):
+        folder = marker.parent
+        if folder.is_symlink() or not any(next(folder.glob(pattern), None) for pattern in OF_TRAINING):
+            continue
+        with _lock(folder) as is_ours:  # else that command is at work still
+            if is_ours and find_finished(folder, runs_dir, meta=meta) is not None:
+                return folder
+    return None
+
+
 def find_finished(folder: Path | None, runs_dir: Path, *, meta: RunMeta) -> Run | None:
     """Return the finished run that was made with these settings: the named folder, or one under `runs_dir`."""
     for marker in [folder / MARKER] if folder is not None else sorted(runs_dir.glob(f"*/{MARKER}"), reverse=True):

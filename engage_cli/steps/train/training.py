@@ -20,7 +20,7 @@ from engage_cli.metrics.metrics import compute_metrics
 from engage_cli.models.held_out import save_held_out
 from engage_cli.models.trainer import WORK, Refit, Trainer
 from engage_cli.progress.reporters import Reporter, SilentReporter
-from engage_cli.runs.lifecycle import clear_stage, finish_run, open_run
+from engage_cli.runs.lifecycle import clear_stage, find_killed_at_its_end, finish_run, open_run
 from engage_cli.runs.records import RunMetrics
 from engage_cli.runs.run_folder import Run, load_run
 from engage_cli.runtime.devices import find_device
@@ -77,6 +77,10 @@ def train_made(
         raise WrongCallError("this runs in one process; under torchrun use train-regressor or train-classifier")
     for mark in trainer.meta.marks:
         reporter.say(mark)
+    marks = (*trainer.meta.marks, *trainer.warnings)
+    if run is None and (ended := _killed_at_its_end(trainer, runs_dir)) is not None:
+        reporter.say(f"{ended} is this run, trained to its end by a command that was killed")
+        return TrainSummary(run=load_run(ended), went_on=True, warnings=marks)
     with _opened(trainer, run, runs_dir, reporter) as (folder, goes_on):
         started = time.monotonic()
         trainer.fit(folder, reporter)
@@ -90,7 +94,14 @@ def train_made(
             finish_run(folder, dataclasses.replace(found, seconds=seconds))
         trainer.forget()
         wait_for_all()
-    return TrainSummary(run=load_run(folder), went_on=goes_on, warnings=(*trainer.meta.marks, *trainer.warnings))
+    return TrainSummary(run=load_run(folder), went_on=goes_on, warnings=marks)
+
+
+def _killed_at_its_end(trainer: Trainer, runs_dir: Path) -> Path | None:
+    """Let the first rank look, and tell the others."""
+    found = find_killed_at_its_end(runs_dir, meta=trainer.meta) if get_rank() == 0 else None
+    folder = share_text("" if found is None else str(found))
+    return Path(folder) if folder else None
 
 
 @contextmanager
