@@ -4,6 +4,9 @@ Covers are read once (engage embed --covers). Then a process and boosted trees a
 their lettering, their faces, and both, for views and likes, on random splits and by date. Of two runs the difference of
 R² on the test posts is shown, with the 95 % interval of a paired bootstrap over these posts (1,000 resamples).
 
+--neighbours: beside the process's prediction, the mean outcome of the most similar training posts (of cover and title),
+shrunk to the mean of all; how many, and the weights of both, are chosen on validation posts.
+
 export ENGAGE_REAL_POSTS=FOLDER    # posts.csv and images/; without it, posts of `engage sample`
 python benchmarks/covers.py --work DIR [--seeds 0,1,2] [--splits random,time] [--rows N] [--models gp,catboost]
 """
@@ -24,6 +27,7 @@ import numpy as np
 import pandas as pd
 
 from engage_cli.data.dataset import load_dataset
+from engage_cli.features.inputs import TableSource
 from engage_cli.metrics.metrics import compute_metrics
 from engage_cli.metrics.paired_bootstrap import compare
 from engage_cli.models.predictor import load_predictor
@@ -44,6 +48,7 @@ def main() -> None:
     parser.add_argument("--targets", default="views,likes")
     parser.add_argument("--models", default="gp,catboost")
     parser.add_argument("--parts", default=",".join(PARTS))
+    parser.add_argument("--neighbours", action="store_true")
     parser.add_argument("--rows", type=int, default=0, help="only the first rows of the table; 0 takes all")
     parser.add_argument("--features", type=Path, help="a folder features/ of another data folder of the same posts")
     asked = parser.parse_args()
@@ -53,6 +58,9 @@ def main() -> None:
         for seed in map(int, asked.seeds.split(",")) if split == "random" else [0]:
             data = make_data(asked.work, split, seed, asked.rows, asked.features)
             for target in asked.targets.split(","):
+                if asked.neighbours:
+                    show_neighbours(data, f"{split} {seed}", target)
+                    continue
                 for model in asked.models.split(","):
                     show(data, split, seed, target, model, asked.parts.split(","))
 
@@ -95,16 +103,55 @@ def show(data: Path, split: str, seed: int, target: str, model: str, parts: list
         said[part] = predicted(data, run, target)
     true, without = said["none"]
     for part in parts:
-        if part == "none":
-            continue
-        r2 = compare("value", true, (part, said[part][1]), ("none", without), num_resamples=1000, metric="r2")
-        first, second = (compute_metrics("value", true, one) for one in (without, said[part][1]))
-        print(
-            f"| {target}, {model} + {part} | {split} {seed} | {len(true):,} | {first['r2']:.4f} | {second['r2']:.4f} | "
-            f"{r2.difference:+.4f} | {r2.low:+.4f} to {r2.high:+.4f} | "
-            f"{first['spearman']:.4f} | {second['spearman']:.4f} |",
-            flush=True,
-        )
+        if part != "none":
+            print_row(f"{target}, {model} + {part}", f"{split} {seed}", true, without, said[part][1])
+
+
+def print_row(name: str, split: str, true: np.ndarray, without: np.ndarray, with_it: np.ndarray) -> None:
+    r2 = compare("value", true, ("with", with_it), ("without", without), num_resamples=1000, metric="r2")
+    first, second = (compute_metrics("value", true, one) for one in (without, with_it))
+    print(
+        f"| {name} | {split} | {len(true):,} | {first['r2']:.4f} | {second['r2']:.4f} | "
+        f"{r2.difference:+.4f} | {r2.low:+.4f} to {r2.high:+.4f} | {first['spearman']:.4f} | {second['spearman']:.4f} |",
+        flush=True,
+    )
+
+
+NUM_NEIGHBOURS, SHRUNK_BY = (5, 10, 20, 40, 80, 160), 5.0
+
+
+def show_neighbours(data: Path, split: str, target: str) -> None:
+    """Print the row of the process with and without its neighbours' outcomes."""
+    dataset, run = load_dataset(data), load_run(data.parent / "runs" / f"gp-{target}-none")
+    goal, predictor, source = dataset.target(target), load_predictor(run), source_of(run, dataset, SilentReporter())
+    parts = {part: dataset.posts.iloc[dataset.rows(part, goal)] for part in ("train", "validation", "test")}
+    places = {part: placed(source, posts) for part, posts in parts.items()}
+    outcomes, said = goal.score(parts["train"]), {}
+    for part in ("validation", "test"):
+        alike = places[part] @ places["train"].T
+        order = np.argsort(-alike, axis=1)[:, : max(NUM_NEIGHBOURS)]
+        means = [
+            (outcomes[order[:, :num]].sum(axis=1) + SHRUNK_BY * outcomes.mean()) / (num + SHRUNK_BY)
+            for num in NUM_NEIGHBOURS
+        ]
+        said[part] = predictor.predict(parts[part], source).value, means
+    true, found = goal.score(parts["validation"]), []
+    for number in range(len(NUM_NEIGHBOURS)):
+        both = np.column_stack([said["validation"][0], said["validation"][1][number], np.ones(len(true))])
+        weights, *_ = np.linalg.lstsq(both, true, rcond=None)
+        found.append((float(((true - both @ weights) ** 2).sum()), number, weights))
+    _, best, weights = min(found, key=lambda one: one[0])
+    alone, mean = said["test"][0], said["test"][1][best]
+    with_it = np.column_stack([alone, mean, np.ones(len(alone))]) @ weights
+    print_row(f"{target}, gp + {NUM_NEIGHBOURS[best]} neighbours", split, goal.score(parts["test"]), alone, with_it)
+
+
+def placed(source: TableSource, posts: pd.DataFrame) -> np.ndarray:
+    """Return (n, d) rows of length 1: the vectors of cover and title, each of length 1 before they are joined."""
+    blocks = source.blocks(posts, ["image", "title"])
+    sides = [np.asarray(blocks[name].values, np.float64).reshape(len(posts), -1) for name in ("image", "title")]
+    sides = [side / np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1e-9) for side in sides]
+    return np.concatenate(sides, axis=1) / np.sqrt(2)
 
 
 def predicted(data: Path, folder: Path, target: str) -> tuple[np.ndarray, np.ndarray]:
