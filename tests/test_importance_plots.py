@@ -23,7 +23,7 @@ from matplotlib.transforms import Bbox
 from PIL import Image
 
 from engage_cli.models.boosting.shap import Attribution, Share
-from engage_cli.plots._style import BLUE, INK, LIGHT, ORANGE, font, readable, shorten, width_of, wrap
+from engage_cli.plots._style import BLUE, DPI, INK, LIGHT, ORANGE, font, readable, shorten, width_of, wrap
 from engage_cli.plots.importance import (
     COLOURS,
     NO_RANK,
@@ -161,18 +161,15 @@ def test_long_and_exotic_names(make) -> None:
 
 def test_pixels_grow_with_rows(tmp_path: Path) -> None:
     def heights(why: Attribution, **words: str) -> np.ndarray:
-        draw_importance(tmp_path, why, **words)
-        found = []
-        assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == ["importance.png", "shap.png"]
-        for name in ("importance.png", "shap.png"):
-            with Image.open(tmp_path / "plots" / name) as image:
-                assert image.format == "PNG"
-                assert image.width == WIDTH
-                found.append(image.height)
-        return np.array(found)
+        return np.array([round(make(why, **words).get_figheight() * DPI) for make in MAKERS])
 
     why = attribution_of(3, 5, 2)
     first = heights(why)
+    draw_importance(tmp_path, why)
+    assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == ["importance.png", "shap.png"]
+    for name, height in zip(("importance.png", "shap.png"), first, strict=True):
+        with Image.open(tmp_path / "plots" / name) as image:
+            assert (image.format, image.width, image.height) == ("PNG", WIDTH, height)
     assert first.tolist() == [52 + 2 * 114 + 8 * BAR, 52 + 2 * 114 + 3 * BAR + 2 * STRIP + 50]
     assert (heights(attribution_of(5, 5, 2)) - first).tolist() == [2 * BAR, 2 * BAR]
     assert (heights(attribution_of(3, 9, 5)) - first).tolist() == [4 * BAR, 3 * STRIP]
