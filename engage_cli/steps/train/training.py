@@ -77,10 +77,9 @@ def train_made(
         raise WrongCallError("this runs in one process; under torchrun use train-regressor or train-classifier")
     for mark in trainer.meta.marks:
         reporter.say(mark)
-    marks = (*trainer.meta.marks, *trainer.warnings)
     if run is None and (ended := _killed_at_its_end(trainer, runs_dir)) is not None:
         reporter.say(f"{ended} is this run, trained to its end by a command that was killed")
-        return TrainSummary(run=load_run(ended), went_on=True, warnings=marks)
+        return TrainSummary(run=load_run(ended), went_on=True, warnings=trainer.meta.marks)
     with _opened(trainer, run, runs_dir, reporter) as (folder, goes_on):
         started = time.monotonic()
         trainer.fit(folder, reporter)
@@ -94,7 +93,7 @@ def train_made(
             finish_run(folder, dataclasses.replace(found, seconds=seconds))
         trainer.forget()
         wait_for_all()
-    return TrainSummary(run=load_run(folder), went_on=goes_on, warnings=marks)
+    return TrainSummary(run=load_run(folder), went_on=goes_on, warnings=(*trainer.meta.marks, *trainer.warnings))
 
 
 def _killed_at_its_end(trainer: Trainer, runs_dir: Path) -> Path | None:
