@@ -1,9 +1,9 @@
 """Weights of an ensemble, fitted on posts that no member learned from.
 
 They start equal, add up to 1, and move only as far as these posts show: of every correction the garrote keeps a share
-(Breiman 1995; here in groups, as Yuan and Lin 2006), which is none below what chance alone reaches in 95 of 100 cases, and
-nearly all of it where there are many posts. None is negative: with weights of both signs members that are alike are played
-off against each other, on noise.
+(Breiman 1995; here in groups, as Yuan and Lin 2006). It is none below what chance alone reaches in 95 of 100 cases, and
+nearly all of it where there are many posts. With MANY posts the members' shares are only held back by what chance gains in
+the mean. None is negative: with weights of both signs members that are alike are played off against each other, on noise.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from engage_cli.models.predictions import Predictions
 NUM_FOLDS = 10
 TINY = 1e-12
 CHANCE = 0.9545  # of a normal distribution lies within two standard errors
-CHANCE_OF_OTHERS = 0.9973  # three: posts that one model predicted share its error, and show less than posts on their own
+MANY = 200  # posts, from which shares held back further were worse on posts left out (benchmarks/RESULTS.md)
+# Of a normal distribution so much lies within three standard errors, which is asked for of posts that models of folds
+# predicted: those of one fold share its model's error, and show less than posts on their own.
+CHANCE_OF_OTHERS = 0.9973
 HIGHEST_SUM = 3.0  # of weights of classes: beyond it probabilities are 0 and 1
 
 
@@ -66,7 +69,7 @@ def _fit_values(predicted: np.ndarray, true: np.ndarray, *, by_others: bool) -> 
     if fitted.any():
         worst = _error_along(away @ shares, wanted)
         least = float(((wanted - away @ fitted) ** 2).sum())
-        kept = _kept(worst - least, least, members - 1, num - members - 1, chance)
+        kept = _kept(worst - least, least, members - 1, num - members - 1, _chance_of_shares(num, chance))
         shares = shares + kept * (fitted / fitted.sum() - shares)
     spread = away @ shares
     left = _error_along(spread, wanted)
@@ -93,16 +96,22 @@ def _error_along(spread: np.ndarray, wanted: np.ndarray) -> float:
     return float(((wanted - slope * spread) ** 2).sum())
 
 
-def _kept(gain: float, left: float, numbers: int, freedom: int, chance: float) -> float:
+def _chance_of_shares(num: int, chance: float) -> float | None:
+    return chance if num < MANY or chance == CHANCE_OF_OTHERS else None
+
+
+def _kept(gain: float, left: float, numbers: int, freedom: int, chance: float | None) -> float:
     """Return the share of a correction that is kept, by the squares that it gains and those that are left.
 
-    By chance alone gain / numbers / (left / freedom) is F distributed; at its quantile, and below, nothing is kept.
+    By chance alone gain / numbers / (left / freedom) is F distributed. At its quantile `chance`, and below, nothing is
+    kept; without one, at 1, which is what chance gains in the mean.
     """
     from scipy.special import fdtri
 
     if gain <= TINY or numbers < 1:
         return 0.0
-    return max(0.0, 1.0 - numbers * float(fdtri(numbers, freedom, chance)) * left / freedom / gain)
+    least = 1.0 if chance is None else float(fdtri(numbers, freedom, chance))
+    return max(0.0, 1.0 - numbers * least * left / freedom / gain)
 
 
 def _fit_classes(scores: np.ndarray, true: np.ndarray, *, by_others: bool) -> Weights:
@@ -120,7 +129,8 @@ def _fit_classes(scores: np.ndarray, true: np.ndarray, *, by_others: bool) -> We
     if found.x.any():
         worst = log_loss(_best_sum(log_loss, shares) * shares)
         freedom = num - members - 1
-        kept = _kept(2 * num * (worst - float(found.fun)), freedom, members - 1, freedom, chance)
+        gain = 2 * num * (worst - float(found.fun))
+        kept = _kept(gain, freedom, members - 1, freedom, _chance_of_shares(num, chance))
         shares = shares + kept * (found.x / found.x.sum() - shares)
     total = _best_sum(log_loss, shares)
     kept = _kept(2 * num * (log_loss(shares) - log_loss(total * shares)), num - 2, 1, num - 2, chance)
