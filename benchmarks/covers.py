@@ -5,7 +5,8 @@ their lettering, their faces, and both, for views and likes, on random splits an
 R² on the test posts is shown, with the 95 % interval of a paired bootstrap over these posts (1,000 resamples).
 
 --neighbours: beside the process's prediction, the mean outcome of the most similar training posts (of cover and title),
-shrunk to the mean of all; how many, and the weights of both, are chosen on validation posts.
+shrunk to the mean of all; how many, and the weights of both, are chosen on validation posts. It needs the processes
+without covers, which the call without it trains.
 
 export ENGAGE_REAL_POSTS=FOLDER    # posts.csv and images/; without it, posts of `engage sample`
 python benchmarks/covers.py --work DIR [--seeds 0,1,2] [--splits random,time] [--rows N] [--models gp,catboost]
@@ -37,6 +38,7 @@ from engage_cli.steps.inputs.sources import source_of
 
 REAL = "id=video_id,views=view_count,likes=like_count,comments=comment_count,dislikes=dislike_count,posted_at=published_at"
 PARTS = ("none", "lettering", "faces", "both")
+NUM_NEIGHBOURS, SHRUNK_BY = (5, 10, 20, 40, 80, 160), 5.0  # posts: of the second so many count as an outcome of the mean
 FEATURES = {"none": "", "lettering": ",cover_lettering,cover_words", "faces": ",cover_faces", "both": ",covers"}
 
 
@@ -115,9 +117,6 @@ def print_row(name: str, split: str, true: np.ndarray, without: np.ndarray, with
         f"{r2.difference:+.4f} | {r2.low:+.4f} to {r2.high:+.4f} | {first['spearman']:.4f} | {second['spearman']:.4f} |",
         flush=True,
     )
-
-
-NUM_NEIGHBOURS, SHRUNK_BY = (5, 10, 20, 40, 80, 160), 5.0
 
 
 def show_neighbours(data: Path, split: str, target: str) -> None:

@@ -5,7 +5,7 @@ image. Each is then pasted, at each height, at a random place of a drawn cover o
 box overlaps its own by 0.4 or more (intersection over union). Told is also how often a face is seen on the same drawn
 cover without one.
 
-python benchmarks/faces.py --images FOLDER [--faces 60]
+python benchmarks/faces.py --images FOLDER [--faces 60] [--longest-side 832]
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from engage_cli.covers.faces import Face, detect_faces, overlap
+from engage_cli.covers.faces import LONGEST_SIDE, Face, detect_faces, overlap
 from engage_cli.images.decode import ImageError, decode
 from engage_cli.synthetic.covers import paint_cover
 
@@ -33,6 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--faces", type=int, default=60)
+    parser.add_argument("--longest-side", type=int, default=LONGEST_SIDE, help="pixels to which covers are scaled")
     asked = parser.parse_args()
     random = np.random.default_rng(0)
     cut = [one for one, _ in zip(cut_faces(asked.images), range(asked.faces), strict=False)]
@@ -42,14 +43,18 @@ def main() -> None:
         paint_cover(number % 4, number // 4 % 4, (0, number)).resize(COVER, Image.Resampling.BICUBIC)
         for number in range(len(cut))
     ]
-    seen, seconds, looked = sum(bool(detect_faces(np.asarray(cover))) for cover in covers), 0.0, 0
+    seen, seconds, looked = (
+        sum(bool(detect_faces(np.asarray(one), longest_side=asked.longest_side)) for one in covers),
+        0.0,
+        0,
+    )
     print(f"| height, pixels | found of {len(cut)} faces |\n|---|---|")
     for height in HEIGHTS:
         found = 0
         for (image, box), cover in zip(cut, covers, strict=True):
             pasted, place = paste(image, box, height, cover, random)
             started = time.process_time()
-            faces = detect_faces(np.asarray(pasted))
+            faces = detect_faces(np.asarray(pasted), longest_side=asked.longest_side)
             seconds, looked = seconds + time.process_time() - started, looked + 1
             found += any(overlap(np.array(corners(face)), place) >= ENOUGH for face in faces)
         print(f"| {height} | {found / len(cut):.0%} |", flush=True)

@@ -349,3 +349,9 @@ def test_folders_that_are_no_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(EngageError, match="no weights"):
         find_checkpoint("vision", str(tmp_path))
+
+
+def test_a_tower_is_not_loaded_again_for_its_widths(checkpoints: dict[str, str]) -> None:
+    first, second = (Encoder("text", checkpoints["bert"], pool="depths") for _ in range(2))
+    assert first.widths == first.tower.widths == second.widths
+    assert "_tower" not in vars(second)

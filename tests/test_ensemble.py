@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 from engage_cli.data.targets.target import fit_target
 from engage_cli.errors import EngageError
@@ -145,6 +145,22 @@ def test_weights_of_few_posts_stay_equal_where_chance_explains_all(kind: str, nu
         assert 0.3 < sum(found.members) < 2.0
         moved += max(found.members) - min(found.members) > 1e-9
     assert moved <= 6  # of 40: chance alone moves one in 22
+
+
+@pytest.mark.parametrize("num", [199, 200, 600])
+def test_many_posts_hold_shares_back_only_by_what_chance_gains_in_the_mean(num: int) -> None:
+    random = np.random.default_rng(1)
+    truth = random.normal(size=num)
+    said = np.stack([truth + noise * random.normal(size=num) for noise in (1.0, 1.5, 1.5)], axis=1)
+    found = np.array(fit_weights([Predictions(value=one) for one in said.T], truth).members)
+    away, wanted = said - said.mean(axis=0), truth - truth.mean()
+    best, rest = optimize.nnls(away, wanted)
+    mean = away.mean(axis=1)
+    gain = ((wanted - mean * (mean @ wanted) / (mean @ mean)) ** 2).sum() - rest**2
+    times = special.fdtri(2, num - 4, 0.9545) if num < 200 else 1.0
+    kept = 1 - 2 * times * rest**2 / (num - 4) / gain
+    assert 0 < kept < 1
+    assert found / found.sum() == pytest.approx(1 / 3 + kept * (best / best.sum() - 1 / 3), abs=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["value", "classes"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 from pathlib import Path
 from typing import Annotated
@@ -10,8 +11,9 @@ from typing import Annotated
 import pytest
 from pydantic import Field
 
+from engage_cli.data.dataset import Dataset
 from engage_cli.errors import EngageError
-from engage_cli.io.records import check_file, checksum, file_hash, hash_files, read_record, record, write_record
+from engage_cli.io.records import check_file, checksum, fields_of, file_hash, hash_files, read_record, record, write_record
 
 
 @record
@@ -118,3 +120,7 @@ def test_files_are_checked_against_their_hashes(tmp_path: Path) -> None:
     ]:
         with pytest.raises(EngageError, match=sentence):
             check_file(tmp_path / name, expected, again="again")
+
+
+def test_fields_are_those_of_dataclasses(dataset: Dataset) -> None:
+    assert json.dumps(fields_of(dataset.meta)) == json.dumps(dataclasses.asdict(dataset.meta))

@@ -17,7 +17,7 @@ from engage_cli.covers._weights import load_onnx
 
 STRIDE = 32  # both sides of what the network reads are multiples of it
 CELL = 4  # pixels a side
-LONGEST_SIDE = 416  # pixels; half of the faces of 20 px there are found, and nine in ten of 28 px (benchmarks/faces.py)
+LONGEST_SIDE = 416  # pixels; six in ten faces of 21 px there are found, nine in ten of 28 px (benchmarks/faces.py)
 THRESHOLD = 0.4  # of a face's score
 SAME_FACE = 0.3  # overlap (intersection over union) from which two boxes are one face
 OUTPUTS = ["537", "538", "539", "540"]  # heat (1, h, w), log size (2, h, w), offset (2, h, w), points (10, h, w)

@@ -136,10 +136,10 @@ class FeatureStore:
         wanted = [key for key in dict.fromkeys(keys) if key]
         return [wanted[place] for place in np.flatnonzero(self._index.places(wanted)[:, 0] < 0)]
 
-    def is_finished(self, block: str) -> bool:
-        """Whether there is a manifest that tells of the block; what is wrong with a damaged one is told by who reads it."""
+    def tells_of(self, blocks: Sequence[str]) -> bool:
+        """Whether there is a manifest that tells of the blocks; what is wrong with a damaged one, its reader says."""
         known = readable_manifest(self.folder)
-        return self.manifest.is_file() and (known is None or block in known.blocks)
+        return self.manifest.is_file() and (known is None or {*blocks} <= {*known.blocks})
 
     def free_numbers(self) -> Iterator[int]:
         """Yield the numbers of shards that are not there, gaps first."""

@@ -30,6 +30,7 @@ class Scenario:
 
     arguments: str
     after: tuple[str, ...] = ()
+    begins_anew: bool = False  # where it had ended: a training without a name that is given again is another one
 
 
 ENCODERS = "--data {here}/data --vision {inputs}/vit --text {inputs}/bert"
@@ -46,7 +47,7 @@ SCENARIOS = {
         arguments=f"train-regressor {VIEWS} --run {{here}}/runs/neural --epochs 3 --average 2", after=("embed",)
     ),
     "train-classifier": Scenario(
-        arguments=f"train-classifier {ENCODERS} --runs {{here}}/runs --epochs 1", after=("embed",)
+        arguments=f"train-classifier {ENCODERS} --runs {{here}}/runs --epochs 1", after=("embed",), begins_anew=True
     ),
     "train-catboost": Scenario(
         arguments=f"train-catboost {VIEWS} --run {{here}}/runs/catboost --as value --iterations 2 --folds 2",
@@ -174,8 +175,8 @@ class World:
 
     def _again(self, name: str) -> list[str]:
         wanted = self.trees[name]
-        if "--runs" in self.arguments(name) and read_tree(self.here) == wanted:
-            return []  # it had ended: a training without a name that is given again is another one
+        if SCENARIOS[name].begins_anew and read_tree(self.here) == wanted:
+            return []
         state = name, hash(frozenset(_without_half_files(read_tree(self.here)).items()))
         if state in self.good:
             return []

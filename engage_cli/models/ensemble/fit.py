@@ -2,7 +2,7 @@
 
 They start equal, add up to 1, and move only as far as these posts show: of every correction the garrote keeps a share
 (Breiman 1995; here in groups, as Yuan and Lin 2006). It is none below what chance alone reaches in 95 of 100 cases, and
-nearly all of it where there are many posts. With MANY posts the members' shares are only held back by what chance gains in
+nearly all of it where there are many posts. With MANY posts the shares of values are only held back by what chance gains in
 the mean. None is negative: with weights of both signs members that are alike are played off against each other, on noise.
 """
 
@@ -21,7 +21,7 @@ from engage_cli.models.predictions import Predictions
 NUM_FOLDS = 10
 TINY = 1e-12
 CHANCE = 0.9545  # of a normal distribution lies within two standard errors
-MANY = 200  # posts, from which shares held back further were worse on posts left out (benchmarks/RESULTS.md)
+MANY = 200  # posts; of 600 of them, shares held back further were worse on posts left out (benchmarks/RESULTS.md)
 # Of a normal distribution so much lies within three standard errors, which is asked for of posts that models of folds
 # predicted: those of one fold share its model's error, and show less than posts on their own.
 CHANCE_OF_OTHERS = 0.9973
@@ -97,6 +97,7 @@ def _error_along(spread: np.ndarray, wanted: np.ndarray) -> float:
 
 
 def _chance_of_shares(num: int, chance: float) -> float | None:
+    """Return the chance that holds the shares of values back; None is what chance gains in the mean."""
     return chance if num < MANY or chance == CHANCE_OF_OTHERS else None
 
 
@@ -130,7 +131,7 @@ def _fit_classes(scores: np.ndarray, true: np.ndarray, *, by_others: bool) -> We
         worst = log_loss(_best_sum(log_loss, shares) * shares)
         freedom = num - members - 1
         gain = 2 * num * (worst - float(found.fun))
-        kept = _kept(gain, freedom, members - 1, freedom, _chance_of_shares(num, chance))
+        kept = _kept(gain, freedom, members - 1, freedom, chance)
         shares = shares + kept * (found.x / found.x.sum() - shares)
     total = _best_sum(log_loss, shares)
     kept = _kept(2 * num * (log_loss(shares) - log_loss(total * shares)), num - 2, 1, num - 2, chance)

@@ -101,7 +101,7 @@ def stored_blocks(
     with together():
         stores = open_stores(dataset, config, blocks)
         lacking = sum(len(stores[side_of(block)].missing(content_keys(dataset.posts, block))) for block in blocks)
-        is_whole = all(stores[side_of(block)].is_finished(block) for block in blocks)
+        is_whole = all(store.tells_of([b for b in blocks if side_of(b) == side]) for side, store in stores.items())
         wait_for_all()  # until every rank has looked: none writes before
         if lacking:
             reporter.say(f"{lacking:,} vectors are missing: embedding them first (as `engage embed` would)")

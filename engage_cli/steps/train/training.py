@@ -78,7 +78,7 @@ def train_made(
     for mark in trainer.meta.marks:
         reporter.say(mark)
     if run is None and (ended := _killed_at_its_end(trainer, runs_dir)) is not None:
-        reporter.say(f"{ended} is this run, trained to its end by a command that was killed")
+        reporter.say(f"{ended} is this run: it was trained to its end by a command that was stopped before it could say so")
         return TrainSummary(run=load_run(ended), went_on=True, warnings=trainer.meta.marks)
     with _opened(trainer, run, runs_dir, reporter) as (folder, goes_on):
         started = time.monotonic()
